@@ -1,0 +1,5 @@
+"""``python -m zapz``."""
+
+from zapz.cli import main
+
+main()

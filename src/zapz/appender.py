@@ -1,0 +1,393 @@
+"""One call of ``append``: hold the lock, recover, and append slice by slice, each as a transaction of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from zapz import compat, create, execution
+from zapz import labels as labelling
+from zapz.array_task import Counts
+from zapz.checks import Reading, StaticVariables, equals_there, find, read_labels
+from zapz.chunks import Cells
+from zapz.config import Config
+from zapz.errors import (
+    ConflictError,
+    FormatError,
+    LabelError,
+    NotFoundError,
+    SliceError,
+    StoreError,
+)
+from zapz.format.metadata import Dataset
+from zapz.planning import Plan, make_plan
+from zapz.reports import Report, SliceReport, total
+from zapz.sources.stores import Item, Source, open_source
+from zapz.steps import Placement
+from zapz.storage.dataset import is_empty, open_dataset
+from zapz.storage.local import LocalStore
+from zapz.storage.opening import is_local, local_path, open_store
+from zapz.storage.store import Store
+from zapz.txn import recover as recovering
+from zapz.txn.recover import HEAD, Recovery
+from zapz.txn.transaction import begin
+
+MAX_WORKERS = 8
+
+
+_MARKS = (".zgroup", ".zarray", "zarr.json")
+
+
+@dataclass(slots=True)
+class State:
+    """What is known of the target while its lock is held."""
+
+    dataset: Dataset | None
+    last: dict[str, Cells] = field(default_factory=dict)
+    simulated: bool = False
+
+    def advance(self, plan: Plan, labels: Sequence[labelling.Labels], *, simulated: bool) -> None:
+        """Take over what an append has made of the target."""
+        for found in labels:
+            stored = plan.placement.conversions[found.path].apply(found.slice)
+            self.last[found.path] = np.concatenate([found.last.astype(stored.dtype), stored])[-2:]
+        self.dataset = plan.after
+        self.simulated = simulated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A slice about which everything is decided."""
+
+    source: Source
+    placement: Placement
+    outcome: str = ""
+    labels: tuple[labelling.Labels, ...] = ()
+    plan: Plan | None = None
+
+
+OnSlice = Callable[[SliceReport], None]
+
+
+def place_of(uri: str) -> str:
+    return os.path.realpath(local_path(uri)) if is_local(uri) else uri.rstrip("/")
+
+
+class Appender:
+    """One call of ``append``."""
+
+    def __init__(
+        self, target: Item, config: Config, on_slice: OnSlice | None, on_progress: Callable[[int, int], None] | None
+    ) -> None:
+        self.config = config
+        self.store = open_target(target, config)
+        self._on_slice = on_slice
+        self._on_progress = on_progress
+        self._static = StaticVariables()
+        self._recovered = Recovery()
+        self.made_root = False
+
+    def run(self, slices: Item | Iterable[Item]) -> Report:
+        started = time.perf_counter()
+        items: Iterable[Item] = [slices] if isinstance(slices, str | os.PathLike) else slices
+        reports: list[SliceReport] = []
+        length = 0
+        if self.config.dry_run:
+            state = self.look_only()
+            for item in items:
+                reports.append(self._reported(self._one(item, state)))
+            length = length_of(state, self.config)
+        elif isinstance(items, Sequence):
+            if not items:
+                return Report(
+                    target=self.store.uri,
+                    length=length_of(self._look(), self.config),
+                    seconds=time.perf_counter() - started,
+                )
+            with self.held() as state:
+                for item in items:
+                    reports.append(self._reported(self._one(item, state)))
+                length = length_of(state, self.config)
+        else:
+            for item in items:
+                with self.held() as state:
+                    reports.append(self._reported(self._one(item, state)))
+                    length = length_of(state, self.config)
+        return total(self.store.uri, reports, length, self._recovered, time.perf_counter() - started)
+
+    def _reported(self, report: SliceReport) -> SliceReport:
+        if self._on_slice is not None:
+            self._on_slice(report)
+        return report
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[State]:
+        """Hold the target's lock, recover what an earlier run left, and read the target."""
+        self.made_root = self._make_root()
+        try:
+            with self.store.hold(HEAD, self.config.lock_wait):
+                done = recovering.recover(self.store)
+                self._recovered = done if self._recovered.clean else self._recovered
+                self.made_root = self.made_root or done.made_root
+                state = self._look()
+                self._static = StaticVariables()
+                yield state
+                self.made_root = self.made_root and state.dataset is None
+        finally:
+            if self.made_root:
+                self.store.remove_folder("")
+
+    def _make_root(self) -> bool:
+        if not isinstance(self.store, LocalStore) or self.store.root.is_dir():
+            return False
+        try:
+            os.mkdir(self.store.root)
+        except FileExistsError:
+            return False
+        except FileNotFoundError as error:
+            raise NotFoundError(
+                "the target's parent folder does not exist",
+                where=str(self.store.root.parent),
+                hint="Make it first: zapz makes the target's folder only.",
+            ) from error
+        except OSError as error:
+            raise StoreError(
+                "cannot make the target's folder",
+                where=str(self.store.root),
+                found=error.strerror or "",
+                hint="Check path and permissions.",
+            ) from error
+        return True
+
+    def _look(self) -> State:
+        """Read the target; nothing is written."""
+        check_surroundings(self.store)
+        if is_empty(self.store):
+            return State(dataset=None)
+        dataset = open_dataset(self.store)
+        compat.check_target(dataset, self.config, self.store.uri)
+        return State(dataset=dataset)
+
+    def look_only(self) -> State:
+        """Read the target without its lock, for a plan that will not be executed here."""
+        left = recovering.describe(self.store)
+        if left:
+            raise ConflictError(
+                "an earlier run did not end",
+                where=self.store.uri,
+                found="; ".join(left),
+                hint="Run `zapz recover`, or the append without --dry-run.",
+            )
+        return self._look()
+
+    def prepare(self, item: Item, state: State) -> Prepared:
+        """Open a slice and decide everything about it; nothing is written."""
+        check_apart(self.store, item)
+        source = open_source(item, self.config.slice_storage_options, follow_links=self.config.follow_links)
+        creates = state.dataset is None
+        before = create.new_target(source.dataset, self.config) if state.dataset is None else state.dataset
+        placement = compat.place(before, source.dataset, self.config, source.uri, creates=creates)
+        prepared = Prepared(source=source, placement=placement)
+        if placement.length == 0:
+            return replace(prepared, outcome="empty")
+        target = Reading(self.store, before)
+        known = (
+            {path: np.empty(0, before.arrays[path].dtype) for path in before.lengths(placement.dim)}
+            if creates
+            else state.last
+        )
+        labels = read_labels(target, source, placement, known)
+        if not creates and (outcome := self._there_already(target, source, placement, labels)) is not None:
+            return replace(prepared, outcome=outcome)
+        for found in labels:
+            labelling.check_labels(
+                found, before.arrays[found.path], source.dataset.arrays[found.path], placement, self.config, source.uri
+            )
+        plan = make_plan(
+            target_uri=self.store.uri,
+            slice_uri=source.uri,
+            creates=creates,
+            before=before,
+            slice_=source.dataset,
+            placement=placement,
+            documents=create.changed_documents(
+                before, source.dataset, self.config, placement.offset + placement.length, creates=creates
+            ),
+            recompress=self.config.recompress,
+        )
+        if not creates and not state.simulated:
+            self._static.check(target, source, placement, self.config)
+        return replace(prepared, labels=tuple(labels), plan=plan)
+
+    def _one(self, item: Item, state: State) -> SliceReport:
+        started = time.perf_counter()
+        prepared = self.prepare(item, state)
+        report = SliceReport(
+            slice=prepared.source.uri,
+            outcome=prepared.outcome,
+            steps=prepared.placement.length,
+            notes=prepared.placement.notes,
+        )
+        plan = prepared.plan
+        if plan is not None and self.config.dry_run:
+            report = replace(report, outcome="planned", plan=plan.summary())
+        elif plan is not None:
+            counts = run_plan(
+                plan,
+                prepared.source.store,
+                self.store,
+                self.config,
+                made_root=self.made_root,
+                progress=self._on_progress,
+            )
+            report = replace(
+                report,
+                outcome="appended",
+                copied_chunks=counts.copied,
+                encoded_chunks=counts.encoded,
+                bytes_written=counts.bytes,
+            )
+        if plan is not None:
+            state.advance(plan, prepared.labels, simulated=self.config.dry_run)
+        return replace(report, seconds=time.perf_counter() - started)
+
+    def _there_already(
+        self, target: Reading, source: Source, placement: Placement, labels: list[labelling.Labels]
+    ) -> str | None:
+        """Return "already" or "skipped" if all labels of the slice are in the target, None if it is new.
+
+        Raises:
+            LabelError: Some labels are there, or all but with other values.
+        """
+        if not labels or not labels[0].last.size or self.config.label_order == "any":
+            return None
+        first = labels[0]
+        array, theirs = target.dataset.arrays[first.path], source.dataset.arrays[first.path]
+        new, old = labelling.Line.of(theirs, first.slice), labelling.Line.of(array, first.last)
+        if None in new.values or None in old.values or new.timed != old.timed:
+            return None
+        falling = len(old.values) > 1 and old.values[-1] < old.values[-2]
+        if (new.values[0] < old.values[-1]) if falling else (new.values[0] > old.values[-1]):
+            return None
+        start = find(target, first.path, new, placement.offset)
+        if start is None:
+            return None
+        stop = start + len(new.values)
+        there = labelling.Line.of(array, target.rows(first.path, 0, start, min(stop, placement.offset))).values
+        if stop > placement.offset or there != new.values:
+            raise LabelError(
+                "some labels of the slice are in the target already, but not all",
+                where=f"{source.uri}, {first.path}",
+                expected=f"labels after {old.text(-1)}",
+                found=f"{new.text(0)} to {new.text(-1)}",
+                hint="Cut the slice, or append it to another target.",
+            )
+        if self.config.on_existing == "skip":
+            return "skipped"
+        if self.config.on_existing == "resume":
+            differs = equals_there(target, source, replace(placement, offset=start))
+            if differs is None:
+                return "already"
+            raise LabelError(
+                "the slice's labels are in the target already, with other values",
+                where=f"{source.uri}, {differs}",
+                found=f"{new.text(0)} at index {start}",
+                hint='Replacing is not appending. Set on_existing = "skip" to pass over it.',
+            )
+        raise LabelError(
+            "the slice's labels are in the target already",
+            where=f"{source.uri}, {first.path}",
+            found=f"{new.text(0)} at index {start}",
+            hint='on_existing = "resume" or "skip" passes over it.',
+        )
+
+
+def length_of(state: State, config: Config) -> int:
+    return 0 if state.dataset is None else compat.check_target(state.dataset, config, "target")
+
+
+def workers_of(config: Config) -> int:
+    """Return the number of threads to use."""
+    return config.workers or min(
+        MAX_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+
+
+def run_plan(
+    plan: Plan,
+    source: Store,
+    target: Store,
+    config: Config,
+    *,
+    made_root: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Counts:
+    """Execute a plan as one transaction. The target's lock must be held."""
+    total = sum(p.copies + p.encodes for p in plan.arrays.values()) if progress is not None else 0
+    done = [0]
+
+    def count(steps: int) -> None:
+        done[0] += steps
+        if progress is not None:
+            progress(done[0], total)
+
+    with begin(target, plan, uuid.uuid4().hex[:16], made_root=made_root) as transaction:
+        return execution.run(
+            plan,
+            source,
+            target,
+            transaction,
+            workers=workers_of(config),
+            verify=config.verify,
+            progress=count if progress is not None else None,
+        )
+
+
+def open_target(target: Item, config: Config) -> Store:
+    """Open the store of a target."""
+    return open_store(
+        target, config.target_storage_options, durable=config.durability == "full", follow_links=config.follow_links
+    )
+
+
+def check_surroundings(store: Store) -> None:
+    """Refuse a target that lies inside another Zarr group, whose consolidated metadata would not know of it.
+
+    Raises:
+        FormatError: It does; names the root.
+    """
+    if not isinstance(store, LocalStore):
+        return
+    for folder in store.root.resolve().parents:
+        for mark in _MARKS:
+            if (folder / mark).is_file():
+                raise FormatError(
+                    "the target lies inside another Zarr dataset",
+                    where=store.uri,
+                    found=f"{folder}",
+                    hint="Append to that dataset's root, or move the target out of it.",
+                )
+
+
+def check_apart(store: Store, item: Item) -> None:
+    """Refuse a slice that is, contains, or lies in the target; links are resolved.
+
+    Raises:
+        SliceError: It does.
+    """
+    name = os.fspath(item)
+    a, b = place_of(store.uri), place_of(name)
+    if a == b or a.startswith(b.rstrip("/") + "/") or b.startswith(a.rstrip("/") + "/"):
+        raise SliceError(
+            "slice and target are the same, or one lies inside the other",
+            where=name,
+            expected="two places",
+            found=f"target {store.uri}",
+            hint="Give another slice.",
+        )

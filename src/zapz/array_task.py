@@ -1,0 +1,386 @@
+"""Run the steps of one array: copy, look, assemble, encode, put shards together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
+
+import numpy as np
+
+from zapz.chunks import Cells, ChunkReader, document_of, fill_cells, zarr_chunk
+from zapz.errors import ChunkError, EncodingError, ZapzError
+from zapz.format import codecs, shards
+from zapz.format.compressors import Buffer, octets
+from zapz.format.grid import Index, indices, slices
+from zapz.format.metadata import Array, FillValue
+from zapz.format.shards import ShardIndex
+from zapz.planning import Plan
+from zapz.steps import (
+    ArrayPlan,
+    ClearChunk,
+    CopyChunk,
+    EncodeChunk,
+    ExtendShard,
+    Inner,
+    KeepInner,
+    Piece,
+    Step,
+)
+from zapz.storage.store import Parts, Store, WithHead
+
+_BLOCK = 1 << 22
+"""Bytes of an old shard that are moved at a time."""
+
+
+class Sink(Protocol):
+    """Where steps write to; a transaction is one."""
+
+    def put(self, key: str, parts: Parts) -> int:
+        """Write a chunk and return how many bytes that were."""
+
+    def replaces(self, key: str) -> bool:
+        """Return whether something lies at ``key`` already."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What a run did."""
+
+    copied: int = 0
+    """Chunks (shards) whose bytes were copied."""
+    encoded: int = 0
+    """Chunks that were put together from decoded cells, or shards from inner chunks."""
+    bytes: int = 0
+    """Bytes written to chunks."""
+
+    def add(self, other: Counts) -> None:
+        """Add another run's counts."""
+        self.copied += other.copied
+        self.encoded += other.encoded
+        self.bytes += other.bytes
+
+
+class ArrayTask:
+    """Runs the steps of one array."""
+
+    def __init__(
+        self, plan: Plan, path: str, source: Store, target: Store, sink: Sink, *, cache_bytes: int, verify: bool
+    ) -> None:
+        self._plan: ArrayPlan = plan.arrays[path]
+        self._sink = sink
+        self._store = target
+        self._verify = verify
+        array = self._plan.target
+        self._where = plan.slice_uri
+        self._old = ChunkReader(target, array, document_of(plan.after.documents, path), plan.target_uri)
+        self._new: ChunkReader | None = None
+        if self._plan.source is not None:
+            self._new = ChunkReader(
+                source, self._plan.source, document_of(plan.slice.documents, path), plan.slice_uri, cache_bytes
+            )
+        self._document = document_of(plan.after.documents, path)
+        self._conversion = self._plan.conversion
+        self._missing: tuple[Cells, bool] | None = None
+
+    def run(self, step: Step, counts: Counts) -> None:
+        """Run one step."""
+        if isinstance(step, CopyChunk):
+            self._copy(step, counts)
+        elif isinstance(step, EncodeChunk):
+            self._encode(step, counts)
+        elif isinstance(step, ExtendShard):
+            self._shard(step, counts)
+        else:
+            self._clear(step.index, counts)
+
+    # -- copying ---------------------------------------------------------------------------------------------------------
+
+    def _copy(self, step: CopyChunk, counts: Counts) -> None:
+        reader = self._reader()
+        data = reader.raw(step.source)
+        if data is None:
+            self._lack(step.index, counts)
+            return
+        self._look(reader, step.source, data)
+        self._put(step.index, [data], counts)
+        counts.copied += 1
+
+    def _reader(self) -> ChunkReader:
+        if self._new is None:
+            raise AssertionError("a step reads from a slice that has no such array")
+        return self._new
+
+    def _look(self, reader: ChunkReader, index: Index, data: bytes) -> None:
+        """Look at the outside of a chunk; decode it where that was asked for, or where values must be seen."""
+        array = reader.array
+        config = array.codecs.shards
+        try:
+            if config is None:
+                codecs.inspect(array.codecs, array.dtype, array.grid.chunk_size, data)
+            else:
+                start, length = shards.index_range(config, reader.units_per_shard, len(data))
+                shards.parse(config, reader.units_per_shard, data[start : start + length], len(data))
+        except ChunkError as error:
+            raise error.at(reader.name(index)) from None
+        if self._verify or self._plan.examined:
+            for unit in _units_of(array, index):
+                raw = data if config is None else reader.raw_unit(unit)
+                if raw is not None:
+                    self._examine(reader, unit, reader.decode(raw, unit))
+
+    def _examine(self, reader: ChunkReader, unit: Index, cells: Cells) -> None:
+        """Let the conversion see the cells of a chunk that is copied; those beyond the shape do not count."""
+        if self._plan.examined and self._conversion is not None:
+            box = reader.array.units.box(unit)
+            self._convert(cells[tuple(slice(0, b - a) for a, b in box)], reader.name(unit))
+
+    def _convert(self, cells: Cells, where: str) -> Cells:
+        if self._conversion is None:
+            return cells
+        try:
+            return self._conversion.apply(cells)
+        except ZapzError as error:
+            raise error.at(where) from None
+
+    # -- what the slice lacks --------------------------------------------------------------------------------------------
+
+    def _lack(self, index: Index, counts: Counts) -> None:
+        """A chunk that the slice lacks must read as the slice's fill value, in the target's terms."""
+        value, is_fill = self._missing_value()
+        if is_fill and not self._sink.replaces(self._key(index)):
+            return
+        array = self._plan.target
+        self._put_cells(index, np.broadcast_to(value, array.grid.chunks), counts)
+
+    def _missing_value(self) -> tuple[Cells, bool]:
+        """Return the target's value for cells that the slice lacks, and whether that is the target's fill value."""
+        if self._missing is None:
+            target, source = self._plan.target, self._plan.source
+            if source is None:
+                value = fill_cells(target)
+                same = target.fill.image is not None
+            else:
+                value = self._convert(
+                    fill_cells(source).reshape(1), f"{self._where}, {source.path}, fill value of missing chunks"
+                ).reshape(())
+                undefined = source.fill.image is None and target.fill.image is None
+                scalar = value[()]
+                same = undefined or FillValue.of(scalar).image == target.fill.image
+            self._missing = value, same
+        return self._missing
+
+    def _clear(self, index: Index, counts: Counts) -> None:
+        self._lack(index, counts)
+
+    # -- encoding --------------------------------------------------------------------------------------------------------
+
+    def _encode(self, step: EncodeChunk, counts: Counts) -> None:
+        cells = self._assemble(step)
+        if cells is None:
+            if not self._sink.replaces(self._key(step.index)):
+                return
+            cells = np.broadcast_to(fill_cells(self._plan.target), self._plan.target.units.chunks)
+        self._put(step.index, [self._encoded(cells, step)], counts)
+        counts.encoded += 1
+
+    def _assemble(self, step: EncodeChunk) -> Cells | None:
+        """Put a unit together; None if every cell of it is a missing one that reads as the fill value."""
+        array = self._plan.target
+        shape = array.units.chunks
+        covered = sum(int(np.prod([b - a for a, b in p.put], dtype=object)) for p in step.pieces)
+        out: Cells | None = None
+        missing = True
+        for piece in step.pieces:
+            if out is None:
+                out = np.empty(shape, array.dtype)
+                if covered < array.units.chunk_size:
+                    out[...] = fill_cells(array)
+            missing = self._place(piece, out) and missing
+        return None if missing else out
+
+    def _place(self, piece: Piece, out: Cells) -> bool:
+        """Put one piece into ``out``; return whether it is missing and reads as the fill value."""
+        there = out[slices(piece.put)]
+        if piece.origin == "target":
+            cells = self._old.unit(piece.index)
+            if cells is None:
+                there[...] = fill_cells(self._plan.target)
+                return self._plan.target.fill.image is not None
+            there[...] = cells[slices(piece.take)]
+            return False
+        reader = self._reader()
+        whole = all(a == 0 and b == c for (a, b), c in zip(piece.take, reader.array.units.chunks, strict=True))
+        plain = (
+            self._conversion is None or (self._conversion.identity and not self._plan.examined)
+        ) and reader.array.dtype == out.dtype
+        into = there if whole and plain and there.flags.c_contiguous else None
+        cells = reader.unit(piece.index, into, keep=not whole)
+        if cells is None:
+            there[...], is_fill = self._missing_value()
+            return is_fill
+        if cells is not into:
+            taken = cells[slices(piece.take)]
+            there[...] = taken if plain else self._convert(taken, reader.name(piece.index))
+        return False
+
+    def _encoded(self, cells: Cells, step: EncodeChunk | ClearChunk | None) -> Buffer:
+        array = self._plan.target
+        try:
+            if array.codecs.foreign is not None:
+                return zarr_chunk(array, self._document).encode(np.ascontiguousarray(cells))
+            data = codecs.encode(array.unit_codecs, array.dtype, cells)
+        except ZapzError as error:
+            raise error.at(f"{self._old.name(step.index) if step is not None else array.path}") from None
+        if array.codecs.lossy and isinstance(step, EncodeChunk):
+            self._check_lossy(cells, data, step)
+        return data
+
+    def _check_lossy(self, cells: Cells, data: Buffer, step: EncodeChunk) -> None:
+        """A lossy filter must give back the old cells to the bit, and the new ones as near as it promises."""
+        again = self._old.decode(data, step.index)
+        for piece in step.pieces:
+            here, there = cells[slices(piece.put)], again[slices(piece.put)]
+            same = np.ascontiguousarray(here).tobytes() == np.ascontiguousarray(there).tobytes()
+            if not same and (piece.origin == "target" or not _near(self._plan.target, here, there)):
+                raise EncodingError(
+                    "the target's lossy filter would change old values"
+                    if piece.origin == "target"
+                    else "the target's filter cannot hold the slice's values",
+                    where=self._old.name(step.index),
+                    found=", ".join(s.id for s in self._plan.target.unit_codecs.stages),
+                    hint="Give the target a chunk length that slices fill, so that chunks are not rewritten."
+                    if piece.origin == "target"
+                    else "Values are outside the filter's range.",
+                )
+
+    # -- shards ----------------------------------------------------------------------------------------------------------
+
+    def _shard(self, step: ExtendShard, counts: Counts) -> None:
+        """Make or extend a shard; its unit of memory is the inner chunk."""
+        old, size = self._old.shard_index(step.index) if self._plan.is_boundary(step.index) else (None, 0)
+        self._put_shard(step.index, self._plan.inner(step.index), old, size, counts)
+
+    def _put_shard(
+        self, index: Index, inner: Iterable[tuple[int, Inner]], old: ShardIndex | None, size: int, counts: Counts
+    ) -> None:
+        config = self._plan.target.codecs.shards
+        if config is None:
+            raise AssertionError("a step makes a shard of an array that has none")
+        made = shards.empty(self._old.units_per_shard)
+        head = shards.index_bytes(config, self._old.units_per_shard)
+        at_end = config.index_location == "end"
+        start = 0 if at_end else head
+        body = self._shard_body(index, inner, made, old, size, start, counts)
+        first = next(body, None)
+        if first is None and not self._sink.replaces(self._key(index)):
+            return
+        data = body if first is None else chain([first], body)
+        if at_end:
+            self._put(index, chain(data, (shards.build(config, made) for _ in range(1))), counts)
+        else:
+            self._put(index, WithHead(length=head, head=lambda: shards.build(config, made), parts=data), counts)
+        counts.encoded += 1
+
+    def _shard_body(
+        self,
+        index: Index,
+        inner: Iterable[tuple[int, Inner]],
+        made: ShardIndex,
+        old: ShardIndex | None,
+        size: int,
+        start: int,
+        counts: Counts,
+    ) -> Iterator[Buffer]:
+        """Yield a shard's inner chunks, old ones first and at their old offsets, and fill in the index on the way.
+
+        When a shard fills up, so that it will not be written again, bytes that nobody refers to are left out.
+        """
+        head = (
+            shards.index_bytes(self._plan.target.codecs.shards, self._old.units_per_shard)
+            if self._plan.target.codecs.shards
+            else 0
+        )
+        live = size - head if old is not None else 0
+        compact = old is not None and self._fills(index) and old.live_bytes < live
+        position = start
+        if old is not None and not compact:
+            key = self._key(index)
+            for offset in range(start, start + live, _BLOCK):
+                yield self._store.read(key, offset, min(_BLOCK, start + live - offset))
+            position += live
+        for number, step in inner:
+            if isinstance(step, KeepInner):
+                place = old.range(number) if old is not None else None
+                if place is None:
+                    continue
+                if not compact:
+                    made.entries[number] = place
+                    continue
+                data: Buffer | None = self._old.raw_unit(step.index)
+            else:
+                data = self._inner(step)
+            if data is not None:
+                length = octets(data).nbytes
+                made.entries[number] = (position, length)
+                position += length
+                yield data
+
+    def _fills(self, index: Index) -> bool:
+        axis = self._plan.axis
+        return axis is not None and (index[axis] + 1) * self._plan.target.grid.chunks[axis] <= self._plan.stop
+
+    def _inner(self, step: CopyChunk | EncodeChunk | ClearChunk | ExtendShard) -> Buffer | None:
+        """Return the bytes of an inner chunk; None if it is missing and reads as the fill value."""
+        if isinstance(step, CopyChunk):
+            reader = self._reader()
+            raw = reader.raw_unit(step.source)
+            if raw is not None:
+                array = reader.array
+                try:
+                    codecs.inspect(array.unit_codecs, array.dtype, array.units.chunk_size, raw)
+                except ChunkError as error:
+                    raise error.at(reader.name(step.source)) from None
+                if self._verify or self._plan.examined:
+                    self._examine(reader, step.source, reader.decode(raw, step.source))
+                return raw
+        if isinstance(step, EncodeChunk):
+            cells = self._assemble(step)
+            return None if cells is None else self._encoded(cells, step)
+        value, is_fill = self._missing_value()
+        return None if is_fill else self._encoded(np.broadcast_to(value, self._plan.target.units.chunks), None)
+
+    # -- writing ---------------------------------------------------------------------------------------------------------
+
+    def _key(self, index: Index) -> str:
+        return self._plan.target.key(index)
+
+    def _put_cells(self, index: Index, cells: Cells, counts: Counts) -> None:
+        if self._plan.target.codecs.shards is None:
+            self._put(index, [self._encoded(cells, None)], counts)
+            counts.encoded += 1
+            return
+        path = self._plan.path
+        inner: list[tuple[int, Inner]] = [(n, ClearChunk(path=path, index=s.index)) for n, s in self._plan.inner(index)]
+        self._put_shard(index, inner, None, 0, counts)
+
+    def _put(self, index: Index, parts: Parts, counts: Counts) -> None:
+        counts.bytes += self._sink.put(self._key(index), parts)
+
+
+def _near(array: Array, here: Cells, there: Cells) -> bool:
+    """Whether a lossy filter moved values no further than it says it does."""
+    for stage in array.unit_codecs.stages:
+        if stage.id == "fixedscaleoffset":
+            quantum = 0.5 / abs(float(stage.config["scale"]))
+            gap = np.abs(here.astype(np.float64) - there.astype(np.float64))
+            return bool(np.all(gap <= quantum * (1 + 1e-6) + np.abs(here).astype(np.float64) * 1e-7))
+        if stage.id == "astype":
+            return bool(np.array_equal(here, there, equal_nan=here.dtype.kind in "fc"))
+    return True
+
+
+def _units_of(array: Array, index: Index) -> Iterator[Index]:
+    per = tuple(c // u for c, u in zip(array.grid.chunks, array.units.chunks, strict=True))
+    return indices(tuple((i * n, min((i + 1) * n, t)) for i, n, t in zip(index, per, array.units.counts, strict=True)))

@@ -1,0 +1,114 @@
+"""``zapz demo``: makes a few daily slices, appends them, and shows what happened. The first thing a newcomer runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from zapz.api import append, info
+from zapz.errors import LabelError, StoreError
+from zapz.format import codecs, v2
+from zapz.format.codecs import Codec, CodecChain
+from zapz.format.compressors import octets
+from zapz.format.grid import RegularGrid, indices, slices
+from zapz.format.jsontext import dumps
+from zapz.format.metadata import Array, ChunkKeys, FillValue
+
+DAYS = 5
+_ROWS, _COLUMNS, _CHUNK = 90, 180, 45
+_BLOSC = CodecChain(
+    endian="little", stages=(Codec(id="blosc", config={"cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}),)
+)
+
+
+def run(folder: Path, say: Callable[[str], None]) -> None:
+    """Make slices below ``folder``, append them to ``folder/cube.zarr``, and say what happens.
+
+    Raises:
+        StoreError: The folder exists already.
+    """
+    if folder.exists():
+        raise StoreError(
+            "the demo's folder exists already", where=str(folder), hint="Give another one: zapz demo DIR, or remove it."
+        )
+    folder.mkdir(parents=True)
+    target = folder / "cube.zarr"
+    days = [folder / f"2024-06-{day + 1:02d}.zarr" for day in range(DAYS)]
+    for day, path in enumerate(days):
+        write_slice(path, day)
+    say(
+        f"Made {DAYS} daily slices of sea surface temperature, {_ROWS} x {_COLUMNS} cells in chunks of {_CHUNK} x {_CHUNK}, in {folder}\n"
+    )
+    say("        time ->     day 1   day 2   day 3")
+    say("                   +---+---+---+---+---+---+")
+    say("   every slice     |   |   |   |   |   |   |     a slice's chunks become the target's,")
+    say("   adds a column   +---+---+---+---+---+---+     byte for byte: nothing is decoded")
+    say("   of chunks       |   |   |   |   |   |   |")
+    say("                   +---+---+---+---+---+---+\n")
+    say(f"$ zapz append {target} {folder}/2024-06-*.zarr")
+    append(
+        target,
+        days,
+        on_slice=lambda r: say(f"  {Path(r.slice).name}: {r.copied_chunks} chunks copied, {r.encoded_chunks} encoded"),
+    )
+    found = info(target)
+    first, last = found.labels["time"]
+    say(f"\n$ zapz info {target}")
+    say(f"  {found.dims['time']} steps, {first} to {last}, consistent at every moment of the append")
+    say(f"\n$ zapz append {target} {days[-1]}            # the same slice once more")
+    again = append(target, days[-1])
+    say(f"  already there: {again.already}; nothing was written\n")
+    late = folder / "late.zarr"
+    write_slice(late, 1, change=0.5)
+    say(f"$ zapz append {target} {late}                  # another second day, too late")
+    try:
+        append(target, late)
+    except LabelError as error:
+        say(f"  refused: {error}\n")
+    say(f"Read it:  python -c \"import zarr; print(zarr.open('{target}')['sst'])\"")
+
+
+def write_slice(path: Path, day: int, change: float = 0.0) -> None:
+    """Write one day as a Zarr v2 dataset with consolidated metadata."""
+    y, x = np.meshgrid(np.linspace(89, -89, _ROWS), np.linspace(-179, 179, _COLUMNS), indexing="ij")
+    sst = (30 * np.cos(np.radians(y)) ** 2 + 2 * np.sin(np.radians(x) + 2 * math.pi * day / DAYS) + change).astype(
+        np.float32
+    )
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, object]]] = {
+        "time": (
+            ("time",),
+            np.array([day], dtype=np.int64),
+            {"units": "days since 2024-06-01", "calendar": "proleptic_gregorian"},
+        ),
+        "lat": (("lat",), y[:, 0].copy(), {"units": "degrees_north"}),
+        "lon": (("lon",), x[0].copy(), {"units": "degrees_east"}),
+        "sst": (("time", "lat", "lon"), sst[None], {"units": "degC", "long_name": "sea surface temperature"}),
+    }
+    documents = v2.write_group("", dumps({"title": "zapz demo"}))
+    for name, (dims, cells, attributes) in variables.items():
+        chunks = tuple(min(n, _CHUNK) for n in cells.shape)
+        array = Array(
+            path=name,
+            dims=dims,
+            dtype=cells.dtype,
+            grid=RegularGrid(shape=cells.shape, chunks=chunks),
+            keys=ChunkKeys(style="v2", separator="."),
+            codecs=_BLOSC,
+            fill=FillValue.of(np.float32("nan") if cells.dtype.kind == "f" and name == "sst" else None),
+            marker=None,
+            attributes=attributes,
+        )
+        documents |= v2.write_array(array, dumps(attributes))
+        (path / name).mkdir(parents=True)
+        for index in indices(tuple((0, n) for n in array.grid.counts)):
+            chunk = np.zeros(chunks, cells.dtype)
+            block = cells[slices(array.grid.box(index))]
+            chunk[tuple(slice(0, n) for n in block.shape)] = block
+            data = codecs.encode(_BLOSC, cells.dtype, chunk)
+            (path / array.key(index)).write_bytes(octets(data))
+    documents |= v2.consolidate(documents, create=True)
+    for key, data in documents.items():
+        (path / key).write_bytes(data)

@@ -1,0 +1,162 @@
+"""Every error zapz raises, grouped by what the caller does about it.
+
+A message reads: *what, where: expected X, found Y.* Then what to do next. The parts stay available as fields,
+and every error pickles, so that an embedding program (or another process) can handle it without parsing text.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+
+class ZapzError(Exception):
+    """Base of all errors of zapz.
+
+    Attributes:
+        what: What went wrong, in a few words.
+        where: Slice, variable, key or file concerned; empty if it is everywhere.
+        expected: What would have been right; may be empty.
+        found: What was there instead; may be empty.
+        hint: What the user can do now; may be empty.
+    """
+
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "error"
+
+    def __init__(self, what: str, *, where: str = "", expected: str = "", found: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.expected = expected
+        self.found = found
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.what}, {self.where}" if self.where else self.what
+        facts = [f"{name} {value}" for name, value in (("expected", self.expected), ("found", self.found)) if value]
+        if facts:
+            text = f"{text}: {', '.join(facts)}"
+        return f"{text}. {self.hint}" if self.hint else text
+
+    def at(self, where: str) -> Self:
+        """Return this error with ``where`` put before the place it already names."""
+        self.where = f"{where}, {self.where}" if self.where else where
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {name: getattr(self, name) for name in ("where", "expected", "found", "hint")}
+        return _rebuild, (type(self), self.what, fields)
+
+
+def _rebuild(kind: type[ZapzError], what: str, fields: dict[str, str]) -> ZapzError:
+    return kind(what, **fields)
+
+
+class ConfigError(ZapzError, ValueError):
+    """A setting is unknown, mistyped or contradicts another: mend the configuration."""
+
+    exit_code = 2
+    code = "config"
+
+
+class SliceError(ZapzError, ValueError):
+    """This slice may not follow this target: mend the slice, change a setting, or skip it."""
+
+    exit_code = 3
+    code = "slice"
+
+
+class DimensionError(SliceError):
+    """Dimensions, their order or their sizes differ."""
+
+    code = "dimension"
+
+
+class VariableError(SliceError):
+    """A variable is missing, is one too many, or a static one has other values."""
+
+    code = "variable"
+
+
+class DTypeError(SliceError):
+    """The slice's data type cannot be cast safely to the target's."""
+
+    code = "dtype"
+
+
+class EncodingError(SliceError):
+    """The meaning of stored numbers differs in a way that cannot be converted exactly."""
+
+    code = "encoding"
+
+
+class LabelError(SliceError):
+    """Labels of the append dimension do not continue the target's."""
+
+    code = "label"
+
+
+class FormatError(ZapzError, ValueError):
+    """Not a Zarr dataset, or a damaged one."""
+
+    exit_code = 4
+    code = "format"
+
+
+class MetadataError(FormatError):
+    """A metadata document is missing, unreadable or contradicts itself."""
+
+    code = "metadata"
+
+
+class UnsupportedError(FormatError):
+    """Legal somewhere, but not something zapz can append to or from without risk."""
+
+    code = "unsupported"
+
+
+class ChunkError(ZapzError):
+    """One chunk cannot be decoded or encoded, or is not as long as it says."""
+
+    exit_code = 5
+    code = "chunk"
+
+
+class StoreError(ZapzError, OSError):
+    """Storage failed: permissions, space, network, or a lost answer."""
+
+    exit_code = 6
+    code = "store"
+
+
+class NotFoundError(StoreError):
+    """The key, store or parent folder definitely does not exist."""
+
+    code = "not_found"
+
+
+class AbilityError(StoreError):
+    """The storage cannot do what the transaction needs."""
+
+    code = "ability"
+
+
+class LockedError(ZapzError):
+    """Another process is appending to the target: wait, or run again later."""
+
+    exit_code = 7
+    code = "locked"
+
+
+class ConflictError(ZapzError):
+    """The target changed under us; nothing of it was removed: run again."""
+
+    exit_code = 8
+    code = "conflict"
+
+
+class JournalError(ZapzError):
+    """A journal is damaged or from a newer zapz; nothing was touched."""
+
+    exit_code = 9
+    code = "journal"

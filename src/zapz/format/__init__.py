@@ -1,0 +1,1 @@
+"""What Zarr is: chunk grids, metadata, codecs, shards and CF meaning. Pure: nothing in here does input or output."""

@@ -1,0 +1,292 @@
+"""Codec chains: one canonical form for v2 and v3, when bytes may be copied, and how one chunk is encoded and decoded.
+
+A chain turns a chunk into bytes in this order, whatever the format it was written in::
+
+    array --transpose--> array --serializer (byte order, or variable-length strings)--> buffer --stages--> bytes
+
+v2 ``order: F`` is the reversing transpose, v2 byte order is the v3 ``bytes`` codec's, v2 filters and compressor are stages, and so are
+v3's bytes-to-bytes codecs and numcodecs' array filters (whose bytes are the same). What does not fit is *foreign*: copied between equal
+configurations, decoded only by zarr's own pipeline.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from zapz.errors import ChunkError, UnsupportedError
+from zapz.format import compressors
+from zapz.format.compressors import Buffer
+from zapz.format.jsontext import dumps
+
+Endian = Literal["little", "big"]
+
+VARIABLE = frozenset({"vlen-utf8", "vlen-bytes", "json2", "msgpack2"})
+"""Serializers of object arrays that zapz accepts; anything else on objects could run code (``pickle``)."""
+
+ALLOWED = frozenset(
+    {
+        "blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma",
+        "shuffle", "delta", "fixedscaleoffset", "quantize", "bitround", "astype", "packbits",
+        "crc32", "crc32c", "adler32", "fletcher32", "jenkins_lookup3", "base64", *VARIABLE,
+    }
+)  # fmt: skip
+"""Codecs, by numcodecs id, that zapz decodes and encodes. An unknown one is only ever copied."""
+
+LOSSY = frozenset({"fixedscaleoffset", "quantize", "bitround", "astype"})
+"""Filters whose encode may change values: re-encoding old cells with them is checked."""
+
+SELF_DESCRIBING = frozenset({"blosc", "zstd", "gzip", "zlib", "bz2", "lz4"})
+"""Compressors whose stream carries what a decoder needs: equal whatever their parameters."""
+
+RESIZING = frozenset({"fixedscaleoffset", "astype", "packbits", "delta", "quantize", "base64"})
+"""Stages after which the length is not that of the cells."""
+
+CHECKSUMS = frozenset({"crc32", "crc32c", "adler32", "fletcher32", "jenkins_lookup3"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codec:
+    """One buffer-to-buffer stage."""
+
+    id: str
+    """numcodecs id, or the v3 name of a codec zapz does not know."""
+    config: Mapping[str, Any] = field(hash=False)
+    """Its configuration, defaults left as written."""
+
+    @property
+    def canonical(self) -> str:
+        """Text that is equal for two codecs whose streams decode alike."""
+        if self.id in SELF_DESCRIBING or (
+            self.id == "lzma" and self.config.get("format", 1) == 1 and not self.config.get("filters")
+        ):
+            return self.id
+        config = {**compressors.DEFAULTS.get(self.id, {}), **self.config}
+        for name in ("dtype", "astype", "encode_dtype", "decode_dtype"):
+            if isinstance(config.get(name), str):
+                config[name] = np.dtype(config[name]).str
+        return self.id + dumps(dict(sorted(config.items())))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shards:
+    """The ``sharding_indexed`` codec (Zarr v3 codec specification)."""
+
+    inner_shape: tuple[int, ...]
+    """Shape of an inner chunk, in cells; divides the shard's shape."""
+    inner: CodecChain
+    """Codec chain of an inner chunk."""
+    index_endian: Endian
+    """Byte order of the index."""
+    index_crc32c: bool
+    """Whether the index ends with a CRC32C."""
+    index_location: Literal["start", "end"]
+    """Where the index lies in the shard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecChain:
+    """How one chunk becomes bytes."""
+
+    order: tuple[int, ...] | None = None
+    """Axes of the stored array in terms of the chunk's (v3 ``transpose``); None if they are the same."""
+    serializer: str = "bytes"
+    """"bytes", or the codec that turns variable-length items into bytes."""
+    endian: Endian | None = "little"
+    """Byte order of stored numbers; None where there is none to speak of (one byte, opaque structures)."""
+    stages: tuple[Codec, ...] = ()
+    """Buffer-to-buffer codecs, first applied first."""
+    shards: Shards | None = None
+    """Set if the chunk is a shard; then nothing else of this chain is used."""
+    foreign: str | None = None
+    """Canonical text of a chain that only zarr's own pipeline can decode; None for all others."""
+
+    @property
+    def canonical(self) -> str:
+        """Text that is equal for two chains that decode the same bytes to the same cells."""
+        if self.foreign is not None:
+            return f"foreign {self.foreign}"
+        if self.shards is not None:
+            s = self.shards
+            return f"shards {s.inner_shape} {s.index_endian} {s.index_crc32c} {s.index_location} [{s.inner.canonical}]"
+        return f"{self.order} {self.serializer} {self.endian} {' '.join(stage.canonical for stage in self.stages)}"
+
+    @property
+    def strict(self) -> str:
+        """Like ``canonical``, but equal only if the parameters of compressors are equal too (for ``recompress``)."""
+        if self.shards is not None:
+            return f"{self.canonical} {self.shards.inner.strict}"
+        return f"{self.canonical} {[(s.id, sorted(s.config.items(), key=str)) for s in self.stages]}"
+
+    @property
+    def unknown(self) -> str | None:
+        """Name of a codec that zapz cannot decode by itself, or None."""
+        if self.foreign is not None:
+            return "foreign"
+        chain = self.shards.inner if self.shards is not None else self
+        return next((stage.id for stage in chain.stages if stage.id not in ALLOWED), None) or chain.foreign
+
+    @property
+    def lossy(self) -> bool:
+        """Whether encoding may change values."""
+        chain = self.shards.inner if self.shards is not None else self
+        return any(stage.id in LOSSY for stage in chain.stages)
+
+
+def same_bytes(a: CodecChain, b: CodecChain) -> bool:
+    """Return whether ``b`` decodes the bytes that ``a`` wrote to the same cells, given equal chunk shapes and data types."""
+    return a.canonical == b.canonical
+
+
+def endian_of(dtype: np.dtype[Any], endian: Endian) -> Endian | None:
+    """Return ``endian`` where byte order matters for ``dtype``, else None: so chains of bytes and bools compare equal."""
+    return None if dtype.itemsize == 1 or dtype.kind in "SVO" or dtype.kind == "b" else endian
+
+
+def stored_dtype(chain: CodecChain, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return ``dtype`` in the byte order that the chain stores."""
+    if chain.endian is None:
+        return dtype
+    return dtype.newbyteorder("<" if chain.endian == "little" else ">")
+
+
+def decode(
+    chain: CodecChain,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    data: Buffer,
+    out: np.ndarray[Any, Any] | None = None,
+) -> np.ndarray[Any, Any]:
+    """Decode one chunk to an array of ``shape`` in native byte order.
+
+    Args:
+        chain: Codec chain of the chunk; not sharded, not foreign.
+        dtype: Data type, native byte order.
+        shape: Chunk shape, in cells.
+        data: The stored bytes.
+        out: A C-contiguous array of the same shape and type to decode into where that saves a copy.
+
+    Returns:
+        The cells; ``out`` itself where it was used. It may be read-only.
+
+    Raises:
+        ChunkError: The bytes do not decode to exactly ``shape`` cells.
+        UnsupportedError: A codec is not one that zapz runs.
+    """
+    cells = math.prod(shape)
+    plain = chain.serializer == "bytes"
+    exact = cells * dtype.itemsize if plain else None
+    direct = out if out is not None and _is_direct(chain, dtype) else None
+    buffer = data
+    for position in range(len(chain.stages) - 1, -1, -1):
+        stage = chain.stages[position]
+        _allowed(stage)
+        sized = exact is not None and not any(s.id in RESIZING or s.id in CHECKSUMS for s in chain.stages[:position])
+        limit = (exact if sized else 16 * exact + 4096) if exact is not None else max(1 << 28, 4096 * cells)
+        into = direct if position == 0 else None
+        buffer = compressors.decode(stage.id, stage.config, buffer, limit=limit, exact=bool(sized), out=into)
+        if into is not None and buffer is into:
+            return direct if direct is not None else out  # type: ignore[return-value]
+    if not plain:
+        return _variable(chain, cells, buffer).reshape(shape)
+    array = _numbers(buffer, stored_dtype(chain, dtype), cells)
+    array = _shaped(array, chain.order, shape)
+    return array if array.dtype == dtype and array.dtype.isnative else array.astype(dtype)
+
+
+def _is_direct(chain: CodecChain, dtype: np.dtype[Any]) -> bool:
+    first = chain.stages[0].id if chain.stages else ""
+    return (
+        first in {"blosc", "zstd"}
+        and chain.order is None
+        and stored_dtype(chain, dtype).isnative
+        and chain.serializer == "bytes"
+    )
+
+
+def _shaped(array: np.ndarray[Any, Any], order: tuple[int, ...] | None, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    if order is None:
+        return array.reshape(shape)
+    return array.reshape([shape[i] for i in order]).transpose(np.argsort(order))
+
+
+def _numbers(buffer: Buffer, dtype: np.dtype[Any], cells: int) -> np.ndarray[Any, Any]:
+    image = compressors.octets(buffer)
+    if image.nbytes != cells * dtype.itemsize:
+        raise ChunkError(
+            "chunk has the wrong length", expected=f"{cells * dtype.itemsize} decoded bytes", found=f"{image.nbytes}"
+        )
+    return np.frombuffer(image, dtype=dtype)
+
+
+def _variable(chain: CodecChain, cells: int, buffer: Buffer) -> np.ndarray[Any, Any]:
+    try:
+        items = np.asarray(compressors.numcodec(chain.serializer, "{}").decode(buffer), dtype=object)
+    except Exception as error:  # numcodecs raises whatever its C code does
+        raise ChunkError("chunk does not decode", expected=chain.serializer, found=str(error)) from error
+    if items.size != cells:
+        raise ChunkError("chunk has the wrong length", expected=f"{cells} items", found=f"{items.size}")
+    return items.reshape(-1)
+
+
+def encode(chain: CodecChain, dtype: np.dtype[Any], cells: np.ndarray[Any, Any]) -> Buffer:
+    """Encode one full chunk.
+
+    Raises:
+        ChunkError: A codec refuses the values.
+        UnsupportedError: A codec is not one that zapz runs.
+    """
+    array = cells if chain.order is None else cells.transpose(chain.order)
+    if chain.serializer == "bytes":
+        stored = stored_dtype(chain, dtype)
+        buffer: Buffer = np.ascontiguousarray(array, dtype=stored).reshape(-1)
+    else:
+        try:
+            buffer = compressors.numcodec(chain.serializer, "{}").encode(
+                np.ascontiguousarray(array, dtype=object).reshape(-1)
+            )
+        except Exception as error:  # numcodecs raises whatever its C code does
+            raise ChunkError("values do not encode", expected=chain.serializer, found=str(error)) from error
+    for stage in chain.stages:
+        _allowed(stage)
+        buffer = compressors.encode(stage.id, stage.config, buffer)
+    return buffer
+
+
+def _allowed(stage: Codec) -> None:
+    if stage.id not in ALLOWED:
+        raise UnsupportedError(
+            "codec cannot be decoded or encoded by zapz",
+            found=stage.id,
+            hint="Chunks with it can only be copied: give slice and target the same codecs, chunks and meaning.",
+        )
+
+
+def inspect(chain: CodecChain, dtype: np.dtype[Any], cells: int, data: Buffer) -> None:
+    """Look at the outside of a chunk that will be copied undecoded.
+
+    Raw chunks must have exactly their length; Blosc, zstd and gzip say how long they are and how much they hold; CRC32C is verified.
+
+    Raises:
+        ChunkError: The chunk is empty, truncated or oversized, as far as its outside can tell.
+    """
+    view = compressors.octets(data)
+    if not view.nbytes:
+        raise ChunkError("chunk file is empty", hint="The slice is damaged or still being written.")
+    if chain.foreign is not None or chain.shards is not None:
+        return
+    stages = list(chain.stages)
+    if stages and stages[-1].id == "crc32c" and stages[-1].config.get("location", "end") == "end":
+        view = compressors.octets(
+            compressors.decode("crc32c", stages.pop().config, view, limit=view.nbytes, exact=False)
+        )
+    resized = chain.serializer != "bytes" or any(s.id in RESIZING or s.id in CHECKSUMS for s in stages[:-1])
+    expected = None if resized else cells * dtype.itemsize
+    if stages:
+        compressors.inspect(stages[-1].id, view, expected)
+    elif expected is not None and view.nbytes != expected:
+        raise ChunkError("chunk has the wrong length", expected=f"{expected} bytes", found=f"{view.nbytes}")

@@ -1,0 +1,347 @@
+"""What the stored numbers of one array mean: missing marker, packing, units of time, read from its attributes.
+
+An `Encoding` is a value: it compares (NaN equals NaN), hashes, and goes through JSON exactly. Sections 2.5.1 (missing
+data), 3.1 (units), 4.4 (time) and 8.1 (packing) of the CF conventions; _Unsigned is a custom of NetCDF-Java.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
+
+import numpy as np
+from numpy.lib.recfunctions import repack_fields
+
+from zapz.errors import EncodingError
+from zapz.format import calendars
+from zapz.format.calendars import Axis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Scalar: TypeAlias = np.generic | str | bytes | int | float
+"""One stored value: a numpy scalar of the array's dtype, or a Python value for object arrays."""
+Stored: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+"""Stored values, or a mask of them."""
+
+_NUMPY_UNITS: Final = {"D": "days", "h": "hours", "m": "minutes", "s": "seconds"} | {
+    "ms": "milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Encoding:
+    """How the stored numbers of one array mean values (CF sections 2.5.1, 3.1, 4.4 and 8.1)."""
+
+    dtype: np.dtype[Any]
+    """Data type of stored values, native byte order; object for strings of variable length."""
+    marker: Scalar | None = None
+    """Stored value that readers mask (_FillValue; the fill_value of Zarr v2), of `dtype`; None: there is none."""
+    missing: tuple[Scalar, ...] = ()
+    """Further stored values that readers mask (missing_value), of `dtype`."""
+    scale: float | None = None
+    """scale_factor: value per stored step; None: absent, the same as 1."""
+    offset: float | None = None
+    """add_offset: value of stored 0; None: absent, the same as 0."""
+    units: str | None = None
+    """Text "<unit> since <date>" of a time; None if the array is none."""
+    calendar: str | None = None
+    """Calendar of `units`, by the one name zapz uses for it; None without `units`."""
+    other_units: str | None = None
+    """Units of anything but a time "since"; None: absent."""
+    reinterpreted: bool = False
+    """True if _Unsigned says that stored integers have the other signedness than `dtype`."""
+
+    @property
+    def packing(self) -> tuple[float, float]:
+        """Scale and offset as numbers: value = stored * scale + offset (CF section 8.1)."""
+        return 1.0 if self.scale is None else self.scale, self.offset or 0.0
+
+    @property
+    def markers(self) -> tuple[Scalar, ...]:
+        """All stored values that readers mask (CF section 2.5.1), the one to write first."""
+        return self.missing if self.marker is None else (self.marker, *self.missing)
+
+    @property
+    def fill(self) -> Scalar | None:
+        """What a missing cell is stored as: the marker, else NaN or NaT; None if there is no way (CF section 2.5.1)."""
+        if self.markers:
+            return self.markers[0]
+        return (
+            _item(np.asarray("NaT" if self.dtype.kind in "mM" else np.nan, self.dtype))
+            if _has_nan(self.dtype)
+            else None
+        )
+
+    @property
+    def axis(self) -> Axis | None:
+        """The time axis of the stored numbers (CF section 4.4); None if they are no times."""
+        if self.dtype.kind in "mM":
+            unit, count = np.datetime_data(self.dtype)
+            calendar = "proleptic_gregorian" if self.dtype.kind == "M" else "duration"
+            step = calendars.UNITS.get(_NUMPY_UNITS.get(unit, ""))
+            opaque = "" if step else str(self.dtype)
+            return Axis(step=(step or Fraction(0)) * count, origin=Fraction(0), calendar=calendar, opaque=opaque)
+        return None if self.units is None else calendars.parse_axis(self.units, self.calendar or "standard")
+
+    @property
+    def plain(self) -> Encoding:
+        """The same encoding without _Unsigned: over integers of the signedness that it says."""
+        if not self.reinterpreted:
+            return self
+        dtype = _other_signedness(self.dtype)
+        marker = None if self.marker is None else _item(np.asarray(self.marker).view(dtype))
+        missing = tuple(_item(np.asarray(value).view(dtype)) for value in self.missing)
+        return replace(self, dtype=dtype, marker=marker, missing=missing, reinterpreted=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the encoding as values that JSON can hold exactly."""
+        return {
+            "dtype": _dtype_to_json(self.dtype),
+            "marker": _scalar_to_json(self.dtype, self.marker),
+            "missing": [_scalar_to_json(self.dtype, value) for value in self.missing],
+            "scale": self.scale,
+            "offset": self.offset,
+            "units": self.units,
+            "calendar": self.calendar,
+            "other_units": self.other_units,
+            "reinterpreted": self.reinterpreted,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Undo `to_json`."""
+        dtype = _dtype_from_json(data["dtype"])
+        missing = tuple(_scalar_from_json(dtype, value) for value in data["missing"])
+        parts = {"dtype": dtype, "marker": _scalar_from_json(dtype, data["marker"]), "missing": missing}
+        return cls(**{**data, **parts})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Encoding) and repr(self.to_json()) == repr(other.to_json())
+
+    def __hash__(self) -> int:
+        return hash(repr(self.to_json()))
+
+
+def encoding_of(dtype: np.dtype[Any], attributes: Mapping[str, Any], marker: Scalar | None) -> Encoding:
+    """Read what stored numbers mean (CF sections 2.5.1, 3.1, 4.4 and 8.1).
+
+    A marker that no stored value can equal (NaN for integers) is no marker. Bounds and climatologies without units
+    of their own have those of their parent (CF sections 7.1 and 7.4): the caller puts them into ``attributes``.
+
+    Args:
+        dtype: Data type of the stored values.
+        attributes: Attributes of the array.
+        marker: The missing marker: the attribute _FillValue, or for Zarr v2 the fill value.
+
+    Raises:
+        EncodingError: The attributes make no sense.
+    """
+    dtype = dtype.newbyteorder("=")
+    unsigned = _flag(attributes.get("_Unsigned"))
+    flipped = unsigned is not None and dtype.kind == ("i" if unsigned else "u")
+    found: list[Scalar] = []
+    listed = attributes.get("missing_value")
+    several = listed if isinstance(listed, list | tuple | np.ndarray) else [listed]
+    for name, entry in [("_FillValue", marker), *(("missing_value", entry) for entry in several)]:
+        value = None if entry is None else stored_scalar(dtype, entry, name, reinterpreted=flipped)
+        if value is not None and not among(value, found):
+            found.append(value)
+    first = None if marker is None else stored_scalar(dtype, marker, "_FillValue", reinterpreted=flipped)
+    units = None if attributes.get("units") is None else str(attributes["units"]).strip() or None
+    calendar = str(attributes.get("calendar") or "standard")
+    timed = units is not None and dtype.kind in "iuf" and calendars.parse_axis(units, calendar) is not None
+    return Encoding(
+        dtype=dtype,
+        marker=first,
+        missing=tuple(found if first is None else found[1:]),
+        scale=_number(dtype, attributes, "scale_factor"),
+        offset=_number(dtype, attributes, "add_offset"),
+        units=units if timed else None,
+        calendar=calendars.calendar_name(calendar) if timed else None,
+        other_units=None if timed else units,
+        reinterpreted=flipped,
+    )
+
+
+def is_nan(value: Scalar | None) -> bool:
+    """Whether a marker is NaN or NaT."""
+    return isinstance(value, np.generic) and _has_nan(value.dtype) and bool(np.isnan(value))
+
+
+def among(value: Scalar, others: Iterable[Scalar]) -> bool:
+    """Whether a marker is one of others; NaN equals NaN."""
+    return any((is_nan(value) and is_nan(other)) or bool(np.all(value == other)) for other in others)
+
+
+def nans(cells: Stored) -> Stored:
+    """Mask of NaN and NaT."""
+    return np.isnan(cells) if _has_nan(cells.dtype) else np.zeros(cells.shape, dtype=bool)
+
+
+def mask(cells: Stored, markers: Iterable[Scalar]) -> Stored:
+    """Mask of the cells that equal one of some markers (CF section 2.5.1)."""
+    found = np.zeros(cells.shape, dtype=bool)
+    for value in markers:
+        found |= nans(cells) if is_nan(value) else np.asarray(cells == value, dtype=bool)
+    return found
+
+
+def stored_scalar(
+    dtype: np.dtype[Any],
+    value: Any,
+    name: str = "_FillValue",
+    *,
+    reinterpreted: bool = False,
+) -> Scalar | None:
+    """Return a marker as a scalar of the dtype, or None if no stored value can equal it.
+
+    Numbers for a floating-point dtype become the nearest one: JSON writes 1e20 where a float32 was meant.
+
+    Args:
+        dtype: Data type of the stored values.
+        value: A numpy scalar, or what JSON had.
+        name: Attribute to name in errors.
+        reinterpreted: _Unsigned is in force; the marker may be written with either sign.
+
+    Raises:
+        EncodingError: It is of another kind: text for a number, say.
+    """
+    if reinterpreted and (plain := stored_scalar(_other_signedness(dtype), value, name)) is not None:
+        return _item(np.asarray(plain).view(dtype))
+    try:
+        with np.errstate(over="ignore"):
+            return _scalar(dtype, value)
+    except OverflowError:
+        return None
+    except (TypeError, ValueError):
+        raise _senseless(name=name, expected=f"a value of type {dtype}", found=value) from None
+
+
+def _scalar(dtype: np.dtype[Any], value: Any) -> Scalar | None:
+    kind = dtype.kind
+    if isinstance(value, np.generic) and value.dtype == dtype:
+        return _item(np.asarray(value).astype(dtype))  # the byte order may differ
+    item = value.item() if isinstance(value, np.generic) and value.dtype.kind not in "mMV" else value
+    if kind in "biuf":
+        return _real(dtype, item)
+    if kind in "USO":
+        return _text(dtype, item)
+    if kind in "mM" and isinstance(item, int):
+        return _item(np.asarray(item, np.int64).view(dtype))
+    return _item(np.asarray(tuple(item) if isinstance(item, list) else item).astype(dtype))
+
+
+def _real(dtype: np.dtype[Any], item: Any) -> Scalar | None:
+    if isinstance(item, complex):
+        return None if item.imag else _real(dtype, item.real)
+    if dtype.kind == "f":
+        real = dtype.type(float(item))
+        return real if np.isinf(real) == np.isinf(float(item)) else None
+    _demand(isinstance(item, int | float))
+    if isinstance(item, float) and not item.is_integer():
+        return None
+    least, most = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    return _item(np.asarray(int(item)).astype(dtype)) if least <= item <= most else None
+
+
+def _text(dtype: np.dtype[Any], item: Any) -> Scalar | None:
+    if dtype.kind == "O":
+        _demand(isinstance(item, str | bytes | int | float))
+        return None if item != item else item  # noqa: PLR0124 - NaN
+    text = np.asarray(item.encode() if dtype.kind == "S" and isinstance(item, str) else item)
+    _demand(text.dtype.kind == dtype.kind)
+    return _item(text.astype(dtype)) if text.itemsize <= dtype.itemsize or not item else None
+
+
+def _demand(sound: bool) -> None:  # noqa: FBT001 - a condition
+    if not sound:
+        raise TypeError
+
+
+def _item(array: Stored) -> Scalar:
+    return cast("Scalar", array[()])  # numpy types it as an array
+
+
+def _has_nan(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "fcmM"
+
+
+def _other_signedness(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(("u" if dtype.kind == "i" else "i") + str(dtype.itemsize))
+
+
+def _flag(value: Any) -> bool | None:
+    if value is None:
+        return None
+    flags = {"true": True, "false": False}
+    if str(value).lower() not in flags:
+        raise _senseless(name="_Unsigned", expected='"true" or "false"', found=value)
+    return flags[str(value).lower()]
+
+
+def _number(dtype: np.dtype[Any], attributes: Mapping[str, Any], name: str) -> float | None:
+    value = attributes.get(name)
+    if value is None:
+        return None
+    item = np.asarray(value).reshape(-1).tolist() if isinstance(value, list | np.ndarray | np.generic) else [value]
+    sound = len(item) == 1 and isinstance(item[0], int | float) and not isinstance(item[0], bool)
+    try:
+        number = float(item[0]) if sound else float("nan")
+    except OverflowError:
+        number = float("inf")
+    if not np.isfinite(number) or number != item[0] or (number == 0 and name == "scale_factor"):
+        raise _senseless(name=name, expected="a finite number, no scale of 0", found=value)
+    if dtype.kind not in "iuf":
+        raise _senseless(name=name, expected=f"none for type {dtype}", found=value)
+    return number
+
+
+def _senseless(*, name: str, expected: str, found: object) -> EncodingError:
+    return EncodingError(f"{name} makes no sense", expected=expected, found=repr(found), hint="Mend the attribute.")
+
+
+def _dtype_to_json(dtype: np.dtype[Any]) -> Any:
+    if dtype.subdtype is not None:
+        return [_dtype_to_json(dtype.subdtype[0]), list(dtype.subdtype[1])]
+    if dtype.fields is None or dtype.names is None:
+        return dtype.str
+    fields = [dtype.fields[name] for name in dtype.names]
+    return {
+        "names": list(dtype.names),
+        "formats": [_dtype_to_json(field[0]) for field in fields],
+        "offsets": [field[1] for field in fields],
+        "itemsize": dtype.itemsize,
+    }
+
+
+def _dtype_from_json(data: Any) -> np.dtype[Any]:
+    parts: Any = data
+    if isinstance(data, list):
+        parts = (_dtype_from_json(data[0]), tuple(data[1]))
+    elif isinstance(data, dict):
+        parts = {**data, "formats": [_dtype_from_json(item) for item in data["formats"]]}
+    dtype: np.dtype[Any] = np.dtype(parts)
+    return dtype.newbyteorder("=")
+
+
+def _scalar_to_json(dtype: np.dtype[Any], value: Scalar | None) -> Any:
+    if dtype.kind == "O":
+        return {"hex": value.hex()} if isinstance(value, bytes) else value
+    return None if value is None else {"hex": np.asarray(value, dtype).astype(_dense(dtype)).tobytes().hex()}
+
+
+def _scalar_from_json(dtype: np.dtype[Any], data: Any) -> Any:
+    if not isinstance(data, dict):
+        return data
+    raw = bytes.fromhex(data["hex"])
+    return raw if dtype.kind == "O" else _item(np.ndarray((), _dense(dtype), raw or b"\0").astype(dtype))
+
+
+def _dense(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype without padding, whose bytes would be random."""
+    dense: np.dtype[Any] = repack_fields(dtype, recurse=True)
+    return dense

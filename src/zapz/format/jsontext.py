@@ -1,0 +1,191 @@
+"""JSON as text: parse strictly, and change one value while every other character stays.
+
+Metadata of a ten-year cube carries numbers that a parser would not give back (``1e400``, ``1.10``, 2^70, ``NaN``) and members in
+an order somebody chose. So a document is never re-serialised: the text of one value is cut out and another is put in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zapz.errors import MetadataError
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Largest metadata document accepted, in bytes."""
+
+MAX_DEPTH = 200
+"""Deepest nesting of a metadata document accepted."""
+
+Path = tuple[str, ...]
+"""Names of members from the root of a document down."""
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One member of an object, as it stands in the text."""
+
+    key: str
+    """Name of the member, unescaped."""
+    start: int
+    """Offset of the value's first character."""
+    end: int
+    """Offset behind the value's last character."""
+
+
+def text_of(data: bytes, where: str) -> str:
+    """Decode a document (RFC 8259: UTF-8); a byte order mark is tolerated, as many readers do."""
+    if len(data) > MAX_BYTES:
+        raise MetadataError(
+            "metadata document is too large", where=where, expected=f"at most {MAX_BYTES} bytes", found=f"{len(data)}"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MetadataError("metadata document is not UTF-8", where=where, found=str(error)) from error
+
+
+def parse(text: str, where: str) -> Any:
+    """Parse a document strictly.
+
+    Raises:
+        MetadataError: The text is not JSON, holds a key twice in one object, or is nested too deeply.
+    """
+    _check_depth(text, where)
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        found = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        raise MetadataError(
+            "broken JSON", where=where, found=found, hint="Restore the document or rewrite the dataset."
+        ) from error
+    except _DuplicateKeyError as error:
+        raise MetadataError("a key stands twice in one JSON object", where=where, found=repr(error.args[0])) from error
+    except ValueError as error:  # an integer longer than Python converts (sys.get_int_max_str_digits)
+        raise MetadataError("a number is too long", where=where, found=str(error)) from error
+
+
+def parse_object(text: str, where: str) -> dict[str, Any]:
+    """Parse a document that must be a JSON object."""
+    value = parse(text, where)
+    if not isinstance(value, dict):
+        raise MetadataError(
+            "metadata is not a JSON object", where=where, expected="{…}", found=text.strip()[:40] or "an empty file"
+        )
+    return value
+
+
+class _DuplicateKeyError(Exception):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _DuplicateKeyError(key)
+            seen.add(key)
+    return result
+
+
+def _check_depth(text: str, where: str) -> None:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        token = match.group()
+        if token in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise MetadataError(
+                    "metadata is nested too deeply", where=where, expected=f"at most {MAX_DEPTH} levels"
+                )
+        elif token in "]}":
+            depth -= 1
+
+
+def dumps(value: Any, indent: int | None = None) -> str:
+    """Serialise a value that zapz itself made."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=True)
+
+
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().raw_decode
+
+
+def members(text: str, start: int = 0) -> list[Member]:
+    """Return the members of the object that begins at or after ``start``; the text must have been parsed before."""
+    position = _skip(text, start) + 1
+    result: list[Member] = []
+    while text[(position := _skip(text, position))] != "}":
+        if text[position] == ",":
+            position = _skip(text, position + 1)
+        key, position = _scan(text, position)
+        begin = _skip(text, _skip(text, position) + 1)
+        _, position = _scan(text, begin)
+        result.append(Member(key=key, start=begin, end=position))
+    return result
+
+
+def _skip(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
+
+
+def replaced(text: str, values: Mapping[Path, str]) -> str:
+    """Return ``text`` with the value at each path replaced by the given JSON text.
+
+    A path whose last name is missing is added at the end of its object; its parents must exist.
+    """
+    edits: list[tuple[int, int, str]] = []
+    _collect(text, 0, dict(values), edits)
+    for start, end, new in sorted(edits, reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def _collect(text: str, start: int, values: dict[Path, str], edits: list[tuple[int, int, str]]) -> None:
+    found = members(text, start)
+    for member in found:
+        here = {path[1:]: value for path, value in values.items() if path[0] == member.key}
+        if () in here:
+            edits.append((member.start, member.end, here[()]))
+        elif here:
+            _collect(text, member.start, here, edits)
+    known = {member.key for member in found}
+    missing = [(path[0], value) for path, value in values.items() if len(path) == 1 and path[0] not in known]
+    if missing:
+        new = ", ".join(f"{dumps(key)}: {value}" for key, value in missing)
+        if found:
+            edits.append((found[-1].end, found[-1].end, f"{_separator(text, found)}{new}"))
+        else:
+            position = _skip(text, start) + 1
+            edits.append((position, position, new))
+
+
+def _separator(text: str, found: list[Member]) -> str:
+    """The comma and white space that the object puts between its members, so that a new one looks like the others."""
+    if len(found) == 1:
+        return ", "
+    between = text[found[-2].end : found[-1].start]
+    comma = between.index(",")
+    return between[comma : _skip(between, comma + 1)]
+
+
+def joined(parts: Mapping[str, str], indent: int | None) -> str:
+    """Return the text of an object whose values are given as JSON text, member by member on a line if ``indent`` is given.
+
+    Line feeds inside the given texts are indented along: a JSON string cannot hold a raw one, so no value changes.
+    """
+    if indent is None or not parts:
+        return "{" + ", ".join(f"{dumps(key)}: {text}" for key, text in parts.items()) + "}"
+    pad = " " * indent
+    lines = (f"{pad}{dumps(key)}: " + text.strip().replace("\n", "\n" + pad) for key, text in parts.items())
+    return "{\n" + ",\n".join(lines) + "\n}"

@@ -1,0 +1,181 @@
+"""What a Zarr hierarchy is: frozen values shaped like Zarr v3; Zarr v2 becomes this at the door (``v2.py``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from zapz.errors import MetadataError
+from zapz.format.codecs import CodecChain
+from zapz.format.grid import Index, RegularGrid
+
+Dim = str | None
+"""Name of a dimension; None if the writer gave none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkKeys:
+    """How a chunk index becomes a key below the array's path (v3 "chunk key encoding"; v2 keys)."""
+
+    style: Literal["default", "v2"]
+    """"default": ``c/1/2``; "v2": ``1.2``."""
+    separator: Literal["/", "."]
+    """Stands between the integers."""
+
+    def key(self, index: Index) -> str:
+        """Return the key of a chunk, relative to its array. It comes from integers alone."""
+        text = self.separator.join(map(str, index))
+        if self.style == "v2":
+            return text or "0"
+        return f"c{self.separator}{text}" if index else "c"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillValue:
+    """The value of cells that no chunk holds."""
+
+    value: Any = field(compare=False)
+    """NumPy scalar, ``str`` or ``bytes``; None where the format leaves it undefined (v2 ``null``)."""
+    image: bytes | str | None
+    """The same, comparable to the last bit: NaN payloads and signed zeros count."""
+
+    @classmethod
+    def of(cls, value: Any) -> FillValue:
+        """Make a fill value from a NumPy scalar, a string, bytes, or None."""
+        if value is None or (isinstance(value, str | bytes) and not isinstance(value, np.generic)):
+            return cls(value=value, image=value)
+        return cls(
+            value=value,
+            image=np.asarray(value).tobytes() if isinstance(value, np.generic | np.ndarray) else repr(value),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Array:
+    """One array: everything zapz needs to know about it, whichever format it came from."""
+
+    path: str
+    """Path below the root, without leading slash; "" if the root itself is the array."""
+    dims: tuple[Dim, ...]
+    """Dimension names, one per axis."""
+    dtype: np.dtype[Any]
+    """Data type in native byte order (stored byte order belongs to the codecs); object for strings of variable length."""
+    grid: RegularGrid
+    """Shape and chunk (or shard) shape."""
+    keys: ChunkKeys
+    """Chunk key encoding."""
+    codecs: CodecChain
+    """How a chunk becomes bytes."""
+    fill: FillValue
+    """Value of missing chunks."""
+    marker: Any = field(compare=False)
+    """The value that readers take for "missing" (CF ``_FillValue``; for v2 also ``fill_value``); None if there is none."""
+    attributes: Mapping[str, Any] = field(compare=False)
+    """Attributes, parsed; the documents keep their text."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every axis, in cells."""
+        return self.grid.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.grid.shape)
+
+    @property
+    def units(self) -> RegularGrid:
+        """The grid of what is encoded at a time: inner chunks if the array is sharded, else chunks."""
+        if self.codecs.shards is None:
+            return self.grid
+        return RegularGrid(shape=self.grid.shape, chunks=self.codecs.shards.inner_shape)
+
+    @property
+    def unit_codecs(self) -> CodecChain:
+        """The codec chain of one unit."""
+        return self.codecs if self.codecs.shards is None else self.codecs.shards.inner
+
+    @property
+    def unit_bytes(self) -> int:
+        """Bytes of one decoded unit in memory (strings of variable length count as 8 each)."""
+        return self.units.chunk_size * self.dtype.itemsize
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of one decoded chunk (or shard) in memory."""
+        return self.grid.chunk_size * self.dtype.itemsize
+
+    def key(self, index: Index) -> str:
+        """Return the key of a chunk below the root."""
+        return join(self.path, self.keys.key(index))
+
+    def axis(self, dim: str) -> int | None:
+        """Return the axis named ``dim``, or None."""
+        return self.dims.index(dim) if dim in self.dims else None
+
+    def step_bytes(self, axis: int) -> int:
+        """Bytes of one step along ``axis``, decoded."""
+        return math.prod(n for i, n in enumerate(self.shape) if i != axis) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A whole hierarchy, nested groups included, read once."""
+
+    zarr_format: int
+    """2 or 3."""
+    arrays: Mapping[str, Array]
+    """Arrays by path."""
+    groups: Mapping[str, Mapping[str, Any]]
+    """Attributes of groups by path; "" is the root."""
+    documents: Mapping[str, bytes]
+    """Every metadata document by key, as it was read."""
+
+    def lengths(self, dim: str) -> dict[str, int]:
+        """Return the length along ``dim`` of every array that has it."""
+        found = ((path, array, array.axis(dim)) for path, array in self.arrays.items())
+        return {path: array.shape[axis] for path, array, axis in found if axis is not None}
+
+    def label_path(self, dim: str, path: str = "") -> str | None:
+        """Return the path of the label variable of ``dim`` for the array at ``path``: one-dimensional, named like it (CF section 5)."""
+        folder = parent(path)
+        while True:
+            candidate = join(folder, dim)
+            array = self.arrays.get(candidate)
+            if array is not None and array.dims == (dim,):
+                return candidate
+            if not folder:
+                return None
+            folder = parent(folder)
+
+
+def join(*parts: str) -> str:
+    """Join path parts with slashes, leaving out empty ones."""
+    return "/".join(part for part in parts if part)
+
+
+def parent(path: str) -> str:
+    """Return the path of the folder that holds ``path``; "" for the root."""
+    return path.rpartition("/")[0]
+
+
+def name(path: str) -> str:
+    """Return the last part of a path."""
+    return path.rpartition("/")[2]
+
+
+def check_path(path: str) -> None:
+    """Refuse a node path that could leave the dataset or cannot be a key.
+
+    Raises:
+        MetadataError: A part is empty, ``.``, ``..``, or holds a backslash or NUL, or the path is absolute.
+    """
+    bad = (
+        path.startswith("/") or any(part in {"", ".", ".."} for part in path.split("/")) or "\\" in path or "\0" in path
+    )
+    if path and bad:
+        raise MetadataError("a node has a name that zapz will not make a key of", where=repr(path), hint="Rename it.")

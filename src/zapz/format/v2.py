@@ -1,0 +1,279 @@
+"""Zarr v2 documents: ``.zarray``, ``.zgroup``, ``.zattrs``, and consolidated ``.zmetadata``, to and from metadata.
+
+Sources: Zarr v2 specification; the ``_ARRAY_DIMENSIONS`` convention of xarray; consolidated metadata as zarr-python writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from zapz.errors import MetadataError, UnsupportedError
+from zapz.format import dtypes, jsontext
+from zapz.format.codecs import VARIABLE, Codec, CodecChain
+from zapz.format.grid import RegularGrid
+from zapz.format.metadata import Array, ChunkKeys, Dataset, check_path, join, name, parent
+
+FORMAT = 2
+ARRAY, GROUP, ATTRIBUTES, CONSOLIDATED = ".zarray", ".zgroup", ".zattrs", ".zmetadata"
+NODES = (ARRAY, GROUP, ATTRIBUTES)
+"""Names of the documents that describe one node."""
+DIMS = "_ARRAY_DIMENSIONS"
+MAX_LENGTH = 2**62
+"""Longest axis accepted, exclusive: beyond it no reader's arithmetic is safe."""
+
+
+def read(documents: Mapping[str, bytes]) -> Dataset:
+    """Read every node of a hierarchy.
+
+    Args:
+        documents: All documents by key, as stored.
+
+    Raises:
+        MetadataError: A document is broken or contradicts itself.
+        UnsupportedError: An array is legal but not something zapz appends to.
+    """
+    arrays: dict[str, Array] = {}
+    groups: dict[str, Mapping[str, Any]] = {}
+    for key in documents:
+        path, kind = parent(key), name(key)
+        if kind == ARRAY:
+            arrays[path] = read_array(path, documents[key], documents.get(join(path, ATTRIBUTES)))
+        elif kind == GROUP:
+            _require_format(jsontext.parse_object(jsontext.text_of(documents[key], key), key), key)
+            groups[path] = _attributes(documents.get(join(path, ATTRIBUTES)), join(path, ATTRIBUTES))
+    if "" not in groups and "" not in arrays:
+        groups[""] = _attributes(documents.get(ATTRIBUTES), ATTRIBUTES)
+    return Dataset(zarr_format=FORMAT, arrays=arrays, groups=groups, documents=dict(documents))
+
+
+def _attributes(document: bytes | None, where: str) -> dict[str, Any]:
+    return {} if document is None else jsontext.parse_object(jsontext.text_of(document, where), where)
+
+
+def _require_format(meta: Mapping[str, Any], where: str) -> None:
+    if meta.get("zarr_format") != FORMAT:
+        raise MetadataError("wrong zarr_format", where=where, expected="2", found=repr(meta.get("zarr_format")))
+
+
+def read_array(path: str, document: bytes, attributes: bytes | None) -> Array:
+    """Read one array.
+
+    Raises:
+        MetadataError: A field is missing or makes no sense.
+        UnsupportedError: Objects without an allowed codec.
+    """
+    check_path(path)
+    where = join(path, ARRAY)
+    meta = jsontext.parse_object(jsontext.text_of(document, where), where)
+    _require_format(meta, where)
+    for required in ("shape", "chunks", "dtype", "compressor", "fill_value", "order"):
+        if required not in meta:
+            raise MetadataError("a field is missing", where=where, expected=required)
+    shape, chunks = lengths(meta["shape"], "shape", where, least=0), lengths(meta["chunks"], "chunks", where, least=1)
+    if len(shape) != len(chunks):
+        raise MetadataError(
+            "shape and chunks disagree", where=where, expected=f"{len(shape)} axes", found=f"{len(chunks)}"
+        )
+    dtype, endian = dtypes.read_v2(meta["dtype"], where)
+    attrs = _attributes(attributes, join(path, ATTRIBUTES))
+    codecs = _chain(meta, dtype, endian, len(shape), where)
+    fill = dtypes.read_fill(meta["fill_value"], dtype, where, codecs.serializer)
+    return Array(
+        path=path,
+        dims=dims_of(attrs.get(DIMS), len(shape), join(path, ATTRIBUTES)),
+        dtype=dtype,
+        grid=RegularGrid(shape=shape, chunks=chunks),
+        keys=ChunkKeys(style="v2", separator=_separator(meta.get("dimension_separator", "."), where)),
+        codecs=codecs,
+        fill=fill,
+        marker=fill.value
+        if fill.value is not None
+        else dtypes.read_marker(attrs.get("_FillValue"), dtype, join(path, ATTRIBUTES)),
+        attributes={k: v for k, v in attrs.items() if k != DIMS},
+    )
+
+
+def lengths(value: Any, field: str, where: str, *, least: int) -> tuple[int, ...]:
+    """Check a list of axis lengths.
+
+    Raises:
+        MetadataError: It is not a list of integers from ``least`` to 2^62.
+    """
+    good = isinstance(value, list) and all(
+        isinstance(n, int) and not isinstance(n, bool) and least <= n < MAX_LENGTH for n in value
+    )
+    if not good:
+        raise MetadataError(
+            f"{field} does not make sense",
+            where=where,
+            expected=f"integers from {least} to 2^62",
+            found=repr(value)[:80],
+        )
+    return tuple(value)
+
+
+def dims_of(value: Any, ndim: int, where: str) -> tuple[str | None, ...]:
+    """Check dimension names; None stands for "not given".
+
+    Raises:
+        MetadataError: Their number is not that of the axes.
+    """
+    if value is None:
+        return (None,) * ndim
+    if not isinstance(value, list) or len(value) != ndim or not all(d is None or isinstance(d, str) for d in value):
+        raise MetadataError(
+            "dimension names do not fit the array", where=where, expected=f"{ndim} names", found=repr(value)[:80]
+        )
+    return tuple(value)
+
+
+def _separator(value: Any, where: str) -> Any:
+    if value not in {".", "/"}:
+        raise MetadataError("unknown dimension_separator", where=where, expected="'.' or '/'", found=repr(value))
+    return value
+
+
+def _chain(meta: Mapping[str, Any], dtype: np.dtype[Any], endian: Any, ndim: int, where: str) -> CodecChain:
+    if meta["order"] not in {"C", "F"}:
+        raise MetadataError("unknown order", where=where, expected="'C' or 'F'", found=repr(meta["order"]))
+    stages = [
+        _codec(c, where) for c in [*(meta.get("filters") or ()), *([meta["compressor"]] if meta["compressor"] else ())]
+    ]
+    serializer = "bytes"
+    if dtype.kind == "O" or dtype.hasobject:
+        if dtype.fields is not None or not stages or stages[0].id not in VARIABLE:
+            raise UnsupportedError(
+                "objects are stored with a codec that zapz does not run",
+                where=where,
+                expected=f"one of {', '.join(sorted(VARIABLE))} as first filter",
+                found=stages[0].id if stages else "no filter",
+            )
+        serializer = stages.pop(0).id
+    order = tuple(range(ndim))[::-1] if meta["order"] == "F" and ndim > 1 else None
+    return CodecChain(order=order, serializer=serializer, endian=endian, stages=tuple(stages))
+
+
+def _codec(config: Any, where: str) -> Codec:
+    if not isinstance(config, dict) or not isinstance(config.get("id"), str):
+        raise MetadataError("a codec has no id", where=where, found=repr(config)[:80])
+    if config["id"] == "pickle":
+        raise UnsupportedError(
+            "codec is not allowed", where=where, found="pickle", hint="Decoding it would run code from the file."
+        )
+    return Codec(id=config["id"], config={k: v for k, v in config.items() if k != "id"})
+
+
+def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None = None) -> dict[str, bytes]:
+    """Return the documents of an array.
+
+    Args:
+        array: What to describe.
+        attributes: Its attributes as JSON text, without dimension names.
+        extra: Further fields of ``.zarray``.
+
+    Raises:
+        UnsupportedError: v2 cannot say it (sharding, a transposition that is not a reversal, foreign codecs).
+    """
+    chain = array.codecs
+    reverse = tuple(range(array.ndim))[::-1]
+    if chain.shards is not None or chain.foreign is not None or chain.order not in {None, reverse}:
+        raise UnsupportedError(
+            "Zarr v2 cannot store this array's codecs", where=array.path, found=chain.canonical[:120]
+        )
+    stages = [{"id": s.id, **s.config} for s in chain.stages]
+    packs = bool(stages) and stages[-1]["id"] not in {
+        "shuffle",
+        "delta",
+        "fixedscaleoffset",
+        "quantize",
+        "bitround",
+        "astype",
+        "packbits",
+    }
+    compressor = stages.pop() if packs else None
+    filters = [{"id": chain.serializer}, *stages] if chain.serializer != "bytes" else stages
+    meta = {
+        "zarr_format": FORMAT,
+        "shape": list(array.shape),
+        "chunks": list(array.grid.chunks),
+        "dtype": dtypes.write_v2(array.dtype, chain.endian),
+        "compressor": compressor,
+        "fill_value": dtypes.write_fill(array.fill, array.dtype),
+        "order": "C" if chain.order is None else "F",
+        "filters": filters or None,
+        "dimension_separator": array.keys.separator,
+        **(extra or {}),
+    }
+    dims: dict[jsontext.Path, str] = (
+        {} if all(d is None for d in array.dims) and array.dims else {(DIMS,): jsontext.dumps(list(array.dims))}
+    )
+    return {
+        join(array.path, ARRAY): jsontext.dumps(meta, indent=2).encode(),
+        join(array.path, ATTRIBUTES): jsontext.replaced(attributes, dims).encode(),
+    }
+
+
+def write_group(path: str, attributes: str) -> dict[str, bytes]:
+    """Return the documents of a group whose attributes are given as JSON text."""
+    documents = {join(path, GROUP): jsontext.dumps({"zarr_format": FORMAT}, indent=2).encode()}
+    if attributes.strip() not in {"", "{}"}:
+        documents[join(path, ATTRIBUTES)] = attributes.encode()
+    return documents
+
+
+def attributes_text(documents: Mapping[str, bytes], path: str) -> str:
+    """Return the text of a node's attributes, dimension names left out."""
+    document = documents.get(join(path, ATTRIBUTES))
+    if document is None:
+        return "{}"
+    text = jsontext.text_of(document, join(path, ATTRIBUTES))
+    parts = {m.key: text[m.start : m.end] for m in jsontext.members(text) if m.key != DIMS}
+    return jsontext.joined(parts, indent=2)
+
+
+def with_attributes(documents: Mapping[str, bytes], path: str, attributes: str) -> dict[str, bytes]:
+    """Return the changed documents of a group that gets other attributes (JSON text)."""
+    return {join(path, ATTRIBUTES): attributes.encode()}
+
+
+def regrid(
+    documents: Mapping[str, bytes], path: str, shape: tuple[int, ...], chunks: tuple[int, ...] | None = None
+) -> dict[str, bytes]:
+    """Return the changed documents of an array that gets another shape (and chunk shape)."""
+    key = join(path, ARRAY)
+    values: dict[jsontext.Path, str] = {("shape",): jsontext.dumps(list(shape))}
+    if chunks is not None:
+        values[("chunks",)] = jsontext.dumps(list(chunks))
+    return {key: jsontext.replaced(jsontext.text_of(documents[key], key), values).encode()}
+
+
+def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, bytes]:
+    """Return the consolidated metadata for these documents: refreshed where it exists, added at the root if ``create``.
+
+    Every entry is its document's own text, so a stale entry is mended and no number is written anew.
+    """
+    changed: dict[str, bytes] = {}
+    roots = {parent(key) for key in documents if name(key) == CONSOLIDATED} | ({""} if create else set())
+    for root in roots:
+        prefix = f"{root}/" if root else ""
+        nodes = {k.removeprefix(prefix): d for k, d in documents.items() if k.startswith(prefix) and name(k) in NODES}
+        old = documents.get(join(root, CONSOLIDATED))
+        changed[join(root, CONSOLIDATED)] = _consolidated(nodes, old, join(root, CONSOLIDATED)).encode()
+    return changed
+
+
+def _consolidated(nodes: Mapping[str, bytes], old: bytes | None, where: str) -> str:
+    order: list[str] = []
+    parts: dict[str, str] = {"metadata": "", "zarr_consolidated_format": "1"}
+    if old is not None:
+        text = jsontext.text_of(old, where)
+        if isinstance(jsontext.parse_object(text, where).get("metadata"), dict):
+            found = {m.key: m for m in jsontext.members(text)}
+            parts = {key: text[m.start : m.end] for key, m in found.items()}
+            order = [m.key for m in jsontext.members(text, found["metadata"].start)]
+    keys = [k for k in order if k in nodes] + sorted(k for k in nodes if k not in set(order))
+    parts["metadata"] = jsontext.joined({k: jsontext.text_of(nodes[k], k) for k in keys}, indent=4)
+    return jsontext.joined(parts, indent=4)

@@ -1,0 +1,279 @@
+"""Zarr v3 documents: ``zarr.json`` of arrays and groups, with inline consolidated metadata, to and from metadata.
+
+Sources: Zarr v3 core specification 3.0 and 3.1; its codec specifications; consolidated metadata as zarr-python writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from zapz.errors import MetadataError, UnsupportedError
+from zapz.format import dtypes, jsontext
+from zapz.format.grid import RegularGrid
+from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, join, parent
+from zapz.format.v2 import DIMS, dims_of, lengths
+from zapz.format.v3_codecs import named, read_chain, write_chain
+
+FORMAT = 3
+NODE = "zarr.json"
+NODES = (NODE,)
+"""Names of the documents that describe one node."""
+
+_ARRAY_FIELDS = frozenset(
+    [
+        "zarr_format",
+        "node_type",
+        "shape",
+        "data_type",
+        "chunk_grid",
+        "chunk_key_encoding",
+        "fill_value",
+        "codecs",
+        "attributes",
+        "dimension_names",
+        "storage_transformers",
+    ]
+)
+_GROUP_FIELDS = frozenset(("zarr_format", "node_type", "attributes", "consolidated_metadata"))
+
+
+def read(documents: Mapping[str, bytes]) -> Dataset:
+    """Read every node of a hierarchy.
+
+    Args:
+        documents: All documents by key, as stored.
+
+    Raises:
+        MetadataError: A document is broken or contradicts itself.
+        UnsupportedError: Something in it is legal but not what zapz appends to.
+    """
+    arrays: dict[str, Array] = {}
+    groups: dict[str, Mapping[str, Any]] = {}
+    for key, document in documents.items():
+        path = parent(key)
+        meta = jsontext.parse_object(jsontext.text_of(document, key), key)
+        _require_format(meta, key)
+        if meta.get("node_type") == "array":
+            arrays[path] = _read_array(path, meta, key)
+        else:
+            groups[path] = _read_group(meta, key)
+    if "" not in groups and "" not in arrays:
+        groups[""] = {}
+    return Dataset(zarr_format=FORMAT, arrays=arrays, groups=groups, documents=dict(documents))
+
+
+def _require_format(meta: Mapping[str, Any], where: str) -> None:
+    if isinstance(meta.get("zarr_format"), str) or "metadata_encoding" in meta:
+        raise UnsupportedError(
+            "the Zarr v3 layout from before 2023 is not supported",
+            where=where,
+            hint="Rewrite it with a current zarr-python.",
+        )
+    if meta.get("zarr_format") != FORMAT:
+        raise MetadataError("wrong zarr_format", where=where, expected="3", found=repr(meta.get("zarr_format")))
+
+
+def _understood(meta: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+    for field, value in meta.items():
+        if field not in known and not (isinstance(value, dict) and value.get("must_understand") is False):
+            raise UnsupportedError(
+                "an unknown field that must be understood",
+                where=where,
+                found=field,
+                hint="A newer Zarr extension? zapz would not keep its promise.",
+            )
+
+
+def _read_group(meta: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    if meta.get("node_type") != "group":
+        raise MetadataError(
+            "unknown node_type", where=where, expected="'array' or 'group'", found=repr(meta.get("node_type"))
+        )
+    _understood(meta, _GROUP_FIELDS, where)
+    return _attributes(meta, where)
+
+
+def _attributes(meta: Mapping[str, Any], where: str) -> dict[str, Any]:
+    attributes = meta.get("attributes", {})
+    if not isinstance(attributes, dict):
+        raise MetadataError("attributes are not an object", where=where, found=repr(attributes)[:80])
+    return attributes
+
+
+def read_array(path: str, document: bytes) -> Array:
+    """Read one array from its ``zarr.json``.
+
+    Raises:
+        MetadataError: A field is missing or makes no sense.
+        UnsupportedError: A field, grid, transformer or type is not one that zapz knows.
+    """
+    where = join(path, NODE)
+    meta = jsontext.parse_object(jsontext.text_of(document, where), where)
+    _require_format(meta, where)
+    return _read_array(path, meta, where)
+
+
+def _read_array(path: str, meta: Mapping[str, Any], where: str) -> Array:
+    check_path(path)
+    for required in ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs"):
+        if required not in meta:
+            raise MetadataError("a field is missing", where=where, expected=required)
+    _understood(meta, _ARRAY_FIELDS, where)
+    if meta.get("storage_transformers"):
+        raise UnsupportedError(
+            "storage transformers are not supported", where=where, found=repr(meta["storage_transformers"])[:80]
+        )
+    shape = lengths(meta["shape"], "shape", where, least=0)
+    grid_name, grid = named(meta["chunk_grid"], where)
+    if grid_name != "regular":
+        raise UnsupportedError("chunk grid is not regular", where=where, found=grid_name)
+    chunks = lengths(grid.get("chunk_shape"), "chunk_shape", where, least=1)
+    if len(shape) != len(chunks):
+        raise MetadataError(
+            "shape and chunk_shape disagree", where=where, expected=f"{len(shape)} axes", found=f"{len(chunks)}"
+        )
+    dtype, serializer = dtypes.read_v3(meta["data_type"], where)
+    attributes = _attributes(meta, where)
+    codecs = meta["codecs"]
+    if not isinstance(codecs, list) or not codecs:
+        raise MetadataError("codecs do not make sense", where=where, expected="a list", found=repr(codecs)[:80])
+    dims = meta.get("dimension_names")
+    in_attributes = dims is None and DIMS in attributes
+    return Array(
+        path=path,
+        dims=dims_of(attributes[DIMS] if in_attributes else dims, len(shape), where),
+        dtype=dtype,
+        grid=RegularGrid(shape=shape, chunks=chunks),
+        keys=_keys(meta["chunk_key_encoding"], where),
+        codecs=read_chain([named(c, where) for c in codecs], dtype, serializer, chunks, where),
+        fill=dtypes.read_fill(meta["fill_value"], dtype, where, serializer),
+        marker=dtypes.read_marker(attributes.get("_FillValue"), dtype, where),
+        attributes={k: v for k, v in attributes.items() if k != DIMS},
+    )
+
+
+def _keys(value: Any, where: str) -> ChunkKeys:
+    style, config = named(value, where)
+    if style not in {"default", "v2"}:
+        raise UnsupportedError("unknown chunk key encoding", where=where, found=style)
+    separator = config.get("separator", "/" if style == "default" else ".")
+    if separator not in {"/", "."}:
+        raise MetadataError(
+            "unknown separator of chunk keys", where=where, expected="'.' or '/'", found=repr(separator)
+        )
+    return ChunkKeys(style=style, separator=separator)  # type: ignore[arg-type]
+
+
+def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None = None) -> dict[str, bytes]:
+    """Return the document of an array whose attributes are given as JSON text.
+
+    Raises:
+        UnsupportedError: v3 cannot say it.
+    """
+    codecs = write_chain(array.codecs)
+    for codec in codecs:
+        if codec["name"] == "blosc":
+            codec["configuration"]["typesize"] = array.dtype.itemsize if array.codecs.serializer == "bytes" else 1
+    fill = dtypes.write_fill(array.fill, array.dtype)
+    meta = {
+        "zarr_format": FORMAT,
+        "node_type": "array",
+        "shape": list(array.shape),
+        "data_type": dtypes.write_v3(array.dtype, array.unit_codecs.serializer),
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(array.grid.chunks)}},
+        "chunk_key_encoding": {"name": array.keys.style, "configuration": {"separator": array.keys.separator}},
+        "fill_value": _default_fill(array.dtype) if fill is None else fill,
+        "codecs": codecs,
+        "attributes": {},
+        **({} if all(d is None for d in array.dims) and array.dims else {"dimension_names": list(array.dims)}),
+        "storage_transformers": [],
+        **(extra or {}),
+    }
+    text = jsontext.replaced(jsontext.dumps(meta, indent=2), {("attributes",): attributes.replace("\n", "\n  ")})
+    return {join(array.path, NODE): text.encode()}
+
+
+def _default_fill(dtype: np.dtype[Any]) -> Any:
+    """v3 has no undefined fill value: what zarr-python reads for v2 ``null``."""
+    if dtype.kind == "O":
+        return ""
+    return dtypes.write_fill(FillValue.of(np.zeros(1, dtype=dtype)[0]), dtype)
+
+
+def write_group(path: str, attributes: str) -> dict[str, bytes]:
+    """Return the document of a group whose attributes are given as JSON text."""
+    text = jsontext.dumps({"attributes": {}, "zarr_format": FORMAT, "node_type": "group"}, indent=2)
+    return {join(path, NODE): jsontext.replaced(text, {("attributes",): attributes.replace("\n", "\n  ")}).encode()}
+
+
+def attributes_text(documents: Mapping[str, bytes], path: str) -> str:
+    """Return the text of a node's attributes, dimension names left out."""
+    key = join(path, NODE)
+    if key not in documents:
+        return "{}"
+    text = jsontext.text_of(documents[key], key)
+    member = next((m for m in jsontext.members(text) if m.key == "attributes"), None)
+    if member is None:
+        return "{}"
+    parts = {m.key: text[m.start : m.end] for m in jsontext.members(text, member.start) if m.key != DIMS}
+    return jsontext.joined(parts, indent=2)
+
+
+def with_attributes(documents: Mapping[str, bytes], path: str, attributes: str) -> dict[str, bytes]:
+    """Return the changed document of a group that gets other attributes (JSON text)."""
+    key = join(path, NODE)
+    if key not in documents:
+        return write_group(path, attributes)
+    text = jsontext.text_of(documents[key], key)
+    return {key: jsontext.replaced(text, {("attributes",): attributes.replace("\n", "\n  ")}).encode()}
+
+
+def regrid(
+    documents: Mapping[str, bytes], path: str, shape: tuple[int, ...], chunks: tuple[int, ...] | None = None
+) -> dict[str, bytes]:
+    """Return the changed document of an array that gets another shape (and chunk shape)."""
+    key = join(path, NODE)
+    values: dict[tuple[str, ...], str] = {("shape",): jsontext.dumps(list(shape))}
+    if chunks is not None:
+        values[("chunk_grid", "configuration", "chunk_shape")] = jsontext.dumps(list(chunks))
+    return {key: jsontext.replaced(jsontext.text_of(documents[key], key), values).encode()}
+
+
+def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, bytes]:
+    """Return the group documents with consolidated metadata: refreshed where it exists, added at the root if ``create``.
+
+    Every entry is its document's own text, so a stale entry is mended and no number is written anew.
+    """
+    changed: dict[str, bytes] = {}
+    for key in sorted(documents, key=len, reverse=True):
+        root = parent(key)
+        text = jsontext.text_of(documents[key], key)
+        meta = jsontext.parse_object(text, key)
+        if meta.get("node_type") != "group" or not (meta.get("consolidated_metadata") or (create and not root)):
+            continue
+        prefix = f"{root}/" if root else ""
+        nodes = {
+            parent(k).removeprefix(prefix): {**documents, **changed}[k]
+            for k in documents
+            if k.startswith(prefix) and k != key
+        }
+        changed[key] = jsontext.replaced(
+            text, {("consolidated_metadata",): _consolidated(nodes, meta).replace("\n", "\n  ")}
+        ).encode()
+    if create and NODE not in documents:
+        text = write_group("", "{}")[NODE].decode()
+        nodes = {parent(k): d for k, d in documents.items()}
+        changed[NODE] = jsontext.replaced(
+            text, {("consolidated_metadata",): _consolidated(nodes, {}).replace("\n", "\n  ")}
+        ).encode()
+    return changed
+
+
+def _consolidated(nodes: Mapping[str, bytes], meta: Mapping[str, Any]) -> str:
+    old = (meta.get("consolidated_metadata") or {}).get("metadata") or {}
+    order = [path for path in old if path in nodes] + sorted(path for path in nodes if path not in old)
+    entries = jsontext.joined({path: jsontext.text_of(nodes[path], path) for path in order}, indent=2)
+    return jsontext.joined({"kind": '"inline"', "must_understand": "false", "metadata": entries}, indent=2)

@@ -1,0 +1,243 @@
+"""Codec lists of Zarr v3, to and from codec chains (Zarr v3 codec specifications; zarr-extensions for ``numcodecs.*``)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from zapz.errors import MetadataError, UnsupportedError
+from zapz.format import jsontext
+from zapz.format.codecs import Codec, CodecChain, Shards, endian_of
+from zapz.format.v2 import lengths
+
+_SHUFFLE = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
+
+
+_NUMCODECS = "numcodecs."
+
+
+_ARRAY_FILTERS = frozenset(("delta", "bitround", "fixedscaleoffset", "quantize", "packbits", "astype"))
+
+
+_BYTES_CODECS = frozenset(
+    [
+        "blosc",
+        "lz4",
+        "zstd",
+        "zlib",
+        "gzip",
+        "bz2",
+        "lzma",
+        "shuffle",
+        "crc32",
+        "crc32c",
+        "adler32",
+        "fletcher32",
+        "jenkins_lookup3",
+    ]
+)
+
+
+Named = tuple[str, Mapping[str, Any]]
+
+
+def named(value: Any, where: str) -> Named:
+    """Read a named configuration: an object with ``name`` and ``configuration``, or (spec 3.1) just a name.
+
+    Raises:
+        MetadataError: It is neither.
+    """
+    if isinstance(value, str):
+        return value, {}
+    if (
+        not isinstance(value, dict)
+        or not isinstance(value.get("name"), str)
+        or not isinstance(value.get("configuration", {}), dict)
+    ):
+        raise MetadataError("not a named configuration", where=where, expected="a name", found=repr(value)[:80])
+    return value["name"], value.get("configuration", {})
+
+
+def read_chain(
+    codecs: list[Named], dtype: np.dtype[Any], serializer: str, chunks: tuple[int, ...], where: str
+) -> CodecChain:
+    """Read a list of codecs; whatever is not of the known shapes becomes a foreign chain, for zarr's own pipeline.
+
+    Raises:
+        MetadataError: A known codec has a configuration that makes no sense.
+    """
+    foreign = CodecChain(foreign=jsontext.dumps([[n, dict(sorted(c.items()))] for n, c in codecs]), endian=None)
+    try:
+        if codecs[0][0] == "sharding_indexed":
+            return _sharded(codecs, dtype, serializer, chunks, where) or foreign
+        return _plain(codecs, dtype, serializer, len(chunks)) or foreign
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, MetadataError):
+            raise
+        raise MetadataError(
+            "a codec's configuration does not make sense", where=where, found=f"{codecs!r} ({error})"[:200]
+        ) from error
+
+
+def _plain(codecs: list[Named], dtype: np.dtype[Any], serializer: str, ndim: int) -> CodecChain | None:
+    order: tuple[int, ...] | None = None
+    filters: list[Codec] = []
+    rest = list(codecs)
+    while rest and (rest[0][0] == "transpose" or _array_filter(rest[0][0])):
+        identifier, config = rest.pop(0)
+        if identifier == "transpose":
+            if filters:
+                return None
+            order = _transposed(order, config["order"], ndim)
+        else:
+            filters.append(
+                Codec(id=identifier.removeprefix(_NUMCODECS), config={k: v for k, v in config.items() if k != "id"})
+            )
+    if not rest:
+        return None
+    identifier, config = rest.pop(0)
+    if identifier not in {"bytes", "vlen-utf8", "vlen-bytes"} or (identifier == "bytes") != (serializer == "bytes"):
+        return None
+    endian = endian_of(dtype, config.get("endian", "little")) if identifier == "bytes" else None
+    little = sys.byteorder == "little" and config.get("endian", "little") == "little"
+    if config.get("endian", "little") not in {"little", "big"} or (
+        (filters or dtype.fields is not None) and not little
+    ):
+        return None
+    stages = [_bytes_codec(n, c) for n, c in rest]
+    if any(s is None for s in stages):
+        return None
+    return CodecChain(
+        order=order, serializer=identifier, endian=endian, stages=(*filters, *(s for s in stages if s is not None))
+    )
+
+
+def _array_filter(identifier: str) -> bool:
+    return identifier.startswith(_NUMCODECS) and identifier.removeprefix(_NUMCODECS) in _ARRAY_FILTERS
+
+
+def _transposed(before: tuple[int, ...] | None, value: Any, ndim: int) -> tuple[int, ...] | None:
+    identity = tuple(range(ndim))
+    step = identity if value == "C" else identity[::-1] if value == "F" else tuple(value)
+    if sorted(step) != list(identity):
+        raise ValueError(f"transpose order {value!r}")
+    order = tuple((before or identity)[i] for i in step)
+    return None if order == identity else order
+
+
+def _bytes_codec(identifier: str, config: Mapping[str, Any]) -> Codec | None:
+    if identifier == "blosc":
+        shuffle = config.get("shuffle", "noshuffle")
+        known = {
+            "cname": config["cname"],
+            "clevel": config["clevel"],
+            "shuffle": _SHUFFLE[shuffle] if isinstance(shuffle, str) else shuffle,
+            "blocksize": config.get("blocksize", 0),
+        }
+        return Codec(id="blosc", config=known)
+    if identifier in {"gzip", "zstd", "crc32c"}:
+        return Codec(id=identifier, config=dict(config))
+    short = identifier.removeprefix(_NUMCODECS)
+    if identifier.startswith(_NUMCODECS) and short in _BYTES_CODECS:
+        return Codec(id=short, config={k: v for k, v in config.items() if k != "id"})
+    return None
+
+
+def _sharded(
+    codecs: list[Named], dtype: np.dtype[Any], serializer: str, chunks: tuple[int, ...], where: str
+) -> CodecChain | None:
+    if len(codecs) != 1:
+        return None
+    config = codecs[0][1]
+    inner_shape = lengths(config["chunk_shape"], "inner chunk_shape", where, least=1)
+    if len(inner_shape) != len(chunks) or any(c % i for c, i in zip(chunks, inner_shape, strict=True)):
+        raise MetadataError(
+            "inner chunks do not divide the shard",
+            where=where,
+            expected=f"a divisor of {chunks}",
+            found=f"{inner_shape}",
+        )
+    inner = read_chain([named(c, where) for c in config["codecs"]], dtype, serializer, inner_shape, where)
+    index = [
+        named(c, where)
+        for c in config.get("index_codecs", [{"name": "bytes", "configuration": {"endian": "little"}}, "crc32c"])
+    ]
+    plain_index = [n for n, _ in index] in (["bytes"], ["bytes", "crc32c"])
+    location = config.get("index_location", "end")
+    endian = index[0][1].get("endian", "little") if index else "little"
+    if (
+        inner.foreign is not None
+        or inner.shards is not None
+        or not plain_index
+        or location not in {"start", "end"}
+        or endian not in {"little", "big"}
+    ):
+        return None
+    shards = Shards(
+        inner_shape=inner_shape,
+        inner=inner,
+        index_endian="little" if endian == "little" else "big",
+        index_crc32c=len(index) == 2,
+        index_location=location,
+    )
+    return CodecChain(endian=None, shards=shards)
+
+
+def write_chain(chain: CodecChain) -> list[dict[str, Any]]:
+    """Return the ``codecs`` of a chain.
+
+    Raises:
+        UnsupportedError: v3 has no such codec.
+    """
+    if chain.foreign is not None:
+        return [{"name": n, "configuration": c} for n, c in jsontext.parse(chain.foreign, "codecs")]
+    if chain.shards is not None:
+        s = chain.shards
+        index: list[dict[str, Any]] = [{"name": "bytes", "configuration": {"endian": s.index_endian}}]
+        index += [{"name": "crc32c"}] if s.index_crc32c else []
+        config = {
+            "chunk_shape": list(s.inner_shape),
+            "codecs": write_chain(s.inner),
+            "index_codecs": index,
+            "index_location": s.index_location,
+        }
+        return [{"name": "sharding_indexed", "configuration": config}]
+    result: list[dict[str, Any]] = []
+    if chain.order is not None:
+        result.append({"name": "transpose", "configuration": {"order": list(chain.order)}})
+    result += [_numcodec(s) for s in chain.stages if s.id in _ARRAY_FILTERS]
+    if chain.serializer == "bytes":
+        result.append(
+            {"name": "bytes", "configuration": {"endian": chain.endian}} if chain.endian else {"name": "bytes"}
+        )
+    elif chain.serializer in {"vlen-utf8", "vlen-bytes"}:
+        result.append({"name": chain.serializer})
+    else:
+        raise UnsupportedError("Zarr v3 has no such codec", found=chain.serializer)
+    return result + [_write_stage(s) for s in chain.stages if s.id not in _ARRAY_FILTERS]
+
+
+def _numcodec(stage: Codec) -> dict[str, Any]:
+    return {"name": _NUMCODECS + stage.id, "configuration": dict(stage.config)}
+
+
+def _write_stage(stage: Codec) -> dict[str, Any]:
+    if stage.id == "blosc":
+        c = {"cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0, **stage.config}
+        shuffle = {v: k for k, v in _SHUFFLE.items()}.get(c["shuffle"], "shuffle")
+        return {"name": "blosc", "configuration": {"typesize": c.get("typesize", 1), **c, "shuffle": shuffle}}
+    if stage.id == "zstd":
+        return {
+            "name": "zstd",
+            "configuration": {"level": stage.config.get("level", 0), "checksum": stage.config.get("checksum", False)},
+        }
+    if stage.id == "gzip":
+        return {"name": "gzip", "configuration": {"level": stage.config.get("level", 1)}}
+    if stage.id == "crc32c":
+        return {"name": "crc32c"}
+    if stage.id not in _BYTES_CODECS:
+        raise UnsupportedError("Zarr v3 has no such codec", found=stage.id)
+    return _numcodec(stage)

@@ -1,0 +1,78 @@
+"""What an append tells its caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zapz.txn.recover import Recovery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceReport:
+    """What became of one slice."""
+
+    slice: str
+    """The slice."""
+    outcome: str
+    """"appended", "already" (it was there and equal), "skipped" (its labels were there), "empty", or "planned" (dry run)."""
+    steps: int
+    """Its length along the append dimension."""
+    copied_chunks: int = 0
+    """Chunks copied as bytes."""
+    encoded_chunks: int = 0
+    """Chunks encoded, or shards put together."""
+    bytes_written: int = 0
+    """Bytes of chunks written."""
+    seconds: float = 0.0
+    """Time it took."""
+    notes: tuple[str, ...] = ()
+    """Differences worth knowing that changed nothing."""
+    plan: Mapping[str, Any] | None = None
+    """Summary of the plan, in a dry run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What an append did."""
+
+    target: str
+    """The target."""
+    appended: int = 0
+    """Slices appended."""
+    already: int = 0
+    """Slices that were there already, and equal."""
+    skipped: int = 0
+    """Slices passed over: empty, or there already by their labels."""
+    copied_chunks: int = 0
+    """Chunks copied as bytes."""
+    encoded_chunks: int = 0
+    """Chunks encoded, or shards put together."""
+    bytes_written: int = 0
+    """Bytes of chunks written."""
+    seconds: float = 0.0
+    """Time it took."""
+    length: int = 0
+    """Length of the target along the append dimension, afterwards."""
+    recovered: Recovery = field(default_factory=Recovery)
+    """What an earlier run had left, and what was done about it."""
+    slices: tuple[SliceReport, ...] = ()
+    """One report per slice, in order."""
+
+
+def total(target: str, reports: list[SliceReport], length: int, recovered: Recovery, seconds: float) -> Report:
+    outcomes = [r.outcome for r in reports]
+    return Report(
+        target=target,
+        appended=outcomes.count("appended"),
+        already=outcomes.count("already"),
+        skipped=outcomes.count("skipped") + outcomes.count("empty"),
+        copied_chunks=sum(r.copied_chunks for r in reports),
+        encoded_chunks=sum(r.encoded_chunks for r in reports),
+        bytes_written=sum(r.bytes_written for r in reports),
+        seconds=seconds,
+        length=length,
+        recovered=recovered,
+        slices=tuple(reports),
+    )

@@ -1,0 +1,44 @@
+"""Slices that lie in a store: local folders, archives, any fsspec URI."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from zapz.errors import FormatError, NotFoundError, StoreError
+from zapz.format.metadata import Dataset
+from zapz.storage.dataset import open_dataset
+from zapz.storage.opening import is_local, open_store
+from zapz.storage.store import Options, Store
+
+Item = str | os.PathLike[str]
+"""What a user may name as a slice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """An open slice."""
+
+    uri: str
+    """Where it is, for people."""
+    store: Store
+    """Its chunks, by key."""
+    dataset: Dataset
+    """Its metadata."""
+
+
+def open_source(item: Item, options: Options | None = None, *, follow_links: bool = False) -> Source:
+    """Open a slice and read its metadata once.
+
+    Raises:
+        NotFoundError: It is not there.
+        FormatError: It is not Zarr, damaged, or not supported.
+    """
+    name = os.fspath(item)
+    try:
+        store = open_store(item, options if not is_local(name) else None, follow_links=follow_links)
+        return Source(uri=store.uri, store=store, dataset=open_dataset(store))
+    except (FormatError, StoreError) as error:
+        if isinstance(error, NotFoundError):
+            error.what = error.what.replace("dataset", "slice")
+        raise error.at("slice") if name not in str(error) else error from None

@@ -1,0 +1,165 @@
+"""Open a hierarchy: read its documents once, and remember what they were."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from zapz.errors import FormatError, MetadataError, NotFoundError, UnsupportedError
+from zapz.format import documents as doors
+from zapz.format import jsontext, v2, v3
+from zapz.format.metadata import Dataset, check_path, join, parent
+from zapz.storage.opening import require_folder
+from zapz.storage.store import Store
+
+OURS = ".zapz"
+"""Folder of the journal and the lock, inside the target."""
+
+_MAX_DEPTH = 16
+_FOREIGN_ROOTS = {
+    "Icechunk": ({"snapshots", "manifests"}, {"repo"}),
+    "the Zarr v3 layout from before 2023": ({"meta", "data"}, set()),
+}
+
+Fingerprint = Mapping[str, str | None]
+"""Digest of every document by key; None for one that is absent."""
+
+
+def digest(data: bytes | None) -> str | None:
+    """Return the digest of a document; None if it is absent."""
+    return None if data is None else hashlib.sha256(data).hexdigest()
+
+
+def fingerprint(documents: Mapping[str, bytes]) -> dict[str, str | None]:
+    """Return the digests of documents."""
+    return {key: digest(data) for key, data in documents.items()}
+
+
+def read_documents(store: Store) -> dict[str, bytes]:
+    """Read all metadata documents of a hierarchy.
+
+    Arrays are never listed, so the cost does not grow with the number of chunks. Folders that hold no metadata are searched for
+    nested nodes, because some writers leave group documents out.
+
+    Raises:
+        NotFoundError: There is nothing at all.
+        MetadataError: Consolidated metadata name a node that is not there.
+    """
+    require_folder(store)
+    root = store.read_many(doors.DOCUMENT_NAMES)
+    found = dict(root)
+    if v2.ARRAY not in root and not _is_array(root.get(v3.NODE), v3.NODE):
+        names = _consolidated_names(root)
+        formats = (v3,) if v3.NODE in root and not set(root) & set(v2.NODES) else (v2,) if root else (v2, v3)
+        documents = tuple(d for f in formats for d in f.NODES)
+        if store.abilities.listable:
+            _descend(store, "", documents, found, 0)
+        wanted = [join(path, d) for path in names if path and path not in _paths(found) for d in documents]
+        found |= store.read_many(wanted)
+        missing = sorted(path for path in names if path and path not in _paths(found))
+        if missing:
+            raise MetadataError(
+                "half a dataset: consolidated metadata name a node that is not there",
+                expected=f"metadata of {missing[0]!r}",
+                found="none",
+                hint="The dataset is damaged or still being written.",
+            )
+    return found
+
+
+def _paths(documents: Iterable[str]) -> set[str]:
+    return {parent(key) for key in documents}
+
+
+def _is_array(document: bytes | None, where: str) -> bool:
+    return (
+        document is not None
+        and jsontext.parse_object(jsontext.text_of(document, where), where).get("node_type") == "array"
+    )
+
+
+def _consolidated_names(root: Mapping[str, bytes]) -> list[str]:
+    names: list[str] = []
+    if v2.CONSOLIDATED in root:
+        meta = jsontext.parse_object(jsontext.text_of(root[v2.CONSOLIDATED], v2.CONSOLIDATED), v2.CONSOLIDATED).get(
+            "metadata"
+        )
+        names = [parent(key) for key in meta] if isinstance(meta, dict) else []
+    elif v3.NODE in root:
+        inline = jsontext.parse_object(jsontext.text_of(root[v3.NODE], v3.NODE), v3.NODE).get("consolidated_metadata")
+        meta = inline.get("metadata") if isinstance(inline, dict) else None
+        names = list(meta) if isinstance(meta, dict) else []
+    for path in names:
+        check_path(path)
+    return sorted(set(names))
+
+
+def _descend(store: Store, folder: str, documents: tuple[str, ...], found: dict[str, bytes], depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise UnsupportedError("groups are nested too deeply", where=folder, expected=f"at most {_MAX_DEPTH} levels")
+    try:
+        folders = [join(folder, name) for name in store.children(folder).folders if not name.startswith(".")]
+    except NotFoundError:
+        return
+    here = store.read_many(join(path, name) for path in folders for name in documents)
+    for path in folders:
+        mine = {name: here[join(path, name)] for name in documents if join(path, name) in here}
+        if mine:
+            check_path(path)
+            if (leads := store.stray(path)) is not None:
+                raise UnsupportedError(
+                    "a folder is a link that leaves the dataset",
+                    where=path,
+                    found=leads,
+                    hint="Set follow_links = true to allow it.",
+                )
+        found |= {join(path, name): data for name, data in mine.items()}
+        if v2.ARRAY not in mine and not _is_array(mine.get(v3.NODE), join(path, v3.NODE)):
+            _descend(store, path, documents, found, depth + 1)
+
+
+def open_dataset(store: Store) -> Dataset:
+    """Read a hierarchy.
+
+    Raises:
+        FormatError: It is not Zarr, damaged, or not supported.
+        StoreError: Storage failed; ``NotFoundError`` if there is nothing.
+    """
+    try:
+        documents = read_documents(store)
+        if documents:
+            return doors.read(documents)
+    except FormatError as error:
+        raise error.at(store.uri) from None
+    raise _nothing(store)
+
+
+def _nothing(store: Store) -> Exception:
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    if store.abilities.listable:
+        try:
+            children = store.children("")
+            files, folders = children.files, children.folders
+        except NotFoundError:
+            return NotFoundError("no such dataset", where=store.uri, hint="Check the path.")
+    for kind, (marks, objects) in _FOREIGN_ROOTS.items():
+        if (marks and marks <= set(folders)) or (objects and objects & set(files) and "snapshots" in folders):
+            return UnsupportedError(f"{kind} is not supported", where=store.uri)
+    if not files and not folders and not store.abilities.listable:
+        return NotFoundError(
+            "no such dataset",
+            where=store.uri,
+            hint="Check the address; without a listing, consolidated metadata are needed.",
+        )
+    found = ", ".join([*files, *folders][:3]) or "nothing"
+    return MetadataError("not a Zarr dataset", where=store.uri, expected="a .zgroup, .zarray or zarr.json", found=found)
+
+
+def is_empty(store: Store) -> bool:
+    """Return whether a target does not exist yet: no folder, or one that holds at most our own journal."""
+    try:
+        children = store.children("")
+    except NotFoundError:
+        return True
+    return not [name for name in (*children.folders, *children.files) if name != OURS]

@@ -1,0 +1,133 @@
+"""Locks on local files: ``flock`` on a file that is removed while it is held, and who holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from zapz.errors import LockedError
+from zapz.storage.posix import READ, failure
+from zapz.storage.store import Holder
+
+_POLL = 0.05
+_GRACE = 0.02
+"""Somebody who asks who holds a lock holds it for an instant: so long that is waited for in any case."""
+_LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def describe_me() -> dict[str, Any]:
+    """Describe this process as a holder of a lock."""
+    return {
+        "host": socket.gethostname(),
+        "boot": _boot(),
+        "process": os.getpid(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+@lru_cache(maxsize=1)
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def holder_of(data: bytes) -> Holder:
+    """Read who holds a lock from the lock's content."""
+    try:
+        fields = json.loads(data)
+        return Holder(
+            host=str(fields["host"]),
+            boot=str(fields["boot"]),
+            process=int(fields["process"]),
+            since=str(fields["since"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return Holder(host="unknown", boot="", process=0, since="unknown")
+
+
+def _locked(holder: Holder | None, uri: str) -> LockedError:
+    who = f"process {holder.process} on {holder.host} since {holder.since}" if holder else "another process"
+    return LockedError(
+        "the target is locked", where=uri, found=f"held by {who}", hint="Wait for it, or give --lock-wait SECONDS."
+    )
+
+
+def _same_file(descriptor: int, path: str) -> bool:
+    try:
+        there = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    here = os.fstat(descriptor)
+    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+def take(path: str, wait: float, root: str) -> int:
+    """Lock a file, making it and its folder; return the descriptor that holds the lock.
+
+    Args:
+        path: The lock file.
+        wait: Seconds to wait for another holder.
+        root: The dataset's folder, which must exist.
+
+    Raises:
+        LockedError: Another process holds it.
+        StoreError: The file cannot be made or locked.
+    """
+    deadline = time.monotonic() + max(wait, _GRACE)
+    while (descriptor := _try(path, root)) is None:
+        if time.monotonic() >= deadline:
+            raise _locked(holder(path), root)
+        time.sleep(min(_POLL, max(wait, _GRACE) / 2))
+    return descriptor
+
+
+def _try(path: str, root: str) -> int | None:
+    while True:
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(os.path.dirname(path))
+            descriptor = os.open(path, _LOCK, 0o666)
+        except FileNotFoundError as error:
+            if not os.path.isdir(root):
+                raise failure(error, "cannot lock", path) from error
+            continue  # another process has just removed the folder: it has finished
+        except OSError as error:
+            raise failure(error, "cannot lock", path) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError as error:
+            os.close(descriptor)
+            raise failure(error, "cannot lock", path) from error
+        if _same_file(descriptor, path):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, json.dumps(describe_me()).encode())
+            return descriptor
+        os.close(descriptor)  # it was unlinked between open and flock: start again
+
+
+def holder(path: str) -> Holder | None:
+    """Return who holds a lock file; None if nobody does."""
+    try:
+        descriptor = os.open(path, READ)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return holder_of(os.read(descriptor, 4096))
+    finally:
+        os.close(descriptor)
+    return None

@@ -1,0 +1,318 @@
+"""Local storage, on ``os`` alone: exclusive creation, atomic replacement, fsync, flock.
+
+fsspec's local files test before they create, truncate in place, and never sync; this does none of that. Chunks are moved by
+one read and one write of the whole file: on ext4 that measured the same as ``copy_file_range`` and ``sendfile`` within noise, and it lets
+the chunk be looked at on its way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import threading
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from zapz.errors import NotFoundError, StoreError, UnsupportedError
+from zapz.format.metadata import join, parent
+from zapz.storage import flock
+from zapz.storage.posix import ABSENT, READ, failure, link, read_rest, sync_filesystem, sync_path, write_all
+from zapz.storage.store import Abilities, Children, Holder, Parts
+
+_WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_MANY = 64
+"""From this many files on, one sync of the file system is cheaper than one per file (measured: 3,000 files, 2.4 times)."""
+
+
+class LocalStore:
+    """A folder of a local file system."""
+
+    def __init__(self, root: str | os.PathLike[str], *, durable: bool = True, follow_links: bool = False) -> None:
+        self.root = Path(root)
+        self.uri = str(self.root)
+        self.abilities = Abilities(writable=True, exclusive=True, durable=durable, listable=True)
+        self._follow_links = follow_links
+        self._prefix = f"{self.root}{os.sep}"
+        self._folders: set[str] = set()
+        self._made: set[str] = set()
+        self._guard = threading.Lock()
+
+    # -- reading ---------------------------------------------------------------------------------------------------------
+
+    def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """See ``Store``."""
+        try:
+            descriptor = os.open(self._prefix + key, READ)
+            try:
+                if length is None:
+                    length = max(0, os.fstat(descriptor).st_size - offset)
+                if not offset:
+                    data = os.read(descriptor, length)
+                    return data if len(data) == length else data + read_rest(descriptor, length - len(data), len(data))
+                return read_rest(descriptor, length, offset)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise failure(error, "cannot read", self._prefix + key) from error
+
+    def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """See ``Store``."""
+        found: dict[str, bytes] = {}
+        for key in keys:
+            with contextlib.suppress(NotFoundError):
+                found[key] = self.read(key)
+        return found
+
+    def stray(self, key: str) -> str | None:
+        """See ``Store``."""
+        path = self._prefix + key
+        if self._follow_links or not os.path.islink(path):
+            return None
+        leads = os.path.realpath(path)
+        return None if leads.startswith(os.path.realpath(self.root) + os.sep) else leads
+
+    def size(self, key: str) -> int | None:
+        """See ``Store``."""
+        try:
+            found = os.stat(self._prefix + key)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise failure(error, "cannot look at", self._prefix + key) from error
+        return None if stat.S_ISDIR(found.st_mode) else found.st_size
+
+    def existing(self, keys: Iterable[str]) -> Iterator[str]:
+        """See ``Store``. A link counts, wherever it leads: it will be replaced, never written through."""
+        absent: set[str] = set()
+        present: set[str] = set()
+        for key in keys:
+            folder = key.rpartition("/")[0]
+            if folder not in present:
+                if folder in absent:
+                    continue
+                if not os.path.lexists(self._prefix + folder):
+                    absent.add(folder)
+                    continue
+                present.add(folder)
+            try:
+                os.lstat(self._prefix + key)
+            except OSError as error:
+                if error.errno in ABSENT:
+                    continue
+                raise failure(error, "cannot look at", self._prefix + key) from error
+            yield key
+
+    def children(self, key: str) -> Children:
+        """See ``Store``."""
+        path = self._prefix + key if key else str(self.root)
+        folders: list[str] = []
+        files: list[str] = []
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    (folders if entry.is_dir() else files).append(entry.name)
+        except OSError as error:
+            raise failure(error, "cannot list", path) from error
+        return Children(folders=tuple(sorted(folders)), files=tuple(sorted(files)))
+
+    def folder_exists(self, key: str) -> bool:
+        """See ``Store``."""
+        return os.path.isdir(self._prefix + key) if key else self.root.is_dir()
+
+    # -- writing ---------------------------------------------------------------------------------------------------------
+
+    def create(self, key: str, parts: Parts) -> int | None:
+        """See ``Store``. The file appears at once and fills up: for keys that nobody reads yet."""
+        path = self._prefix + key
+        try:
+            self._folder_of(key)
+            try:
+                descriptor = os.open(path, _WRITE_NEW, 0o666)
+            except FileNotFoundError:  # somebody removed a folder that we had seen
+                self._folders.clear()
+                self._folder_of(key)
+                descriptor = os.open(path, _WRITE_NEW, 0o666)
+        except FileExistsError:
+            return None
+        except OSError as error:
+            raise failure(error, "cannot create", path) from error
+        try:
+            return write_all(descriptor, parts)
+        except OSError as error:
+            raise failure(error, "cannot write", path) from error
+        finally:
+            os.close(descriptor)
+
+    def write(self, key: str, parts: Parts) -> None:
+        """See ``Store``."""
+        temporary = self._temporary(key, parts)
+        try:
+            os.replace(self._prefix + temporary, self._prefix + key)
+        except OSError as error:
+            self.remove(temporary)
+            raise failure(error, "cannot write", self._prefix + key) from error
+
+    def publish(self, key: str, data: bytes) -> bool:
+        """See ``Store``. A link is the only creation that is both exclusive and complete."""
+        temporary = self._temporary(key, [data])
+        try:
+            if self.abilities.durable:
+                sync_path(self._prefix + temporary)
+            link(self._prefix + temporary, self._prefix + key)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise failure(error, "cannot create", self._prefix + key) from error
+        finally:
+            self.remove(temporary)
+        self._sync_folders([key])
+        return True
+
+    def _temporary(self, key: str, parts: Parts) -> str:
+        folder, _, name = key.rpartition("/")
+        temporary = f"{folder}/.{name}.{uuid.uuid4().hex[:12]}" if folder else f".{name}.{uuid.uuid4().hex[:12]}"
+        try:
+            if self.create(temporary, parts) is None:
+                raise StoreError("cannot write", where=self._prefix + key, found="a temporary file in the way")
+        except StoreError:
+            self.remove(temporary)
+            raise
+        return temporary
+
+    def reserve(self, staged: str, key: str) -> None:
+        """See ``Store``. Where no link can be made to the destination's folder, a copy is put there beforehand."""
+        self._folder_of(key)
+        aside = aside_of(staged, key)
+        try:
+            link(self._prefix + staged, self._prefix + aside)
+        except FileExistsError:
+            return
+        except OSError as error:
+            if error.errno not in {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES}:
+                raise failure(error, "cannot prepare", self._prefix + key) from error
+            self.create(aside, [self.read(staged)])
+        else:
+            self.remove(aside)
+
+    def install(self, staged: str, key: str) -> None:
+        """See ``Store``."""
+        aside = aside_of(staged, key)
+        try:
+            with contextlib.suppress(FileExistsError):
+                try:
+                    link(self._prefix + staged, self._prefix + aside)
+                except OSError as error:
+                    if error.errno not in {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES}:
+                        raise
+                    self.create(aside, [self.read(staged)])
+            os.replace(self._prefix + aside, self._prefix + key)
+            # Renaming one name of a file over another of its names does nothing (POSIX): then the name aside is still there.
+            self.remove(aside)
+        except OSError as error:
+            raise (
+                error if isinstance(error, StoreError) else failure(error, "cannot replace", self._prefix + key)
+            ) from error
+
+    def remove(self, key: str) -> None:
+        """See ``Store``."""
+        try:
+            os.unlink(self._prefix + key)
+        except OSError as error:
+            if error.errno not in ABSENT:
+                raise failure(error, "cannot remove", self._prefix + key) from error
+
+    def remove_folder(self, key: str) -> None:
+        """See ``Store``."""
+        path = self._prefix + key if key else str(self.root)
+        self._folders.discard(key)
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            if error.errno not in ABSENT | {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}:
+                raise failure(error, "cannot remove folder", path) from error
+
+    def _folder_of(self, key: str) -> None:
+        """Make the folders above ``key``; refuse to pass through a link, which could lead anywhere."""
+        folder = key.rpartition("/")[0]
+        if folder in self._folders or not folder:
+            return
+        with self._guard:
+            path = ""
+            for part in folder.split("/"):
+                path = f"{path}/{part}" if path else part
+                if path in self._folders:
+                    continue
+                try:
+                    os.mkdir(self._prefix + path)
+                    self._made.add(path)
+                except FileExistsError:
+                    if not self._follow_links and os.path.islink(self._prefix + path):
+                        raise UnsupportedError(
+                            "a folder of the target is a link",
+                            where=self._prefix + path,
+                            found=os.readlink(self._prefix + path),
+                            hint="Set follow_links = true if writing through it is meant.",
+                        ) from None
+                except OSError as error:
+                    raise failure(error, "cannot make folder", self._prefix + path) from error
+                self._folders.add(path)
+
+    # -- durability ------------------------------------------------------------------------------------------------------
+
+    def sync(self, keys: Iterable[str]) -> None:
+        """See ``Store``. Does nothing unless the store is durable."""
+        if not self.abilities.durable:
+            return
+        wanted = list(keys)
+        if len(wanted) >= _MANY and sync_filesystem(str(self.root)):
+            return
+        for key in wanted:
+            sync_path(self._prefix + key)
+        self._sync_folders(wanted)
+
+    def _sync_folders(self, keys: Iterable[str]) -> None:
+        if not self.abilities.durable:
+            return
+        folders: set[str] = set()
+        for key in keys:
+            folder = key.rpartition("/")[0]
+            folders.add(folder)
+            while folder in self._made:
+                self._made.discard(folder)
+                folder = folder.rpartition("/")[0]
+                folders.add(folder)
+        for folder in sorted(folders, key=len, reverse=True):
+            sync_path(self._prefix + folder if folder else str(self.root))
+
+    def sync_folders(self, keys: Iterable[str]) -> None:
+        """Make the names of these objects survive a power failure; their content is on disk already."""
+        self._sync_folders(keys)
+
+    # -- locking ---------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def hold(self, key: str, wait: float) -> Iterator[None]:
+        """See ``Store``: ``flock`` on a file that is removed while it is held."""
+        folder = key.rpartition("/")[0]
+        descriptor = flock.take(self._prefix + key, wait, str(self.root))
+        try:
+            yield
+        finally:
+            try:
+                self.remove(key)
+                self.remove_folder(folder)
+            finally:
+                os.close(descriptor)
+
+    def holder(self, key: str) -> Holder | None:
+        """See ``Store``."""
+        return flock.holder(self._prefix + key)
+
+
+def aside_of(staged: str, key: str) -> str:
+    """Return the name that ``install`` gives a staged file beside its destination: from ``…/<transaction>/stage/<name>``."""
+    *_, transaction, _, name = staged.split("/")
+    return join(parent(key), f".{transaction}.{name}")

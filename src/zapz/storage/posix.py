@@ -1,0 +1,100 @@
+"""The few things that zapz asks of the operating system, with errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+from functools import lru_cache
+from typing import Any
+
+from zapz.errors import NotFoundError, StoreError
+from zapz.format.compressors import octets
+from zapz.storage.store import Parts, WithHead
+
+READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
+
+
+ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR))
+
+
+def read_rest(descriptor: int, length: int, offset: int) -> bytes:
+    parts = []
+    while length > 0 and (part := os.pread(descriptor, length, offset)):
+        parts.append(part)
+        length -= len(part)
+        offset += len(part)
+    return b"".join(parts)
+
+
+def write_all(descriptor: int, parts: Parts) -> int:
+    total = 0
+    if isinstance(parts, WithHead):
+        os.lseek(descriptor, parts.length, os.SEEK_SET)
+        total = parts.length + write_all(descriptor, parts.parts)
+        head = parts.head()
+        if os.pwrite(descriptor, head, 0) != len(head):
+            raise OSError(errno.EIO, "short write")
+        return total
+    for part in parts:
+        view = octets(part)
+        total += view.nbytes
+        while view.nbytes:
+            view = view[os.write(descriptor, view) :]
+    return total
+
+
+def link(source: str, destination: str) -> None:
+    os.link(source, destination, follow_symlinks=False)
+
+
+def sync_path(path: str) -> None:
+    try:
+        descriptor = os.open(path, READ)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise failure(error, "cannot make durable", path) from error
+
+
+@lru_cache(maxsize=1)
+def _syncfs() -> Any:
+    import ctypes  # imported where used: it is not needed for small slices
+
+    return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+
+
+def sync_filesystem(path: str) -> bool:
+    """Write back the whole file system (Linux); return False where that cannot be asked for."""
+    syncfs = _syncfs()
+    if syncfs is None:
+        return False
+    import ctypes
+
+    descriptor = os.open(path, READ)
+    try:
+        if syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise failure(OSError(number, os.strerror(number)), "cannot make durable", path)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+_HINTS = {
+    errno.ENOSPC: "Free some space and run again.",
+    errno.EDQUOT: "Free some of your quota and run again.",
+    errno.EACCES: "Check the permissions.",
+    errno.EPERM: "Check the permissions.",
+    errno.EROFS: "The file system is read-only.",
+    errno.ENOENT: "Check the path; parent folders are not made.",
+}
+
+
+def failure(error: OSError, what: str, path: str) -> StoreError:
+    kind = NotFoundError if error.errno in ABSENT else StoreError
+    reason = error.strerror or type(error).__name__
+    result = kind(what, where=path, found=reason[:1].lower() + reason[1:], hint=_HINTS.get(error.errno or 0, ""))
+    result.errno = error.errno
+    return result

@@ -1,0 +1,148 @@
+"""The store: the few verbs that everything above needs, and nothing about how storage does them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from zapz.errors import NotFoundError
+from zapz.format.compressors import Buffer, octets
+
+Parts = Iterable[Buffer]
+"""The bytes of one object, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithHead:
+    """Parts whose first bytes are known only after the rest: the index at the start of a shard."""
+
+    length: int
+    """Bytes of the head."""
+    head: Callable[[], bytes]
+    """Returns the head; called after ``parts`` is exhausted."""
+    parts: Iterable[Buffer]
+    """What follows the head."""
+
+    def __iter__(self) -> Iterator[Buffer]:
+        rest = list(self.parts)
+        return iter([self.head(), *rest])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abilities:
+    """What a store can do; decides which promises hold on it."""
+
+    writable: bool
+    """Whether anything can be written at all."""
+    exclusive: bool
+    """Whether a key can be created only if it does not exist, atomically."""
+    durable: bool
+    """Whether ``sync`` makes writes survive a power failure."""
+    listable: bool
+    """Whether the children of a folder can be listed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Children:
+    """One level of a hierarchy."""
+
+    folders: tuple[str, ...]
+    """Names of folders."""
+    files: tuple[str, ...]
+    """Names of files (objects)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds a lock."""
+
+    host: str
+    """Name of the machine."""
+    boot: str
+    """Identifier of the machine's current run, so that a process number of an earlier one is not mistaken."""
+    process: int
+    """Process number."""
+    since: str
+    """When it was taken, UTC, ISO 8601."""
+
+
+class Store(Protocol):
+    """A tree of keys. Keys have no leading slash; errors are ``StoreError``; only a definite absence is ``NotFoundError``."""
+
+    uri: str
+    """Where it is, for people; without credentials."""
+    abilities: Abilities
+    """What it can do."""
+
+    def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return bytes of an object, from ``offset``, at most ``length``."""
+
+    def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return the bytes of those of ``keys`` that exist."""
+
+    def stray(self, key: str) -> str | None:
+        """Return where the folder ``key`` leads if it is a link out of the store that may not be followed."""
+
+    def size(self, key: str) -> int | None:
+        """Return the length of an object in bytes; None if there is none."""
+
+    def existing(self, keys: Iterable[str]) -> Iterator[str]:
+        """Yield those of ``keys`` that exist."""
+
+    def children(self, key: str) -> Children:
+        """Return what lies directly below a folder."""
+
+    def create(self, key: str, parts: Parts) -> int | None:
+        """Create an object and return its length; return None, having changed nothing, if it exists."""
+
+    def write(self, key: str, parts: Parts) -> None:
+        """Write an object, whole or not at all, replacing what was there."""
+
+    def publish(self, key: str, data: bytes) -> bool:
+        """Create an object, atomically with its content, durably; return False if it exists."""
+
+    def reserve(self, staged: str, key: str) -> None:
+        """Make sure that ``install`` will find the space and the means it needs."""
+
+    def install(self, staged: str, key: str) -> None:
+        """Make ``key`` hold what ``staged`` holds, atomically; ``staged`` stays. Doing it twice is doing it once."""
+
+    def remove(self, key: str) -> None:
+        """Remove an object; nothing happens if there is none."""
+
+    def remove_folder(self, key: str) -> None:
+        """Remove a folder if it exists and is empty."""
+
+    def folder_exists(self, key: str) -> bool:
+        """Return whether a folder exists (always False where there are none)."""
+
+    def sync(self, keys: Iterable[str]) -> None:
+        """Make the content of these objects, and the folders that name them, survive a power failure."""
+
+    def sync_folders(self, keys: Iterable[str]) -> None:
+        """Make the names of these objects survive a power failure; their content is durable already."""
+
+    def hold(self, key: str, wait: float) -> AbstractContextManager[None]:
+        """Hold the lock ``key``; raise ``LockedError`` if it is not to be had within ``wait`` seconds."""
+
+    def holder(self, key: str) -> Holder | None:
+        """Return who holds the lock ``key`` now; None if nobody does."""
+
+
+def read_optional(store: Store, key: str) -> bytes | None:
+    """Return an object's bytes, or None if it definitely does not exist."""
+    try:
+        return store.read(key)
+    except NotFoundError:
+        return None
+
+
+def joined(parts: Parts) -> bytes:
+    """Return the parts as one piece of bytes."""
+    return b"".join(part if isinstance(part, bytes) else octets(part) for part in parts)
+
+
+Options = Mapping[str, Any]
+"""Storage options, as fsspec takes them."""

@@ -1,0 +1,79 @@
+"""The one place that hands a chunk to zarr's own codec pipeline: for v3 codecs that zapz does not run itself.
+
+It uses zarr's public interface only: an array of one chunk in memory, whose single key is the chunk.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from zapz.errors import ChunkError, UnsupportedError
+from zapz.format.compressors import Buffer
+
+
+class ZarrChunk:
+    """Decodes and encodes single chunks with the codecs that an array's ``zarr.json`` names."""
+
+    def __init__(self, document: bytes, path: str) -> None:
+        meta = json.loads(document)
+        grid = meta["chunk_grid"]
+        chunks = list(grid["configuration"]["chunk_shape"])
+        meta |= {
+            "shape": chunks,
+            "chunk_key_encoding": {"name": "v2", "configuration": {"separator": "."}},
+            "attributes": {},
+        }
+        meta.pop("consolidated_metadata", None)
+        self._document = json.dumps(meta).encode()
+        self._key = ".".join("0" for _ in chunks) or "0"
+        self._path = path
+
+    def _open(self, chunk: bytes | None) -> tuple[Any, Any]:
+        import zarr  # imported where used: it costs half a second
+        from zarr.core.buffer.cpu import Buffer as ZarrBuffer
+        from zarr.storage import MemoryStore
+
+        content = {"zarr.json": ZarrBuffer.from_bytes(self._document)}
+        if chunk is not None:
+            content[self._key] = ZarrBuffer.from_bytes(chunk)
+        store = MemoryStore(content)
+        try:
+            with zarr.config.set({"array.write_empty_chunks": True}):
+                return zarr.open_array(store, mode="r+", zarr_format=3), content
+        except Exception as error:  # zarr raises whatever its codecs do
+            raise UnsupportedError(
+                "codec cannot be decoded or encoded",
+                where=self._path,
+                found=str(error),
+                hint="Install the package that brings this codec.",
+            ) from error
+
+    def decode(self, data: Buffer) -> np.ndarray[Any, Any]:
+        """Decode one chunk.
+
+        Raises:
+            ChunkError: It does not decode.
+            UnsupportedError: zarr does not know a codec either.
+        """
+        array, _ = self._open(bytes(data))
+        try:
+            return np.asarray(array[...])
+        except Exception as error:  # zarr raises whatever its codecs do
+            raise ChunkError("chunk does not decode", expected="what zarr's codecs wrote", found=str(error)) from error
+
+    def encode(self, cells: np.ndarray[Any, Any]) -> bytes:
+        """Encode one chunk.
+
+        Raises:
+            ChunkError: A codec refuses the values.
+            UnsupportedError: zarr does not know a codec either.
+        """
+        array, content = self._open(None)
+        try:
+            array[...] = cells
+            return bytes(content[self._key].to_bytes())
+        except Exception as error:  # zarr raises whatever its codecs do
+            raise ChunkError("values do not encode", expected="zarr's codecs", found=str(error)) from error

@@ -1,0 +1,158 @@
+"""What the command line says: lines, a progress bar on a terminal, a summary."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Any, Self
+
+from zapz.description import Info
+from zapz.reports import Report, SliceReport
+
+_LATER = 1.0
+"""Seconds after which a progress bar appears."""
+
+
+class Talker:
+    """Reports an append to a person."""
+
+    def __init__(self, *, quiet: bool, verbose: bool, total: int) -> None:
+        self._quiet = quiet
+        self._verbose = verbose
+        self._total = total
+        self._number = 0
+        self._started = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop_bar()
+
+    def _stop_bar(self) -> None:
+        with self._guard:
+            if self._bar is not None:
+                self._bar.stop()
+                self._bar = self._task = None
+
+    def progress(self, done: int, total: int) -> None:
+        """Move the progress bar, if standard error is a terminal and the append takes long enough to want one."""
+        if self._quiet or not sys.stderr.isatty() or time.monotonic() - self._started < _LATER:
+            return
+        with self._guard:
+            if self._bar is None:
+                from rich.console import Console  # imported where used: it comes with Typer
+                from rich.progress import Progress
+
+                self._bar = Progress(console=Console(stderr=True), transient=True)
+                self._bar.start()
+                self._task = self._bar.add_task(f"slice {self._number + 1} of {self._total}", total=total)
+            self._bar.update(self._task, completed=done)
+
+    def slice_done(self, report: SliceReport) -> None:
+        """Say what became of a slice."""
+        self._stop_bar()
+        self._number += 1
+        self._started = time.monotonic()
+        if self._quiet:
+            return
+        detail = {
+            "appended": f"appended {_count(report.steps, 'step')}: {_count(report.copied_chunks, 'chunk')} copied, {report.encoded_chunks} encoded, {size(report.bytes_written)}",
+            "planned": f"would append {_count(report.steps, 'step')}",
+            "already": "is there already, and equal",
+            "skipped": "is there already by its labels; skipped",
+            "empty": "is empty; nothing to do",
+        }[report.outcome]
+        print(f"{report.slice}: {detail}", flush=True)
+        if report.plan is not None:
+            plan = report.plan
+            print(
+                f"  at index {plan['offset']}: {_count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']} encoded, {size(plan['bytes'])} decoded; a worker needs at most {size(plan['working_set'])}"
+            )
+            for check in plan["checks"]:
+                state = (
+                    "checked"
+                    if check.startswith("StaticEqual") and not plan["creates"]
+                    else "checked only when the data are read"
+                )
+                print(f"  {check}: {state}")
+        shown = report.notes if self._verbose else report.notes[:3]
+        for note in shown:
+            print(f"  note: {note}")
+        if len(shown) < len(report.notes):
+            print(f"  … and {len(report.notes) - len(shown)} more notes (-v shows them)")
+
+    def summary(self, report: Report) -> None:
+        """Say what was done in all."""
+        if self._quiet:
+            return
+        for name in report.recovered.rolled_forward:
+            print(f"Finished append {name}, which an earlier run had committed.")
+        for name in report.recovered.rolled_back:
+            print(f"Undid append {name}, which an earlier run had left unfinished.")
+        if not report.slices:
+            print("No slices: nothing to do.")
+            return
+        counts = [
+            (report.appended, "appended"),
+            (report.already, "already there"),
+            (report.skipped, "skipped"),
+            (sum(r.outcome == "planned" for r in report.slices), "planned, nothing touched"),
+        ]
+        words = ", ".join(f"{n} {word}" for n, word in counts if n)
+        print(
+            f"{report.target}: {words}; length {report.length}; {size(report.bytes_written)} in {report.seconds:.1f} s"
+        )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def size(number: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:  # noqa: PLR2004 - decimal units
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def describe(info: Info) -> str:
+    """Return a target's description for people."""
+    lines = [
+        f"{info.uri}  (Zarr v{info.zarr_format})",
+        "",
+        "dimensions: "
+        + ", ".join(
+            f"{name} {n}" + ("  <- append" if name == info.append_dim else "") for name, n in sorted(info.dims.items())
+        ),
+    ]
+    lines += [f"labels of {path}: {first} … {last}" for path, (first, last) in info.labels.items()]
+    rows = [("variable", "dims", "shape", "dtype", "chunks", "codecs")]
+    for v in info.variables:
+        chunks = _shape(v.chunks) + (f" of {_shape(v.inner_chunks)}" if v.inner_chunks else "")
+        rows.append(
+            (
+                v.path,
+                " ".join(d or "?" for d in v.dims) or "-",
+                _shape(v.shape),
+                v.dtype,
+                chunks,
+                v.codecs + (f", {size(v.dead_bytes)} dead" if v.dead_bytes else ""),
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines += ["", *("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows), ""]
+    lock = info.lock
+    lines.append(f"lock: process {lock.process} on {lock.host} since {lock.since}" if lock else "lock: free")
+    lines += [f"journal: {entry} (run `zapz recover`)" for entry in info.journal] or ["journal: empty"]
+    return "\n".join(lines)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"

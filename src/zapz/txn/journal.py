@@ -1,0 +1,269 @@
+"""The journal: what a transaction means to do, framed so that a torn tail is recognised. Pure.
+
+A journal file is a magic line and records; a record is length, CRC-32 and JSON text::
+
+    "zapz journal 1\\n" | len crc {"type": "begin", …} | len crc {"type": "existing", …} | … | len crc {"type": "ready"}
+
+Without its ``ready`` record the intent was never complete, and so nothing was changed.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from zapz.errors import FormatError, JournalError
+from zapz.format.grid import Box, count, indices
+from zapz.format.metadata import ChunkKeys, check_path, join
+
+MAGIC = b"zapz journal 1\n"
+_FAMILY = b"zapz journal "
+_HEAD = struct.Struct("<II")
+_KEYS_PER_RECORD = 1000
+
+Outcome = Literal["commit", "abort"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """Keys of one array that a transaction may create or replace: integer ranges, never a listing."""
+
+    path: str
+    """Array."""
+    keys: ChunkKeys
+    """How an index becomes a key."""
+    spans: Box
+    """Range of chunk indices per axis."""
+
+    def all(self) -> Iterator[str]:
+        """Yield every key."""
+        return (join(self.path, self.keys.key(index)) for index in indices(self.spans))
+
+    @property
+    def count(self) -> int:
+        """Number of keys."""
+        return count(self.spans)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A metadata document that the transaction writes."""
+
+    key: str
+    """Its key."""
+    digest: str
+    """Digest of what will be written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What a transaction means to do; durable before the first change."""
+
+    id: str
+    """Name of the transaction, and of its folder."""
+    made_root: bool
+    """Whether the target's folder was made for it."""
+    base: Mapping[str, str | None]
+    """Digest of every document that governs the target, before; None for one that was absent."""
+    documents: tuple[Document, ...]
+    """Documents to write, in order of becoming visible."""
+    extents: tuple[Extent, ...]
+    """Chunk keys that may be written."""
+    existing: tuple[str, ...] = ()
+    """Those of them that existed: they are staged, and never removed."""
+    folders: tuple[str, ...] = ()
+    """Folders above chunk keys that existed: they are never removed."""
+    foreign: tuple[str, ...] = field(default=())
+    """Keys that somebody else created meanwhile: they are never removed."""
+
+    def staged(self) -> Iterator[tuple[str, str]]:
+        """Yield (staged name, key) of everything that replaces something: chunks first, then documents in order."""
+        for number, key in enumerate(self.existing, len(self.documents) + 1):
+            yield f"{number:06d}", key
+        for number, document in enumerate(self.documents, 1):
+            yield f"{number:06d}", document.key
+
+
+def frame(record: Mapping[str, Any]) -> bytes:
+    """Return one record's bytes."""
+    payload = json.dumps(record, separators=(",", ":")).encode()
+    return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def records(data: bytes, where: str) -> list[dict[str, Any]]:
+    """Read all records; a torn tail is the end.
+
+    Raises:
+        JournalError: Something other than the tail is damaged, or a newer zapz wrote it.
+    """
+    if len(data) < len(MAGIC):
+        if MAGIC.startswith(data) or not data.strip(b"\0"):
+            return []
+        raise _damaged(where, "no journal header")
+    if not data.startswith(MAGIC):
+        if data.startswith(_FAMILY):
+            raise JournalError(
+                "the journal is from another version of zapz",
+                where=where,
+                found=repr(data[: len(MAGIC)]),
+                hint="Recover with the version that wrote it.",
+            )
+        if not data.strip(b"\0"):
+            return []
+        raise _damaged(where, "no journal header")
+    result: list[dict[str, Any]] = []
+    position = len(MAGIC)
+    while position < len(data):
+        if not data[position:].strip(b"\0") or position + _HEAD.size > len(data):
+            break
+        length, checksum = _HEAD.unpack_from(data, position)
+        payload = data[position + _HEAD.size : position + _HEAD.size + length]
+        end = position + _HEAD.size + length
+        if end > len(data) or (zlib.crc32(payload) != checksum and not data[end:].strip(b"\0")):
+            break
+        if zlib.crc32(payload) != checksum:
+            raise _damaged(where, f"checksum of the record at byte {position}")
+        try:
+            record = json.loads(payload)
+        except ValueError as error:
+            raise _damaged(where, str(error)) from error
+        if not isinstance(record, dict):
+            raise _damaged(where, "a record that is no object")
+        result.append(record)
+        position = end
+    return result
+
+
+def _damaged(where: str, found: str) -> JournalError:
+    return JournalError(
+        "the journal is damaged",
+        where=where,
+        found=found,
+        hint="Nothing was touched. Keep the folder and ask the zapz developers.",
+    )
+
+
+def write(intent: Intent) -> Iterator[bytes]:
+    """Yield the bytes of a complete journal."""
+    yield MAGIC
+    yield frame(
+        {
+            "type": "begin",
+            "id": intent.id,
+            "made_root": intent.made_root,
+            "base": dict(intent.base),
+            "documents": [[d.key, d.digest] for d in intent.documents],
+            "extents": [[e.path, e.keys.style, e.keys.separator, [list(s) for s in e.spans]] for e in intent.extents],
+        }
+    )
+    for kind, names in (("existing", intent.existing), ("folders", intent.folders)):
+        for start in range(0, len(names), _KEYS_PER_RECORD):
+            yield frame({"type": kind, "keys": list(names[start : start + _KEYS_PER_RECORD])})
+    yield frame({"type": "ready", "existing": len(intent.existing)})
+
+
+def foreign(key: str) -> bytes:
+    """Return the record that says: this key is somebody else's."""
+    return frame({"type": "foreign", "key": key})
+
+
+def read(data: bytes, where: str) -> Intent | None:
+    """Read a journal; None if its intent was never complete.
+
+    Raises:
+        JournalError: It is damaged, from another version, or names a key outside the target.
+    """
+    intent: Intent | None = None
+    ready = False
+    for record in records(data, where):
+        try:
+            kind = record["type"]
+            if kind == "begin" and intent is None:
+                intent = _begin(record)
+            elif intent is not None and kind in {"existing", "folders"} and not ready:
+                names = tuple(_safe(k) for k in record["keys"])
+                intent = (
+                    replace(intent, existing=intent.existing + names)
+                    if kind == "existing"
+                    else replace(intent, folders=intent.folders + names)
+                )
+            elif intent is not None and kind == "ready":
+                ready = True
+                if record["existing"] != len(intent.existing):
+                    raise _damaged(where, "records are missing")
+            elif intent is not None and kind == "foreign" and ready:
+                intent = replace(intent, foreign=(*intent.foreign, _safe(record["key"])))
+            else:
+                raise _damaged(where, f"an unexpected record {kind!r}")
+        except (KeyError, TypeError, ValueError, IndexError, FormatError) as error:
+            raise _damaged(where, f"{type(error).__name__} {error}") from error
+    return intent if ready else None
+
+
+def _begin(record: Mapping[str, Any]) -> Intent:
+    extents = []
+    for path, style, separator, spans in record["extents"]:
+        if style not in {"default", "v2"} or separator not in {".", "/"}:
+            raise ValueError(f"chunk keys {style!r} {separator!r}")
+        box = tuple((int(a), int(b)) for a, b in spans)
+        if any(a < 0 or b < a for a, b in box):
+            raise ValueError(f"a range {box}")
+        extents.append(Extent(path=_safe(path), keys=ChunkKeys(style=style, separator=separator), spans=box))
+    base = record["base"]
+    if not all(isinstance(v, str) or v is None for v in base.values()):
+        raise TypeError("a digest that is no text")
+    return Intent(
+        id=_name(record["id"]),
+        made_root=bool(record["made_root"]),
+        base={_safe(k): v for k, v in base.items()},
+        documents=tuple(Document(key=_safe(k), digest=str(d)) for k, d in record["documents"]),
+        extents=tuple(extents),
+    )
+
+
+def _safe(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError("a key that is no text")
+    check_path(key)
+    return key
+
+
+def _name(value: Any) -> str:
+    name = _safe(value)
+    if "/" in name or not name:
+        raise ValueError(f"a name {name!r}")
+    return name
+
+
+def decision(transaction: str, outcome: Outcome) -> bytes:
+    """Return the bytes of a decision."""
+    return frame({"id": transaction, "outcome": outcome})
+
+
+def read_decision(data: bytes, transaction: str, where: str) -> Outcome:
+    """Read a decision.
+
+    Raises:
+        JournalError: It is damaged, or another transaction's.
+    """
+    try:
+        length, checksum = _HEAD.unpack_from(data)
+        payload = data[_HEAD.size :]
+        if length != len(payload) or zlib.crc32(payload) != checksum:
+            raise ValueError("checksum")
+        record = json.loads(payload)
+        outcome: Outcome = record["outcome"]
+        if record["id"] != transaction or outcome not in {"commit", "abort"}:
+            raise ValueError(f"{record}")
+    except (struct.error, ValueError, KeyError, TypeError) as error:
+        raise JournalError(
+            "the decision is damaged",
+            where=where,
+            found=str(error),
+            hint="Nothing was touched. Keep the folder and ask the zapz developers.",
+        ) from error
+    return outcome

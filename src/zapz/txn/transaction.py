@@ -1,0 +1,209 @@
+"""One append, all or nothing.
+
+New keys go to their final place, beyond the old shape, where no reader sees them; whatever exists already is staged aside. So until the
+decision no live byte has changed, and after it everything needed to finish is on disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+from zapz.errors import ConflictError, StoreError, ZapzError
+from zapz.format.metadata import join, parent
+from zapz.planning import Plan
+from zapz.storage.dataset import digest
+from zapz.storage.store import Parts, Store
+from zapz.txn import journal
+from zapz.txn.journal import Document, Extent, Intent
+from zapz.txn.recover import changed_documents, finish, folder_of, read_decision, stage_key, undo
+
+_REMEMBERED = 4096
+"""So many written keys are remembered for the sync; beyond, they are found again from the plan's ranges."""
+
+
+class Transaction:
+    """Where the steps of a plan write to."""
+
+    def __init__(self, store: Store, intent: Intent) -> None:
+        self._store = store
+        self._intent = intent
+        self._names = {key: name for name, key in intent.staged()}
+        self._staged: set[str] = set()
+        self._created: list[str] = []
+        self._overflow = False
+        self._guard = threading.Lock()
+
+    def replaces(self, key: str) -> bool:
+        """Return whether something lies at ``key`` already, so that "no chunk" must be written out."""
+        return key in self._names
+
+    def put(self, key: str, parts: Parts) -> int:
+        """Write a chunk: create it, or stage it if the key exists; return its length. Thread-safe.
+
+        Raises:
+            ConflictError: Somebody else created the key meanwhile.
+        """
+        name = self._names.get(key)
+        if name is not None:
+            staged = stage_key(self._intent.id, name)
+            self._store.remove(staged)
+            written = self._store.create(staged, parts)
+            with self._guard:
+                self._staged.add(key)
+            return written or 0
+        written = self._store.create(key, parts)
+        if written is None:
+            self._note_foreign(key)
+            raise ConflictError(
+                "another tool wrote a chunk during the append",
+                where=f"{self._store.uri}/{key}",
+                hint="It is kept. Run the append again.",
+            )
+        with self._guard:
+            if len(self._created) < _REMEMBERED:
+                self._created.append(key)
+            else:
+                self._overflow = True
+        return written
+
+    def _note_foreign(self, key: str) -> None:
+        with self._guard:
+            self._intent = replace(self._intent, foreign=(*self._intent.foreign, key))
+            self._store.write(
+                join(folder_of(self._intent.id), "journal"),
+                [*journal.write(self._intent), *(journal.foreign(k) for k in self._intent.foreign)],
+            )
+            self._store.sync([join(folder_of(self._intent.id), "journal")])
+
+    def _written(self) -> Iterator[str]:
+        if self._overflow:
+            for extent in self._intent.extents:
+                yield from self._store.existing(k for k in extent.all() if k not in self._names)
+        else:
+            yield from self._created
+        yield from (stage_key(self._intent.id, name) for name in self._names.values())
+
+    def commit(self, plan: Plan) -> None:
+        """Make everything durable, check that nobody else wrote, decide, and apply.
+
+        Raises:
+            ConflictError: A document has changed since the intent.
+            StoreError: Storage failed; after the decision the message says so.
+        """
+        for key, data in plan.documents.items():
+            self.put(key, [data])
+        unwritten = self._names.keys() - self._staged
+        if unwritten:
+            raise AssertionError(f"planned replacements were not written: {sorted(unwritten)[:3]}")
+        self._reserve()
+        self._store.sync(self._written())
+        changed = changed_documents(self._store, self._intent)
+        if changed:
+            raise ConflictError(
+                "another tool changed the target during the append",
+                where=f"{self._store.uri}/{changed[0]}",
+                hint="Nothing of it was removed. Run the append again.",
+            )
+        if not self._store.publish(
+            join(folder_of(self._intent.id), "decision"), journal.decision(self._intent.id, "commit")
+        ):
+            raise ConflictError(
+                "somebody else decided this append",
+                where=self._store.uri,
+                found=str(read_decision(self._store, self._intent.id)),
+                hint="Run the append again.",
+            )
+
+    def _reserve(self) -> None:
+        folders: set[str] = set()
+        for key, name in self._names.items():
+            folder = parent(key)
+            if folder not in folders:
+                folders.add(folder)
+                self._store.reserve(stage_key(self._intent.id, name), key)
+
+    def apply(self) -> None:
+        """Make a decided transaction visible, and clean up."""
+        try:
+            finish(self._store, self._intent)
+        except StoreError as error:
+            error.hint = "The append is committed but not yet visible: run `zapz recover`."
+            raise
+        except BaseException:  # a signal: the decision has been taken, so it is finished first
+            finish(self._store, self._intent)
+            raise
+
+    def abort(self) -> None:
+        """Undo everything."""
+        undo(self._store, self._intent)
+
+
+def intend(store: Store, plan: Plan, transaction: str, *, made_root: bool) -> Intent:
+    """Find out what exists among the planned keys, and say what will be done. Changes nothing."""
+    extents = tuple(Extent(path=a.path, keys=a.target.keys, spans=a.spans) for a in plan.arrays.values())
+    existing: list[str] = []
+    folders: dict[str, bool] = {}
+    for extent in extents:
+        existing += store.existing(extent.all())
+        last = None
+        for key in extent.all():
+            if (folder := parent(key)) != last:
+                last = folder
+                while folder and folder not in folders:
+                    folders[folder] = store.folder_exists(folder)
+                    folder = parent(folder)
+    return Intent(
+        id=transaction,
+        made_root=made_root,
+        base=plan.base,
+        documents=tuple(Document(key=key, digest=digest(data) or "") for key, data in plan.documents.items()),
+        extents=extents,
+        existing=tuple(existing),
+        folders=tuple(folder for folder, there in folders.items() if there),
+    )
+
+
+@contextlib.contextmanager
+def begin(store: Store, plan: Plan, transaction: str, *, made_root: bool = False) -> Iterator[Transaction]:
+    """Run the body as a transaction: committed and visible if it returns, undone if it raises. The lock must be held.
+
+    Args:
+        store: The target.
+        plan: What is going to be written.
+        transaction: A name that was never used before.
+        made_root: Whether the target's folder was made for this.
+    """
+    intent = intend(store, plan, transaction, made_root=made_root)
+    key = join(folder_of(transaction), "journal")
+    running = Transaction(store, intent)
+    try:
+        store.create(key, journal.write(intent))
+        store.sync([key])
+        yield running
+        running.commit(plan)
+    except BaseException as error:
+        decided = None
+        with contextlib.suppress(ZapzError):
+            decided = read_decision(store, transaction)
+        if decided == "commit":  # a signal, or a lost answer, between decision and application
+            running.apply()
+            if isinstance(error, ZapzError):
+                return
+            raise
+        _undo_quietly(running, error)
+        raise
+    running.apply()
+
+
+def _undo_quietly(running: Transaction, error: BaseException) -> None:
+    """Undo; what goes wrong then is added to the error that is on its way, because the next run undoes it again."""
+    try:
+        running.abort()
+    except ConflictError as conflict:
+        if not isinstance(error, ConflictError):
+            error.add_note(str(conflict))
+    except ZapzError as failure:
+        error.add_note(f"Undoing it failed too ({failure}); the next run, or `zapz recover`, will do it.")
