@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +14,6 @@ def data() -> Path:
     if not place or not Path(place).is_dir():
         pytest.skip("real data are not here: ZAPZ_DATA does not name their folder")
     return Path(place)
+
+settings.register_profile("zapz", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("zapz")

@@ -18,7 +18,7 @@ FLOORS = [
     {"txn", "chunks"},
     {"checks", "array_task", "execution"},
     {"reports", "appender", "description", "config_files", "api"},
-    {"demo", "talk", "reference", "cli", "__main__", "__init__"},
+    {"demo", "talk", "reference", "console", "quick", "cli", "__main__", "__init__"},
 ]
 PURE = {"errors", "format", "config", "steps", "planning", "compat", "labels", "create", "txn.journal"}
 IMPURE_MODULES = {"os", "io", "time", "uuid", "random", "threading", "fcntl", "fsspec", "zarr"}
@@ -53,7 +53,7 @@ def imports(path: Path) -> set[str]:
 
 
 def own_imports(path: Path) -> set[str]:
-    names = {name.removeprefix("zapz.") for name in imports(path) if name.startswith("zapz.")}
+    names = {name.removeprefix("zapz.") for name in imports(path) if name.startswith("zapz.") and name != "zapz.__init__"}
     return {name for name in names if name in modules()}
 
 
@@ -133,7 +133,7 @@ def test_import_is_lazy() -> None:
 
 def test_local_append_does_without_zarr_and_fsspec(tmp_path: Path) -> None:
     code = f"import zapz, pathlib; from zapz.demo import run; run(pathlib.Path({str(tmp_path / 'demo')!r}), print)"
-    assert not loaded(code) & {"zarr", "fsspec", "rich", "asyncio"}
+    assert not loaded(code) & {"zarr", "fsspec", "rich", "asyncio", "typer"}
 
 
 def test_submodules_do_not_hide_functions() -> None:

@@ -1,5 +1,22 @@
-"""``python -m zapz``."""
+"""``zapz`` and ``python -m zapz``."""
 
-from zapz.cli import main
+import sys
 
-main()
+from zapz.quick import parse
+
+
+def main() -> None:
+    """Run the command line: the everyday one at once, all others through Typer."""
+    values = parse(sys.argv[2:]) if sys.argv[1:2] == ["append"] else None
+    if values is None:
+        from zapz.cli import app
+
+        app()
+    else:
+        from zapz.console import append_slices
+
+        append_slices(**values)
+
+
+if __name__ == "__main__":
+    main()

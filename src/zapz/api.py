@@ -6,12 +6,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zapz import config_files
 from zapz.appender import Appender, OnSlice, open_target, place_of, run_plan
 from zapz.config import Config
-from zapz.description import Info, info_of
 from zapz.errors import (
     ConfigError,
     ConflictError,
@@ -24,6 +23,9 @@ from zapz.storage.dataset import fingerprint
 from zapz.storage.opening import require_folder
 from zapz.txn import recover as recovering
 from zapz.txn.recover import HEAD, Recovery
+
+if TYPE_CHECKING:
+    from zapz.description import Info
 
 
 def append(
@@ -167,5 +169,7 @@ def info(target: Item, config: Any = None, **settings: Any) -> Info:
         FormatError: It is not (supported) Zarr.
         StoreError: Storage failed; ``NotFoundError`` if there is nothing.
     """
+    from zapz.description import info_of
+
     made = config_files.resolve(config, settings)
     return info_of(open_target(target, made), made)

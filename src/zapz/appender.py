@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -21,9 +20,7 @@ from zapz.errors import (
     ConflictError,
     FormatError,
     LabelError,
-    NotFoundError,
     SliceError,
-    StoreError,
 )
 from zapz.format.metadata import Dataset
 from zapz.planning import Plan, make_plan
@@ -129,7 +126,7 @@ class Appender:
     @contextlib.contextmanager
     def held(self) -> Iterator[State]:
         """Hold the target's lock, recover what an earlier run left, and read the target."""
-        self.made_root = self._make_root()
+        self.made_root = self.store.make_root()
         try:
             with self.store.hold(HEAD, self.config.lock_wait):
                 done = recovering.recover(self.store)
@@ -137,33 +134,14 @@ class Appender:
                 self.made_root = self.made_root or done.made_root
                 state = self._look()
                 self._static = StaticVariables()
-                yield state
+                try:
+                    yield state
+                finally:
+                    self.store.remove_folder(recovering.TRANSACTIONS)
                 self.made_root = self.made_root and state.dataset is None
         finally:
             if self.made_root:
                 self.store.remove_folder("")
-
-    def _make_root(self) -> bool:
-        if not isinstance(self.store, LocalStore) or self.store.root.is_dir():
-            return False
-        try:
-            os.mkdir(self.store.root)
-        except FileExistsError:
-            return False
-        except FileNotFoundError as error:
-            raise NotFoundError(
-                "the target's parent folder does not exist",
-                where=str(self.store.root.parent),
-                hint="Make it first: zapz makes the target's folder only.",
-            ) from error
-        except OSError as error:
-            raise StoreError(
-                "cannot make the target's folder",
-                where=str(self.store.root),
-                found=error.strerror or "",
-                hint="Check path and permissions.",
-            ) from error
-        return True
 
     def _look(self) -> State:
         """Read the target; nothing is written."""
@@ -337,7 +315,7 @@ def run_plan(
         if progress is not None:
             progress(done[0], total)
 
-    with begin(target, plan, uuid.uuid4().hex[:16], made_root=made_root) as transaction:
+    with begin(target, plan, os.urandom(8).hex(), made_root=made_root) as transaction:
         return execution.run(
             plan,
             source,

@@ -129,14 +129,3 @@ def _dead_bytes(store: Store, dataset: Dataset, array: Array, axis: int) -> int:
     reader = ChunkReader(store, array, document_of(dataset.documents, array.path), store.uri)
     index, size = reader.shard_index(tuple(n - 1 if i == axis else 0 for i, n in enumerate(array.grid.counts)))
     return 0 if index is None else size - shards.index_bytes(config, reader.units_per_shard) - index.live_bytes
-
-
-def as_json(value: Any) -> Any:
-    """Return a frozen value of the API as what ``json.dumps`` takes."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: as_json(getattr(value, name)) for name in value.__dataclass_fields__}
-    if isinstance(value, Mapping):
-        return {str(k): as_json(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_json(v) for v in value]
-    return value

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from zapz.array_task import ArrayTask, Counts, Sink
 from zapz.planning import Plan
 from zapz.steps import Step
 from zapz.storage.store import Store
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 _BATCH = 8
 """Steps that a worker takes at a time."""
@@ -79,6 +82,8 @@ def run(
     elif executor is not None:
         _pump(executor, _batches(chain(first, steps)), batch, workers)
     else:
+        from concurrent.futures import ThreadPoolExecutor  # imported where used: small slices do without threads
+
         with ThreadPoolExecutor(workers, thread_name_prefix="zapz") as threads:
             _pump(threads, _batches(chain(first, steps)), batch, workers)
     return total
@@ -94,6 +99,8 @@ def _pump(
     executor: Executor, batches: Iterator[list[Step]], action: Callable[[list[Step]], None], workers: int
 ) -> None:
     """Keep a window of batches under way; the first error stops it, and nothing is left running."""
+    from concurrent.futures import FIRST_COMPLETED, wait
+
     running: set[Future[None]] = set()
     try:
         for batch in batches:

@@ -76,3 +76,14 @@ def total(target: str, reports: list[SliceReport], length: int, recovered: Recov
         recovered=recovered,
         slices=tuple(reports),
     )
+
+
+def as_json(value: Any) -> Any:
+    """Return a frozen value of the API as what ``json.dumps`` takes."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: as_json(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return {str(k): as_json(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(v) for v in value]
+    return value

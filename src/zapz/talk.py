@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from zapz.description import Info
 from zapz.reports import Report, SliceReport
+
+if TYPE_CHECKING:
+    from zapz.description import Info
 
 _LATER = 1.0
 """Seconds after which a progress bar appears."""

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -26,7 +25,7 @@ _LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_C
 def describe_me() -> dict[str, Any]:
     """Describe this process as a holder of a lock."""
     return {
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
         "boot": _boot(),
         "process": os.getpid(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -12,7 +12,6 @@ import errno
 import os
 import stat
 import threading
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -173,7 +172,7 @@ class LocalStore:
 
     def _temporary(self, key: str, parts: Parts) -> str:
         folder, _, name = key.rpartition("/")
-        temporary = f"{folder}/.{name}.{uuid.uuid4().hex[:12]}" if folder else f".{name}.{uuid.uuid4().hex[:12]}"
+        temporary = join(folder, f".{name}.{os.urandom(6).hex()}")
         try:
             if self.create(temporary, parts) is None:
                 raise StoreError("cannot write", where=self._prefix + key, found="a temporary file in the way")
@@ -260,6 +259,27 @@ class LocalStore:
                     raise failure(error, "cannot make folder", self._prefix + path) from error
                 self._folders.add(path)
 
+    def make_root(self) -> bool:
+        """See ``Store``."""
+        if self.root.is_dir():
+            return False
+        try:
+            os.mkdir(self.root)
+        except FileExistsError as error:
+            if self.root.is_dir():
+                return False
+            raise failure(error, "cannot make the target's folder", str(self.root)) from error
+        except FileNotFoundError as error:
+            raise NotFoundError(
+                "the target's parent folder does not exist",
+                where=str(self.root.parent),
+                hint="Make it first: zapz makes the target's own folder only.",
+            ) from error
+        except OSError as error:
+            raise failure(error, "cannot make the target's folder", str(self.root)) from error
+        self._made.add("")
+        return True
+
     # -- durability ------------------------------------------------------------------------------------------------------
 
     def sync(self, keys: Iterable[str]) -> None:
@@ -280,12 +300,15 @@ class LocalStore:
         for key in keys:
             folder = key.rpartition("/")[0]
             folders.add(folder)
-            while folder in self._made:
+            while folder and folder in self._made:
                 self._made.discard(folder)
                 folder = folder.rpartition("/")[0]
                 folders.add(folder)
         for folder in sorted(folders, key=len, reverse=True):
             sync_path(self._prefix + folder if folder else str(self.root))
+        if "" in folders and "" in self._made:
+            self._made.discard("")
+            sync_path(str(self.root.parent))
 
     def sync_folders(self, keys: Iterable[str]) -> None:
         """Make the names of these objects survive a power failure; their content is on disk already."""
@@ -298,6 +321,7 @@ class LocalStore:
         """See ``Store``: ``flock`` on a file that is removed while it is held."""
         folder = key.rpartition("/")[0]
         descriptor = flock.take(self._prefix + key, wait, str(self.root))
+        self._made.add(folder)  # perhaps by us: the journal in it is durable only if the name of its folder is
         try:
             yield
         finally:

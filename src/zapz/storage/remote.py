@@ -105,6 +105,10 @@ class RemoteStore:
             files=tuple(sorted(n for n, t in names if t != "directory" and n)),
         )
 
+    def make_root(self) -> bool:
+        """See ``Store``. Object stores have no folders."""
+        return False
+
     def folder_exists(self, key: str) -> bool:
         """See ``Store``."""
         return bool(self._memory and self._fs.isdir(self._path(key)))

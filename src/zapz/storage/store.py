@@ -115,6 +115,9 @@ class Store(Protocol):
     def remove_folder(self, key: str) -> None:
         """Remove a folder if it exists and is empty."""
 
+    def make_root(self) -> bool:
+        """Make the store's own folder, not its parents; return whether it was made now (False where there are none)."""
+
     def folder_exists(self, key: str) -> bool:
         """Return whether a folder exists (always False where there are none)."""
 

@@ -49,7 +49,6 @@ class Transaction:
         name = self._names.get(key)
         if name is not None:
             staged = stage_key(self._intent.id, name)
-            self._store.remove(staged)
             written = self._store.create(staged, parts)
             with self._guard:
                 self._staged.add(key)
@@ -128,7 +127,7 @@ class Transaction:
     def apply(self) -> None:
         """Make a decided transaction visible, and clean up."""
         try:
-            finish(self._store, self._intent)
+            finish(self._store, self._intent, checked=True)
         except StoreError as error:
             error.hint = "The append is committed but not yet visible: run `zapz recover`."
             raise

@@ -1,0 +1,148 @@
+"""What a command does around the Python API: errors become messages and exit codes, signals roll back, JSON is printed alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from zapz.errors import ConfigError, ZapzError
+
+
+class Stopped(BaseException):
+    """A signal asked the process to end; like ``KeyboardInterrupt``, it is not an error."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def append_slices(
+    arguments: list[str],
+    *,
+    config: list[str] | None,
+    target: str | None,
+    append_dim: str | None,
+    dry_run: bool,
+    as_json: bool,
+    on_existing: str | None,
+    lock_wait: float | None,
+    workers: int | None,
+    target_option: list[str] | None,
+    slice_option: list[str] | None,
+    quiet: bool,
+    verbose: bool,
+    traceback: bool,
+) -> None:
+    """Run ``zapz append``; a flag that was not given overrides nothing."""
+    given = {"append_dim": append_dim, "on_existing": on_existing, "lock_wait": lock_wait, "workers": workers}
+    settings = {name: value for name, value in given.items() if value is not None}
+    if dry_run:
+        settings["dry_run"] = True
+    with errors(show=traceback, as_json=as_json):
+        settings |= storage("target_storage_options", target_option) | storage("slice_storage_options", slice_option)
+        place, slices = _target_and_slices(arguments, target, config)
+        from zapz.api import append
+        from zapz.talk import Talker
+
+        with Talker(quiet=quiet or as_json, verbose=verbose, total=len(slices)) as talker, signals():
+            report = append(place, slices, config, on_slice=talker.slice_done, on_progress=talker.progress, **settings)
+        if as_json:
+            print_json(report)
+        else:
+            talker.summary(report)
+
+
+def _target_and_slices(arguments: list[str], target: str | None, config: list[str] | None) -> tuple[str, list[str]]:
+    if target is not None:
+        return target, arguments
+    place, *slices = arguments
+    if place == "-":
+        from zapz.config_files import resolve
+
+        named = resolve(config, {}).target_dir
+        if named is None:
+            raise ConfigError(
+                "TARGET is - but no configuration names a target_dir",
+                hint="Give -c FILE with target_dir, or the target itself.",
+            )
+        place = named
+    if not slices:
+        raise ConfigError(
+            "no slices given",
+            where="append",
+            expected="TARGET SLICE...",
+            found=place,
+            hint="See `zapz append --help`.",
+        )
+    return place, slices
+
+
+def storage(name: str, pairs: list[str] | None) -> dict[str, Any]:
+    """Return storage options given as K=V, values being JSON where they can be.
+
+    Raises:
+        ConfigError: One is not K=V.
+    """
+    if not pairs:
+        return {}
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, mark, text = pair.partition("=")
+        if not mark:
+            flag = f"--{name.partition('_')[0]}-option"
+            raise ConfigError("not a storage option", where=flag, expected="K=V", found=repr(key))
+        try:
+            options[key] = json.loads(text)
+        except ValueError:
+            options[key] = text
+    return {name: options}
+
+
+def print_json(value: Any) -> None:
+    """Print a value of the API as JSON."""
+    from zapz.reports import as_json
+
+    print(json.dumps(as_json(value), indent=2, default=str))
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the run as Ctrl-C does: what is not committed is rolled back."""
+
+    def stop(number: int, _: types.FrameType | None) -> NoReturn:
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def errors(*, show: bool, as_json: bool) -> Iterator[None]:
+    """Turn errors into messages on standard error (and JSON on standard output) and exit codes."""
+    try:
+        yield
+    except Stopped as stopped:
+        print("Stopped; what was not committed has been rolled back.", file=sys.stderr)
+        raise SystemExit(128 + stopped.number) from None
+    except KeyboardInterrupt:
+        print("Interrupted; what was not committed has been rolled back.", file=sys.stderr)
+        raise SystemExit(130) from None
+    except ZapzError as error:
+        if show:
+            raise
+        if as_json:
+            fields = {name: getattr(error, name) for name in ("code", "what", "where", "expected", "found", "hint")}
+            print(json.dumps({"error": {**fields, "exit_code": error.exit_code, "message": str(error)}}, indent=2))
+        print(f"zapz: {error}", file=sys.stderr)
+        for note in getattr(error, "__notes__", ()):
+            print(f"      {note}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
