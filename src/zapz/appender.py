@@ -52,8 +52,8 @@ class State:
     def advance(self, plan: Plan, labels: Sequence[labelling.Labels], *, simulated: bool) -> None:
         """Take over what an append has made of the target."""
         for found in labels:
-            stored = plan.placement.conversions[found.path].apply(found.slice)
-            self.last[found.path] = np.concatenate([found.last.astype(stored.dtype), stored])[-2:]
+            stored = plan.placement.conversions[found.path].apply(found.new.stored)
+            self.last[found.path] = np.concatenate([found.old.stored.astype(stored.dtype), stored])[-2:]
         self.dataset = plan.after
         self.simulated = simulated
 
@@ -184,9 +184,7 @@ class Appender:
         if not creates and (outcome := self._there_already(target, source, placement, labels)) is not None:
             return replace(prepared, outcome=outcome)
         for found in labels:
-            labelling.check_labels(
-                found, before.arrays[found.path], source.dataset.arrays[found.path], placement, self.config, source.uri
-            )
+            labelling.check_labels(found, placement, self.config, source.uri)
         plan = make_plan(
             target_uri=self.store.uri,
             slice_uri=source.uri,
@@ -243,11 +241,10 @@ class Appender:
         Raises:
             LabelError: Some labels are there, or all but with other values.
         """
-        if not labels or not labels[0].last.size or self.config.label_order == "any":
+        if not labels or not labels[0].old.values or self.config.label_order == "any":
             return None
         first = labels[0]
-        array, theirs = target.dataset.arrays[first.path], source.dataset.arrays[first.path]
-        new, old = labelling.Line.of(theirs, first.slice), labelling.Line.of(array, first.last)
+        array, new, old = target.dataset.arrays[first.path], first.new, first.old
         if None in new.values or None in old.values or new.timed != old.timed:
             return None
         falling = len(old.values) > 1 and old.values[-1] < old.values[-2]

@@ -67,7 +67,8 @@ def read_labels(target: Reading, source: Source, placement: Placement, known: Ma
             known[path] if path in known else target.rows(path, 0, max(0, placement.offset - _LAST), placement.offset)
         )
         mine = Reading(source.store, source.dataset).rows(path, 0, 0, placement.length)
-        found.append(Labels(path=path, last=last, slice=mine))
+        old = Line.of(target.dataset.arrays[path], last)
+        found.append(Labels(path=path, old=old, new=Line.of(source.dataset.arrays[path], mine)))
     return found
 
 

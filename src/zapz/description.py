@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from zapz.checks import Reading, label_paths
 from zapz.chunks import ChunkReader, document_of

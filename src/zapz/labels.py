@@ -27,15 +27,13 @@ class Labels:
 
     path: str
     """The label variable."""
-    last: np.ndarray[Any, Any]
-    """The target's last labels (at most two), as stored."""
-    slice: np.ndarray[Any, Any]
-    """All labels of the slice, as stored."""
+    old: Line
+    """The target's last labels, at most two."""
+    new: Line
+    """All labels of the slice."""
 
 
-def check_labels(
-    labels: Labels, target: Array, source: Array, placement: Placement, config: Config, where: str
-) -> None:
+def check_labels(labels: Labels, placement: Placement, config: Config, where: str) -> None:
     """Check that the slice's labels continue the target's.
 
     Raises:
@@ -43,8 +41,7 @@ def check_labels(
         ConfigError: ``append_step`` is not a step.
     """
     place_ = f"{where}, {labels.path}"
-    new = Line.of(source, labels.slice)
-    old = Line.of(target, labels.last)
+    new, old = labels.new, labels.old
     if old.values and new.values and old.timed != new.timed:
         raise LabelError(
             "labels are not of the same kind",
@@ -168,9 +165,9 @@ def _check_converted(labels: Labels, placement: Placement, where: str) -> None:
     if conversion_ is None:
         return
     try:
-        stored = conversion_.apply(labels.slice)
+        stored = conversion_.apply(labels.new.stored)
     except SliceError as error:
         raise error.at(where) from None
     distinct = len(set(np.asarray(stored).reshape(-1).tolist()))
-    if distinct != len(set(np.asarray(labels.slice).reshape(-1).tolist())):
+    if distinct != len(set(labels.new.stored.tolist())):
         raise LabelError("two labels become equal in the target's units", where=where)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from zapz.errors import EncodingError
@@ -89,6 +90,7 @@ class Axis:
     """The units' text if zapz does not compute with them (months, years, ambiguous dates): equal only to itself."""
 
 
+@lru_cache(maxsize=256)
 def parse_axis(units: str, calendar: str) -> Axis | None:
     """Read time units and calendar (CF sections 4.4 and 4.4.1).
 

@@ -18,12 +18,13 @@ from pathlib import Path
 from zapz.errors import NotFoundError, StoreError, UnsupportedError
 from zapz.format.metadata import join, parent
 from zapz.storage import flock
-from zapz.storage.posix import ABSENT, READ, failure, link, read_rest, sync_filesystem, sync_path, write_all
+from zapz.storage.durability import Syncer
+from zapz.storage.posix import ABSENT, READ, failure, link, read_rest, write_all
 from zapz.storage.store import Abilities, Children, Holder, Parts
 
+NO_LINK = frozenset((errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES))
+"""What a file system answers that cannot link here."""
 _WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_MANY = 64
-"""From this many files on, one sync of the file system is cheaper than one per file (measured: 3,000 files, 2.4 times)."""
 
 
 class LocalStore:
@@ -36,7 +37,7 @@ class LocalStore:
         self._follow_links = follow_links
         self._prefix = f"{self.root}{os.sep}"
         self._folders: set[str] = set()
-        self._made: set[str] = set()
+        self._syncer = Syncer(str(self.root), durable=durable, whole=not follow_links)
         self._guard = threading.Lock()
 
     # -- reading ---------------------------------------------------------------------------------------------------------
@@ -154,20 +155,19 @@ class LocalStore:
             self.remove(temporary)
             raise failure(error, "cannot write", self._prefix + key) from error
 
-    def publish(self, key: str, data: bytes) -> bool:
+    def publish(self, staged: str, key: str) -> bool:
         """See ``Store``. A link is the only creation that is both exclusive and complete."""
-        temporary = self._temporary(key, [data])
         try:
-            if self.abilities.durable:
-                sync_path(self._prefix + temporary)
-            link(self._prefix + temporary, self._prefix + key)
+            link(self._prefix + staged, self._prefix + key)
         except FileExistsError:
             return False
         except OSError as error:
-            raise failure(error, "cannot create", self._prefix + key) from error
-        finally:
-            self.remove(temporary)
-        self._sync_folders([key])
+            if error.errno not in NO_LINK:
+                raise failure(error, "cannot create", self._prefix + key) from error
+            if self.create(key, [self.read(staged)]) is None:
+                return False
+            self._syncer.files([key])
+        self._syncer.folders([key])
         return True
 
     def _temporary(self, key: str, parts: Parts) -> str:
@@ -190,7 +190,7 @@ class LocalStore:
         except FileExistsError:
             return
         except OSError as error:
-            if error.errno not in {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES}:
+            if error.errno not in NO_LINK:
                 raise failure(error, "cannot prepare", self._prefix + key) from error
             self.create(aside, [self.read(staged)])
         else:
@@ -204,7 +204,7 @@ class LocalStore:
                 try:
                     link(self._prefix + staged, self._prefix + aside)
                 except OSError as error:
-                    if error.errno not in {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES}:
+                    if error.errno not in NO_LINK:
                         raise
                     self.create(aside, [self.read(staged)])
             os.replace(self._prefix + aside, self._prefix + key)
@@ -246,7 +246,7 @@ class LocalStore:
                     continue
                 try:
                     os.mkdir(self._prefix + path)
-                    self._made.add(path)
+                    self._syncer.made.add(path)
                 except FileExistsError:
                     if not self._follow_links and os.path.islink(self._prefix + path):
                         raise UnsupportedError(
@@ -277,42 +277,18 @@ class LocalStore:
             ) from error
         except OSError as error:
             raise failure(error, "cannot make the target's folder", str(self.root)) from error
-        self._made.add("")
+        self._syncer.made.add("")
         return True
 
     # -- durability ------------------------------------------------------------------------------------------------------
 
     def sync(self, keys: Iterable[str]) -> None:
         """See ``Store``. Does nothing unless the store is durable."""
-        if not self.abilities.durable:
-            return
-        wanted = list(keys)
-        if len(wanted) >= _MANY and sync_filesystem(str(self.root)):
-            return
-        for key in wanted:
-            sync_path(self._prefix + key)
-        self._sync_folders(wanted)
-
-    def _sync_folders(self, keys: Iterable[str]) -> None:
-        if not self.abilities.durable:
-            return
-        folders: set[str] = set()
-        for key in keys:
-            folder = key.rpartition("/")[0]
-            folders.add(folder)
-            while folder and folder in self._made:
-                self._made.discard(folder)
-                folder = folder.rpartition("/")[0]
-                folders.add(folder)
-        for folder in sorted(folders, key=len, reverse=True):
-            sync_path(self._prefix + folder if folder else str(self.root))
-        if "" in folders and "" in self._made:
-            self._made.discard("")
-            sync_path(str(self.root.parent))
+        self._syncer.files(keys)
 
     def sync_folders(self, keys: Iterable[str]) -> None:
-        """Make the names of these objects survive a power failure; their content is on disk already."""
-        self._sync_folders(keys)
+        """See ``Store``."""
+        self._syncer.folders(keys)
 
     # -- locking ---------------------------------------------------------------------------------------------------------
 
@@ -321,11 +297,13 @@ class LocalStore:
         """See ``Store``: ``flock`` on a file that is removed while it is held."""
         folder = key.rpartition("/")[0]
         descriptor = flock.take(self._prefix + key, wait, str(self.root))
-        self._made.add(folder)  # perhaps by us: the journal in it is durable only if the name of its folder is
+        self._syncer.made.add(folder)  # perhaps by us: the journal in it is durable only if the name of its folder is
         try:
+            self._syncer.start()
             yield
         finally:
             try:
+                self._syncer.stop()
                 self.remove(key)
                 self.remove_folder(folder)
             finally:
@@ -337,6 +315,6 @@ class LocalStore:
 
 
 def aside_of(staged: str, key: str) -> str:
-    """Return the name that ``install`` gives a staged file beside its destination: from ``…/<transaction>/stage/<name>``."""
-    *_, transaction, _, name = staged.split("/")
+    """Return the name that ``install`` gives a staged file beside its destination: from ``…/<transaction>/<name>``."""
+    *_, transaction, name = staged.split("/")
     return join(parent(key), f".{transaction}.{name}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from functools import lru_cache
-from typing import Any
 
 from zapz.errors import NotFoundError, StoreError
 from zapz.format.compressors import octets
@@ -45,41 +43,6 @@ def write_all(descriptor: int, parts: Parts) -> int:
 
 def link(source: str, destination: str) -> None:
     os.link(source, destination, follow_symlinks=False)
-
-
-def sync_path(path: str) -> None:
-    try:
-        descriptor = os.open(path, READ)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise failure(error, "cannot make durable", path) from error
-
-
-@lru_cache(maxsize=1)
-def _syncfs() -> Any:
-    import ctypes  # imported where used: it is not needed for small slices
-
-    return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-
-
-def sync_filesystem(path: str) -> bool:
-    """Write back the whole file system (Linux); return False where that cannot be asked for."""
-    syncfs = _syncfs()
-    if syncfs is None:
-        return False
-    import ctypes
-
-    descriptor = os.open(path, READ)
-    try:
-        if syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise failure(OSError(number, os.strerror(number)), "cannot make durable", path)
-    finally:
-        os.close(descriptor)
-    return True
 
 
 _HINTS = {

@@ -135,9 +135,9 @@ class RemoteStore:
         data = joined(parts)
         self._call("cannot write", key, lambda: self._fs.pipe_file(self._path(key), data))
 
-    def publish(self, key: str, data: bytes) -> bool:
+    def publish(self, staged: str, key: str) -> bool:
         """See ``Store``."""
-        return self.create(key, [data]) is not None
+        return self.create(key, [self.read(staged)]) is not None
 
     def reserve(self, staged: str, key: str) -> None:
         """See ``Store``. Nothing can be reserved on an object store."""

@@ -100,8 +100,8 @@ class Store(Protocol):
     def write(self, key: str, parts: Parts) -> None:
         """Write an object, whole or not at all, replacing what was there."""
 
-    def publish(self, key: str, data: bytes) -> bool:
-        """Create an object, atomically with its content, durably; return False if it exists."""
+    def publish(self, staged: str, key: str) -> bool:
+        """Create ``key`` with what ``staged`` (synced) holds, atomically and durably; return False if it exists."""
 
     def reserve(self, staged: str, key: str) -> None:
         """Make sure that ``install`` will find the space and the means it needs."""

@@ -46,7 +46,17 @@ def folder_of(transaction: str) -> str:
 
 def stage_key(transaction: str, name: str) -> str:
     """Return the key of a staged file."""
-    return join(folder_of(transaction), "stage", name)
+    return join(folder_of(transaction), name)
+
+
+def decision_key(transaction: str) -> str:
+    """Return the key of a transaction's decision."""
+    return join(folder_of(transaction), "decision")
+
+
+def journal_key(transaction: str) -> str:
+    """Return the key of a transaction's journal."""
+    return join(folder_of(transaction), "journal")
 
 
 def pending(store: Store) -> list[str]:
@@ -59,14 +69,14 @@ def pending(store: Store) -> list[str]:
 
 def read_intent(store: Store, transaction: str) -> Intent | None:
     """Read a transaction's intent; None if it never became complete, or has ended."""
-    key = join(folder_of(transaction), "journal")
+    key = journal_key(transaction)
     data = read_optional(store, key)
     return None if data is None else journal.read(data, f"{store.uri}/{key}")
 
 
 def read_decision(store: Store, transaction: str) -> journal.Outcome | None:
     """Read a transaction's decision; None if there is none yet."""
-    key = join(folder_of(transaction), "decision")
+    key = decision_key(transaction)
     data = read_optional(store, key)
     return None if data is None else journal.read_decision(data, transaction, f"{store.uri}/{key}")
 
@@ -147,13 +157,37 @@ def finish(store: Store, intent: Intent, *, checked: bool = False) -> None:
     clean(store, intent.id)
 
 
+def ballot_key(transaction: str, outcome: journal.Outcome) -> str:
+    """Return where a decision is written before it is cast."""
+    return stage_key(transaction, outcome)
+
+
+def write_ballot(store: Store, intent: Intent, outcome: journal.Outcome) -> str:
+    """Write a decision aside, to be synced and then published; return its key."""
+    key = ballot_key(intent.id, outcome)
+    if store.create(key, [journal.decision(intent.id, outcome)]) is None:  # left by an earlier recovery, perhaps torn
+        store.write(key, [journal.decision(intent.id, outcome)])
+    return key
+
+
+def cast(store: Store, intent: Intent, outcome: journal.Outcome) -> bool:
+    """Make a synced ballot the decision; return False if there is one already. This is the single point of truth."""
+    return store.publish(ballot_key(intent.id, outcome), decision_key(intent.id))
+
+
+def decide(store: Store, intent: Intent, outcome: journal.Outcome) -> None:
+    """Decide a transaction unless that has been done."""
+    store.sync([write_ballot(store, intent, outcome)])
+    cast(store, intent, outcome)
+
+
 def undo(store: Store, intent: Intent) -> None:
     """Remove what an undecided transaction created; nothing that was there before is touched.
 
     Raises:
         ConflictError: The documents that govern the planned keys have changed: then the keys may be somebody else's, and all stay.
     """
-    store.publish(join(folder_of(intent.id), "decision"), journal.decision(intent.id, "abort"))
+    decide(store, intent, "abort")
     for name, key in intent.staged():
         store.remove(aside_of(stage_key(intent.id, name), key))
     changed = changed_documents(store, intent)
@@ -191,15 +225,14 @@ def _above(folder: str) -> Iterator[str]:
 def clean(store: Store, transaction: str) -> None:
     """Remove a transaction's own files: the journal first, because without it there is nothing to recover."""
     folder = folder_of(transaction)
-    store.remove(join(folder, "journal"))
-    for sub in (join(folder, "stage"), folder):
-        try:
-            names = store.children(sub).files
-        except NotFoundError:
-            continue
-        for name in names:
-            store.remove(join(sub, name))
-        store.remove_folder(sub)
+    store.remove(journal_key(transaction))
+    try:
+        names = store.children(folder).files
+    except NotFoundError:
+        return
+    for name in names:
+        store.remove(join(folder, name))
+    store.remove_folder(folder)
 
 
 def describe(store: Store) -> list[str]:

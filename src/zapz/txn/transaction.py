@@ -12,13 +12,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from zapz.errors import ConflictError, StoreError, ZapzError
-from zapz.format.metadata import join, parent
+from zapz.format.metadata import parent
 from zapz.planning import Plan
 from zapz.storage.dataset import digest
 from zapz.storage.store import Parts, Store
 from zapz.txn import journal
 from zapz.txn.journal import Document, Extent, Intent
-from zapz.txn.recover import changed_documents, finish, folder_of, read_decision, stage_key, undo
+from zapz.txn.recover import (
+    cast,
+    changed_documents,
+    finish,
+    journal_key,
+    read_decision,
+    stage_key,
+    undo,
+    write_ballot,
+)
 
 _REMEMBERED = 4096
 """So many written keys are remembered for the sync; beyond, they are found again from the plan's ranges."""
@@ -72,10 +81,10 @@ class Transaction:
         with self._guard:
             self._intent = replace(self._intent, foreign=(*self._intent.foreign, key))
             self._store.write(
-                join(folder_of(self._intent.id), "journal"),
+                journal_key(self._intent.id),
                 [*journal.write(self._intent), *(journal.foreign(k) for k in self._intent.foreign)],
             )
-            self._store.sync([join(folder_of(self._intent.id), "journal")])
+            self._store.sync([journal_key(self._intent.id)])
 
     def _written(self) -> Iterator[str]:
         if self._overflow:
@@ -98,7 +107,7 @@ class Transaction:
         if unwritten:
             raise AssertionError(f"planned replacements were not written: {sorted(unwritten)[:3]}")
         self._reserve()
-        self._store.sync(self._written())
+        self._store.sync([*self._written(), write_ballot(self._store, self._intent, "commit")])
         changed = changed_documents(self._store, self._intent)
         if changed:
             raise ConflictError(
@@ -106,9 +115,7 @@ class Transaction:
                 where=f"{self._store.uri}/{changed[0]}",
                 hint="Nothing of it was removed. Run the append again.",
             )
-        if not self._store.publish(
-            join(folder_of(self._intent.id), "decision"), journal.decision(self._intent.id, "commit")
-        ):
+        if not cast(self._store, self._intent, "commit"):
             raise ConflictError(
                 "somebody else decided this append",
                 where=self._store.uri,
@@ -176,7 +183,7 @@ def begin(store: Store, plan: Plan, transaction: str, *, made_root: bool = False
         made_root: Whether the target's folder was made for this.
     """
     intent = intend(store, plan, transaction, made_root=made_root)
-    key = join(folder_of(transaction), "journal")
+    key = journal_key(transaction)
     running = Transaction(store, intent)
     try:
         store.create(key, journal.write(intent))
