@@ -1,0 +1,78 @@
+"""Every command and every piece of Python that the README shows runs."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zapz
+from zapz.demo import run
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the demo has run, with a ``zapz`` command on the path."""
+    place = tmp_path_factory.mktemp("readme")
+    run(place / "zapz-demo", lambda _: None)
+    command = place / "bin" / "zapz"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m zapz "$@"\n')
+    command.chmod(0o755)
+    return place
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "src")}
+
+
+def test_every_command(folder: Path) -> None:
+    """In the order in which they stand there, each succeeds."""
+    shown = commands()
+    assert len(shown) >= 8
+    for command in shown:
+        done = subprocess.run(command, shell=True, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    assert zapz.info(folder / "cube.zarr").dims["time"] == 5
+
+
+def test_every_piece_of_python(folder: Path) -> None:
+    pieces = blocks("python")
+    local = [piece for piece in pieces if "s3://" not in piece]
+    assert local
+    zapz.append(folder / "cube.zarr", sorted((folder / "zapz-demo").glob("2024-06-0*.zarr")))
+    for piece in local:
+        done = subprocess.run([sys.executable, "-c", piece], cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "0 2 5" in done.stdout
+
+
+def test_set_up_lines_are_single_and_what_ci_runs() -> None:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    assert len(lines) == 2
+    assert lines[0].endswith("zapz demo")
+    assert lines[1].endswith("-m pytest -n 2")
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "zapz demo" in script
+    assert "grep" in script
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    codes = {kind.exit_code for kind in (zapz.ConfigError, zapz.SliceError, zapz.FormatError, zapz.ChunkError, zapz.StoreError, zapz.LockedError, zapz.ConflictError, zapz.JournalError)}
+    assert codes == set(range(2, 10))
+    for code in codes:
+        assert f"\n| {code} |" in README
