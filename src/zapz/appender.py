@@ -15,6 +15,7 @@ from zapz import labels as labelling
 from zapz.array_task import Counts
 from zapz.checks import Reading, StaticVariables, equals_there, find, read_labels
 from zapz.chunks import Cells
+from zapz.compat import meaning_of
 from zapz.config import Config
 from zapz.errors import (
     ConflictError,
@@ -48,14 +49,14 @@ class State:
     dataset: Dataset | None
     last: dict[str, Cells] = field(default_factory=dict)
     simulated: bool = False
+    home: Reading | None = None
 
-    def advance(self, plan: Plan, labels: Sequence[labelling.Labels], *, simulated: bool) -> None:
+    def advance(self, plan: Plan, labels: Sequence[labelling.Labels]) -> None:
         """Take over what an append has made of the target."""
         for found in labels:
             stored = plan.placement.conversions[found.path].apply(found.new.stored)
             self.last[found.path] = np.concatenate([found.old.stored.astype(stored.dtype), stored])[-2:]
         self.dataset = plan.after
-        self.simulated = simulated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +182,11 @@ class Appender:
             else state.last
         )
         labels = read_labels(target, source, placement, known)
-        if not creates and (outcome := self._there_already(target, source, placement, labels)) is not None:
+        if (
+            not creates
+            and not state.simulated
+            and (outcome := self._there_already(target, source, placement, labels)) is not None
+        ):
             return replace(prepared, outcome=outcome)
         for found in labels:
             labelling.check_labels(found, placement, self.config, source.uri)
@@ -197,8 +202,8 @@ class Appender:
             ),
             recompress=self.config.recompress,
         )
-        if not creates and not state.simulated:
-            self._static.check(target, source, placement, self.config)
+        if not creates:
+            self._static.check(state.home or target, source, placement, self.config)
         return replace(prepared, labels=tuple(labels), plan=plan)
 
     def _one(self, item: Item, state: State) -> SliceReport:
@@ -230,7 +235,11 @@ class Appender:
                 bytes_written=counts.bytes,
             )
         if plan is not None:
-            state.advance(plan, prepared.labels, simulated=self.config.dry_run)
+            state.advance(plan, prepared.labels)
+            if self.config.dry_run:
+                state.simulated = True
+                if plan.creates:
+                    state.home = Reading(prepared.source.store, prepared.source.dataset)
         return replace(report, seconds=time.perf_counter() - started)
 
     def _there_already(
@@ -244,7 +253,7 @@ class Appender:
         if not labels or not labels[0].old.values or self.config.label_order == "any":
             return None
         first = labels[0]
-        array, new, old = target.dataset.arrays[first.path], first.new, first.old
+        new, old = first.new, first.old
         if None in new.values or None in old.values or new.timed != old.timed:
             return None
         falling = len(old.values) > 1 and old.values[-1] < old.values[-2]
@@ -254,7 +263,9 @@ class Appender:
         if start is None:
             return None
         stop = start + len(new.values)
-        there = labelling.Line.of(array, target.rows(first.path, 0, start, min(stop, placement.offset))).values
+        there = labelling.Line.of(
+            meaning_of(target.dataset, first.path), target.rows(first.path, 0, start, min(stop, placement.offset))
+        ).values
         if stop > placement.offset or there != new.values:
             raise LabelError(
                 "some labels of the slice are in the target already, but not all",

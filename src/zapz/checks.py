@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from zapz.chunks import Cells, ChunkReader, document_of, fill_cells, region
+from zapz.compat import conversion_of, meaning_of
 from zapz.config import Config
 from zapz.errors import SliceError, VariableError
-from zapz.format.cf import conversion, encoding_of
 from zapz.format.codecs import same_bytes
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Array, Dataset
@@ -67,8 +67,8 @@ def read_labels(target: Reading, source: Source, placement: Placement, known: Ma
             known[path] if path in known else target.rows(path, 0, max(0, placement.offset - _LAST), placement.offset)
         )
         mine = Reading(source.store, source.dataset).rows(path, 0, 0, placement.length)
-        old = Line.of(target.dataset.arrays[path], last)
-        found.append(Labels(path=path, old=old, new=Line.of(source.dataset.arrays[path], mine)))
+        old = Line.of(meaning_of(target.dataset, path), last)
+        found.append(Labels(path=path, old=old, new=Line.of(meaning_of(source.dataset, path), mine)))
     return found
 
 
@@ -91,10 +91,7 @@ class StaticVariables:
         mine, theirs = target.dataset.arrays[path], source.dataset.arrays[path]
         reader = target.reader(path)
         other = ChunkReader(source.store, theirs, document_of(source.dataset.documents, path), source.uri)
-        meaning = conversion(
-            encoding_of(theirs.dtype, theirs.attributes, theirs.marker),
-            encoding_of(mine.dtype, mine.attributes, mine.marker),
-        )
+        meaning = conversion_of(source.dataset, target.dataset, path, source.uri)
         alike = (
             meaning.identity
             and mine.dtype == theirs.dtype
@@ -168,12 +165,13 @@ def find(target: Reading, path: str, labels: Line, length: int) -> int | None:
     array = target.dataset.arrays[path]
     reader = target.reader(path)
     fill = fill_cells(array)
+    meaning = meaning_of(target.dataset, path)
     chunk = array.units.chunks[0]
     wanted = labels.values[0]
 
     def line(number: int) -> Line:
         box = ((number * chunk, min((number + 1) * chunk, length)),)
-        return Line.of(array, region(reader, box, fill))
+        return Line.of(meaning, region(reader, box, fill))
 
     low, high = 0, (length - 1) // chunk
     falling = False

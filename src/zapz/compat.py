@@ -17,8 +17,8 @@ from zapz.errors import (
     UnsupportedError,
     VariableError,
 )
-from zapz.format.cf import Conversion, conversion, encoding_of
-from zapz.format.metadata import Array, Dataset
+from zapz.format.cf import Conversion, Encoding, conversion, encoding_of
+from zapz.format.metadata import Array, Dataset, join, parent
 from zapz.steps import Placement
 
 _CF_ATTRIBUTES = frozenset(
@@ -101,9 +101,9 @@ def place(target: Dataset, slice_: Dataset, config: Config, where: str, *, creat
             continue
         _check_dims(array, source, dim, f"{where}, {path}")
         if grows or creates:
-            conversions[path] = _conversion(source, array, f"{where}, {path}")
+            conversions[path] = conversion_of(slice_, target, path, f"{where}, {path}")
         elif config.static != "ignore":
-            _conversion(source, array, f"{where}, {path}")
+            conversion_of(slice_, target, path, f"{where}, {path}")
             static.append(path)
         notes += _attribute_notes(array, source)
     notes += _extra(target, slice_, config, where)
@@ -223,23 +223,41 @@ def _check_dims(target: Array, source: Array, dim: str, where: str) -> None:
             )
 
 
-def _conversion(source: Array, target: Array, where: str) -> Conversion:
-    if (
-        source.dtype.kind == "O"
-        and source.unit_codecs.serializer != target.unit_codecs.serializer
-        and not (source.unit_codecs.foreign or target.unit_codecs.foreign)
-    ):
+def meaning_of(dataset: Dataset, path: str) -> Encoding:
+    """Return what a variable's stored numbers mean; bounds without units of their own have their parent's (CF sections 7.1, 7.4)."""
+    array = dataset.arrays[path]
+    attributes = array.attributes
+    if "units" not in attributes:
+        folder = parent(path)
+        for other in dataset.arrays.values():
+            named = {
+                join(folder, str(other.attributes.get(key)))
+                for key in ("bounds", "climatology")
+                if key in other.attributes
+            }
+            if path in named and other.path != path:
+                inherited = {key: other.attributes[key] for key in ("units", "calendar") if key in other.attributes}
+                attributes = {**inherited, **attributes}
+    return encoding_of(array.dtype, attributes, array.marker)
+
+
+def conversion_of(slice_: Dataset, target: Dataset, path: str, where: str) -> Conversion:
+    """Return how stored values of a slice's variable become the target's.
+
+    Raises:
+        SliceError: They cannot.
+    """
+    source, array = slice_.arrays[path], target.arrays[path]
+    mine, theirs = array.unit_codecs, source.unit_codecs
+    if source.dtype.kind == "O" and theirs.serializer != mine.serializer and not (theirs.foreign or mine.foreign):
         raise EncodingError(
             "objects are stored in another way",
             where=where,
-            expected=target.unit_codecs.serializer,
-            found=source.unit_codecs.serializer,
+            expected=mine.serializer,
+            found=theirs.serializer,
         )
     try:
-        return conversion(
-            encoding_of(source.dtype, source.attributes, source.marker),
-            encoding_of(target.dtype, target.attributes, target.marker),
-        )
+        return conversion(meaning_of(slice_, path), meaning_of(target, path))
     except SliceError as error:
         raise error.at(where) from None
 

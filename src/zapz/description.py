@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from zapz.checks import Reading, label_paths
 from zapz.chunks import ChunkReader, document_of
+from zapz.compat import meaning_of
 from zapz.config import Config
 from zapz.format import shards
-from zapz.format.cf import encoding_of, format_instant
+from zapz.format.cf import format_instant
 from zapz.format.metadata import Array, Dataset
 from zapz.storage.dataset import open_dataset
 from zapz.storage.store import Holder, Store
@@ -77,7 +78,7 @@ def info_of(store: Store, config: Config) -> Info:
         array = dataset.arrays[path]
         length = array.shape[0]
         if length:
-            encoding = encoding_of(array.dtype, array.attributes, array.marker)
+            encoding = meaning_of(dataset, path)
             first, last = reading.rows(path, 0, 0, 1)[0], reading.rows(path, 0, length - 1, length)[0]
             labels[path] = (format_instant(encoding, first), format_instant(encoding, last))
     dims: dict[str, int] = {}

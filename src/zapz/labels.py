@@ -16,8 +16,7 @@ from zapz.errors import (
     LabelError,
     SliceError,
 )
-from zapz.format.cf import Encoding, encoding_of, format_instant, to_instants
-from zapz.format.metadata import Array
+from zapz.format.cf import Encoding, format_instant, to_instants
 from zapz.steps import Placement
 
 
@@ -75,9 +74,8 @@ class Line:
     """The labels as stored."""
 
     @classmethod
-    def of(cls, array: Array, stored: np.ndarray[Any, Any]) -> Line:
+    def of(cls, encoding: Encoding, stored: np.ndarray[Any, Any]) -> Line:
         """Read stored labels of a variable."""
-        encoding = encoding_of(array.dtype, array.attributes, array.marker)
         flat = np.asarray(stored).reshape(-1)
         try:
             values, timed = list(to_instants(encoding, flat)), True
