@@ -62,22 +62,23 @@ class RemoteStore:
 
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """See ``Store``. All requests are under way at once where the backend can."""
-        wanted = {self._path(key): key for key in keys}
-        if not hasattr(self._fs, "_cat_file"):
-            found: dict[str, bytes] = {}
-            for key in wanted.values():
+        wanted = list(keys)
+        found: dict[str, bytes] = {}
+        if not wanted:
+            return found
+        if not getattr(self._fs, "async_impl", False):
+            for key in wanted:
                 with contextlib.suppress(NotFoundError):
                     found[key] = self.read(key)
             return found
-        answers = self._call("cannot read", "", lambda: self._fs.cat(list(wanted), on_error="return"))
-        found = {}
-        for path, answer in answers.items():
-            key = wanted.get(path) or wanted[next(p for p in wanted if p.endswith(path) or path.endswith(p))]
-            if isinstance(answer, BaseException):
-                if not isinstance(answer, FileNotFoundError):
-                    raise self._failure(answer, "cannot read", key)
-            else:
+        paths = [self._path(key) for key in wanted]
+        whole = [None] * len(paths)
+        answers = self._call("cannot read", "", lambda: self._fs.cat_ranges(paths, whole, whole, on_error="return"))
+        for key, answer in zip(wanted, answers, strict=True):
+            if not isinstance(answer, BaseException):
                 found[key] = answer
+            elif not isinstance(answer, FileNotFoundError):
+                raise self._failure(answer, "cannot read", key)
         return found
 
     def stray(self, key: str) -> str | None:  # noqa: ARG002 - there are no links
