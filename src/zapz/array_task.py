@@ -28,7 +28,7 @@ from zapz.steps import (
     Piece,
     Step,
 )
-from zapz.storage.store import Parts, Store, WithHead
+from zapz.storage.store import Parts, Placed, Store
 
 _BLOCK = 1 << 22
 """Bytes of an old shard that are moved at a time."""
@@ -189,6 +189,8 @@ class ArrayTask:
         """Put a unit together; None if every cell of it is a missing one that reads as the fill value."""
         array = self._plan.target
         shape = array.units.chunks
+        if len(step.pieces) == 1 and (cells := self._single(step.pieces[0])) is not None:
+            return cells
         covered = sum(int(np.prod([b - a for a, b in p.put], dtype=object)) for p in step.pieces)
         out: Cells | None = None
         missing = True
@@ -199,6 +201,18 @@ class ArrayTask:
                     out[...] = fill_cells(array)
             missing = self._place(piece, out) and missing
         return None if missing else out
+
+    def _single(self, piece: Piece) -> Cells | None:
+        """Return a unit that is one whole unit of the slice, without copying its cells; None if it is not, or is missing."""
+        reader = self._reader() if piece.origin == "slice" else None
+        if reader is None or any(
+            b - a != c for (a, b), c in zip(piece.put, self._plan.target.units.chunks, strict=True)
+        ):
+            return None
+        if reader.array.units.chunks != self._plan.target.units.chunks:
+            return None
+        cells = reader.unit(piece.index)
+        return None if cells is None else self._convert(cells, reader.name(piece.index))
 
     def _place(self, piece: Piece, out: Cells) -> bool:
         """Put one piece into ``out``; return whether it is missing and reads as the fill value."""
@@ -269,67 +283,50 @@ class ArrayTask:
         if config is None:
             raise AssertionError("a step makes a shard of an array that has none")
         made = shards.empty(self._old.units_per_shard)
-        head = shards.index_bytes(config, self._old.units_per_shard)
-        at_end = config.index_location == "end"
-        start = 0 if at_end else head
-        body = self._shard_body(index, inner, made, old, size, start, counts)
+        body = self._shard_body(index, inner, made, old, size)
         first = next(body, None)
         if first is None and not self._sink.replaces(self._key(index)):
             return
-        data = body if first is None else chain([first], body)
-        if at_end:
-            self._put(index, chain(data, (shards.build(config, made) for _ in range(1))), counts)
-        else:
-            self._put(index, WithHead(length=head, head=lambda: shards.build(config, made), parts=data), counts)
+        self._put(index, Placed(parts=self._with_index(body if first is None else chain([first], body), made)), counts)
         counts.encoded += 1
 
-    def _shard_body(
-        self,
-        index: Index,
-        inner: Iterable[tuple[int, Inner]],
-        made: ShardIndex,
-        old: ShardIndex | None,
-        size: int,
-        start: int,
-        counts: Counts,
-    ) -> Iterator[Buffer]:
-        """Yield a shard's inner chunks, old ones first and at their old offsets, and fill in the index on the way.
+    def _with_index(self, body: Iterable[tuple[int, Buffer]], made: ShardIndex) -> Iterator[tuple[int, Buffer]]:
+        """Yield a shard's parts, then its index, which is complete only then."""
+        config = self._plan.target.codecs.shards
+        if config is None:
+            raise AssertionError("a step makes a shard of an array that has none")
+        end = 0 if config.index_location == "end" else shards.index_bytes(config, self._old.units_per_shard)
+        for offset, data in body:
+            end = max(end, offset + octets(data).nbytes)
+            yield offset, data
+        yield end if config.index_location == "end" else 0, shards.build(config, made)
 
-        When a shard fills up, so that it will not be written again, bytes that nobody refers to are left out.
+    def _shard_body(
+        self, index: Index, inner: Iterable[tuple[int, Inner]], made: ShardIndex, old: ShardIndex | None, size: int
+    ) -> Iterator[tuple[int, Buffer]]:
+        """Yield a shard's bytes with their offsets, and fill in the index on the way.
+
+        Old inner chunks stay where they are. New ones go where the old index refers to nothing, then behind it: whoever has just
+        read the old index still finds the old cells.
         """
-        head = (
-            shards.index_bytes(self._plan.target.codecs.shards, self._old.units_per_shard)
-            if self._plan.target.codecs.shards
-            else 0
-        )
-        live = size - head if old is not None else 0
-        compact = old is not None and self._fills(index) and old.live_bytes < live
-        position = start
-        if old is not None and not compact:
-            key = self._key(index)
-            for offset in range(start, start + live, _BLOCK):
-                yield self._store.read(key, offset, min(_BLOCK, start + live - offset))
-            position += live
+        config = self._plan.target.codecs.shards
+        if config is None:
+            raise AssertionError("a step makes a shard of an array that has none")
+        room = shards.Room.of(config, old, size, self._old.units_per_shard)
+        for offset in range(room.start, room.stop, _BLOCK):
+            yield offset, self._store.read(self._key(index), offset, min(_BLOCK, room.stop - offset))
         for number, step in inner:
             if isinstance(step, KeepInner):
                 place = old.range(number) if old is not None else None
-                if place is None:
-                    continue
-                if not compact:
+                if place is not None:
                     made.entries[number] = place
-                    continue
-                data: Buffer | None = self._old.raw_unit(step.index)
-            else:
-                data = self._inner(step)
+                continue
+            data = self._inner(step)
             if data is not None:
                 length = octets(data).nbytes
-                made.entries[number] = (position, length)
-                position += length
-                yield data
-
-    def _fills(self, index: Index) -> bool:
-        axis = self._plan.axis
-        return axis is not None and (index[axis] + 1) * self._plan.target.grid.chunks[axis] <= self._plan.stop
+                offset = room.take(length)
+                made.entries[number] = (offset, length)
+                yield offset, data
 
     def _inner(self, step: CopyChunk | EncodeChunk | ClearChunk | ExtendShard) -> Buffer | None:
         """Return the bytes of an inner chunk; None if it is missing and reads as the fill value."""

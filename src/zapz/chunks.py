@@ -11,6 +11,7 @@ import numpy as np
 from zapz.errors import ChunkError, NotFoundError, ZapzError
 from zapz.format import codecs, shards
 from zapz.format.compressors import Buffer
+from zapz.format.dtypes import undefined
 from zapz.format.grid import Box, Index, indices, intersect, shift, slices
 from zapz.format.metadata import Array, join
 from zapz.format.shards import ShardIndex
@@ -173,8 +174,7 @@ def fill_cells(array: Array) -> Cells:
     """Return the fill value as a 0-dimensional array; where the format leaves it undefined, what zarr-python reads: zero or empty."""
     value = array.fill.value
     out = np.zeros((), dtype=array.dtype)
-    if array.dtype.kind == "O":
-        out[()] = value if value is not None else (b"" if array.unit_codecs.serializer == "vlen-bytes" else "")
-    elif value is not None:
-        out[()] = value
+    if value is None:
+        value = b"" if array.unit_codecs.serializer == "vlen-bytes" else undefined(array.dtype)
+    out[()] = value
     return out

@@ -151,10 +151,17 @@ class Plan:
         try:
             data = json.loads(text)
             version = data["zapz_plan"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise MetadataError("not a plan", found=str(error)) from error
         if version != JSON_FORMAT:
             raise MetadataError("a plan of another version", expected=str(JSON_FORMAT), found=repr(version))
+        try:
+            return cls._from_data(data)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise MetadataError("not a plan", found=f"{type(error).__name__} {error}") from error
+
+    @classmethod
+    def _from_data(cls, data: Mapping[str, Any]) -> Plan:
         return make_plan(
             target_uri=data["target"],
             slice_uri=data["slice"],

@@ -11,6 +11,7 @@ configurations, decoded only by zarr's own pipeline.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,10 +44,8 @@ LOSSY = frozenset({"fixedscaleoffset", "quantize", "bitround", "astype"})
 SELF_DESCRIBING = frozenset({"blosc", "zstd", "gzip", "zlib", "bz2", "lz4"})
 """Compressors whose stream carries what a decoder needs: equal whatever their parameters."""
 
-RESIZING = frozenset({"fixedscaleoffset", "astype", "packbits", "delta", "quantize", "base64"})
-"""Stages after which the length is not that of the cells."""
-
-CHECKSUMS = frozenset({"crc32", "crc32c", "adler32", "fletcher32", "jenkins_lookup3"})
+PRESERVING = frozenset({"shuffle", "bitround"})
+"""Stages after which the length is still that of the cells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +67,8 @@ class Codec:
         config = {**compressors.DEFAULTS.get(self.id, {}), **self.config}
         for name in ("dtype", "astype", "encode_dtype", "decode_dtype"):
             if isinstance(config.get(name), str):
-                config[name] = np.dtype(config[name]).str
+                with contextlib.suppress(TypeError):  # a type that NumPy does not know equals only itself
+                    config[name] = np.dtype(config[name]).str
         return self.id + dumps(dict(sorted(config.items())))
 
 
@@ -96,6 +96,8 @@ class CodecChain:
     """Axes of the stored array in terms of the chunk's (v3 ``transpose``); None if they are the same."""
     serializer: str = "bytes"
     """"bytes", or the codec that turns variable-length items into bytes."""
+    serializer_config: str = "{}"
+    """Its configuration, as JSON text."""
     endian: Endian | None = "little"
     """Byte order of stored numbers; None where there is none to speak of (one byte, opaque structures)."""
     stages: tuple[Codec, ...] = ()
@@ -113,7 +115,7 @@ class CodecChain:
         if self.shards is not None:
             s = self.shards
             return f"shards {s.inner_shape} {s.index_endian} {s.index_crc32c} {s.index_location} [{s.inner.canonical}]"
-        return f"{self.order} {self.serializer} {self.endian} {' '.join(stage.canonical for stage in self.stages)}"
+        return f"{self.order} {self.serializer}{self.serializer_config} {self.endian} {' '.join(stage.canonical for stage in self.stages)}"
 
     @property
     def strict(self) -> str:
@@ -185,14 +187,14 @@ def decode(
     for position in range(len(chain.stages) - 1, -1, -1):
         stage = chain.stages[position]
         _allowed(stage)
-        sized = exact is not None and not any(s.id in RESIZING or s.id in CHECKSUMS for s in chain.stages[:position])
+        sized = exact is not None and all(s.id in PRESERVING for s in chain.stages[:position])
         limit = (exact if sized else 16 * exact + 4096) if exact is not None else max(1 << 28, 4096 * cells)
         into = direct if position == 0 else None
         buffer = compressors.decode(stage.id, stage.config, buffer, limit=limit, exact=bool(sized), out=into)
         if into is not None and buffer is into:
             return direct if direct is not None else out  # type: ignore[return-value]
     if not plain:
-        return _variable(chain, cells, buffer).reshape(shape)
+        return _shaped(_variable(chain, cells, buffer), chain.order, shape)
     array = _numbers(buffer, stored_dtype(chain, dtype), cells)
     array = _shaped(array, chain.order, shape)
     return array if array.dtype == dtype and array.dtype.isnative else array.astype(dtype)
@@ -224,8 +226,9 @@ def _numbers(buffer: Buffer, dtype: np.dtype[Any], cells: int) -> np.ndarray[Any
 
 
 def _variable(chain: CodecChain, cells: int, buffer: Buffer) -> np.ndarray[Any, Any]:
+    compressors.check_items(chain.serializer, chain.serializer_config, buffer, cells)
     try:
-        items = np.asarray(compressors.numcodec(chain.serializer, "{}").decode(buffer), dtype=object)
+        items = np.asarray(compressors.numcodec(chain.serializer, chain.serializer_config).decode(buffer), dtype=object)
     except Exception as error:  # numcodecs raises whatever its C code does
         raise ChunkError("chunk does not decode", expected=chain.serializer, found=str(error)) from error
     if items.size != cells:
@@ -246,7 +249,7 @@ def encode(chain: CodecChain, dtype: np.dtype[Any], cells: np.ndarray[Any, Any])
         buffer: Buffer = np.ascontiguousarray(array, dtype=stored).reshape(-1)
     else:
         try:
-            buffer = compressors.numcodec(chain.serializer, "{}").encode(
+            buffer = compressors.numcodec(chain.serializer, chain.serializer_config).encode(
                 np.ascontiguousarray(array, dtype=object).reshape(-1)
             )
         except Exception as error:  # numcodecs raises whatever its C code does
@@ -284,7 +287,7 @@ def inspect(chain: CodecChain, dtype: np.dtype[Any], cells: int, data: Buffer) -
         view = compressors.octets(
             compressors.decode("crc32c", stages.pop().config, view, limit=view.nbytes, exact=False)
         )
-    resized = chain.serializer != "bytes" or any(s.id in RESIZING or s.id in CHECKSUMS for s in stages[:-1])
+    resized = chain.serializer != "bytes" or any(s.id not in PRESERVING for s in stages[:-1])
     expected = None if resized else cells * dtype.itemsize
     if stages:
         compressors.inspect(stages[-1].id, view, expected)

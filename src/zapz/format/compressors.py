@@ -7,7 +7,9 @@ LZ4 say it in their header, which is checked before anything is allocated.
 from __future__ import annotations
 
 import bz2
+import json
 import lzma
+import math
 import struct
 import zlib
 from collections.abc import Mapping
@@ -16,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from zapz.errors import ChunkError
+from zapz.errors import ChunkError, UnsupportedError
 from zapz.format.jsontext import dumps, parse_object
 
 Buffer = bytes | bytearray | memoryview | np.ndarray[Any, Any]
@@ -34,6 +36,9 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 _ZSTD_MAGIC = 0xFD2FB528
 _BLOSC_HEADER = 16
 _ZSTD_BLOCK_RLE = 1
+_ZSTD_BLOCK = 1 << 17
+_UNSAID = 1 << 24
+"""A zstd frame that does not say what it holds may hold this much in any case, in bytes."""
 
 
 @lru_cache(maxsize=128)
@@ -82,6 +87,8 @@ def decode(
                 raise ChunkError("chunk claims to hold too much", expected=f"at most {limit} bytes", found=f"{size}")
         codec = _codec(identifier, config)
         try:
+            if identifier == "zstd" and out is None and exact:
+                out = np.empty(limit, np.uint8)  # a frame need not say how much it holds: so it cannot hold more
             if out is not None and exact and identifier in {"blosc", "zstd"}:
                 codec.decode(data, out)
                 return out
@@ -169,13 +176,48 @@ def _bounded(identifier: str, config: Mapping[str, Any], data: Buffer, limit: in
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def check_items(serializer: str, config: str, data: Buffer, cells: int) -> None:
+    """Check how many items a chunk of variable-length items says it holds, before anything is allocated for them.
+
+    Raises:
+        ChunkError: It is not ``cells``.
+    """
+    view = octets(data)
+    try:
+        if serializer in {"vlen-utf8", "vlen-bytes"}:
+            found = struct.unpack_from("<I", view, 0)[0]
+        elif serializer == "json2":
+            found = _items(json.loads(bytes(view).decode(parse_object(config, "json2").get("encoding", "utf-8"))))
+        else:
+            import msgpack
+
+            found = _items(msgpack.unpackb(bytes(view)))
+    except (struct.error, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ChunkError("chunk does not decode", expected=serializer, found=str(error)) from error
+    except ImportError as error:
+        raise UnsupportedError(
+            "codec needs a package that is not installed", found=serializer, hint="Install msgpack."
+        ) from error
+    if found != cells:
+        raise ChunkError("chunk has the wrong length", expected=f"{cells} items", found=f"{found}")
+
+
+def _items(document: Any) -> int:
+    """Return the number of items of numcodecs' JSON and MsgPack layouts: the last member is the shape."""
+    shape = document[-1]
+    if not isinstance(shape, list) or not all(isinstance(n, int) for n in shape):
+        raise TypeError("no shape")
+    return math.prod(shape)
+
+
 def declared(identifier: str, data: Buffer) -> int | None:
     """Return how many bytes a Blosc, zstd, LZ4 or gzip stream says it holds; None if it does not say."""
     view = octets(data)
     if identifier == "blosc" and view.nbytes >= _BLOSC_HEADER:
         return int(struct.unpack_from("<I", view, 4)[0])
     if identifier == "zstd":
-        return _zstd_frame(view)[0]
+        size = _zstd_frame(view)[0]
+        return size if size is not None or _most(view) <= _UNSAID else _most(view)
     if identifier == "lz4" and view.nbytes > 4:  # noqa: PLR2004 - numcodecs' LZ4 begins with the length, 4 bytes
         return int(struct.unpack_from("<I", view, 0)[0])
     return None
@@ -223,6 +265,17 @@ def _zstd_frame(view: memoryview) -> tuple[int | None, int, bool]:
     return size, position + width, bool(descriptor & 4)
 
 
+def _most(view: memoryview) -> int:
+    """Return how much a zstd frame that does not say it can hold at most: its blocks hold at most 128 KiB each (RFC 8878)."""
+    position, most, last = _zstd_frame(view)[1], 0, False
+    while not last and position + 3 <= view.nbytes:
+        header = int.from_bytes(view[position : position + 3], "little")
+        last, kind, size = bool(header & 1), (header >> 1) & 3, header >> 3
+        most += _ZSTD_BLOCK if kind > _ZSTD_BLOCK_RLE else size
+        position += 3 + (1 if kind == _ZSTD_BLOCK_RLE else size)
+    return most
+
+
 def _inspect_zstd(view: memoryview, expected: int | None) -> None:
     size, position, checksum = _zstd_frame(view)
     last = False
@@ -243,7 +296,9 @@ def _inspect_gzip(view: memoryview, expected: int | None) -> None:
     if view.nbytes < 18 or bytes(view[:2]) != b"\x1f\x8b":  # noqa: PLR2004 - RFC 1952: header 10, trailer 8
         raise ChunkError("chunk does not decode", expected="a gzip stream", found=f"bytes {bytes(view[:4]).hex()}…")
     if expected is not None and struct.unpack_from("<I", view, view.nbytes - 4)[0] != expected & 0xFFFFFFFF:
-        _bounded("gzip", {}, view, expected)  # several members, or padding: only decoding tells
+        found = len(_bounded("gzip", {}, view, expected))  # several members, or padding: only decoding tells
+        if found != expected:
+            raise ChunkError("chunk holds the wrong number of bytes", expected=f"{expected}", found=f"{found} (gzip)")
 
 
 def _inspect_lz4(view: memoryview, expected: int | None) -> None:

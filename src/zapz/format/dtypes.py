@@ -84,19 +84,17 @@ def read_v3(data: Any, where: str) -> tuple[DType, str]:
     Raises:
         UnsupportedError: It is not a type that zapz knows.
     """
-    name, config = (
-        (data, {})
-        if isinstance(data, str)
-        else (data.get("name"), data.get("configuration", {}))
-        if isinstance(data, dict)
-        else (None, {})
-    )
+    name, config = (data, {}) if isinstance(data, str) else (None, {})
+    if isinstance(data, dict):
+        name, config = data.get("name"), data.get("configuration", {})
     try:
+        if not isinstance(config, dict) or not isinstance(name, str):
+            raise TypeError("no name, or a configuration that is no object")
         if name in _PLAIN:
             return np.dtype(name), "bytes"
         if name in _STRINGS:
             return np.dtype(object), _STRINGS[name]
-        if isinstance(name, str) and (raw := re.fullmatch(r"r(\d+)", name)) and int(raw[1]) % 8 == 0 and int(raw[1]):
+        if (raw := re.fullmatch(r"r(\d+)", name)) and int(raw[1]) % 8 == 0 and int(raw[1]):
             return np.dtype(f"V{int(raw[1]) // 8}"), "bytes"
         if name in _CONFIGURED:
             return _CONFIGURED[name](config, where), "bytes"
@@ -258,6 +256,13 @@ def _real(value: Any, dtype: DType) -> Any:
     if isinstance(value, bool) or not isinstance(value, _NUMBER):
         raise TypeError("not a number")
     return dtype.type(value)
+
+
+def undefined(dtype: DType) -> Any:
+    """Return what zarr-python reads where v2 leaves the fill value undefined (``null``): not-a-time, the empty string, or zero."""
+    if dtype.kind == "O":
+        return ""
+    return dtype.type("NaT") if dtype.kind in "Mm" else np.zeros(1, dtype=dtype)[0]
 
 
 def write_fill(fill: FillValue, dtype: DType) -> Any:

@@ -24,7 +24,7 @@ Path = tuple[str, ...]
 """Names of members from the root of a document down."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,17 @@ def _check_depth(text: str, where: str) -> None:
 
 def dumps(value: Any, indent: int | None = None) -> str:
     """Serialise a value that zapz itself made."""
-    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=True)
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=True)
+    return text if text.isprintable() or _encodable(text) else json.dumps(value, indent=indent, allow_nan=True)
+
+
+def _encodable(text: str) -> bool:
+    """Whether a text has no lone surrogates, which JSON can say (escaped) but UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().raw_decode

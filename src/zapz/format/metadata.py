@@ -177,5 +177,6 @@ def check_path(path: str) -> None:
     bad = (
         path.startswith("/") or any(part in {"", ".", ".."} for part in path.split("/")) or "\\" in path or "\0" in path
     )
+    bad = bad or any("\ud800" <= c <= "\udfff" for c in path)
     if path and bad:
         raise MetadataError("a node has a name that zapz will not make a key of", where=repr(path), hint="Rename it.")

@@ -5,7 +5,8 @@ A shard holds inner chunks in any order and an index that says where each lies::
     index at the end:    [ inner 0 | inner 2 | dead | inner 1 ][ offset, length of 0 1 2 … ][crc32c]
     index at the start:  [ index ][ inner chunks … ]
 
-Extending keeps old inner chunks at their offsets, so that a reader who read the old index still reads the old cells.
+Extending keeps old inner chunks at their offsets, and puts new ones where the old index refers to nothing: a reader who has read the old index
+still reads the old cells.
 """
 
 from __future__ import annotations
@@ -51,6 +52,46 @@ def empty(count: int) -> ShardIndex:
     return ShardIndex(entries=np.full((count, 2), MISSING, dtype=np.uint64))
 
 
+@dataclass(slots=True, kw_only=True)
+class Room:
+    """Where new inner chunks of a shard may go: into gaps that its index refers to nowhere, then behind all."""
+
+    start: int
+    """First byte of inner chunks."""
+    stop: int
+    """Byte behind the last one; the old index, if it is at the end, begins here."""
+    gaps: list[Range]
+    """Offset and length of what nothing refers to."""
+
+    @classmethod
+    def of(cls, shards: Shards, index: ShardIndex | None, size: int, count: int) -> Room:
+        """Return the room in a shard of ``size`` bytes; in a new one if there is no index."""
+        length = index_bytes(shards, count)
+        start = length if shards.index_location == "start" else 0
+        if index is None:
+            return cls(start=start, stop=start, gaps=[])
+        stop = size if shards.index_location == "start" else size - length
+        gaps: list[Range] = []
+        position = start
+        for offset, held in sorted((int(o), int(n)) for o, n in index.entries if int(o) != MISSING):
+            if offset > position:
+                gaps.append((position, offset - position))
+            position = max(position, offset + held)
+        if stop > position:
+            gaps.append((position, stop - position))
+        return cls(start=start, stop=stop, gaps=gaps)
+
+    def take(self, length: int) -> int:
+        """Return the offset for a new inner chunk: the first gap that holds it, else the end."""
+        for i, (offset, room) in enumerate(self.gaps):
+            if room >= length:
+                self.gaps[i] = (offset + length, room - length)
+                return offset
+        offset = self.stop
+        self.stop += length
+        return offset
+
+
 def index_bytes(shards: Shards, count: int) -> int:
     """Return the length of an index, in bytes."""
     return 16 * count + (4 if shards.index_crc32c else 0)
@@ -76,6 +117,12 @@ def parse(shards: Shards, count: int, data: Buffer, size: int) -> ShardIndex:
     """
     if shards.index_crc32c:
         data = compressors.decode("crc32c", {}, data, limit=16 * count, exact=True)
+    if compressors.octets(data).nbytes != 16 * count:
+        raise ChunkError(
+            "shard index has the wrong length",
+            expected=f"{16 * count} bytes",
+            found=f"{compressors.octets(data).nbytes}",
+        )
     view = np.frombuffer(compressors.octets(data), dtype="<u8" if shards.index_endian == "little" else ">u8")
     entries = view.reshape(count, 2).astype(np.uint64)
     held = entries[:, 0] != MISSING

@@ -39,6 +39,7 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
     groups: dict[str, Mapping[str, Any]] = {}
     for key in documents:
         path, kind = parent(key), name(key)
+        check_path(path)
         if kind == ARRAY:
             arrays[path] = read_array(path, documents[key], documents.get(join(path, ATTRIBUTES)))
         elif kind == GROUP:
@@ -131,18 +132,20 @@ def dims_of(value: Any, ndim: int, where: str) -> tuple[str | None, ...]:
 
 
 def _separator(value: Any, where: str) -> Any:
-    if value not in {".", "/"}:
+    if value not in (".", "/"):
         raise MetadataError("unknown dimension_separator", where=where, expected="'.' or '/'", found=repr(value))
     return value
 
 
 def _chain(meta: Mapping[str, Any], dtype: np.dtype[Any], endian: Any, ndim: int, where: str) -> CodecChain:
-    if meta["order"] not in {"C", "F"}:
+    if meta["order"] not in ("C", "F"):
         raise MetadataError("unknown order", where=where, expected="'C' or 'F'", found=repr(meta["order"]))
+    if not isinstance(meta.get("filters") or [], list):
+        raise MetadataError("filters are not a list", where=where, found=repr(meta["filters"])[:80])
     stages = [
         _codec(c, where) for c in [*(meta.get("filters") or ()), *([meta["compressor"]] if meta["compressor"] else ())]
     ]
-    serializer = "bytes"
+    serializer, config = "bytes", "{}"
     if dtype.kind == "O" or dtype.hasobject:
         if dtype.fields is not None or not stages or stages[0].id not in VARIABLE:
             raise UnsupportedError(
@@ -151,9 +154,10 @@ def _chain(meta: Mapping[str, Any], dtype: np.dtype[Any], endian: Any, ndim: int
                 expected=f"one of {', '.join(sorted(VARIABLE))} as first filter",
                 found=stages[0].id if stages else "no filter",
             )
-        serializer = stages.pop(0).id
+        first = stages.pop(0)
+        serializer, config = first.id, jsontext.dumps(dict(sorted(first.config.items())))
     order = tuple(range(ndim))[::-1] if meta["order"] == "F" and ndim > 1 else None
-    return CodecChain(order=order, serializer=serializer, endian=endian, stages=tuple(stages))
+    return CodecChain(order=order, serializer=serializer, serializer_config=config, endian=endian, stages=tuple(stages))
 
 
 def _codec(config: Any, where: str) -> Codec:
@@ -194,7 +198,11 @@ def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None =
         "packbits",
     }
     compressor = stages.pop() if packs else None
-    filters = [{"id": chain.serializer}, *stages] if chain.serializer != "bytes" else stages
+    filters = (
+        [{"id": chain.serializer, **jsontext.parse(chain.serializer_config, "filter")}, *stages]
+        if chain.serializer != "bytes"
+        else stages
+    )
     meta = {
         "zarr_format": FORMAT,
         "shape": list(array.shape),

@@ -54,6 +54,7 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
     groups: dict[str, Mapping[str, Any]] = {}
     for key, document in documents.items():
         path = parent(key)
+        check_path(path)
         meta = jsontext.parse_object(jsontext.text_of(document, key), key)
         _require_format(meta, key)
         if meta.get("node_type") == "array":
@@ -160,7 +161,7 @@ def _keys(value: Any, where: str) -> ChunkKeys:
     if style not in {"default", "v2"}:
         raise UnsupportedError("unknown chunk key encoding", where=where, found=style)
     separator = config.get("separator", "/" if style == "default" else ".")
-    if separator not in {"/", "."}:
+    if separator not in ("/", "."):
         raise MetadataError(
             "unknown separator of chunk keys", where=where, expected="'.' or '/'", found=repr(separator)
         )
@@ -198,9 +199,7 @@ def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None =
 
 def _default_fill(dtype: np.dtype[Any]) -> Any:
     """v3 has no undefined fill value: what zarr-python reads for v2 ``null``."""
-    if dtype.kind == "O":
-        return ""
-    return dtypes.write_fill(FillValue.of(np.zeros(1, dtype=dtype)[0]), dtype)
+    return dtypes.write_fill(FillValue.of(dtypes.undefined(dtype)), dtype)
 
 
 def write_group(path: str, attributes: str) -> dict[str, bytes]:
@@ -273,7 +272,9 @@ def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, by
 
 
 def _consolidated(nodes: Mapping[str, bytes], meta: Mapping[str, Any]) -> str:
-    old = (meta.get("consolidated_metadata") or {}).get("metadata") or {}
+    inline = meta.get("consolidated_metadata")
+    old = inline.get("metadata") if isinstance(inline, dict) else None
+    old = old if isinstance(old, dict) else {}
     order = [path for path in old if path in nodes] + sorted(path for path in nodes if path not in old)
     entries = jsontext.joined({path: jsontext.text_of(nodes[path], path) for path in order}, indent=2)
     return jsontext.joined({"kind": '"inline"', "must_understand": "false", "metadata": entries}, indent=2)

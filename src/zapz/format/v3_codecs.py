@@ -71,6 +71,8 @@ def read_chain(
     """
     foreign = CodecChain(foreign=jsontext.dumps([[n, dict(sorted(c.items()))] for n, c in codecs]), endian=None)
     try:
+        if not codecs:
+            raise ValueError("no codecs")
         if codecs[0][0] == "sharding_indexed":
             return _sharded(codecs, dtype, serializer, chunks, where) or foreign
         return _plain(codecs, dtype, serializer, len(chunks)) or foreign

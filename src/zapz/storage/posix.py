@@ -7,7 +7,7 @@ import os
 
 from zapz.errors import NotFoundError, StoreError
 from zapz.format.compressors import octets
-from zapz.storage.store import Parts, WithHead
+from zapz.storage.store import Parts, Placed
 
 READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
 
@@ -26,12 +26,13 @@ def read_rest(descriptor: int, length: int, offset: int) -> bytes:
 
 def write_all(descriptor: int, parts: Parts) -> int:
     total = 0
-    if isinstance(parts, WithHead):
-        os.lseek(descriptor, parts.length, os.SEEK_SET)
-        total = parts.length + write_all(descriptor, parts.parts)
-        head = parts.head()
-        if os.pwrite(descriptor, head, 0) != len(head):
-            raise OSError(errno.EIO, "short write")
+    if isinstance(parts, Placed):
+        for offset, part in parts.parts:
+            view = octets(part)
+            total = max(total, offset + view.nbytes)
+            while view.nbytes:
+                written = os.pwrite(descriptor, view, offset)
+                view, offset = view[written:], offset + written  # noqa: PLW2901 - the rest
         return total
     for part in parts:
         view = octets(part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,19 +15,19 @@ Parts = Iterable[Buffer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WithHead:
-    """Parts whose first bytes are known only after the rest: the index at the start of a shard."""
+class Placed:
+    """Parts with their offsets, in any order; later ones win where they overlap: a shard, whose index is known only at the end."""
 
-    length: int
-    """Bytes of the head."""
-    head: Callable[[], bytes]
-    """Returns the head; called after ``parts`` is exhausted."""
-    parts: Iterable[Buffer]
-    """What follows the head."""
+    parts: Iterable[tuple[int, Buffer]]
+    """Offset and bytes."""
 
     def __iter__(self) -> Iterator[Buffer]:
-        rest = list(self.parts)
-        return iter([self.head(), *rest])
+        whole = bytearray()
+        for offset, data in self.parts:
+            view = octets(data)
+            whole.extend(bytes(max(0, offset + view.nbytes - len(whole))))
+            whole[offset : offset + view.nbytes] = view
+        return iter([whole])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
