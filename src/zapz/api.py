@@ -19,7 +19,7 @@ from zapz.errors import (
 from zapz.planning import Plan
 from zapz.reports import Report, SliceReport, total
 from zapz.sources.stores import Item, open_source
-from zapz.storage.dataset import fingerprint
+from zapz.storage.dataset import OURS, fingerprint
 from zapz.storage.opening import require_folder
 from zapz.txn import recover as recovering
 from zapz.txn.recover import HEAD, Recovery
@@ -153,7 +153,7 @@ def recover(target: Item, config: Any = None, **settings: Any) -> Recovery:
     made = config_files.resolve(config, settings)
     store = open_target(target, made)
     require_folder(store)
-    if not recovering.pending(store) and store.holder(HEAD) is None:
+    if not store.folder_exists(OURS) and not recovering.pending(store) and store.holder(HEAD) is None:
         return Recovery()
     with store.hold(HEAD, made.lock_wait):
         done = recovering.recover(store)

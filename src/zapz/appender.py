@@ -21,6 +21,7 @@ from zapz.errors import (
     ConflictError,
     FormatError,
     LabelError,
+    NotFoundError,
     SliceError,
 )
 from zapz.format.metadata import Dataset
@@ -31,12 +32,15 @@ from zapz.steps import Placement
 from zapz.storage.dataset import is_empty, open_dataset
 from zapz.storage.local import LocalStore
 from zapz.storage.opening import is_local, local_path, open_store
+from zapz.storage.posix import is_file
 from zapz.storage.store import Store
 from zapz.txn import recover as recovering
 from zapz.txn.recover import HEAD, Recovery
 from zapz.txn.transaction import begin
 
 MAX_WORKERS = 8
+_RETRIES = 100
+"""So often the folder of a new target is made again if somebody else removes it."""
 
 
 _MARKS = (".zgroup", ".zarray", "zarr.json")
@@ -127,22 +131,33 @@ class Appender:
     @contextlib.contextmanager
     def held(self) -> Iterator[State]:
         """Hold the target's lock, recover what an earlier run left, and read the target."""
-        self.made_root = self.store.make_root()
-        try:
-            with self.store.hold(HEAD, self.config.lock_wait):
-                done = recovering.recover(self.store)
-                self._recovered = done if self._recovered.clean else self._recovered
-                self.made_root = self.made_root or done.made_root
-                state = self._look()
-                self._static = StaticVariables()
-                try:
-                    yield state
-                finally:
-                    self.store.remove_folder(recovering.TRANSACTIONS)
-                self.made_root = self.made_root and state.dataset is None
-        finally:
-            if self.made_root:
-                self.store.remove_folder("")
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._remove_root)
+            self._hold(stack)
+            done = recovering.recover(self.store)
+            self._recovered = done if self._recovered.clean else self._recovered
+            self.made_root = self.made_root or done.made_root
+            state = self._look()
+            self._static = StaticVariables()
+            stack.callback(self.store.remove_folder, recovering.TRANSACTIONS)
+            yield state
+            self.made_root = self.made_root and state.dataset is None
+
+    def _hold(self, stack: contextlib.ExitStack) -> None:
+        """Take the lock; a new target's folder may go away under us if another process is refused and removes it."""
+        for remaining in range(_RETRIES, -1, -1):
+            self.made_root = self.store.make_root() or self.made_root
+            try:
+                stack.enter_context(self.store.hold(HEAD, self.config.lock_wait))
+            except NotFoundError:
+                if not remaining:
+                    raise
+            else:
+                return
+
+    def _remove_root(self) -> None:
+        if self.made_root:
+            self.store.remove_folder("")
 
     def _look(self) -> State:
         """Read the target; nothing is written."""
@@ -155,6 +170,7 @@ class Appender:
 
     def look_only(self) -> State:
         """Read the target without its lock, for a plan that will not be executed here."""
+        self.store.require_parent()
         left = recovering.describe(self.store)
         if left:
             raise ConflictError(
@@ -352,7 +368,7 @@ def check_surroundings(store: Store) -> None:
         return
     for folder in store.root.resolve().parents:
         for mark in _MARKS:
-            if (folder / mark).is_file():
+            if is_file(str(folder / mark)):
                 raise FormatError(
                     "the target lies inside another Zarr dataset",
                     where=store.uri,

@@ -37,11 +37,11 @@ _BLOCK = 1 << 22
 class Sink(Protocol):
     """Where steps write to; a transaction is one."""
 
-    def put(self, key: str, parts: Parts) -> int:
+    def put(self, path: str, index: Index, parts: Parts) -> int:
         """Write a chunk and return how many bytes that were."""
 
-    def replaces(self, key: str) -> bool:
-        """Return whether something lies at ``key`` already."""
+    def replaces(self, path: str, index: Index) -> bool:
+        """Return whether something lies at a chunk's key already."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,7 +149,7 @@ class ArrayTask:
     def _lack(self, index: Index, counts: Counts) -> None:
         """A chunk that the slice lacks must read as the slice's fill value, in the target's terms."""
         value, is_fill = self._missing_value()
-        if is_fill and not self._sink.replaces(self._key(index)):
+        if is_fill and not self._sink.replaces(self._plan.path, index):
             return
         array = self._plan.target
         self._put_cells(index, np.broadcast_to(value, array.grid.chunks), counts)
@@ -179,7 +179,7 @@ class ArrayTask:
     def _encode(self, step: EncodeChunk, counts: Counts) -> None:
         cells = self._assemble(step)
         if cells is None:
-            if not self._sink.replaces(self._key(step.index)):
+            if not self._sink.replaces(self._plan.path, step.index):
                 return
             cells = np.broadcast_to(fill_cells(self._plan.target), self._plan.target.units.chunks)
         self._put(step.index, [self._encoded(cells, step)], counts)
@@ -285,7 +285,7 @@ class ArrayTask:
         made = shards.empty(self._old.units_per_shard)
         body = self._shard_body(index, inner, made, old, size)
         first = next(body, None)
-        if first is None and not self._sink.replaces(self._key(index)):
+        if first is None and not self._sink.replaces(self._plan.path, index):
             return
         self._put(index, Placed(parts=self._with_index(body if first is None else chain([first], body), made)), counts)
         counts.encoded += 1
@@ -363,7 +363,7 @@ class ArrayTask:
         self._put_shard(index, inner, None, 0, counts)
 
     def _put(self, index: Index, parts: Parts, counts: Counts) -> None:
-        counts.bytes += self._sink.put(self._key(index), parts)
+        counts.bytes += self._sink.put(self._plan.path, index, parts)
 
 
 def _near(array: Array, here: Cells, there: Cells) -> bool:

@@ -59,7 +59,7 @@ class ChunkReader:
         if len(data) != place[1]:
             raise ChunkError(
                 "shard is shorter than its index says",
-                where=self.name(shard),
+                where=f"{self._where}, {self.array.key(shard)}",
                 expected=f"{place[1]} bytes at {place[0]}",
                 found=f"{len(data)}",
             )
@@ -91,7 +91,7 @@ class ChunkReader:
                 start, length = shards.index_range(config, self.units_per_shard, size)
                 found = shards.parse(config, self.units_per_shard, self._store.read(key, start, length), size), size
             except ChunkError as error:
-                raise error.at(self.name(shard)) from None
+                raise error.at(f"{self._where}, {self.array.key(shard)}") from None
         with self._guard:
             self._indices[shard] = found
             if len(self._indices) > _SHARD_INDICES:
@@ -139,7 +139,10 @@ class ChunkReader:
 
     def name(self, index: Index) -> str:
         """Name a chunk for messages."""
-        return f"{self._where}, {self.array.key(index) if self.array.codecs.shards is None else join(self.array.path, f'inner chunk {index}')}"
+        if self.array.codecs.shards is None:
+            return f"{self._where}, {self.array.key(index)}"
+        shard = tuple(u // n for u, n in zip(index, self._per_shard, strict=True))
+        return f"{self._where}, {self.array.key(shard)}, inner chunk {index}"
 
 
 def zarr_chunk(array: Array, document: bytes | None) -> ZarrChunk:

@@ -14,7 +14,7 @@ from zapz.errors import MetadataError, UnsupportedError
 from zapz.format import dtypes, jsontext
 from zapz.format.codecs import VARIABLE, Codec, CodecChain
 from zapz.format.grid import RegularGrid
-from zapz.format.metadata import Array, ChunkKeys, Dataset, check_path, join, name, parent
+from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, join, name, parent
 
 FORMAT = 2
 ARRAY, GROUP, ATTRIBUTES, CONSOLIDATED = ".zarray", ".zgroup", ".zattrs", ".zmetadata"
@@ -90,11 +90,16 @@ def read_array(path: str, document: bytes, attributes: bytes | None) -> Array:
         keys=ChunkKeys(style="v2", separator=_separator(meta.get("dimension_separator", "."), where)),
         codecs=codecs,
         fill=fill,
-        marker=fill.value
-        if fill.value is not None
-        else dtypes.read_marker(attrs.get("_FillValue"), dtype, join(path, ATTRIBUTES)),
+        marker=_marker(fill, dtype, attrs, join(path, ATTRIBUTES)),
         attributes={k: v for k, v in attrs.items() if k != DIMS},
     )
+
+
+def _marker(fill: FillValue, dtype: np.dtype[Any], attributes: Mapping[str, Any], where: str) -> Any:
+    """Return what readers take for "missing": the fill value, else ``_FillValue``. Empty text is nothing in any case."""
+    if fill.value is None:
+        return dtypes.read_marker(attributes.get("_FillValue"), dtype, where)
+    return None if dtype.kind in "OSU" and not fill.value else fill.value
 
 
 def lengths(value: Any, field: str, where: str, *, least: int) -> tuple[int, ...]:
@@ -143,7 +148,8 @@ def _chain(meta: Mapping[str, Any], dtype: np.dtype[Any], endian: Any, ndim: int
     if not isinstance(meta.get("filters") or [], list):
         raise MetadataError("filters are not a list", where=where, found=repr(meta["filters"])[:80])
     stages = [
-        _codec(c, where) for c in [*(meta.get("filters") or ()), *([meta["compressor"]] if meta["compressor"] else ())]
+        _codec(c, where)
+        for c in [*(meta.get("filters") or ()), *([] if meta["compressor"] is None else [meta["compressor"]])]
     ]
     serializer, config = "bytes", "{}"
     if dtype.kind == "O" or dtype.hasobject:

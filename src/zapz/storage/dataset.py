@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from zapz.errors import FormatError, MetadataError, NotFoundError, UnsupportedError
 from zapz.format import documents as doors
 from zapz.format import jsontext, v2, v3
-from zapz.format.metadata import Dataset, check_path, join, parent
+from zapz.format.metadata import Dataset, check_path, join, name, parent
 from zapz.storage.opening import require_folder
 from zapz.storage.store import Store
 
@@ -49,18 +49,18 @@ def read_documents(store: Store) -> dict[str, bytes]:
     root = store.read_many(doors.DOCUMENT_NAMES)
     found = dict(root)
     if v2.ARRAY not in root and not _is_array(root.get(v3.NODE), v3.NODE):
-        names = _consolidated_names(root)
+        named = _consolidated_documents(root)
         formats = (v3,) if v3.NODE in root and not set(root) & set(v2.NODES) else (v2,) if root else (v2, v3)
         documents = tuple(d for f in formats for d in f.NODES)
         if store.abilities.listable:
             _descend(store, "", documents, found, 0)
-        wanted = [join(path, d) for path in names if path and path not in _paths(found) for d in documents]
+        wanted = [join(path, d) for path in {parent(key) for key in named} - _paths(found) for d in documents]
         found |= store.read_many(wanted)
-        missing = sorted(path for path in names if path and path not in _paths(found))
+        missing = sorted(key for key in named if key not in found)
         if missing:
             raise MetadataError(
-                "half a dataset: consolidated metadata name a node that is not there",
-                expected=f"metadata of {missing[0]!r}",
+                "half a dataset: consolidated metadata name a document that is not there",
+                expected=missing[0],
                 found="none",
                 hint="The dataset is damaged or still being written.",
             )
@@ -78,19 +78,19 @@ def _is_array(document: bytes | None, where: str) -> bool:
     )
 
 
-def _consolidated_names(root: Mapping[str, bytes]) -> list[str]:
+def _consolidated_documents(root: Mapping[str, bytes]) -> list[str]:
+    """Return the keys of the array and group documents that consolidated metadata name."""
     names: list[str] = []
     if v2.CONSOLIDATED in root:
-        meta = jsontext.parse_object(jsontext.text_of(root[v2.CONSOLIDATED], v2.CONSOLIDATED), v2.CONSOLIDATED).get(
-            "metadata"
-        )
-        names = [parent(key) for key in meta] if isinstance(meta, dict) else []
+        text = jsontext.text_of(root[v2.CONSOLIDATED], v2.CONSOLIDATED)
+        meta = jsontext.parse_object(text, v2.CONSOLIDATED).get("metadata")
+        names = [key for key in meta if name(key) in {v2.ARRAY, v2.GROUP}] if isinstance(meta, dict) else []
     elif v3.NODE in root:
         inline = jsontext.parse_object(jsontext.text_of(root[v3.NODE], v3.NODE), v3.NODE).get("consolidated_metadata")
         meta = inline.get("metadata") if isinstance(inline, dict) else None
-        names = list(meta) if isinstance(meta, dict) else []
-    for path in names:
-        check_path(path)
+        names = [join(path, v3.NODE) for path in meta] if isinstance(meta, dict) else []
+    for key in names:
+        check_path(key)
     return sorted(set(names))
 
 

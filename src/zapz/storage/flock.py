@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from zapz.errors import LockedError
-from zapz.storage.posix import READ, failure
+from zapz.errors import LockedError, UnsupportedError
+from zapz.storage.posix import READ, failure, is_folder
 from zapz.storage.store import Holder
 
 _POLL = 0.05
@@ -90,31 +90,52 @@ def take(path: str, wait: float, root: str) -> int:
     return descriptor
 
 
+def _make_folder(folder: str) -> None:
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        if os.path.islink(folder):
+            hint = "zapz never makes it one, and will not write its lock and journal elsewhere: remove it."
+            raise UnsupportedError("the journal's folder is a link", where=folder, hint=hint) from None
+
+
+def _tidy(path: str) -> None:
+    """Remove the lock's folder if it is empty."""
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(path))
+
+
 def _try(path: str, root: str) -> int | None:
     while True:
         try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(os.path.dirname(path))
+            _make_folder(os.path.dirname(path))
             descriptor = os.open(path, _LOCK, 0o666)
         except FileNotFoundError as error:
-            if not os.path.isdir(root):
+            if not is_folder(root):
                 raise failure(error, "cannot lock", path) from error
             continue  # another process has just removed the folder: it has finished
         except OSError as error:
+            _tidy(path)
             raise failure(error, "cannot lock", path) from error
+        held = False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except OSError as error:
-            os.close(descriptor)
-            raise failure(error, "cannot lock", path) from error
-        if _same_file(descriptor, path):
+            if not _same_file(descriptor, path):
+                continue  # it was unlinked between open and flock: start again
             os.ftruncate(descriptor, 0)
             os.write(descriptor, json.dumps(describe_me()).encode())
-            return descriptor
-        os.close(descriptor)  # it was unlinked between open and flock: start again
+            held = True
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            _tidy(path)
+            raise failure(error, "cannot lock", path) from error
+        finally:
+            if not held:
+                os.close(descriptor)
+        return descriptor
 
 
 def holder(path: str) -> Holder | None:

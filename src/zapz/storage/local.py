@@ -15,11 +15,11 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from zapz.errors import NotFoundError, StoreError, UnsupportedError
+from zapz.errors import MetadataError, NotFoundError, StoreError, UnsupportedError
 from zapz.format.metadata import join, parent
 from zapz.storage import flock
 from zapz.storage.durability import Syncer
-from zapz.storage.posix import ABSENT, READ, failure, link, read_rest, write_all
+from zapz.storage.posix import ABSENT, READ, failure, is_folder, link, read_rest, write_all
 from zapz.storage.store import Abilities, Children, Holder, Parts
 
 NO_LINK = frozenset((errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES))
@@ -69,7 +69,7 @@ class LocalStore:
     def stray(self, key: str) -> str | None:
         """See ``Store``."""
         path = self._prefix + key
-        if self._follow_links or not os.path.islink(path):
+        if self._follow_links or not self.linked(key):
             return None
         leads = os.path.realpath(path)
         return None if leads.startswith(os.path.realpath(self.root) + os.sep) else leads
@@ -93,17 +93,30 @@ class LocalStore:
             if folder not in present:
                 if folder in absent:
                     continue
-                if not os.path.lexists(self._prefix + folder):
+                if self._lstat(folder) is None:
                     absent.add(folder)
                     continue
                 present.add(folder)
-            try:
-                os.lstat(self._prefix + key)
-            except OSError as error:
-                if error.errno in ABSENT:
-                    continue
-                raise failure(error, "cannot look at", self._prefix + key) from error
+            found = self._lstat(key)
+            if found is None:
+                continue
+            if stat.S_ISDIR(found.st_mode):
+                raise MetadataError("a folder lies where a chunk belongs", where=self._prefix + key, hint="Remove it.")
             yield key
+
+    def _lstat(self, key: str) -> os.stat_result | None:
+        """Return what lies at a key, a link being just that; None only if nothing does."""
+        try:
+            return os.lstat(self._prefix + key if key else str(self.root))
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise failure(error, "cannot look at", self._prefix + key) from error
+
+    def linked(self, key: str) -> bool:
+        """See ``Store``."""
+        found = self._lstat(key)
+        return found is not None and stat.S_ISLNK(found.st_mode)
 
     def children(self, key: str) -> Children:
         """See ``Store``."""
@@ -120,7 +133,8 @@ class LocalStore:
 
     def folder_exists(self, key: str) -> bool:
         """See ``Store``."""
-        return os.path.isdir(self._prefix + key) if key else self.root.is_dir()
+        found = self._lstat(key)
+        return found is not None and not stat.S_ISREG(found.st_mode)
 
     # -- writing ---------------------------------------------------------------------------------------------------------
 
@@ -141,34 +155,43 @@ class LocalStore:
             raise failure(error, "cannot create", path) from error
         try:
             return write_all(descriptor, parts)
-        except OSError as error:
-            raise failure(error, "cannot write", path) from error
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            if isinstance(error, OSError) and not isinstance(error, StoreError):
+                raise failure(error, "cannot write", path) from error
+            raise
         finally:
             os.close(descriptor)
 
     def write(self, key: str, parts: Parts) -> None:
         """See ``Store``."""
-        temporary = self._temporary(key, parts)
+        self._rename(self._temporary(key, parts), key)
+
+    def publish(self, staged: str, key: str) -> bool:
+        """See ``Store``. A link is the only creation that is both exclusive and complete."""
+        path = self._prefix + key
+        try:
+            link(self._prefix + staged, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in NO_LINK:
+                raise failure(error, "cannot create", path) from error
+            if self._lstat(key) is not None:  # no links here: the lock, which is held, makes it exclusive
+                return False
+            temporary = self._temporary(key, [self.read(staged)])
+            self._syncer.files([temporary])
+            self._rename(temporary, key)
+        self._syncer.folders([key])
+        return True
+
+    def _rename(self, temporary: str, key: str) -> None:
         try:
             os.replace(self._prefix + temporary, self._prefix + key)
         except OSError as error:
             self.remove(temporary)
             raise failure(error, "cannot write", self._prefix + key) from error
-
-    def publish(self, staged: str, key: str) -> bool:
-        """See ``Store``. A link is the only creation that is both exclusive and complete."""
-        try:
-            link(self._prefix + staged, self._prefix + key)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if error.errno not in NO_LINK:
-                raise failure(error, "cannot create", self._prefix + key) from error
-            if self.create(key, [self.read(staged)]) is None:
-                return False
-            self._syncer.files([key])
-        self._syncer.folders([key])
-        return True
 
     def _temporary(self, key: str, parts: Parts) -> str:
         folder, _, name = key.rpartition("/")
@@ -181,39 +204,59 @@ class LocalStore:
             raise
         return temporary
 
-    def reserve(self, staged: str, key: str) -> None:
+    def reserve(self, staged: str, key: str) -> bool:
         """See ``Store``. Where no link can be made to the destination's folder, a copy is put there beforehand."""
         self._folder_of(key)
         aside = aside_of(staged, key)
-        try:
-            link(self._prefix + staged, self._prefix + aside)
-        except FileExistsError:
-            return
-        except OSError as error:
-            if error.errno not in NO_LINK:
-                raise failure(error, "cannot prepare", self._prefix + key) from error
-            self.create(aside, [self.read(staged)])
-        else:
+        if self._link_aside(staged, aside):
             self.remove(aside)
+            return True
+        self._copy_aside(staged, aside)
+        self._syncer.files([aside])
+        return False
 
     def install(self, staged: str, key: str) -> None:
         """See ``Store``."""
         aside = aside_of(staged, key)
+        if not self._link_aside(staged, aside) and not self._is_copy(staged, aside):
+            self._copy_aside(staged, aside)
+            self._syncer.files([aside])
         try:
-            with contextlib.suppress(FileExistsError):
-                try:
-                    link(self._prefix + staged, self._prefix + aside)
-                except OSError as error:
-                    if error.errno not in NO_LINK:
-                        raise
-                    self.create(aside, [self.read(staged)])
             os.replace(self._prefix + aside, self._prefix + key)
-            # Renaming one name of a file over another of its names does nothing (POSIX): then the name aside is still there.
-            self.remove(aside)
         except OSError as error:
-            raise (
-                error if isinstance(error, StoreError) else failure(error, "cannot replace", self._prefix + key)
-            ) from error
+            raise failure(error, "cannot replace", self._prefix + key) from error
+        # Renaming one name of a file over another of its names does nothing (POSIX): then the name aside is still there.
+        self.remove(aside)
+
+    def _link_aside(self, staged: str, aside: str) -> bool:
+        """Give a staged file a second name beside its destination; return False where no link can be made."""
+        for _ in range(2):
+            try:
+                link(self._prefix + staged, self._prefix + aside)
+            except FileExistsError:
+                if self._same(staged, aside):
+                    return True
+                if self._is_copy(staged, aside):
+                    return False
+                self.remove(aside)  # an earlier copy that was cut short
+            except OSError as error:
+                if error.errno not in NO_LINK:
+                    raise failure(error, "cannot prepare", self._prefix + aside) from error
+                return False
+            else:
+                return True
+        return False
+
+    def _same(self, a: str, b: str) -> bool:
+        here, there = self._lstat(a), self._lstat(b)
+        return here is not None and there is not None and (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+    def _is_copy(self, staged: str, aside: str) -> bool:
+        return self.size(aside) == self.size(staged) and self.read(aside) == self.read(staged)
+
+    def _copy_aside(self, staged: str, aside: str) -> None:
+        self.remove(aside)
+        self.create(aside, [self.read(staged)])
 
     def remove(self, key: str) -> None:
         """See ``Store``."""
@@ -259,23 +302,25 @@ class LocalStore:
                     raise failure(error, "cannot make folder", self._prefix + path) from error
                 self._folders.add(path)
 
-    def make_root(self) -> bool:
+    def require_parent(self) -> None:
         """See ``Store``."""
-        if self.root.is_dir():
-            return False
-        try:
-            os.mkdir(self.root)
-        except FileExistsError as error:
-            if self.root.is_dir():
-                return False
-            raise failure(error, "cannot make the target's folder", str(self.root)) from error
-        except FileNotFoundError as error:
+        if not is_folder(str(self.root)) and not is_folder(str(self.root.parent)):
             raise NotFoundError(
                 "the target's parent folder does not exist",
                 where=str(self.root.parent),
                 hint="Make it first: zapz makes the target's own folder only.",
-            ) from error
+            )
+
+    def make_root(self) -> bool:
+        """See ``Store``."""
+        if is_folder(str(self.root)):
+            return False
+        self.require_parent()
+        try:
+            os.mkdir(self.root)
         except OSError as error:
+            if error.errno == errno.EEXIST and is_folder(str(self.root)):
+                return False
             raise failure(error, "cannot make the target's folder", str(self.root)) from error
         self._syncer.made.add("")
         return True

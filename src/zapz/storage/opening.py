@@ -7,6 +7,7 @@ from pathlib import Path
 
 from zapz.errors import FormatError, NotFoundError
 from zapz.storage.local import LocalStore
+from zapz.storage.posix import is_file, is_folder
 from zapz.storage.store import Options, Store
 
 
@@ -35,7 +36,7 @@ def open_store(
     text = os.fspath(uri)
     if is_local(text):
         path = local_path(text)
-        if path.is_file():
+        if is_file(str(path)):
             if path.suffix == ".zip":
                 return _remote(f"zip://::file://{path}", options)
             raise FormatError(
@@ -57,5 +58,5 @@ def require_folder(store: Store) -> None:
     Raises:
         NotFoundError: It is not there.
     """
-    if isinstance(store, LocalStore) and not store.root.is_dir():
+    if isinstance(store, LocalStore) and not is_folder(str(store.root)):
         raise NotFoundError("no such dataset", where=store.uri, hint="Check the path.")

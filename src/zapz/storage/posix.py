@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from zapz.errors import NotFoundError, StoreError
 from zapz.format.compressors import octets
@@ -40,6 +41,32 @@ def write_all(descriptor: int, parts: Parts) -> int:
         while view.nbytes:
             view = view[os.write(descriptor, view) :]
     return total
+
+
+def mode_of(path: str) -> int | None:
+    """Return the mode of what lies at a path, links followed; None if nothing does.
+
+    Raises:
+        StoreError: It cannot be looked at.
+    """
+    try:
+        return os.stat(path).st_mode
+    except OSError as error:
+        if error.errno in ABSENT:
+            return None
+        raise failure(error, "cannot look at", path) from error
+
+
+def is_folder(path: str) -> bool:
+    """Return whether a path is a folder."""
+    mode = mode_of(path)
+    return mode is not None and stat.S_ISDIR(mode)
+
+
+def is_file(path: str) -> bool:
+    """Return whether a path is a file."""
+    mode = mode_of(path)
+    return mode is not None and stat.S_ISREG(mode)
 
 
 def link(source: str, destination: str) -> None:

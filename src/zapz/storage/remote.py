@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from zapz.errors import AbilityError, LockedError, NotFoundError, StoreError
+from zapz.errors import AbilityError, LockedError, MetadataError, NotFoundError, StoreError
 from zapz.storage.flock import describe_me, holder_of
 from zapz.storage.store import Abilities, Children, Holder, Parts, joined
 
@@ -39,8 +39,9 @@ class RemoteStore:
                 found=str(error),
                 hint="Install the extra: zapz[s3], zapz[gcs], zapz[azure] or zapz[http].",
             ) from error
-        except (ValueError, OSError) as error:
-            raise StoreError("cannot open storage", where=_public(uri), found=str(error)) from error
+        except Exception as error:  # every backend has errors of its own
+            kind = MetadataError if type(error).__name__ == "BadZipFile" else StoreError
+            raise kind("cannot open storage", where=_public(uri), found=f"{type(error).__name__}: {error}") from error
         protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
         self._root = self._root.rstrip("/")
         self._memory = "memory" in protocols
@@ -140,8 +141,16 @@ class RemoteStore:
         """See ``Store``."""
         return self.create(key, [self.read(staged)]) is not None
 
-    def reserve(self, staged: str, key: str) -> None:
-        """See ``Store``. Nothing can be reserved on an object store."""
+    def reserve(self, staged: str, key: str) -> bool:  # noqa: ARG002 - nothing can be reserved on an object store
+        """See ``Store``."""
+        return True
+
+    def linked(self, key: str) -> bool:  # noqa: ARG002 - there are no links
+        """See ``Store``."""
+        return False
+
+    def require_parent(self) -> None:
+        """See ``Store``. Object stores have no folders."""
 
     def install(self, staged: str, key: str) -> None:
         """See ``Store``."""

@@ -85,6 +85,12 @@ class Store(Protocol):
     def stray(self, key: str) -> str | None:
         """Return where the folder ``key`` leads if it is a link out of the store that may not be followed."""
 
+    def linked(self, key: str) -> bool:
+        """Return whether the folder ``key`` is a link."""
+
+    def require_parent(self) -> None:
+        """Raise ``NotFoundError`` if the store's own folder could not be made."""
+
     def size(self, key: str) -> int | None:
         """Return the length of an object in bytes; None if there is none."""
 
@@ -103,8 +109,8 @@ class Store(Protocol):
     def publish(self, staged: str, key: str) -> bool:
         """Create ``key`` with what ``staged`` (synced) holds, atomically and durably; return False if it exists."""
 
-    def reserve(self, staged: str, key: str) -> None:
-        """Make sure that ``install`` will find the space and the means it needs."""
+    def reserve(self, staged: str, key: str) -> bool:
+        """Make sure that ``install`` will find the space it needs; return whether it needs none, in all of this folder."""
 
     def install(self, staged: str, key: str) -> None:
         """Make ``key`` hold what ``staged`` holds, atomically; ``staged`` stays. Doing it twice is doing it once."""

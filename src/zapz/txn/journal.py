@@ -1,8 +1,8 @@
 """The journal: what a transaction means to do, framed so that a torn tail is recognised. Pure.
 
-A journal file is a magic line and records; a record is length, CRC-32 and JSON text::
+A journal file is a magic line and records; a record is length, CRC-32 of the text, CRC-32 of these two, and JSON text::
 
-    "zapz journal 1\\n" | len crc {"type": "begin", …} | len crc {"type": "existing", …} | … | len crc {"type": "ready"}
+    "zapz journal 1\\n" | len crc crc {"type": "begin", …} | len crc crc {"type": "existing", …} | … | len crc crc {"type": "ready"}
 
 Without its ``ready`` record the intent was never complete, and so nothing was changed.
 """
@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 from zapz.errors import FormatError, JournalError
 from zapz.format.grid import Box, count, indices
-from zapz.format.metadata import ChunkKeys, check_path, join
+from zapz.format.metadata import ChunkKeys, check_path, join, parent
 
 MAGIC = b"zapz journal 1\n"
 _FAMILY = b"zapz journal "
-_HEAD = struct.Struct("<II")
+_HEAD = struct.Struct("<III")
 _KEYS_PER_RECORD = 1000
 
 Outcome = Literal["commit", "abort"]
@@ -82,16 +82,26 @@ class Intent:
 
     def staged(self) -> Iterator[tuple[str, str]]:
         """Yield (staged name, key) of everything that replaces something: chunks first, then documents in order."""
+        return ((name, key) for name, _, key in self.staged_by_node())
+
+    def staged_by_node(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (staged name, path of the node, key), in the same order."""
+        paths = sorted((extent.path for extent in self.extents), key=len, reverse=True)
         for number, key in enumerate(self.existing, len(self.documents) + 1):
-            yield f"{number:06d}", key
+            yield f"{number:06d}", next((p for p in paths if not p or key.startswith(f"{p}/")), parent(key)), key
         for number, document in enumerate(self.documents, 1):
-            yield f"{number:06d}", document.key
+            yield f"{number:06d}", parent(document.key), document.key
 
 
 def frame(record: Mapping[str, Any]) -> bytes:
     """Return one record's bytes."""
     payload = json.dumps(record, separators=(",", ":")).encode()
-    return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+    return _head(len(payload), zlib.crc32(payload)) + payload
+
+
+def _head(length: int, checksum: int) -> bytes:
+    first = struct.pack("<II", length, checksum)
+    return first + struct.pack("<I", zlib.crc32(first))
 
 
 def records(data: bytes, where: str) -> list[dict[str, Any]]:
@@ -103,7 +113,7 @@ def records(data: bytes, where: str) -> list[dict[str, Any]]:
     if len(data) < len(MAGIC):
         if MAGIC.startswith(data) or not data.strip(b"\0"):
             return []
-        raise _damaged(where, "no journal header")
+        raise damaged(where, "no journal header")
     if not data.startswith(MAGIC):
         if data.startswith(_FAMILY):
             raise JournalError(
@@ -114,31 +124,39 @@ def records(data: bytes, where: str) -> list[dict[str, Any]]:
             )
         if not data.strip(b"\0"):
             return []
-        raise _damaged(where, "no journal header")
+        raise damaged(where, "no journal header")
     result: list[dict[str, Any]] = []
     position = len(MAGIC)
     while position < len(data):
-        if not data[position:].strip(b"\0") or position + _HEAD.size > len(data):
+        rest = data[position:].rstrip(b"\0")
+        if len(rest) < _HEAD.size and not _is_head(data[position : position + _HEAD.size]):
             break
-        length, checksum = _HEAD.unpack_from(data, position)
+        length, checksum, _ = _HEAD.unpack_from(data, position)
+        if not _is_head(data[position : position + _HEAD.size]):
+            raise damaged(where, f"head of the record at byte {position}")
         payload = data[position + _HEAD.size : position + _HEAD.size + length]
         end = position + _HEAD.size + length
         if end > len(data) or (zlib.crc32(payload) != checksum and not data[end:].strip(b"\0")):
             break
         if zlib.crc32(payload) != checksum:
-            raise _damaged(where, f"checksum of the record at byte {position}")
+            raise damaged(where, f"checksum of the record at byte {position}")
         try:
             record = json.loads(payload)
         except ValueError as error:
-            raise _damaged(where, str(error)) from error
+            raise damaged(where, str(error)) from error
         if not isinstance(record, dict):
-            raise _damaged(where, "a record that is no object")
+            raise damaged(where, "a record that is no object")
         result.append(record)
         position = end
     return result
 
 
-def _damaged(where: str, found: str) -> JournalError:
+def _is_head(head: bytes) -> bool:
+    return len(head) == _HEAD.size and zlib.crc32(head[:8]) == _HEAD.unpack(head)[2]
+
+
+def damaged(where: str, found: str) -> JournalError:
+    """Return the error that says what is wrong with a journal."""
     return JournalError(
         "the journal is damaged",
         where=where,
@@ -194,13 +212,13 @@ def read(data: bytes, where: str) -> Intent | None:
             elif intent is not None and kind == "ready":
                 ready = True
                 if record["existing"] != len(intent.existing):
-                    raise _damaged(where, "records are missing")
+                    raise damaged(where, "records are missing")
             elif intent is not None and kind == "foreign" and ready:
                 intent = replace(intent, foreign=(*intent.foreign, _safe(record["key"])))
             else:
-                raise _damaged(where, f"an unexpected record {kind!r}")
-        except (KeyError, TypeError, ValueError, IndexError, FormatError) as error:
-            raise _damaged(where, f"{type(error).__name__} {error}") from error
+                raise damaged(where, f"an unexpected record {kind!r}")
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, FormatError) as error:
+            raise damaged(where, f"{type(error).__name__} {error}") from error
     return intent if ready else None
 
 
@@ -251,9 +269,9 @@ def read_decision(data: bytes, transaction: str, where: str) -> Outcome:
         JournalError: It is damaged, or another transaction's.
     """
     try:
-        length, checksum = _HEAD.unpack_from(data)
+        length, checksum, _ = _HEAD.unpack_from(data)
         payload = data[_HEAD.size :]
-        if length != len(payload) or zlib.crc32(payload) != checksum:
+        if not _is_head(data[: _HEAD.size]) or length != len(payload) or zlib.crc32(payload) != checksum:
             raise ValueError("checksum")
         record = json.loads(payload)
         outcome: Outcome = record["outcome"]

@@ -5,19 +5,24 @@ Both directions can be repeated at will: recovering twice, or recovering from a 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from zapz.errors import ConflictError, NotFoundError, ZapzError
+from zapz.errors import ConflictError, JournalError, NotFoundError, StoreError, ZapzError
+from zapz.format.grid import indices
 from zapz.format.metadata import join, parent
 from zapz.storage.dataset import OURS, digest
 from zapz.storage.local import aside_of
 from zapz.storage.store import Store, read_optional
 from zapz.txn import journal
 from zapz.txn.journal import Intent
+from zapz.txn.written import Written
 
 HEAD = f"{OURS}/head"
 TRANSACTIONS = f"{OURS}/txn"
+KEPT = f"{OURS}/kept"
+"""Where a committed transaction goes that another tool wrote over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +33,13 @@ class Recovery:
     """Transactions that had been committed and are visible now."""
     rolled_back: tuple[str, ...] = ()
     """Transactions that had not, and of which nothing remains."""
-    abandoned: tuple[str, ...] = ()
-    """Transactions over which another tool wrote: nothing of the target was removed."""
     made_root: bool = False
     """Whether the target's folder had been made by a transaction that was rolled back."""
 
     @property
     def clean(self) -> bool:
         """Whether there was nothing to do."""
-        return not (self.rolled_forward or self.rolled_back or self.abandoned)
+        return not (self.rolled_forward or self.rolled_back)
 
 
 def folder_of(transaction: str) -> str:
@@ -60,18 +63,46 @@ def journal_key(transaction: str) -> str:
 
 
 def pending(store: Store) -> list[str]:
-    """Return the transactions that left something behind."""
+    """Return the transactions that left something behind.
+
+    Raises:
+        JournalError: A folder of the journal is a link, which zapz never makes.
+    """
+    for folder in (OURS, TRANSACTIONS):
+        _refuse_link(store, folder)
     try:
-        return sorted(store.children(TRANSACTIONS).folders)
+        names = sorted(store.children(TRANSACTIONS).folders)
     except NotFoundError:
         return []
+    for name in names:
+        _refuse_link(store, folder_of(name))
+    return names
+
+
+def _refuse_link(store: Store, folder: str) -> None:
+    if store.linked(folder):
+        raise JournalError(
+            "a folder of the journal is a link", where=f"{store.uri}/{folder}", hint="Nothing was touched. Remove it."
+        )
 
 
 def read_intent(store: Store, transaction: str) -> Intent | None:
-    """Read a transaction's intent; None if it never became complete, or has ended."""
+    """Read a transaction's intent; None if it never became complete, or has ended.
+
+    Raises:
+        JournalError: It is damaged, or another transaction's.
+    """
     key = journal_key(transaction)
+    where = f"{store.uri}/{key}"
     data = read_optional(store, key)
-    return None if data is None else journal.read(data, f"{store.uri}/{key}")
+    if data is None:
+        return None
+    intent = journal.read(data, where)
+    if intent is None and read_decision(store, transaction) is not None:
+        raise journal.damaged(where, "no complete intent, although the transaction was decided")
+    if intent is not None and intent.id != transaction:
+        raise journal.damaged(where, f"the journal of transaction {intent.id}")
+    return intent
 
 
 def read_decision(store: Store, transaction: str) -> journal.Outcome | None:
@@ -92,32 +123,24 @@ def recover(store: Store) -> Recovery:
     back: list[str] = []
     conflict: ConflictError | None = None
     made_root = False
-    names = pending(store)
-    intents = {name: read_intent(store, name) for name in names}
-    decisions = {name: read_decision(store, name) for name in names}
-    for name in names:
-        intent = intents[name]
-        if intent is None:
-            clean(store, name)
-        elif decisions[name] == "commit" or (decisions[name] is None and _all_ours(store, intent)):
-            finish(store, intent)
-            forward.append(name)
-        else:
-            try:
+    found = [(name, read_intent(store, name), read_decision(store, name)) for name in pending(store)]
+    for name, intent, decision in found:
+        try:
+            if intent is None:
+                clean(store, name)
+            elif decision == "commit":
+                finish(store, intent)
+                forward.append(name)
+            else:
                 undo(store, intent)
                 back.append(name)
                 made_root = made_root or intent.made_root
-            except ConflictError as error:
-                conflict = error
+        except ConflictError as error:
+            conflict = error
     store.remove_folder(TRANSACTIONS)
     if conflict is not None:
         raise conflict
     return Recovery(rolled_forward=tuple(forward), rolled_back=tuple(back), made_root=made_root)
-
-
-def _all_ours(store: Store, intent: Intent) -> bool:
-    """Whether the transaction had ended, and only its clean-up was cut short."""
-    return bool(intent.documents) and all(digest(read_optional(store, d.key)) == d.digest for d in intent.documents)
 
 
 def changed_documents(store: Store, intent: Intent) -> list[str]:
@@ -129,6 +152,8 @@ def changed_documents(store: Store, intent: Intent) -> list[str]:
 def finish(store: Store, intent: Intent, *, checked: bool = False) -> None:
     """Apply a committed transaction: chunks, then documents, the consolidated ones last; then clean up.
 
+    Nodes whose documents somebody else has changed are left alone.
+
     Args:
         store: The target.
         intent: The transaction's.
@@ -139,21 +164,34 @@ def finish(store: Store, intent: Intent, *, checked: bool = False) -> None:
     """
     ours = {d.key: d.digest for d in intent.documents}
     here = {} if checked else store.read_many(intent.base)
-    for key, expected in () if checked else intent.base.items():
-        if digest(here.get(key)) not in {expected, ours.get(key, expected)}:
-            raise ConflictError(
-                "another tool changed the target while a committed append was not yet visible",
-                where=f"{store.uri}/{key}",
-                hint=f"Nothing was touched; both are kept. The append's data are in {folder_of(intent.id)}. Ask the zapz developers.",
-            )
+    wanted = {} if checked else intent.base
+    foreign = [key for key, base in wanted.items() if digest(here.get(key)) not in {base, ours.get(key, base)}]
+    theirs = {parent(key) for key in foreign}
     applied = []
-    for name, key in intent.staged():
+    for name, path, key in intent.staged_by_node():
         staged = stage_key(intent.id, name)
-        if store.size(staged) is None:
-            continue  # a transaction whose clean-up was cut short
+        if path in theirs or store.size(staged) is None:
+            continue  # somebody else's node now, or a transaction whose clean-up was cut short
         store.install(staged, key)
         applied.append(key)
     store.sync_folders(applied)
+    if not foreign:
+        clean(store, intent.id)
+        return
+    _keep(store, intent)
+    raise ConflictError(
+        "another tool changed the target while a committed append was not yet visible",
+        where=f"{store.uri}/{foreign[0]}",
+        hint=f"Its changes were left alone; what this append would have put there is kept in {join(KEPT, intent.id)}. "
+        "Look whether the slice is in the target, and append it again if it is not.",
+    )
+
+
+def _keep(store: Store, intent: Intent) -> None:
+    """Put a transaction's files aside, so that it stands in nobody's way and nothing of it is lost."""
+    folder = folder_of(intent.id)
+    for name in store.children(folder).files:
+        store.write(join(KEPT, intent.id, name), [store.read(join(folder, name))])
     clean(store, intent.id)
 
 
@@ -175,19 +213,23 @@ def cast(store: Store, intent: Intent, outcome: journal.Outcome) -> bool:
     return store.publish(ballot_key(intent.id, outcome), decision_key(intent.id))
 
 
-def decide(store: Store, intent: Intent, outcome: journal.Outcome) -> None:
-    """Decide a transaction unless that has been done."""
-    store.sync([write_ballot(store, intent, outcome)])
-    cast(store, intent, outcome)
-
-
-def undo(store: Store, intent: Intent) -> None:
+def undo(store: Store, intent: Intent, created: Written | None = None) -> None:
     """Remove what an undecided transaction created; nothing that was there before is touched.
+
+    Args:
+        store: The target.
+        intent: The transaction's.
+        created: The chunks that it has created, if that is known; else all planned ones that did not exist are its own.
 
     Raises:
         ConflictError: The documents that govern the planned keys have changed: then the keys may be somebody else's, and all stay.
     """
-    decide(store, intent, "abort")
+    with contextlib.suppress(StoreError):  # a full disk has no room for it; under the lock nobody else decides
+        store.sync([write_ballot(store, intent, "abort")])
+        cast(store, intent, "abort")
+    if read_decision(store, intent.id) == "commit":
+        finish(store, intent)
+        return
     for name, key in intent.staged():
         store.remove(aside_of(stage_key(intent.id, name), key))
     changed = changed_documents(store, intent)
@@ -202,12 +244,16 @@ def undo(store: Store, intent: Intent) -> None:
     folders: set[str] = set()
     last = None
     for extent in intent.extents:
-        for key in extent.all():
+        for index in indices(extent.spans):
+            key = join(extent.path, extent.keys.key(index))
             folder = parent(key)
             if folder != last:
-                folders.update(_above(folder))
+                above = set(_above(folder))
+                if any(store.linked(f) for f in above - folders):
+                    continue  # it has become a link since: what lies behind it was not made by us
+                folders |= above
                 last = folder
-            if key not in kept:
+            if key not in kept and (created is None or created.holds(extent.path, index)):
                 store.remove(key)
     for document in intent.documents:
         folders.update(_above(parent(document.key)))

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from zapz.errors import ConflictError, StoreError, ZapzError
-from zapz.format.metadata import parent
+from zapz.format.grid import Index
+from zapz.format.metadata import join, parent
 from zapz.planning import Plan
 from zapz.storage.dataset import digest
 from zapz.storage.store import Parts, Store
@@ -28,9 +29,7 @@ from zapz.txn.recover import (
     undo,
     write_ballot,
 )
-
-_REMEMBERED = 4096
-"""So many written keys are remembered for the sync; beyond, they are found again from the plan's ranges."""
+from zapz.txn.written import Written
 
 
 class Transaction:
@@ -40,58 +39,61 @@ class Transaction:
         self._store = store
         self._intent = intent
         self._names = {key: name for name, key in intent.staged()}
+        self._keys = {extent.path: extent.keys for extent in intent.extents}
         self._staged: set[str] = set()
-        self._created: list[str] = []
-        self._overflow = False
+        self._created = Written(intent.extents)
         self._guard = threading.Lock()
 
-    def replaces(self, key: str) -> bool:
-        """Return whether something lies at ``key`` already, so that "no chunk" must be written out."""
-        return key in self._names
+    def _key(self, path: str, index: Index) -> str:
+        return join(path, self._keys[path].key(index))
 
-    def put(self, key: str, parts: Parts) -> int:
-        """Write a chunk: create it, or stage it if the key exists; return its length. Thread-safe.
+    def replaces(self, path: str, index: Index) -> bool:
+        """Return whether something lies at a chunk's key already, so that "no chunk" must be written out."""
+        return self._key(path, index) in self._names
+
+    def put(self, path: str, index: Index, parts: Parts) -> int:
+        """Write a chunk: create it, or stage it if its key exists; return its length. Thread-safe.
 
         Raises:
             ConflictError: Somebody else created the key meanwhile.
         """
-        name = self._names.get(key)
-        if name is not None:
-            staged = stage_key(self._intent.id, name)
-            written = self._store.create(staged, parts)
+        key = self._key(path, index)
+        if key in self._names:
+            return self._stage(key, parts)
+        with self._guard:
+            self._created.add(path, index)
+        try:
+            written = self._store.create(key, parts)
+        except Exception:  # then the store has left nothing there
             with self._guard:
-                self._staged.add(key)
-            return written or 0
-        written = self._store.create(key, parts)
+                self._created.discard(path, index)
+            raise
         if written is None:
-            self._note_foreign(key)
+            with self._guard:
+                self._created.discard(path, index)
+                self._note_foreign(key)
             raise ConflictError(
                 "another tool wrote a chunk during the append",
                 where=f"{self._store.uri}/{key}",
                 hint="It is kept. Run the append again.",
             )
-        with self._guard:
-            if len(self._created) < _REMEMBERED:
-                self._created.append(key)
-            else:
-                self._overflow = True
         return written
 
-    def _note_foreign(self, key: str) -> None:
+    def _stage(self, key: str, parts: Parts) -> int:
+        written = self._store.create(stage_key(self._intent.id, self._names[key]), parts)
         with self._guard:
-            self._intent = replace(self._intent, foreign=(*self._intent.foreign, key))
-            self._store.write(
-                journal_key(self._intent.id),
-                [*journal.write(self._intent), *(journal.foreign(k) for k in self._intent.foreign)],
-            )
-            self._store.sync([journal_key(self._intent.id)])
+            self._staged.add(key)
+        return written or 0
+
+    def _note_foreign(self, key: str) -> None:
+        """Remember, durably, that a key is somebody else's: recovery must not remove it either."""
+        self._intent = replace(self._intent, foreign=(*self._intent.foreign, key))
+        records = (journal.foreign(k) for k in self._intent.foreign)
+        self._store.write(journal_key(self._intent.id), [*journal.write(self._intent), *records])
+        self._store.sync([journal_key(self._intent.id)])
 
     def _written(self) -> Iterator[str]:
-        if self._overflow:
-            for extent in self._intent.extents:
-                yield from self._store.existing(k for k in extent.all() if k not in self._names)
-        else:
-            yield from self._created
+        yield from self._created.keys()
         yield from (stage_key(self._intent.id, name) for name in self._names.values())
 
     def commit(self, plan: Plan) -> None:
@@ -102,7 +104,7 @@ class Transaction:
             StoreError: Storage failed; after the decision the message says so.
         """
         for key, data in plan.documents.items():
-            self.put(key, [data])
+            self._stage(key, [data])
         unwritten = self._names.keys() - self._staged
         if unwritten:
             raise AssertionError(f"planned replacements were not written: {sorted(unwritten)[:3]}")
@@ -124,12 +126,11 @@ class Transaction:
             )
 
     def _reserve(self) -> None:
-        folders: set[str] = set()
+        """Make sure that everything staged can be put in place; where links work, one try per folder tells."""
+        linking: set[str] = set()
         for key, name in self._names.items():
-            folder = parent(key)
-            if folder not in folders:
-                folders.add(folder)
-                self._store.reserve(stage_key(self._intent.id, name), key)
+            if parent(key) not in linking and self._store.reserve(stage_key(self._intent.id, name), key):
+                linking.add(parent(key))
 
     def apply(self) -> None:
         """Make a decided transaction visible, and clean up."""
@@ -143,8 +144,8 @@ class Transaction:
             raise
 
     def abort(self) -> None:
-        """Undo everything."""
-        undo(self._store, self._intent)
+        """Undo everything; of the planned keys only those are removed that this transaction created."""
+        undo(self._store, self._intent, self._created)
 
 
 def intend(store: Store, plan: Plan, transaction: str, *, made_root: bool) -> Intent:
@@ -191,9 +192,11 @@ def begin(store: Store, plan: Plan, transaction: str, *, made_root: bool = False
         yield running
         running.commit(plan)
     except BaseException as error:
-        decided = None
-        with contextlib.suppress(ZapzError):
+        try:
             decided = read_decision(store, transaction)
+        except ZapzError as unknown:
+            error.add_note(f"Whether it was committed cannot be read ({unknown}): run `zapz recover`.")
+            raise error from None
         if decided == "commit":  # a signal, or a lost answer, between decision and application
             running.apply()
             if isinstance(error, ZapzError):
