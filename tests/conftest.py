@@ -15,5 +15,6 @@ def data() -> Path:
         pytest.skip("real data are not here: ZAPZ_DATA does not name their folder")
     return Path(place)
 
+
 settings.register_profile("zapz", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("zapz")

@@ -221,7 +221,8 @@ def cubes_of(draw: st.DrawFn, ndim: int, axis: int, dtype: str, zarr_format: int
         "zarr_format": zarr_format,
         "axis": axis,
         "chunks": chunks,
-        "order": draw(st.sampled_from("CF")),
+        # zarr-python 3.1.6 writes text behind a transpose in another order than it reads it
+        "order": "C" if dtype == "object" and zarr_format == 3 else draw(st.sampled_from("CF")),
     }
     if zarr_format == 3:
         options["shards"] = draw(st.none() | st.just(tuple(c * draw(st.integers(1, 3)) for c in chunks)))

@@ -21,7 +21,9 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    return [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
+    return [
+        line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,9 @@ def test_every_command(folder: Path) -> None:
     shown = commands()
     assert len(shown) >= 8
     for command in shown:
-        done = subprocess.run(command, shell=True, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, shell=True, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     assert zapz.info(folder / "cube.zarr").dims["time"] == 5
 
@@ -56,7 +60,14 @@ def test_every_piece_of_python(folder: Path) -> None:
     assert local
     zapz.append(folder / "cube.zarr", sorted((folder / "zapz-demo").glob("2024-06-0*.zarr")))
     for piece in local:
-        done = subprocess.run([sys.executable, "-c", piece], cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", piece],
+            cwd=folder,
+            env=environment(folder),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         assert "0 2 5" in done.stdout
 
@@ -72,7 +83,19 @@ def test_set_up_lines_are_single_and_what_ci_runs() -> None:
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:
-    codes = {kind.exit_code for kind in (zapz.ConfigError, zapz.SliceError, zapz.FormatError, zapz.ChunkError, zapz.StoreError, zapz.LockedError, zapz.ConflictError, zapz.JournalError)}
+    codes = {
+        kind.exit_code
+        for kind in (
+            zapz.ConfigError,
+            zapz.SliceError,
+            zapz.FormatError,
+            zapz.ChunkError,
+            zapz.StoreError,
+            zapz.LockedError,
+            zapz.ConflictError,
+            zapz.JournalError,
+        )
+    }
     assert codes == set(range(2, 10))
     for code in codes:
         assert f"\n| {code} |" in README

@@ -16,7 +16,7 @@ FLOORS = [
     {"config", "steps", "planning", "compat", "labels", "create"},
     {"storage", "sources"},
     {"txn", "chunks"},
-    {"checks", "array_task", "execution"},
+    {"checks", "existing", "array_task", "execution"},
     {"reports", "appender", "description", "config_files", "api"},
     {"demo", "talk", "reference", "console", "quick", "cli", "__main__", "__init__"},
 ]
@@ -53,7 +53,9 @@ def imports(path: Path) -> set[str]:
 
 
 def own_imports(path: Path) -> set[str]:
-    names = {name.removeprefix("zapz.") for name in imports(path) if name.startswith("zapz.") and name != "zapz.__init__"}
+    names = {
+        name.removeprefix("zapz.") for name in imports(path) if name.startswith("zapz.") and name != "zapz.__init__"
+    }
     return {name for name in names if name in modules()}
 
 

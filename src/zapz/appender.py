@@ -13,17 +13,16 @@ import numpy as np
 from zapz import compat, create, execution
 from zapz import labels as labelling
 from zapz.array_task import Counts
-from zapz.checks import Reading, StaticVariables, equals_there, find, read_labels
+from zapz.checks import Reading, StaticVariables, read_labels
 from zapz.chunks import Cells
-from zapz.compat import meaning_of
 from zapz.config import Config
 from zapz.errors import (
     ConflictError,
     FormatError,
-    LabelError,
     NotFoundError,
     SliceError,
 )
+from zapz.existing import Planned, outcome_of
 from zapz.format.metadata import Dataset
 from zapz.planning import Plan, make_plan
 from zapz.reports import Report, SliceReport, total
@@ -52,14 +51,14 @@ class State:
 
     dataset: Dataset | None
     last: dict[str, Cells] = field(default_factory=dict)
-    simulated: bool = False
+    length: int = 0
+    planned: list[Planned] = field(default_factory=list)
     home: Reading | None = None
 
     def advance(self, plan: Plan, labels: Sequence[labelling.Labels]) -> None:
         """Take over what an append has made of the target."""
         for found in labels:
-            stored = plan.placement.conversions[found.path].apply(found.new.stored)
-            self.last[found.path] = np.concatenate([found.old.stored.astype(stored.dtype), stored])[-2:]
+            self.last[found.path] = np.concatenate([found.old.stored, found.new.stored])[-2:]
         self.dataset = plan.after
 
 
@@ -165,8 +164,7 @@ class Appender:
         if is_empty(self.store):
             return State(dataset=None)
         dataset = open_dataset(self.store)
-        compat.check_target(dataset, self.config, self.store.uri)
-        return State(dataset=dataset)
+        return State(dataset=dataset, length=compat.check_target(dataset, self.config, self.store.uri))
 
     def look_only(self) -> State:
         """Read the target without its lock, for a plan that will not be executed here."""
@@ -184,7 +182,7 @@ class Appender:
     def prepare(self, item: Item, state: State) -> Prepared:
         """Open a slice and decide everything about it; nothing is written."""
         check_apart(self.store, item)
-        source = open_source(item, self.config.slice_storage_options, follow_links=self.config.follow_links)
+        source = self._open(item)
         creates = state.dataset is None
         before = create.new_target(source.dataset, self.config) if state.dataset is None else state.dataset
         placement = compat.place(before, source.dataset, self.config, source.uri, creates=creates)
@@ -198,14 +196,12 @@ class Appender:
             else state.last
         )
         labels = read_labels(target, source, placement, known)
-        if (
-            not creates
-            and not state.simulated
-            and (outcome := self._there_already(target, source, placement, labels)) is not None
-        ):
+        length = 0 if creates else state.length
+        outcome = outcome_of(target, source, placement, labels, self.config, length, state.planned)
+        if outcome is not None:
             return replace(prepared, outcome=outcome)
         for found in labels:
-            labelling.check_labels(found, placement, self.config, source.uri)
+            labelling.check_labels(found, self.config, source.uri)
         plan = make_plan(
             target_uri=self.store.uri,
             slice_uri=source.uri,
@@ -221,6 +217,11 @@ class Appender:
         if not creates:
             self._static.check(state.home or target, source, placement, self.config)
         return replace(prepared, labels=tuple(labels), plan=plan)
+
+    def _open(self, item: Item) -> Source:
+        config = self.config
+        options, without = config.slice_storage_options, config.excluded_variables
+        return open_source(item, options, follow_links=config.follow_links, without=without)
 
     def _one(self, item: Item, state: State) -> SliceReport:
         started = time.perf_counter()
@@ -252,62 +253,13 @@ class Appender:
             )
         if plan is not None:
             state.advance(plan, prepared.labels)
-            if self.config.dry_run:
-                state.simulated = True
+            if not self.config.dry_run:
+                state.length = plan.placement.offset + plan.placement.length
+            else:
+                state.planned.append(Planned(source=prepared.source, labels=prepared.labels))
                 if plan.creates:
                     state.home = Reading(prepared.source.store, prepared.source.dataset)
         return replace(report, seconds=time.perf_counter() - started)
-
-    def _there_already(
-        self, target: Reading, source: Source, placement: Placement, labels: list[labelling.Labels]
-    ) -> str | None:
-        """Return "already" or "skipped" if all labels of the slice are in the target, None if it is new.
-
-        Raises:
-            LabelError: Some labels are there, or all but with other values.
-        """
-        if not labels or not labels[0].old.values or self.config.label_order == "any":
-            return None
-        first = labels[0]
-        new, old = first.new, first.old
-        if None in new.values or None in old.values or new.timed != old.timed:
-            return None
-        falling = len(old.values) > 1 and old.values[-1] < old.values[-2]
-        if (new.values[0] < old.values[-1]) if falling else (new.values[0] > old.values[-1]):
-            return None
-        start = find(target, first.path, new, placement.offset)
-        if start is None:
-            return None
-        stop = start + len(new.values)
-        there = labelling.Line.of(
-            meaning_of(target.dataset, first.path), target.rows(first.path, 0, start, min(stop, placement.offset))
-        ).values
-        if stop > placement.offset or there != new.values:
-            raise LabelError(
-                "some labels of the slice are in the target already, but not all",
-                where=f"{source.uri}, {first.path}",
-                expected=f"labels after {old.text(-1)}",
-                found=f"{new.text(0)} to {new.text(-1)}",
-                hint="Cut the slice, or append it to another target.",
-            )
-        if self.config.on_existing == "skip":
-            return "skipped"
-        if self.config.on_existing == "resume":
-            differs = equals_there(target, source, replace(placement, offset=start))
-            if differs is None:
-                return "already"
-            raise LabelError(
-                "the slice's labels are in the target already, with other values",
-                where=f"{source.uri}, {differs}",
-                found=f"{new.text(0)} at index {start}",
-                hint='Replacing is not appending. Set on_existing = "skip" to pass over it.',
-            )
-        raise LabelError(
-            "the slice's labels are in the target already",
-            where=f"{source.uri}, {first.path}",
-            found=f"{new.text(0)} at index {start}",
-            hint='on_existing = "resume" or "skip" passes over it.',
-        )
 
 
 def length_of(state: State, config: Config) -> int:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from zapz.chunks import Cells, ChunkReader, document_of, fill_cells, zarr_chunk
+from zapz.chunks import Cells, ChunkReader, document_of, fill_cells, missing_cells, zarr_chunk
 from zapz.errors import ChunkError, EncodingError, ZapzError
 from zapz.format import codecs, shards
 from zapz.format.compressors import Buffer, octets
@@ -159,8 +159,8 @@ class ArrayTask:
         if self._missing is None:
             target, source = self._plan.target, self._plan.source
             if source is None:
-                value = fill_cells(target)
-                same = target.fill.image is not None
+                value = missing_cells(target)
+                same = target.fill.image is not None and FillValue.of(value[()]).image == target.fill.image
             else:
                 value = self._convert(
                     fill_cells(source).reshape(1), f"{self._where}, {source.path}, fill value of missing chunks"
@@ -198,7 +198,7 @@ class ArrayTask:
             if out is None:
                 out = np.empty(shape, array.dtype)
                 if covered < array.units.chunk_size:
-                    out[...] = fill_cells(array)
+                    out[...] = fill_cells(array) if self._plan.source is not None else self._missing_value()[0]
             missing = self._place(piece, out) and missing
         return None if missing else out
 

@@ -67,8 +67,13 @@ def read_labels(target: Reading, source: Source, placement: Placement, known: Ma
             known[path] if path in known else target.rows(path, 0, max(0, placement.offset - _LAST), placement.offset)
         )
         mine = Reading(source.store, source.dataset).rows(path, 0, 0, placement.length)
-        old = Line.of(meaning_of(target.dataset, path), last)
-        found.append(Labels(path=path, old=old, new=Line.of(meaning_of(source.dataset, path), mine)))
+        meaning = meaning_of(target.dataset, path)
+        try:
+            converted = placement.conversions[path].apply(mine)
+        except SliceError as error:
+            raise error.at(f"{source.uri}, {path}") from None
+        distinct = len(set(mine.reshape(-1).tolist()))
+        found.append(Labels(path=path, old=Line.of(meaning, last), new=Line.of(meaning, converted), distinct=distinct))
     return found
 
 
@@ -110,7 +115,7 @@ class StaticVariables:
                 there = meaning.apply(there)
             except SliceError as error:
                 raise error.at(where) from None
-            _compare(mine, here, there, box, tolerance, where)
+            _compare(mine, (here, there), box, meaning.target.packing, tolerance, where)
 
     def _same_bytes(self, reader: ChunkReader, other: ChunkReader, path: str, index: tuple[int, ...]) -> bool:
         theirs = other.raw(index)
@@ -124,30 +129,37 @@ class StaticVariables:
         return self._digests[path, index] == hashlib.sha256(theirs).digest()
 
 
-def _compare(array: Array, here: Cells, there: Cells, box: Box, tolerance: float | None, where: str) -> None:
+def _compare(
+    array: Array,
+    pair: tuple[Cells, Cells],
+    box: Box,
+    packing: tuple[float, float],
+    tolerance: float | None,
+    where: str,
+) -> None:
+    here, there = pair
     differ = here != there
     if array.dtype.kind in "fcmM":
         differ &= ~((here != here) & (there != there))  # noqa: PLR0124 - NaN and NaT are the values unequal to themselves
     if array.dtype.fields is not None:
-        differ = np.array(
-            [a.tobytes() != b.tobytes() for a, b in zip(here.reshape(-1), there.reshape(-1), strict=True)]
-        ).reshape(here.shape)
+        bytewise = (a.tobytes() != b.tobytes() for a, b in zip(here.reshape(-1), there.reshape(-1), strict=True))
+        differ = np.fromiter(bytewise, dtype=bool, count=here.size).reshape(here.shape)
     if not np.any(differ):
         return
+    scale, offset = (float(part) for part in packing)
     numeric = array.dtype.kind in "iuf"
     with np.errstate(invalid="ignore", over="ignore"):
-        gap = np.abs(here.astype(np.float64) - there.astype(np.float64)) if numeric else None
-    if tolerance is not None and gap is not None and bool(np.all(gap[differ] <= tolerance)):
+        gap = np.abs(here.astype(np.float64) - there.astype(np.float64)) * abs(scale) if numeric else None
+    if tolerance is not None and gap is not None and bool(np.all(gap[differ] <= tolerance * (1 + 1e-12))):
         return
     first = tuple(int(i) for i in np.argwhere(np.atleast_1d(differ))[0])
     at = tuple(i + a for i, (a, _) in zip(first, box, strict=True)) if box else ()
     a, b = (np.atleast_1d(cells)[first] for cells in (here, there))
+    if (scale, offset) != (1, 0) and numeric:
+        a, b = (float(v) * scale + offset for v in (a, b))
     count = int(np.count_nonzero(differ))
-    largest = (
-        f"; largest difference {np.nanmax(gap[differ]):g}"
-        if gap is not None and not np.all(np.isnan(gap[differ]))
-        else ""
-    )
+    finite = gap is not None and not np.all(np.isnan(gap[differ]))
+    largest = f"; largest difference {np.nanmax(gap[differ]):g}" if gap is not None and finite else ""
     raise VariableError(
         "a static variable differs from the target's",
         where=where,
@@ -157,62 +169,10 @@ def _compare(array: Array, here: Cells, there: Cells, box: Box, tolerance: float
     )
 
 
-def find(target: Reading, path: str, labels: Line, length: int) -> int | None:
-    """Return where the target's labels begin to equal a slice's first one; None if they nowhere do.
-
-    Labels are sorted, so few chunks of them are read, however many there are.
-    """
-    array = target.dataset.arrays[path]
-    reader = target.reader(path)
-    fill = fill_cells(array)
-    meaning = meaning_of(target.dataset, path)
-    chunk = array.units.chunks[0]
-    wanted = labels.values[0]
-
-    def line(number: int) -> Line:
-        box = ((number * chunk, min((number + 1) * chunk, length)),)
-        return Line.of(meaning, region(reader, box, fill))
-
-    low, high = 0, (length - 1) // chunk
-    falling = False
-    if low < high:
-        falling = line(high).values[-1] < line(low).values[0]
-    while low < high:
-        middle = (low + high + 1) // 2
-        start = line(middle).values[0]
-        if (start >= wanted) if falling else (start <= wanted):
-            low = middle
-        else:
-            high = middle - 1
-    values = line(low).values
-    return low * chunk + values.index(wanted) if wanted in values else None
-
-
-def equals_there(target: Reading, source: Source, placement: Placement) -> str | None:
-    """Compare the first and last chunk of each variable of a slice with what the target holds at the placement's offset.
-
-    Returns:
-        The path of a variable that differs, or None.
-    """
-    mine = Reading(source.store, source.dataset)
-    for path, meaning in placement.conversions.items():
-        array = source.dataset.arrays[path]
-        axis = array.axis(placement.dim)
-        if axis is None:
-            continue
-        last = tuple(n - 1 for n in array.units.counts)
-        for unit in {tuple(0 for _ in last), last}:
-            box = array.units.box(unit)
-            there = tuple(
-                (a + placement.offset, b + placement.offset) if i == axis else (a, b) for i, (a, b) in enumerate(box)
-            )
-            if not same_cells(meaning.apply(mine.cells(path, box)), target.cells(path, there)):
-                return path
-    return None
-
-
 def same_cells(a: Cells, b: Cells) -> bool:
     """Return whether two arrays hold the same values, NaN and NaT equal to themselves."""
-    if a.dtype.kind in "fcmM":
-        return bool(np.array_equal(a, b, equal_nan=True))
-    return bool(np.array_equal(a, b))
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.dtype.fields is not None:
+        return a.tobytes() == b.tobytes()
+    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fcmM"))

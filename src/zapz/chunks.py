@@ -181,3 +181,11 @@ def fill_cells(array: Array) -> Cells:
         value = b"" if array.unit_codecs.serializer == "vlen-bytes" else undefined(array.dtype)
     out[()] = value
     return out
+
+
+def missing_cells(array: Array) -> Cells:
+    """Return what readers take for missing, as a 0-dimensional array: the marker if there is one, else the fill value."""
+    out = fill_cells(array)
+    if array.marker is not None:
+        out[()] = array.marker
+    return out

@@ -18,8 +18,12 @@ from zapz.errors import (
     VariableError,
 )
 from zapz.format.cf import Conversion, Encoding, conversion, encoding_of
+from zapz.format.dtypes import undefined
 from zapz.format.metadata import Array, Dataset, join, parent
 from zapz.steps import Placement
+
+_TEXT = {"U": {"bytes"}, "S": {"bytes"}, "O": {"vlen-utf8", "vlen-bytes"}}
+"""Serializers of text, by kind of data type."""
 
 _CF_ATTRIBUTES = frozenset(
     (
@@ -30,10 +34,11 @@ _CF_ATTRIBUTES = frozenset(
         "units",
         "calendar",
         "_Unsigned",
-        "coordinates",
-        "grid_mapping",
     )
 )
+
+
+_OTHER_FORM = "Bring the slice to the target's form, or append it to another target."
 
 
 def check_target(target: Dataset, config: Config, where: str) -> int:
@@ -215,11 +220,21 @@ def _extra(target: Dataset, slice_: Dataset, config: Config, where: str) -> list
 
 def _check_dims(target: Array, source: Array, dim: str, where: str) -> None:
     if source.dims != target.dims:
-        raise DimensionError("dimensions differ", where=where, expected=_tuple(target.dims), found=_tuple(source.dims))
+        raise DimensionError(
+            "dimensions differ",
+            where=where,
+            expected=_tuple(target.dims),
+            found=_tuple(source.dims),
+            hint=_OTHER_FORM,
+        )
     for name, have, want in zip(target.dims, source.shape, target.shape, strict=True):
         if name != dim and have != want:
             raise DimensionError(
-                f"dimension {name!r} has another size", where=where, expected=f"{want}", found=f"{have}"
+                f"dimension {name!r} has another size",
+                where=where,
+                expected=f"{want}",
+                found=f"{have}",
+                hint="Is it the same grid? Bring the slice to the target's, or append it to another target.",
             )
 
 
@@ -238,7 +253,12 @@ def meaning_of(dataset: Dataset, path: str) -> Encoding:
             if path in named and other.path != path:
                 inherited = {key: other.attributes[key] for key in ("units", "calendar") if key in other.attributes}
                 attributes = {**inherited, **attributes}
-    return encoding_of(array.dtype, attributes, array.marker)
+    marker = array.marker
+    if marker is None and array.unit_codecs.serializer in _TEXT.get(array.dtype.kind, ()):
+        marker = (
+            undefined(array.dtype) if array.unit_codecs.serializer != "vlen-bytes" else b""
+        )  # empty text is nothing anywhere
+    return encoding_of(array.dtype, attributes, marker)
 
 
 def conversion_of(slice_: Dataset, target: Dataset, path: str, where: str) -> Conversion:
@@ -268,6 +288,8 @@ def _attribute_notes(target: Array, source: Array) -> list[str]:
         for k in set(target.attributes) | set(source.attributes)
         if k not in _CF_ATTRIBUTES and repr(target.attributes.get(k)) != repr(source.attributes.get(k))
     )
+    if ("units" in target.attributes) != ("units" in source.attributes):
+        differing.append("units")
     return [f"attribute {name} of {target.path} differs; the target's stays" for name in differing]
 
 

@@ -13,9 +13,15 @@ Settings = Mapping[str, Any]
 
 
 def _setting(
-    default: Any, doc: str, *, kinds: tuple[type, ...], choices: tuple[Any, ...] = (), least: float | None = None
+    default: Any,
+    doc: str,
+    *,
+    kinds: tuple[type, ...],
+    choices: tuple[Any, ...] = (),
+    least: float | None = None,
+    most: float | None = None,
 ) -> Any:
-    meta = {"doc": doc, "kinds": kinds, "choices": choices, "least": least}
+    meta = {"doc": doc, "kinds": kinds, "choices": choices, "least": least, "most": most}
     if isinstance(default, dict):
         return field(default_factory=dict, metadata=meta)
     return field(default=default, metadata=meta)
@@ -38,6 +44,7 @@ class Config:
         kinds=(int, str),
         choices=("keep",),
         least=1,
+        most=1 << 20,
     )
     slice_size: int | str | None = _setting(
         None,
@@ -47,7 +54,10 @@ class Config:
         least=1,
     )
     on_missing: str = _setting(
-        "refuse", "What to do if a slice lacks a variable of the target.", kinds=(str,), choices=("refuse", "fill")
+        "refuse",
+        'What to do if a slice lacks a variable of the target: "fill" appends missing cells (its marker, else its fill value).',
+        kinds=(str,),
+        choices=("refuse", "fill"),
     )
     on_extra: str = _setting(
         "refuse",
@@ -149,7 +159,7 @@ def _checked(key: str, value: Any) -> Any:
     if fits and choices and (isinstance(value, str) or not _open_numbers(kinds, choices)):
         fits = value in choices
     if fits and meta["least"] is not None and isinstance(value, int | float):
-        fits = value >= meta["least"]
+        fits = value >= meta["least"] and (meta["most"] is None or value <= meta["most"])
     if fits and list in kinds:
         fits = all(isinstance(v, str) for v in value)
     if not fits:
@@ -173,6 +183,7 @@ def describe(key: str) -> str:
     if choices and not _open_numbers(kinds, meta["choices"]):
         return " or ".join(choices)
     least = f" from {meta['least']:g}" if meta["least"] is not None else ""
+    least += f" to {meta['most']}" if meta["most"] is not None else ""
     words = [_WORDS[k] + (least if k in {int, float} else "") for k in kinds if not (choices and k is str)]
     return " or ".join([*words, *choices])
 

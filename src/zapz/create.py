@@ -46,11 +46,9 @@ def new_target(slice_: Dataset, config: Config) -> Dataset:
             documents |= target.regrid(documents, path, shape, _label_chunks(array, axis, config))
     keep = config.attrs_update_mode != "ignore"
     for path in slice_.groups:
-        same = {k: d for k, d in slice_.documents.items() if parent(k) == path and name(k) in target.NODES}
-        if wanted == slice_.zarr_format and same and keep:
-            documents |= same
-        else:
-            documents |= target.write_group(path, source.attributes_text(slice_.documents, path) if keep else "{}")
+        documents |= target.write_group(path, source.attributes_text(slice_.documents, path) if keep else "{}")
+        if wanted == slice_.zarr_format and keep:
+            documents |= {k: d for k, d in slice_.documents.items() if parent(k) == path and name(k) in target.NODES}
     if wanted == v3.FORMAT:
         documents = {key: _without_consolidated(data, key) for key, data in documents.items()}
     return doors.read(documents)
@@ -153,21 +151,24 @@ def _attributes(target: Dataset, slice_: Dataset, config: Config) -> dict[str, b
 
 
 def _netcdf(documents: Mapping[str, bytes], path: str, dim: str, stop: int) -> dict[str, bytes]:
-    """Return the attributes document in which netCDF-C keeps dimension sizes, with the new one; nothing if there is none."""
-    key = join(path, v2.ATTRIBUTES)
+    """Return the document in which netCDF-C keeps a group's dimension sizes, with the new one; nothing if there is none."""
+    key, prefix = join(path, v2.ATTRIBUTES), jsontext.Path()
+    if key not in documents:
+        key, prefix = join(path, v3.NODE), ("attributes",)
     if key not in documents:
         return {}
     text = jsontext.text_of(documents[key], key)
-    meta: dict[str, Any] = jsontext.parse_object(text, key)
+    meta: Any = jsontext.parse_object(text, key)
+    for member in prefix:
+        meta = meta.get(member) if isinstance(meta.get(member), dict) else {}
     for attribute in _NCZARR:
         group = meta.get(attribute)
-        sizes = (
-            next((group[k] for k in ("dimensions", "dims") if isinstance(group.get(k), dict)), None)
-            if isinstance(group, dict)
-            else None
-        )
-        if isinstance(group, dict) and sizes is not None and dim in sizes:
-            place: jsontext.Path = (attribute, "dimensions" if "dimensions" in group else "dims", dim)
-            place = (*place, "size") if isinstance(sizes[dim], dict) else place
-            return {key: jsontext.replaced(text, {place: str(stop)}).encode()}
+        if not isinstance(group, dict):
+            continue
+        for member in ("dimensions", "dims"):
+            sizes = group.get(member)
+            if isinstance(sizes, dict) and dim in sizes:
+                place: jsontext.Path = (*prefix, attribute, member, dim)
+                place = (*place, "size") if isinstance(sizes[dim], dict) else place
+                return {key: jsontext.replaced(text, {place: str(stop)}).encode()}
     return {}

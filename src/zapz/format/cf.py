@@ -224,7 +224,12 @@ def _repack(cells: Stored, missing: Stored, source: Encoding, target: Encoding) 
         allowed += abs(quantum) / 2
     far = (np.abs(again - value) > allowed) & ~missing
     if far.any():
-        raise CellError(what="value would change", bad=far, expected=f"a multiple of {quantum} beside {base}")
+        raise CellError(
+            what="value would change",
+            bad=far,
+            expected=f"a multiple of {quantum} beside {base}",
+            hint="Create the target with a finer packing, or unpacked.",
+        )
     return out
 
 

@@ -116,7 +116,12 @@ def _to_floats(
         limit = MAX_SHIFT / abs(unit) * (below << bits)
         far = ~_compare(moved, limit.numerator // limit.denominator + 1) & ~missing
         if far.any():
-            raise CellError(what="time would move by rounding", bad=far, expected="at most 1 microsecond")
+            raise CellError(
+                what="time would move by rounding",
+                bad=far,
+                expected="at most 1 microsecond",
+                hint="Create the target with finer units, or float64 labels.",
+            )
     kept = np.flatnonzero(~missing)
     kept = kept[np.lexsort((labels[kept], result[kept]))]
     equal = (np.diff(result[kept]) == 0) & (labels[kept][1:] != labels[kept][:-1])

@@ -96,10 +96,8 @@ def read_array(path: str, document: bytes, attributes: bytes | None) -> Array:
 
 
 def _marker(fill: FillValue, dtype: np.dtype[Any], attributes: Mapping[str, Any], where: str) -> Any:
-    """Return what readers take for "missing": the fill value, else ``_FillValue``. Empty text is nothing in any case."""
-    if fill.value is None:
-        return dtypes.read_marker(attributes.get("_FillValue"), dtype, where)
-    return None if dtype.kind in "OSU" and not fill.value else fill.value
+    """Return what readers take for "missing": the fill value, else ``_FillValue``."""
+    return fill.value if fill.value is not None else dtypes.read_marker(attributes.get("_FillValue"), dtype, where)
 
 
 def lengths(value: Any, field: str, where: str, *, least: int) -> tuple[int, ...]:

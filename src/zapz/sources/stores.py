@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from zapz.errors import FormatError, NotFoundError, StoreError
@@ -27,8 +28,10 @@ class Source:
     """Its metadata."""
 
 
-def open_source(item: Item, options: Options | None = None, *, follow_links: bool = False) -> Source:
-    """Open a slice and read its metadata once.
+def open_source(
+    item: Item, options: Options | None = None, *, follow_links: bool = False, without: Collection[str] = ()
+) -> Source:
+    """Open a slice and read its metadata once, those of the variables ``without`` apart.
 
     Raises:
         NotFoundError: It is not there.
@@ -37,7 +40,7 @@ def open_source(item: Item, options: Options | None = None, *, follow_links: boo
     name = os.fspath(item)
     try:
         store = open_store(item, options if not is_local(name) else None, follow_links=follow_links)
-        return Source(uri=store.uri, store=store, dataset=open_dataset(store))
+        return Source(uri=store.uri, store=store, dataset=open_dataset(store, without))
     except (FormatError, StoreError) as error:
         if isinstance(error, NotFoundError):
             error.what = error.what.replace("dataset", "slice")

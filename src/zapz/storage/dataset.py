@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from zapz.errors import FormatError, MetadataError, NotFoundError, UnsupportedError
 from zapz.format import documents as doors
@@ -79,12 +79,12 @@ def _is_array(document: bytes | None, where: str) -> bool:
 
 
 def _consolidated_documents(root: Mapping[str, bytes]) -> list[str]:
-    """Return the keys of the array and group documents that consolidated metadata name."""
+    """Return the keys of the documents that consolidated metadata name and that must be there."""
     names: list[str] = []
     if v2.CONSOLIDATED in root:
         text = jsontext.text_of(root[v2.CONSOLIDATED], v2.CONSOLIDATED)
         meta = jsontext.parse_object(text, v2.CONSOLIDATED).get("metadata")
-        names = [key for key in meta if name(key) in {v2.ARRAY, v2.GROUP}] if isinstance(meta, dict) else []
+        names = [key for key in meta if name(key) == v2.ARRAY] if isinstance(meta, dict) else []
     elif v3.NODE in root:
         inline = jsontext.parse_object(jsontext.text_of(root[v3.NODE], v3.NODE), v3.NODE).get("consolidated_metadata")
         meta = inline.get("metadata") if isinstance(inline, dict) else None
@@ -118,8 +118,8 @@ def _descend(store: Store, folder: str, documents: tuple[str, ...], found: dict[
             _descend(store, path, documents, found, depth + 1)
 
 
-def open_dataset(store: Store) -> Dataset:
-    """Read a hierarchy.
+def open_dataset(store: Store, without: Collection[str] = ()) -> Dataset:
+    """Read a hierarchy, the variables ``without`` apart.
 
     Raises:
         FormatError: It is not Zarr, damaged, or not supported.
@@ -128,7 +128,7 @@ def open_dataset(store: Store) -> Dataset:
     try:
         documents = read_documents(store)
         if documents:
-            return doors.read(documents)
+            return doors.read({key: data for key, data in documents.items() if parent(key) not in without})
     except FormatError as error:
         raise error.at(store.uri) from None
     raise _nothing(store)
