@@ -353,7 +353,7 @@ def compressor(name: str, zarr_format: int) -> Any:
             "zlib": lambda: numcodecs.Zlib(2),
             "bz2": lambda: numcodecs.BZ2(1),
             "lzma": lambda: numcodecs.LZMA(preset=1),
-            "lz4": lambda: numcodecs.LZ4(),
+            "lz4": numcodecs.LZ4,
         }
         return made[name]()
     with quiet():
@@ -368,7 +368,7 @@ def compressor(name: str, zarr_format: int) -> Any:
             "zlib": lambda: wrapped.Zlib(level=2),
             "bz2": lambda: wrapped.BZ2(level=1),
             "lzma": lambda: wrapped.LZMA(preset=1),
-            "lz4": lambda: wrapped.LZ4(),
+            "lz4": wrapped.LZ4,
         }
         return made[name]()
 

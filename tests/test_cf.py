@@ -141,7 +141,7 @@ def test_packed_text_is_refused():
         ("f4", np.float64(0.1), np.float32(0.1)),
         ("i2", 3 + 0j, np.int16(3)),
         ("i2", 3j, None),
-        ("b1", 0, np.bool_(False)),  # noqa: FBT003
+        ("b1", 0, np.bool_(False)),
         ("b1", 2, None),
         ("c8", 1 + 2j, np.complex64(1 + 2j)),
         ("U2", "ab", np.str_("ab")),
@@ -228,7 +228,7 @@ def test_json_round_trip(encoding):
     assert json.dumps(again.to_json(), allow_nan=False) == text
     assert again.source.dtype == encoding.dtype
     assert type(again.source.marker) is type(encoding.marker)
-    assert pickle.loads(pickle.dumps(again)) == again  # noqa: S301
+    assert pickle.loads(pickle.dumps(again)) == again
 
 
 def test_unequal_encodings_are_unequal():
@@ -471,7 +471,7 @@ offsets = st.sampled_from([-273.15, 0.0, 0.125, 20.0, 273.15])
 
 
 @given(hnp.arrays("i2", 8), scales, offsets, scales, offsets, st.sampled_from(["i2", "i4", "u2"]))
-def test_repacking_moves_no_value_more_than_half_a_quantum(values, scale, offset, quantum, base, dtype):  # noqa: PLR0913, PLR0917 - all drawn
+def test_repacking_moves_no_value_more_than_half_a_quantum(values, scale, offset, quantum, base, dtype):
     assume((quantum, base) != (1, 0))
     marker = np.iinfo(dtype).max
     source = enc("i2", {"scale_factor": scale, "add_offset": offset}, -7)
@@ -642,7 +642,7 @@ def test_real_calendars_share_the_day_count():
     st.sampled_from(UNITS[:6]),
     st.lists(st.integers(-40_000, 40_000), min_size=1, max_size=4),
 )
-def test_integer_time_is_exact_or_refused_as_cftime_says(calendar, old, new, unit, finer, values):  # noqa: PLR0913, PLR0917 - all drawn
+def test_integer_time_is_exact_or_refused_as_cftime_says(calendar, old, new, unit, finer, values):
     source = time("i8", "{} since {:04d}-{:02d}-{:02d}".format(unit, *old), calendar)
     target = time("i8", "{} since {:04d}-{:02d}-{:02d} 06:00:00".format(finer, *new), calendar)
     name = calendars.calendar_name(calendar)
@@ -952,7 +952,7 @@ def test_format_instant():
 
 @given(hnp.arrays("f8", 4, elements=st.floats(allow_nan=False, allow_infinity=False)))
 def test_floats_are_taken_apart_exactly(values):
-    whole, bits = relabel._integers(values)  # noqa: SLF001 - the hinge of all exactness
+    whole, bits = relabel._integers(values)
     assert [Fraction(int(w), 2**bits) for w in whole] == [Fraction(v) for v in values.tolist()]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import json
 import lzma
@@ -176,7 +177,7 @@ def test_compressors_of_v2_agree_with_zarr(tmp_path: Path, stage: Any, order: st
 @pytest.mark.parametrize("filters", V2_FILTERS, ids=str)
 @pytest.mark.parametrize("order", "CF")
 def test_filters_of_v2_agree_with_zarr(tmp_path: Path, filters: Any, order: str) -> None:
-    known = filters[0]["id"] not in {"base64"}
+    known = filters[0]["id"] != "base64"
     check_both_ways(
         tmp_path,
         v2_meta("<f4", (3, 4), {"id": "zlib", "level": 1}, order=order, filters=filters),
@@ -640,10 +641,8 @@ def test_a_damaged_chunk_is_refused_or_has_its_length(chain: CodecChain, data: s
         damaged = data.draw(st.binary(max_size=200))
     else:
         damaged = chunk + data.draw(st.binary(min_size=1, max_size=20))
-    try:
+    with contextlib.suppress(ChunkError):
         inspect(chain, dtype, 35, damaged)
-    except ChunkError:
-        pass
     try:
         found = decode(chain, dtype, shape, damaged)
     except ChunkError:

@@ -1,7 +1,5 @@
 """Creating a target: what it takes over from the first slice, what settings override, and where it may lie."""
 
-# ruff: noqa: E501 - a case is one line of a table
-
 from __future__ import annotations
 
 import json

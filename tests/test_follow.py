@@ -4,8 +4,6 @@ After an accepted append, ``xarray.open_zarr(target)`` equals ``xarray.concat`` 
 documented type and exit code, names slice, variable, expected and found, and leaves every byte in the folder as it was.
 """
 
-# ruff: noqa: E501 - a case is one line of a table
-
 from __future__ import annotations
 
 import json

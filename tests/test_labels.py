@@ -1,7 +1,5 @@
 """Labels of the append dimension: order, gaps, steps, what is there already, calendars, kinds of labels, nested groups."""
 
-# ruff: noqa: E501 - a case is one line of a table
-
 from __future__ import annotations
 
 import zlib

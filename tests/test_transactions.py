@@ -298,7 +298,7 @@ COMMON: dict[str, Any] = {"chunks": (3, 5, 8), "time_chunk": 3, "shape": (10, 8)
 """One step is more than 256 bytes, so that the cube keeps its chunk length in a new target."""
 
 
-def build(place: Path, name: str) -> Scenario:  # noqa: C901 - one branch per kind
+def build(place: Path, name: str) -> Scenario:
     """Build the scenario ``name`` below ``place``."""
     kind, _, version = name.rpartition("-v")
     zarr_format = int(version)

@@ -71,7 +71,8 @@ def _configured(config: Any, settings: Mapping[str, Any], target: Item) -> Confi
             where="target_dir",
             expected=result.target_dir,
             found=os.fspath(target),
-            hint=f"Either `zapz append {result.target_dir} SLICE...` with that configuration, or another configuration for {os.fspath(target)}. Nothing was touched.",
+            hint=f"Either `zapz append {result.target_dir} SLICE...` with that configuration, "
+            f"or another configuration for {os.fspath(target)}. Nothing was touched.",
         )
     return result
 

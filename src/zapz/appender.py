@@ -77,6 +77,7 @@ OnSlice = Callable[[SliceReport], None]
 
 
 def place_of(uri: str) -> str:
+    """Return where a URI leads: links resolved if it is local, trailing slashes dropped."""
     return os.path.realpath(local_path(uri)) if is_local(uri) else uri.rstrip("/")
 
 
@@ -95,14 +96,14 @@ class Appender:
         self.made_root = False
 
     def run(self, slices: Item | Iterable[Item]) -> Report:
+        """Append all slices, or plan them in a dry run."""
         started = time.perf_counter()
         items: Iterable[Item] = [slices] if isinstance(slices, str | os.PathLike) else slices
         reports: list[SliceReport] = []
         length = 0
         if self.config.dry_run:
             state = self.look_only()
-            for item in items:
-                reports.append(self._reported(self._one(item, state)))
+            reports.extend(self._reported(self._one(item, state)) for item in items)
             length = length_of(state, self.config)
         elif isinstance(items, Sequence):
             if not items:
@@ -112,8 +113,7 @@ class Appender:
                     seconds=time.perf_counter() - started,
                 )
             with self.held() as state:
-                for item in items:
-                    reports.append(self._reported(self._one(item, state)))
+                reports.extend(self._reported(self._one(item, state)) for item in items)
                 length = length_of(state, self.config)
         else:
             for item in items:
@@ -263,6 +263,7 @@ class Appender:
 
 
 def length_of(state: State, config: Config) -> int:
+    """Return the target's length along the append dimension as far as it is known; 0 if there is none yet."""
     return 0 if state.dataset is None else compat.check_target(state.dataset, config, "target")
 
 

@@ -40,7 +40,8 @@ class Config:
     )
     label_chunk: int | str = _setting(
         1024,
-        "Least chunk length, along the append dimension, of a new target's small variables (one step at most 256 bytes); \"keep\" leaves the slice's.",
+        "Least chunk length, along the append dimension, of a new target's small variables (one step at most 256 "
+        "bytes); \"keep\" leaves the slice's.",
         kinds=(int, str),
         choices=("keep",),
         least=1,
@@ -91,12 +92,14 @@ class Config:
     )
     append_step: int | float | str | None = _setting(
         None,
-        'Required difference between neighbouring labels: a number in the label\'s own units, a duration such as "12h" or "-1D", or just "+" or "-".',
+        'Required difference between neighbouring labels: a number in the labels\' own units, a duration such as "12h" or '
+        '"-1D", or just "+" or "-".',
         kinds=(int, float, str),
     )
     on_existing: str = _setting(
         "resume",
-        'Slices whose labels are all there already: "resume" counts one as appended if it equals what is there, "skip" goes by labels alone, "refuse" refuses.',
+        'Slices whose labels are all there already: "resume" counts one as appended if it equals what is there, "skip" goes '
+        'by labels alone, "refuse" refuses.',
         kinds=(str,),
         choices=("resume", "skip", "refuse"),
     )

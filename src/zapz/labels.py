@@ -155,7 +155,7 @@ def _last_text(line: Line) -> str:
 
 def _step(value: float | str | None, line: Line) -> Fraction | str | None:
     """Read ``append_step``: "+", "-", or a difference in the terms of the line's values."""
-    if value is None or value == "+" or value == "-":
+    if value is None or value in ("+", "-"):
         return value
     if line.kind not in {"times", "numbers"}:
         raise ConfigError(

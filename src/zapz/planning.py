@@ -1,7 +1,8 @@
 """An append as a value: what is copied, what is encoded, where it goes; running it is a loop elsewhere.
 
-A plan holds two hierarchies, a placement, and the documents to write; everything else follows by integer arithmetic (``steps.py``). So it is as
-small for ten million chunks as for ten, any of its steps is found at once (``Plan.step``), and it can be serialised and executed elsewhere.
+A plan holds two hierarchies, a placement, and the documents to write; everything else follows by integer arithmetic (``steps.py``).
+So it is as small for ten million chunks as for ten, any of its steps is found at once (``Plan.step``), and it can be serialised and
+executed elsewhere.
 """
 
 from __future__ import annotations

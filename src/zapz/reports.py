@@ -62,6 +62,7 @@ class Report:
 
 
 def total(target: str, reports: list[SliceReport], length: int, recovered: Recovery, seconds: float) -> Report:
+    """Add up the reports of all slices."""
     outcomes = [r.outcome for r in reports]
     return Report(
         target=target,

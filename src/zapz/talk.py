@@ -63,7 +63,8 @@ class Talker:
         if self._quiet:
             return
         detail = {
-            "appended": f"appended {_count(report.steps, 'step')}: {_count(report.copied_chunks, 'chunk')} copied, {report.encoded_chunks} encoded, {size(report.bytes_written)}",
+            "appended": f"appended {_count(report.steps, 'step')}: {_count(report.copied_chunks, 'chunk')} copied, "
+            f"{report.encoded_chunks} encoded, {size(report.bytes_written)}",
             "planned": f"would append {_count(report.steps, 'step')}",
             "already": "is there already, and equal",
             "skipped": "is there already by its labels; skipped",
@@ -72,9 +73,9 @@ class Talker:
         print(f"{report.slice}: {detail}", flush=True)
         if report.plan is not None:
             plan = report.plan
-            print(
-                f"  at index {plan['offset']}: {_count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']} encoded, {size(plan['bytes'])} decoded; a worker needs at most {size(plan['working_set'])}"
-            )
+            counts = f"{_count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']} encoded"
+            needs = f"{size(plan['bytes'])} decoded; a worker needs at most {size(plan['working_set'])}"
+            print(f"  at index {plan['offset']}: {counts}, {needs}")
             for check in plan["checks"]:
                 state = (
                     "checked"

@@ -101,14 +101,14 @@ def _check_depth(text: str, where: str) -> None:
         return
     depth = 0
     for match in _BRACKETS.finditer(text):
-        token = match.group()
-        if token in "[{":
+        mark = match.group()
+        if mark in "[{":
             depth += 1
             if depth > MAX_DEPTH:
                 raise MetadataError(
                     "metadata is nested too deeply", where=where, expected=f"at most {MAX_DEPTH} levels"
                 )
-        elif token in "]}":
+        elif mark in "]}":
             depth -= 1
 
 

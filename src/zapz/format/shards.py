@@ -5,8 +5,8 @@ A shard holds inner chunks in any order and an index that says where each lies::
     index at the end:    [ inner 0 | inner 2 | dead | inner 1 ][ offset, length of 0 1 2 … ][crc32c]
     index at the start:  [ index ][ inner chunks … ]
 
-Extending keeps old inner chunks at their offsets, and puts new ones where the old index refers to nothing: a reader who has read the old index
-still reads the old cells.
+Extending keeps old inner chunks at their offsets, and puts new ones where the old index refers to nothing: a reader who has read
+the old index still reads the old cells.
 """
 
 from __future__ import annotations

@@ -246,7 +246,7 @@ def attributes_text(documents: Mapping[str, bytes], path: str) -> str:
     return jsontext.joined(parts, indent=2)
 
 
-def with_attributes(documents: Mapping[str, bytes], path: str, attributes: str) -> dict[str, bytes]:
+def with_attributes(_: Mapping[str, bytes], path: str, attributes: str) -> dict[str, bytes]:
     """Return the changed documents of a group that gets other attributes (JSON text)."""
     return {join(path, ATTRIBUTES): attributes.encode()}
 

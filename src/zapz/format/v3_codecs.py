@@ -182,7 +182,7 @@ def _sharded(
         inner_shape=inner_shape,
         inner=inner,
         index_endian="little" if endian == "little" else "big",
-        index_crc32c=len(index) == 2,
+        index_crc32c=len(index) > 1,
         index_location=location,
     )
     return CodecChain(endian=None, shards=shards)

@@ -1,8 +1,8 @@
 """What survives a power failure on a local file system: files and the folders that name them, synced one by one or all at once.
 
-One ``syncfs`` costs about as much as one ``fsync`` (measured on ext4, seven small files in three folders: 0.5 ms against 2.2 ms; 3,000 files
-of 200 kB: 0.32 s against 0.79 s), but waits for what other processes have written too. So it is used where little of that can be waiting, or where
-there are so many files of our own that it wins anyway.
+One ``syncfs`` costs about as much as one ``fsync`` (measured on ext4, seven small files in three folders: 0.5 ms against 2.2 ms;
+3,000 files of 200 kB: 0.32 s against 0.79 s), but waits for what other processes have written too. So it is used where little of
+that can be waiting, or where there are so many files of our own that it wins anyway.
 """
 
 from __future__ import annotations

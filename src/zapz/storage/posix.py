@@ -17,6 +17,7 @@ ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR))
 
 
 def read_rest(descriptor: int, length: int, offset: int) -> bytes:
+    """Return ``length`` bytes from ``offset``, fewer only at the end of the file."""
     parts = []
     while length > 0 and (part := os.pread(descriptor, length, offset)):
         parts.append(part)
@@ -26,6 +27,7 @@ def read_rest(descriptor: int, length: int, offset: int) -> bytes:
 
 
 def write_all(descriptor: int, parts: Parts) -> int:
+    """Write all parts and return how long the file is then."""
     total = 0
     if isinstance(parts, Placed):
         for offset, part in parts.parts:
@@ -70,6 +72,7 @@ def is_file(path: str) -> bool:
 
 
 def link(source: str, destination: str) -> None:
+    """Give a file a second name."""
     os.link(source, destination, follow_symlinks=False)
 
 
@@ -84,6 +87,7 @@ _HINTS = {
 
 
 def failure(error: OSError, what: str, path: str) -> StoreError:
+    """Return zapz's error for one of the operating system's, with what to do about it."""
     kind = NotFoundError if error.errno in ABSENT else StoreError
     reason = error.strerror or type(error).__name__
     result = kind(what, where=path, found=reason[:1].lower() + reason[1:], hint=_HINTS.get(error.errno or 0, ""))

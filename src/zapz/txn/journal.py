@@ -1,8 +1,8 @@
-"""The journal: what a transaction means to do, framed so that a torn tail is recognised. Pure.
+r"""The journal: what a transaction means to do, framed so that a torn tail is recognised. Pure.
 
 A journal file is a magic line and records; a record is length, CRC-32 of the text, CRC-32 of these two, and JSON text::
 
-    "zapz journal 1\\n" | len crc crc {"type": "begin", …} | len crc crc {"type": "existing", …} | … | len crc crc {"type": "ready"}
+    "zapz journal 1\n" | len crc crc {"type": "begin", …} | len crc crc {"type": "existing", …} | … | len crc crc {"type": "ready"}
 
 Without its ``ready`` record the intent was never complete, and so nothing was changed.
 """
@@ -127,19 +127,8 @@ def records(data: bytes, where: str) -> list[dict[str, Any]]:
         raise damaged(where, "no journal header")
     result: list[dict[str, Any]] = []
     position = len(MAGIC)
-    while position < len(data):
-        rest = data[position:].rstrip(b"\0")
-        if len(rest) < _HEAD.size and not _is_head(data[position : position + _HEAD.size]):
-            break
-        length, checksum, _ = _HEAD.unpack_from(data, position)
-        if not _is_head(data[position : position + _HEAD.size]):
-            raise damaged(where, f"head of the record at byte {position}")
-        payload = data[position + _HEAD.size : position + _HEAD.size + length]
-        end = position + _HEAD.size + length
-        if end > len(data) or (zlib.crc32(payload) != checksum and not data[end:].strip(b"\0")):
-            break
-        if zlib.crc32(payload) != checksum:
-            raise damaged(where, f"checksum of the record at byte {position}")
+    while (found := _record(data, position, where)) is not None:
+        payload, position = found
         try:
             record = json.loads(payload)
         except ValueError as error:
@@ -147,8 +136,24 @@ def records(data: bytes, where: str) -> list[dict[str, Any]]:
         if not isinstance(record, dict):
             raise damaged(where, "a record that is no object")
         result.append(record)
-        position = end
     return result
+
+
+def _record(data: bytes, position: int, where: str) -> tuple[bytes, int] | None:
+    """Return the text of the record at ``position`` and where the next one begins; None at the end, or at a torn tail."""
+    head = data[position : position + _HEAD.size]
+    if not _is_head(head):
+        if len(data[position:].rstrip(b"\0")) < _HEAD.size:
+            return None
+        raise damaged(where, f"head of the record at byte {position}")
+    length, checksum, _ = _HEAD.unpack(head)
+    end = position + _HEAD.size + length
+    payload = data[position + _HEAD.size : end]
+    if zlib.crc32(payload) == checksum and end <= len(data):
+        return payload, end
+    if data[end:].strip(b"\0"):
+        raise damaged(where, f"checksum of the record at byte {position}")
+    return None
 
 
 def _is_head(head: bytes) -> bool:

@@ -240,6 +240,16 @@ def undo(store: Store, intent: Intent, created: Written | None = None) -> None:
             where=f"{store.uri}/{changed[0]}",
             hint="Nothing of the target was removed, and the append was given up. Run it again.",
         )
+    folders = _remove_chunks(store, intent, created)
+    for document in intent.documents:
+        folders.update(_above(parent(document.key)))
+    for folder in sorted(folders - set(intent.folders), key=len, reverse=True):
+        store.remove_folder(folder)
+    clean(store, intent.id)
+
+
+def _remove_chunks(store: Store, intent: Intent, created: Written | None) -> set[str]:
+    """Remove the chunks that a transaction created; return all folders above planned chunks."""
     kept = {*intent.existing, *intent.foreign}
     folders: set[str] = set()
     last = None
@@ -255,11 +265,7 @@ def undo(store: Store, intent: Intent, created: Written | None = None) -> None:
                 last = folder
             if key not in kept and (created is None or created.holds(extent.path, index)):
                 store.remove(key)
-    for document in intent.documents:
-        folders.update(_above(parent(document.key)))
-    for folder in sorted(folders - set(intent.folders), key=len, reverse=True):
-        store.remove_folder(folder)
-    clean(store, intent.id)
+    return folders
 
 
 def _above(folder: str) -> Iterator[str]:
