@@ -93,6 +93,7 @@ class Appender:
         self._on_progress = on_progress
         self._static = StaticVariables()
         self._recovered = Recovery()
+        self._said: set[str] = set()
         self.made_root = False
 
     def run(self, slices: Item | Iterable[Item]) -> Report:
@@ -226,11 +227,10 @@ class Appender:
     def _one(self, item: Item, state: State) -> SliceReport:
         started = time.perf_counter()
         prepared = self.prepare(item, state)
+        notes = tuple(note for note in prepared.placement.notes if note not in self._said)
+        self._said.update(notes)
         report = SliceReport(
-            slice=prepared.source.uri,
-            outcome=prepared.outcome,
-            steps=prepared.placement.length,
-            notes=prepared.placement.notes,
+            slice=prepared.source.uri, outcome=prepared.outcome, steps=prepared.placement.length, notes=notes
         )
         plan = prepared.plan
         if plan is not None and self.config.dry_run:

@@ -41,7 +41,7 @@ class Config:
     label_chunk: int | str = _setting(
         1024,
         "Least chunk length, along the append dimension, of a new target's small variables (one step at most 256 "
-        "bytes); \"keep\" leaves the slice's.",
+        'bytes); "keep" leaves the slice\'s.',
         kinds=(int, str),
         choices=("keep",),
         least=1,

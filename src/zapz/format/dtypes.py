@@ -159,6 +159,9 @@ def write_v3(dtype: DType, serializer: str) -> Any:
             "name": "numpy.datetime64" if dtype.kind == "M" else "numpy.timedelta64",
             "configuration": {"unit": unit, "scale_factor": scale},
         }
+    if dtype.subdtype is not None or (dtype.fields is not None and not dtype.isnative):
+        hint = "Fields must be plain and in native byte order."
+        raise UnsupportedError("Zarr v3 cannot store this structure as it is", found=str(dtype), hint=hint)
     if dtype.fields is not None:
         return {
             "name": "structured",
