@@ -150,8 +150,7 @@ def test_dry_run_says_what_would_happen(days: list[Path], tmp_path: Path) -> Non
 
 
 def test_nothing_to_do(tmp_path: Path) -> None:
-    code, out, _ = run("append", "-t", tmp_path / "cube.zarr", "x", "--dry-run")
-    assert code == 6
+    assert run("append", "-t", tmp_path / "cube.zarr", "x", "--dry-run")[0] == 6
     report = zapz.append(tmp_path / "cube.zarr", [])
     assert (report.appended, report.length) == (0, 0)
     assert not (tmp_path / "cube.zarr").exists()

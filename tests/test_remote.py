@@ -3,6 +3,7 @@
 import functools
 import http.server
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from trees import snapshot
 
 import zapz
 from zapz.demo import write_slice
+from zapz.storage.flock import describe_me
 from zapz.storage.opening import open_store
 from zapz.txn.recover import HEAD
 
@@ -230,3 +232,18 @@ def test_s3_slices_and_target(days: list[Path], expected: Path, tmp_path: Path, 
     store = zarr.storage.FsspecStore.from_url(target, storage_options=s3)
     cells = zarr.open_group(store, mode="r")["sst"][...]
     assert np.array_equal(cells, zarr.open_group(str(expected), mode="r")["sst"][...], equal_nan=True)
+
+
+def test_lock_of_a_dead_process_is_broken(days: list[Path], memory: str) -> None:
+    """A process of this machine that held the lock and is no more does not keep the target locked."""
+    target = f"{memory}/cube.zarr"
+    zapz.append(target, str(days[0]))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    fs = fsspec.filesystem("memory")
+    place = f"/{target.removeprefix('memory://')}/{HEAD}"
+    fs.pipe_file(place, json.dumps({**describe_me(), "process": dead.pid}).encode())
+    assert zapz.append(target, str(days[1])).appended == 1
+    fs.pipe_file(place, json.dumps({**describe_me(), "process": dead.pid, "host": "elsewhere"}).encode())
+    with pytest.raises(zapz.LockedError, match="elsewhere"):
+        zapz.append(target, str(days[2]))

@@ -116,7 +116,8 @@ def encode(identifier: str, config: Mapping[str, Any], data: Buffer) -> Buffer:
         packer = zlib.compressobj(int(config.get("level", 1)), zlib.DEFLATED, 31)
         return packer.compress(octets(data)) + packer.flush()
     try:
-        result: Buffer = _codec(identifier, config).encode(data)
+        with np.errstate(invalid="ignore", over="ignore"):  # what does not survive is found by decoding it again
+            result: Buffer = _codec(identifier, config).encode(data)
     except ChunkError:
         raise
     except Exception as error:  # numcodecs raises whatever its C code does

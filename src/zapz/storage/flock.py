@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
+import tempfile
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -52,6 +55,33 @@ def holder_of(data: bytes) -> Holder:
         )
     except (ValueError, KeyError, TypeError):
         return Holder(host="unknown", boot="", process=0, since="unknown")
+
+
+def is_dead(held: Holder) -> bool:
+    """Return whether a holder certainly lives no more: it was a process of this machine, and is none now."""
+    if held.host != os.uname().nodename or not held.boot:
+        return False
+    if held.boot != _boot():
+        return True
+    try:
+        os.kill(held.process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Let one process of this machine at a time do what follows."""
+    path = os.path.join(tempfile.gettempdir(), f"zapz-{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock")
+    descriptor = os.open(path, _LOCK, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _locked(holder: Holder | None, uri: str) -> LockedError:

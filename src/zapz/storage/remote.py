@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from zapz.errors import AbilityError, LockedError, MetadataError, NotFoundError, StoreError
-from zapz.storage.flock import describe_me, holder_of
+from zapz.storage.flock import alone, describe_me, holder_of, is_dead
 from zapz.storage.store import Abilities, Children, Holder, Parts, joined
 
 _EXCLUSIVE = frozenset(("memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"))
@@ -180,6 +180,8 @@ class RemoteStore:
         mine = json.dumps({**describe_me(), "token": uuid.uuid4().hex}).encode()
         deadline = time.monotonic() + wait
         while self.create(key, [mine]) is None:
+            if self._break_dead(key):
+                continue
             if time.monotonic() >= deadline:
                 holder = self.holder(key)
                 who = f"process {holder.process} on {holder.host} since {holder.since}" if holder else "another process"
@@ -187,7 +189,7 @@ class RemoteStore:
                     "the target is locked",
                     where=self.uri,
                     found=f"held by {who}",
-                    hint="Wait for it, or give --lock-wait SECONDS; if that process is dead, run `zapz recover`.",
+                    hint=f"Wait for it, or give --lock-wait SECONDS; if that machine is gone for good, remove {key}.",
                 )
             time.sleep(_POLL)
         try:
@@ -196,6 +198,17 @@ class RemoteStore:
             if self.read(key) == mine:
                 self.remove(key)
             self.remove_folder(key.rpartition("/")[0])
+
+    def _break_dead(self, key: str) -> bool:
+        """Remove the lock of a process of this machine that is dead; of others it cannot be known."""
+        with contextlib.suppress(NotFoundError):
+            content = self.read(key)
+            if is_dead(holder_of(content)):
+                with alone(f"{self.uri}/{key}"):
+                    if self.read(key) == content:
+                        self.remove(key)
+                return True
+        return False
 
     def holder(self, key: str) -> Holder | None:
         """See ``Store``."""
