@@ -24,7 +24,7 @@ def write(path: Path, start: int, values: np.ndarray, filters: list[object] | No
         chunks=(chunk, *values.shape[1:]),
         dtype=values.dtype,
         filters=filters,
-        fill_value=np.nan,
+        fill_value=0,
     )
     data[...] = values
     data.attrs["_ARRAY_DIMENSIONS"] = ["time", "x"]
