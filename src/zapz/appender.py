@@ -203,21 +203,26 @@ class Appender:
             return replace(prepared, outcome=outcome)
         for found in labels:
             labelling.check_labels(found, self.config, source.uri)
-        plan = make_plan(
+        plan = self._plan(source, before, placement, creates=creates)
+        if not creates:
+            self._static.check(state.home or target, source, placement, self.config)
+        return replace(prepared, labels=tuple(labels), plan=plan)
+
+    def _plan(self, source: Source, before: Dataset, placement: Placement, *, creates: bool) -> Plan:
+        config, stop = self.config, placement.offset + placement.length
+        documents = create.changed_documents(before, source.dataset, config, stop, creates=creates)
+        known = not creates and config.attrs_update_mode in {"keep", "ignore"}
+        return make_plan(
             target_uri=self.store.uri,
             slice_uri=source.uri,
             creates=creates,
             before=before,
             slice_=source.dataset,
             placement=placement,
-            documents=create.changed_documents(
-                before, source.dataset, self.config, placement.offset + placement.length, creates=creates
-            ),
-            recompress=self.config.recompress,
+            documents=documents,
+            recompress=config.recompress,
+            after=create.grown(before, documents, placement.dim, stop) if known else None,
         )
-        if not creates:
-            self._static.check(state.home or target, source, placement, self.config)
-        return replace(prepared, labels=tuple(labels), plan=plan)
 
     def _open(self, item: Item) -> Source:
         config = self.config

@@ -127,6 +127,18 @@ def changed_documents(
     return {key: final[key] for key in sorted(final, key=lambda key: _turn(key, refreshed))}
 
 
+def grown(target: Dataset, documents: Mapping[str, bytes], dim: str, stop: int) -> Dataset:
+    """Return a target whose arrays have grown to ``stop`` along ``dim``, as its changed documents say."""
+    arrays = {}
+    for path, array in target.arrays.items():
+        axis = array.axis(dim)
+        if axis is not None:
+            shape = tuple(stop if i == axis else n for i, n in enumerate(array.shape))
+            array = replace(array, grid=replace(array.grid, shape=shape))  # noqa: PLW2901 - the grown one
+        arrays[path] = array
+    return replace(target, arrays=arrays, documents={**target.documents, **documents})
+
+
 def _turn(key: str, consolidated: Mapping[str, bytes]) -> tuple[int, int, str]:
     """Order of visibility: deeper nodes first, within a node attributes before the array, consolidated last."""
     depth = -key.count("/")

@@ -193,9 +193,23 @@ def make_plan(
     placement: Placement,
     documents: Mapping[str, bytes],
     recompress: bool,
+    after: Dataset | None = None,
 ) -> Plan:
-    """Derive a whole plan from what cannot be derived: the two hierarchies, the placement, and the documents to write."""
-    after = doors.read({**before.documents, **documents})
+    """Derive a whole plan from what cannot be derived: the two hierarchies, the placement, and the documents to write.
+
+    Args:
+        target_uri: Where the target is.
+        slice_uri: Where the slice is.
+        creates: Whether the target does not exist yet.
+        before: The target as it is.
+        slice_: The slice.
+        placement: Where the slice goes.
+        documents: Documents to write.
+        recompress: Whether compressor parameters must be the target's.
+        after: What ``documents`` make of ``before``, if that is known; else they are read.
+    """
+    if after is None:
+        after = doors.read({**before.documents, **documents})
     arrays = {}
     for path, array in after.arrays.items():
         axis = array.axis(placement.dim)

@@ -59,7 +59,7 @@ def parse(text: str, where: str) -> Any:
     """
     _check_depth(text, where)
     try:
-        return json.loads(text, object_pairs_hook=_object)
+        return _decoder.decode(text)
     except json.JSONDecodeError as error:
         found = f"{error.msg} at line {error.lineno}, column {error.colno}"
         raise MetadataError(
@@ -96,6 +96,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
+_decoder = json.JSONDecoder(object_pairs_hook=_object)
+
+
 def _check_depth(text: str, where: str) -> None:
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
@@ -112,10 +115,13 @@ def _check_depth(text: str, where: str) -> None:
             depth -= 1
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False)
+
+
 def dumps(value: Any, indent: int | None = None) -> str:
     """Serialise a value that zapz itself made."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=True)
-    return text if text.isprintable() or _encodable(text) else json.dumps(value, indent=indent, allow_nan=True)
+    text = _encoder.encode(value) if indent is None else json.dumps(value, ensure_ascii=False, indent=indent)
+    return text if text.isprintable() or _encodable(text) else json.dumps(value, indent=indent)
 
 
 def _encodable(text: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,8 @@ MANY = 64
 """From this many files on, the file system is synced as a whole."""
 LITTLE = 32 << 20
 """So many bytes waiting to be written on the whole machine do not keep a sync of the file system waiting for long."""
+_MOMENT = 0.1
+"""For so many seconds that answer is good."""
 _FIRST_KERNEL = (5, 8)
 """Linux release since which ``syncfs`` reports failed writes."""
 
@@ -39,6 +42,8 @@ class Syncer:
         self._whole = whole and _syncfs() is not None
         self._descriptor: int | None = None
         self._devices: dict[str, int] = {}
+        self._looked = -_MOMENT
+        self._little = False
         self.made: set[str] = set()
 
     def start(self) -> None:
@@ -95,7 +100,7 @@ class Syncer:
 
     def _all_at_once(self, count: int, folders: set[str]) -> bool:
         """Sync the whole file system if that is known to be the cheaper way; return whether it was done."""
-        if self._descriptor is None or count <= 1 or not (count >= MANY or _waiting() < LITTLE):
+        if self._descriptor is None or count <= 1 or not (count >= MANY or self._little_waits()):
             return False
         if any(self._device(folder) != self._device("") for folder in folders):
             return False
@@ -106,6 +111,13 @@ class Syncer:
             raise failure(OSError(number, os.strerror(number)), "cannot make durable", self._root)
         self.made.discard("")
         return True
+
+    def _little_waits(self) -> bool:
+        """Return whether little was waiting to be written when that was last looked at, a moment ago at most."""
+        now = time.monotonic()
+        if now > self._looked + _MOMENT:
+            self._looked, self._little = now, _waiting() < LITTLE
+        return self._little
 
     def _device(self, folder: str) -> int:
         if folder not in self._devices:

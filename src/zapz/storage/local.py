@@ -37,6 +37,7 @@ class LocalStore:
         self._follow_links = follow_links
         self._prefix = f"{self.root}{os.sep}"
         self._folders: set[str] = set()
+        self._linking: set[str] = set()
         self._syncer = Syncer(str(self.root), durable=durable, whole=not follow_links)
         self._guard = threading.Lock()
 
@@ -207,9 +208,13 @@ class LocalStore:
     def reserve(self, staged: str, key: str) -> bool:
         """See ``Store``. Where no link can be made to the destination's folder, a copy is put there beforehand."""
         self._folder_of(key)
+        folder = parent(key)
+        if folder in self._linking:
+            return True
         aside = aside_of(staged, key)
         if self._link_aside(staged, aside):
             self.remove(aside)
+            self._linking.add(folder)
             return True
         self._copy_aside(staged, aside)
         self._syncer.files([aside])

@@ -170,7 +170,7 @@ def finish(store: Store, intent: Intent, *, checked: bool = False) -> None:
     applied = []
     for name, path, key in intent.staged_by_node():
         staged = stage_key(intent.id, name)
-        if path in theirs or store.size(staged) is None:
+        if path in theirs or (not checked and store.size(staged) is None):
             continue  # somebody else's node now, or a transaction whose clean-up was cut short
         store.install(staged, key)
         applied.append(key)

@@ -187,7 +187,7 @@ def begin(store: Store, plan: Plan, transaction: str, *, made_root: bool = False
     key = journal_key(transaction)
     running = Transaction(store, intent)
     try:
-        store.create(key, journal.write(intent))
+        store.create(key, [b"".join(journal.write(intent))])
         store.sync([key])
         yield running
         running.commit(plan)
