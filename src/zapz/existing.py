@@ -172,7 +172,7 @@ def equals_there(target: Reading, source: Source, placement: Placement) -> str |
     for path, meaning in placement.conversions.items():
         array = source.dataset.arrays[path]
         axis = array.axis(placement.dim)
-        if axis is None:
+        if axis is None or not all(array.units.counts):
             continue
         last = tuple(n - 1 for n in array.units.counts)
         for unit in {tuple(0 for _ in last), last}:

@@ -45,6 +45,7 @@ class RemoteStore:
         protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
         self._root = self._root.rstrip("/")
         self._memory = "memory" in protocols
+        self._archive = "zip" in protocols  # where a missing member is a KeyError
         self.uri = _public(uri)
         exclusive = bool(protocols & _EXCLUSIVE)
         self.abilities = Abilities(
@@ -234,7 +235,8 @@ class RemoteStore:
     def _failure(self, error: BaseException, what: str, key: str) -> StoreError:
         if isinstance(error, StoreError):
             return error
-        kind = NotFoundError if isinstance(error, FileNotFoundError) else StoreError
+        absent = isinstance(error, FileNotFoundError) or (self._archive and isinstance(error, KeyError))
+        kind = NotFoundError if absent else StoreError
         return kind(what, where=f"{self.uri.rstrip('/')}/{key}", found=f"{type(error).__name__}: {error}"[:300])
 
 
