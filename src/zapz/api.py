@@ -18,9 +18,9 @@ from zapz.errors import (
 )
 from zapz.planning import Plan
 from zapz.reports import Report, SliceReport, total
-from zapz.sources.stores import Item, open_source
+from zapz.sources.stores import Item
 from zapz.storage.dataset import OURS, fingerprint
-from zapz.storage.opening import require_folder
+from zapz.storage.opening import is_local, open_store, require_folder
 from zapz.txn import recover as recovering
 from zapz.txn.recover import HEAD, Recovery
 
@@ -112,8 +112,9 @@ def execute(plan: Plan, config: Any = None, **settings: Any) -> Report:
     started = time.perf_counter()
     made = config_files.resolve(config, settings)
     appender = Appender(plan.target_uri, made, None, None)
-    source = open_source(plan.slice_uri, made.slice_storage_options, follow_links=made.follow_links)
-    if fingerprint(source.dataset.documents) != fingerprint(plan.slice.documents):
+    options = made.slice_storage_options if not is_local(plan.slice_uri) else None
+    source = open_store(plan.slice_uri, options, follow_links=made.follow_links)
+    if source.read_many(plan.slice.documents) != dict(plan.slice.documents):
         raise ConflictError(
             "the slice is no longer what the plan was made for", where=plan.slice_uri, hint="Plan again."
         )
@@ -123,7 +124,7 @@ def execute(plan: Plan, config: Any = None, **settings: Any) -> Report:
             raise ConflictError(
                 "the target is no longer what the plan builds on", where=plan.target_uri, hint="Plan again."
             )
-        counts = run_plan(plan, source.store, appender.store, made, made_root=appender.made_root)
+        counts = run_plan(plan, source, appender.store, made, made_root=appender.made_root)
         state.dataset = plan.after
     report = SliceReport(
         slice=plan.slice_uri,

@@ -59,6 +59,8 @@ class State:
         """Take over what an append has made of the target."""
         for found in labels:
             self.last[found.path] = np.concatenate([found.old.stored, found.new.stored])[-2:]
+        for path in plan.arrays.keys() - {found.path for found in labels}:
+            self.last.pop(path, None)
         self.dataset = plan.after
 
 
@@ -121,6 +123,8 @@ class Appender:
                 with self.held() as state:
                     reports.append(self._reported(self._one(item, state)))
                     length = length_of(state, self.config)
+            if not reports:
+                length = length_of(self._look(), self.config)
         return total(self.store.uri, reports, length, self._recovered, time.perf_counter() - started)
 
     def _reported(self, report: SliceReport) -> SliceReport:
@@ -261,7 +265,8 @@ class Appender:
             if not self.config.dry_run:
                 state.length = plan.placement.offset + plan.placement.length
             else:
-                state.planned.append(Planned(source=prepared.source, labels=prepared.labels))
+                planned = Planned(source=prepared.source, labels=prepared.labels, placement=prepared.placement)
+                state.planned.append(planned)
                 if plan.creates:
                     state.home = Reading(prepared.source.store, prepared.source.dataset)
         return replace(report, seconds=time.perf_counter() - started)

@@ -9,11 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
-from zapz.chunks import Cells, ChunkReader, document_of, fill_cells, missing_cells, zarr_chunk
+from zapz.chunks import Cells, ChunkReader, document_of, fill_cells, missing_cells, near, zarr_chunk
 from zapz.errors import ChunkError, EncodingError, ZapzError
 from zapz.format import codecs, shards
 from zapz.format.compressors import Buffer, octets
-from zapz.format.grid import Index, indices, slices
+from zapz.format.grid import Box, Index, indices, slices
 from zapz.format.metadata import Array, FillValue
 from zapz.format.shards import ShardIndex
 from zapz.planning import Plan
@@ -160,14 +160,12 @@ class ArrayTask:
             target, source = self._plan.target, self._plan.source
             if source is None:
                 value = missing_cells(target)
-                same = target.fill.image is not None and FillValue.of(value[()]).image == target.fill.image
             else:
-                value = self._convert(
-                    fill_cells(source).reshape(1), f"{self._where}, {source.path}, fill value of missing chunks"
-                ).reshape(())
-                undefined = source.fill.image is None and target.fill.image is None
-                scalar = value[()]
-                same = undefined or FillValue.of(scalar).image == target.fill.image
+                where = f"{self._where}, {source.path}, fill value of missing chunks"
+                value = self._convert(fill_cells(source).reshape(1), where).reshape(())
+            absent = fill_cells(target)
+            undefined = target.fill.image is None and (source is None or source.fill.image is not None)
+            same = not undefined and FillValue.of(value[()]).image == FillValue.of(absent[()]).image
             self._missing = value, same
         return self._missing
 
@@ -182,7 +180,7 @@ class ArrayTask:
             if not self._sink.replaces(self._plan.path, step.index):
                 return
             cells = np.broadcast_to(fill_cells(self._plan.target), self._plan.target.units.chunks)
-        self._put(step.index, [self._encoded(cells, step)], counts)
+        self._put(step.index, [self._encoded(cells, step.index, _old_blocks(step))], counts)
         counts.encoded += 1
 
     def _assemble(self, step: EncodeChunk) -> Cells | None:
@@ -193,7 +191,7 @@ class ArrayTask:
             return cells
         covered = sum(int(np.prod([b - a for a, b in p.put], dtype=object)) for p in step.pieces)
         out: Cells | None = None
-        missing = True
+        missing = self._plan.source is not None or self._missing_value()[1]
         for piece in step.pieces:
             if out is None:
                 out = np.empty(shape, array.dtype)
@@ -239,35 +237,45 @@ class ArrayTask:
             there[...] = taken if plain else self._convert(taken, reader.name(piece.index))
         return False
 
-    def _encoded(self, cells: Cells, step: EncodeChunk | ClearChunk | None) -> Buffer:
+    def _encoded(self, cells: Cells, unit: Index, old: tuple[Box, ...] = ()) -> Buffer:
+        """Encode a unit; where the chain is lossy, see whether it gives back what it must.
+
+        Args:
+            cells: The unit's cells.
+            unit: Its index.
+            old: Blocks of it that the target already had.
+        """
         array = self._plan.target
         try:
             if array.codecs.foreign is not None:
                 return zarr_chunk(array, self._document).encode(np.ascontiguousarray(cells))
             data = codecs.encode(array.unit_codecs, array.dtype, cells)
         except ZapzError as error:
-            raise error.at(f"{self._old.name(step.index) if step is not None else array.path}") from None
-        if array.codecs.lossy and isinstance(step, EncodeChunk):
-            self._check_lossy(cells, data, step)
+            raise error.at(self._old.name(unit)) from None
+        if array.codecs.lossy:
+            self._check_lossy(cells, self._old.decode(data, unit), unit, old)
         return data
 
-    def _check_lossy(self, cells: Cells, data: Buffer, step: EncodeChunk) -> None:
+    def _check_lossy(self, cells: Cells, again: Cells, unit: Index, old: tuple[Box, ...]) -> None:
         """A lossy filter must give back the old cells to the bit, and the new ones as near as it promises."""
-        again = self._old.decode(data, step.index)
-        for piece in step.pieces:
-            here, there = cells[slices(piece.put)], again[slices(piece.put)]
-            same = np.ascontiguousarray(here).tobytes() == np.ascontiguousarray(there).tobytes()
-            if not same and (piece.origin == "target" or not _near(self._plan.target, here, there)):
+        array = self._plan.target
+        filters = ", ".join(s.id for s in array.unit_codecs.stages)
+        for block in old:
+            if cells[slices(block)].tobytes() != again[slices(block)].tobytes():
                 raise EncodingError(
-                    "the target's lossy filter would change old values"
-                    if piece.origin == "target"
-                    else "the target's filter cannot hold the slice's values",
-                    where=self._old.name(step.index),
-                    found=", ".join(s.id for s in self._plan.target.unit_codecs.stages),
-                    hint="Give the target a chunk length that slices fill, so that chunks are not rewritten."
-                    if piece.origin == "target"
-                    else "Values are outside the filter's range.",
+                    "the target's lossy filter would change old values",
+                    where=self._old.name(unit),
+                    found=filters,
+                    hint="Give the target a chunk length that slices fill, so that chunks are not rewritten.",
                 )
+        inside = tuple((0, b - a) for a, b in array.units.box(unit))
+        if not near(array, cells[slices(inside)], again[slices(inside)]):
+            raise EncodingError(
+                "the target's filter cannot hold the slice's values",
+                where=self._old.name(unit),
+                found=filters,
+                hint="They are outside its range, or missing cells do not survive it: create the target without it.",
+            )
 
     # -- shards ----------------------------------------------------------------------------------------------------------
 
@@ -344,9 +352,9 @@ class ArrayTask:
                 return raw
         if isinstance(step, EncodeChunk):
             cells = self._assemble(step)
-            return None if cells is None else self._encoded(cells, step)
+            return None if cells is None else self._encoded(cells, step.index, _old_blocks(step))
         value, is_fill = self._missing_value()
-        return None if is_fill else self._encoded(np.broadcast_to(value, self._plan.target.units.chunks), None)
+        return None if is_fill else self._encoded(np.broadcast_to(value, self._plan.target.units.chunks), step.index)
 
     # -- writing ---------------------------------------------------------------------------------------------------------
 
@@ -355,7 +363,7 @@ class ArrayTask:
 
     def _put_cells(self, index: Index, cells: Cells, counts: Counts) -> None:
         if self._plan.target.codecs.shards is None:
-            self._put(index, [self._encoded(cells, None)], counts)
+            self._put(index, [self._encoded(cells, index)], counts)
             counts.encoded += 1
             return
         path = self._plan.path
@@ -366,16 +374,8 @@ class ArrayTask:
         counts.bytes += self._sink.put(self._plan.path, index, parts)
 
 
-def _near(array: Array, here: Cells, there: Cells) -> bool:
-    """Whether a lossy filter moved values no further than it says it does."""
-    for stage in array.unit_codecs.stages:
-        if stage.id == "fixedscaleoffset":
-            quantum = 0.5 / abs(float(stage.config["scale"]))
-            gap = np.abs(here.astype(np.float64) - there.astype(np.float64))
-            return bool(np.all(gap <= quantum * (1 + 1e-6) + np.abs(here).astype(np.float64) * 1e-7))
-        if stage.id == "astype":
-            return bool(np.array_equal(here, there, equal_nan=here.dtype.kind in "fc"))
-    return True
+def _old_blocks(step: EncodeChunk) -> tuple[Box, ...]:
+    return tuple(piece.put for piece in step.pieces if piece.origin == "target")
 
 
 def _units_of(array: Array, index: Index) -> Iterator[Index]:

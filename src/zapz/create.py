@@ -13,7 +13,7 @@ from zapz.format import documents as doors
 from zapz.format import jsontext, v2, v3
 from zapz.format.dtypes import write_marker
 from zapz.format.grid import RegularGrid
-from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, join, name, parent
+from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, implicit_groups, join, name, parent
 
 _NCZARR = ("_nczarr_group", "_NCZARR_GROUP")
 
@@ -45,6 +45,8 @@ def new_target(slice_: Dataset, config: Config) -> Dataset:
             shape = tuple(0 if i == axis else n for i, n in enumerate(array.shape))
             documents |= target.regrid(documents, path, shape, _label_chunks(array, axis, config))
     keep = config.attrs_update_mode != "ignore"
+    for path in implicit_groups(slice_.arrays, slice_.groups):
+        documents |= target.write_group(path, "{}")
     for path in slice_.groups:
         documents |= target.write_group(path, source.attributes_text(slice_.documents, path) if keep else "{}")
         if wanted == slice_.zarr_format and keep:

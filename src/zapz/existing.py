@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from zapz.checks import Reading, same_cells
-from zapz.chunks import fill_cells, region
+from zapz.chunks import fill_cells, near, region
 from zapz.compat import meaning_of
 from zapz.config import Config
 from zapz.errors import LabelError
+from zapz.format.cf import Conversion
 from zapz.labels import Labels, Line
 from zapz.sources.stores import Source
 from zapz.steps import Placement
@@ -23,6 +24,8 @@ class Planned:
     """The slice."""
     labels: tuple[Labels, ...]
     """Its labels."""
+    placement: Placement
+    """Where it would go."""
 
 
 def outcome_of(
@@ -50,11 +53,11 @@ def outcome_of(
     """
     if not labels or config.label_order == "any":
         return None
-    for planned in earlier:
-        if _same_labels(planned.labels, labels):
-            same = planned.source.uri == source.uri
-            there = Reading(planned.source.store, planned.source.dataset)
-            return _decide(there, source, replace(placement, offset=0), labels[0], 0, config, same=same)
+    place = _start_in_planned(earlier, labels[0], source.uri)
+    if place is not None:
+        return _decide(
+            labels[0], place, source, config, lambda: _differs_from_planned(earlier, place, source, placement)
+        )
     if not length:
         return None
     starts = {found.path: _start(target, found, length, source.uri) for found in labels}
@@ -74,16 +77,38 @@ def outcome_of(
             hint="Cut the slice, or append it to another target.",
         )
     start = next(iter(starts.values())) or 0
-    return _decide(target, source, replace(placement, offset=start), labels[0], start, config, same=False)
+    placed = replace(placement, offset=start)
+    return _decide(labels[0], start, source, config, lambda: equals_there(target, source, placed))
 
 
-def _same_labels(a: Sequence[Labels], b: Sequence[Labels]) -> bool:
-    return [(x.path, x.new.values) for x in a] == [(x.path, x.new.values) for x in b]
+def _start_in_planned(earlier: Sequence[Planned], labels: Labels, where: str) -> int | None:
+    """Return the index, counted from the first planned slice, at which a dry run would have put these labels before."""
+    values = [
+        v for planned in earlier for found in planned.labels if found.path == labels.path for v in found.new.values
+    ]
+    new = labels.new.values
+    if not new or new[0] is None or new[0] not in values:
+        return None
+    start = values.index(new[0])
+    if values[start : start + len(new)] != new:
+        raise _partly(labels, where)
+    return start
 
 
-def _decide(
-    there: Reading, source: Source, placement: Placement, labels: Labels, start: int, config: Config, *, same: bool
-) -> str:
+def _differs_from_planned(earlier: Sequence[Planned], start: int, source: Source, placement: Placement) -> str | None:
+    """Compare a slice with the planned one that holds its place, if one holds all of it; return a variable that differs."""
+    for planned in earlier:
+        if start < planned.placement.length:
+            break
+        start -= planned.placement.length
+    if start + placement.length > planned.placement.length:
+        return None
+    there = Reading(planned.source.store, planned.source.dataset)
+    meanings = planned.placement.conversions
+    return _differing(there, meanings, source, replace(placement, offset=start))
+
+
+def _decide(labels: Labels, start: int, source: Source, config: Config, differing: Callable[[], str | None]) -> str:
     if config.on_existing == "skip":
         return "skipped"
     found = f"{labels.new.text(0)} at index {start}"
@@ -92,14 +117,25 @@ def _decide(
         raise LabelError(
             "the slice's labels are in the target already", where=f"{source.uri}, {labels.path}", found=found, hint=hint
         )
-    differs = None if same else equals_there(there, source, placement)
-    if differs is None:
+    path = differing()
+    if path is None:
         return "already"
     raise LabelError(
         "the slice's labels are in the target already, with other values",
-        where=f"{source.uri}, {differs}",
+        where=f"{source.uri}, {path}",
         found=found,
         hint='Replacing is not appending. Set on_existing = "skip" to pass over it.',
+    )
+
+
+def _partly(labels: Labels, where: str) -> LabelError:
+    new, old = labels.new, labels.old
+    return LabelError(
+        "some labels of the slice are in the target already, but not all",
+        where=f"{where}, {labels.path}",
+        expected=f"labels {'before' if old.falls else 'after'} {old.text(-1)}",
+        found=f"{new.text(0)} to {new.text(-1)}",
+        hint="Cut the slice, or append it to another target.",
     )
 
 
@@ -117,13 +153,7 @@ def _start(target: Reading, labels: Labels, length: int, where: str) -> int | No
     stop = start + len(new.values)
     stored = target.rows(labels.path, 0, start, min(stop, length))
     if stop > length or Line.of(new.encoding, stored).values != new.values:
-        raise LabelError(
-            "some labels of the slice are in the target already, but not all",
-            where=f"{where}, {labels.path}",
-            expected=f"labels {'before' if old.falls else 'after'} {old.text(-1)}",
-            found=f"{new.text(0)} to {new.text(-1)}",
-            hint="Cut the slice, or append it to another target.",
-        )
+        raise _partly(labels, where)
     return start
 
 
@@ -168,6 +198,11 @@ def equals_there(target: Reading, source: Source, placement: Placement) -> str |
     Returns:
         The path of a variable that differs, or None.
     """
+    return _differing(target, {}, source, placement)
+
+
+def _differing(there: Reading, meanings: Mapping[str, Conversion], source: Source, placement: Placement) -> str | None:
+    """Compare a slice with cells elsewhere, which ``meanings`` bring to the target's terms if they are not in them."""
     mine = Reading(source.store, source.dataset)
     for path, meaning in placement.conversions.items():
         array = source.dataset.arrays[path]
@@ -177,9 +212,13 @@ def equals_there(target: Reading, source: Source, placement: Placement) -> str |
         last = tuple(n - 1 for n in array.units.counts)
         for unit in {tuple(0 for _ in last), last}:
             box = array.units.box(unit)
-            there = tuple(
+            shifted = tuple(
                 (a + placement.offset, b + placement.offset) if i == axis else (a, b) for i, (a, b) in enumerate(box)
             )
-            if not same_cells(meaning.apply(mine.cells(path, box)), target.cells(path, there)):
+            ours, theirs = meaning.apply(mine.cells(path, box)), there.cells(path, shifted)
+            if path in meanings:
+                theirs = meanings[path].apply(theirs)
+            goal = there.dataset.arrays[path]
+            if not (same_cells(ours, theirs) or (goal.codecs.lossy and near(goal, ours, theirs))):
                 return path
     return None

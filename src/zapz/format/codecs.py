@@ -136,7 +136,13 @@ class CodecChain:
     def lossy(self) -> bool:
         """Whether encoding may change values."""
         chain = self.shards.inner if self.shards is not None else self
-        return any(stage.id in LOSSY for stage in chain.stages)
+        return any(stage.id in LOSSY or _is_float_delta(stage) for stage in chain.stages)
+
+
+def _is_float_delta(stage: Codec) -> bool:
+    """Whether a stage stores differences of floating-point numbers: sums of them are not what was summed."""
+    names = (stage.config.get("dtype"), stage.config.get("astype"))
+    return stage.id == "delta" and any(isinstance(n, str) and n.lstrip("<>=|")[:1] in {"f", "c"} for n in names)
 
 
 def same_bytes(a: CodecChain, b: CodecChain) -> bool:

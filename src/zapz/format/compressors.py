@@ -87,6 +87,8 @@ def decode(
                 raise ChunkError("chunk claims to hold too much", expected=f"at most {limit} bytes", found=f"{size}")
         codec = _codec(identifier, config)
         try:
+            if identifier == "zstd" and _zstd_end(octets(data)) != octets(data).nbytes:
+                raise ChunkError("chunk does not decode", expected="one zstd frame", found="bytes behind it")
             if identifier == "zstd" and out is None and exact:
                 out = np.empty(limit, np.uint8)  # a frame need not say how much it holds: so it cannot hold more
             if out is not None and exact and identifier in {"blosc", "zstd"}:
@@ -278,7 +280,15 @@ def _most(view: memoryview) -> int:
 
 
 def _inspect_zstd(view: memoryview, expected: int | None) -> None:
-    size, position, checksum = _zstd_frame(view)
+    size = _zstd_frame(view)[0]
+    end = _zstd_end(view)
+    if end == view.nbytes and expected is not None and size is not None and size != expected:
+        raise ChunkError("chunk holds the wrong number of bytes", expected=f"{expected}", found=f"{size} (zstd frame)")
+
+
+def _zstd_end(view: memoryview) -> int:
+    """Return where the first zstd frame of a chunk ends, from the lengths of its blocks (RFC 8878, section 3.1.1.2)."""
+    _, position, checksum = _zstd_frame(view)
     last = False
     while not last:
         if position + 3 > view.nbytes:
@@ -289,8 +299,7 @@ def _inspect_zstd(view: memoryview, expected: int | None) -> None:
     end = position + (4 if checksum else 0)
     if end > view.nbytes:
         raise ChunkError("chunk is truncated", expected=f"a zstd frame of {end} bytes", found=f"{view.nbytes}")
-    if end == view.nbytes and expected is not None and size is not None and size != expected:
-        raise ChunkError("chunk holds the wrong number of bytes", expected=f"{expected}", found=f"{size} (zstd frame)")
+    return end
 
 
 def _inspect_gzip(view: memoryview, expected: int | None) -> None:

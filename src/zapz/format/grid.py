@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Span = tuple[int, int]
 """A half-open range of integers: start (included), stop (excluded)."""
@@ -88,9 +89,9 @@ def shift(box: Box, origin: Sequence[int], sign: int = 1) -> Box:
     return tuple((a + sign * o, b + sign * o) for (a, b), o in zip(box, origin, strict=True))
 
 
-def slices(box: Box) -> tuple[slice, ...]:
-    """Return ``box`` as an index expression for NumPy."""
-    return tuple(slice(a, b) for a, b in box)
+def slices(box: Box) -> tuple[Any, ...]:
+    """Return ``box`` as an index expression for NumPy that gives a view, of a 0-dimensional array too."""
+    return (*(slice(a, b) for a, b in box), ...)
 
 
 def indices(spans: Box) -> Iterator[Index]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -166,6 +166,18 @@ def parent(path: str) -> str:
 def name(path: str) -> str:
     """Return the last part of a path."""
     return path.rpartition("/")[2]
+
+
+def implicit_groups(nodes: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return the groups that lie above nodes but have no document of their own; some writers leave them out."""
+    there = set(known)
+    missing = set()
+    for node in nodes:
+        folder = parent(node)
+        while folder and folder not in there:
+            missing.add(folder)
+            folder = parent(folder)
+    return sorted(missing)
 
 
 def check_path(path: str) -> None:

@@ -14,7 +14,7 @@ from zapz.errors import MetadataError, UnsupportedError
 from zapz.format import dtypes, jsontext
 from zapz.format.codecs import VARIABLE, Codec, CodecChain
 from zapz.format.grid import RegularGrid
-from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, join, name, parent
+from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, implicit_groups, join, name, parent
 
 FORMAT = 2
 ARRAY, GROUP, ATTRIBUTES, CONSOLIDATED = ".zarray", ".zgroup", ".zattrs", ".zmetadata"
@@ -272,6 +272,9 @@ def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, by
     for root in roots:
         prefix = f"{root}/" if root else ""
         nodes = {k.removeprefix(prefix): d for k, d in documents.items() if k.startswith(prefix) and name(k) in NODES}
+        there = {parent(k) for k in nodes if name(k) in {ARRAY, GROUP}}
+        for group in implicit_groups(there, there):  # readers want an entry for every group
+            nodes |= write_group(group, "{}")
         old = documents.get(join(root, CONSOLIDATED))
         changed[join(root, CONSOLIDATED)] = _consolidated(nodes, old, join(root, CONSOLIDATED)).encode()
     return changed

@@ -13,7 +13,7 @@ import numpy as np
 from zapz.errors import MetadataError, UnsupportedError
 from zapz.format import dtypes, jsontext
 from zapz.format.grid import RegularGrid
-from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, join, parent
+from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, implicit_groups, join, parent
 from zapz.format.v2 import DIMS, dims_of, lengths
 from zapz.format.v3_codecs import named, read_chain, write_chain
 
@@ -272,6 +272,8 @@ def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, by
 
 
 def _consolidated(nodes: Mapping[str, bytes], meta: Mapping[str, Any]) -> str:
+    for group in implicit_groups(nodes, nodes):  # readers want an entry for every group
+        nodes = {**nodes, group: write_group("", "{}")[NODE]}
     inline = meta.get("consolidated_metadata")
     old = inline.get("metadata") if isinstance(inline, dict) else None
     old = old if isinstance(old, dict) else {}

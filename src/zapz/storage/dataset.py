@@ -128,10 +128,15 @@ def open_dataset(store: Store, without: Collection[str] = ()) -> Dataset:
     try:
         documents = read_documents(store)
         if documents:
-            return doors.read({key: data for key, data in documents.items() if parent(key) not in without})
+            return doors.read({key: data for key, data in documents.items() if not _is_below(parent(key), without)})
     except FormatError as error:
         raise error.at(store.uri) from None
     raise _nothing(store)
+
+
+def _is_below(path: str, names: Collection[str]) -> bool:
+    """Whether a node is one of the named ones, or lies in a named group."""
+    return any(path == name or path.startswith(f"{name}/") for name in names)
 
 
 def _nothing(store: Store) -> Exception:

@@ -41,8 +41,7 @@ class ZarrChunk:
             content[self._key] = ZarrBuffer.from_bytes(chunk)
         store = MemoryStore(content)
         try:
-            with zarr.config.set({"array.write_empty_chunks": True}):
-                return zarr.open_array(store, mode="r+", zarr_format=3), content
+            return zarr.open_array(store, mode="r+", zarr_format=3, config={"write_empty_chunks": True}), content
         except Exception as error:  # zarr raises whatever its codecs do
             raise UnsupportedError(
                 "codec cannot be decoded or encoded",
