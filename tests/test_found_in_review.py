@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import zarr
 from cubes import write_array, write_group
+from trees import snapshot
 
 import zapz
 
@@ -225,3 +226,16 @@ def test_length_is_reported_without_slices(tmp_path: Path) -> None:
     zapz.append(tmp_path / "c.zarr", source)
     assert zapz.append(tmp_path / "c.zarr", iter([])).length == 2
     assert zapz.append(tmp_path / "c.zarr", []).length == 2
+
+
+def test_folder_of_datasets_is_no_dataset(tmp_path: Path) -> None:
+    """A folder in which datasets lie is not taken for a group of them."""
+    labelled(tmp_path / "here" / "a.zarr", [0, 1], "days since 2024-01-01")
+    following = labelled(tmp_path / "b.zarr", [2], "days since 2024-01-01")
+    before = snapshot(tmp_path / "here")
+    with pytest.raises(zapz.FormatError, match="not a Zarr dataset"):
+        zapz.append(tmp_path / "here", following)
+    with pytest.raises(zapz.FormatError, match="not a Zarr dataset"):
+        zapz.append(tmp_path / "new.zarr", tmp_path / "here")
+    assert snapshot(tmp_path / "here") == before
+    assert not (tmp_path / "new.zarr").exists()

@@ -16,6 +16,8 @@ OURS = ".zapz"
 """Folder of the journal and the lock, inside the target."""
 
 _MAX_DEPTH = 16
+_ARRAYS_ONLY = -1
+"""Depth of a root without any document: a group only if arrays lie right in it, else a folder that holds datasets."""
 _FOREIGN_ROOTS = {
     "Icechunk": ({"snapshots", "manifests"}, {"repo"}),
     "the Zarr v3 layout from before 2023": ({"meta", "data"}, set()),
@@ -53,7 +55,7 @@ def read_documents(store: Store) -> dict[str, bytes]:
         formats = (v3,) if v3.NODE in root and not set(root) & set(v2.NODES) else (v2,) if root else (v2, v3)
         documents = tuple(d for f in formats for d in f.NODES)
         if store.abilities.listable:
-            _descend(store, "", documents, found, 0)
+            _descend(store, "", documents, found, 0 if root else _ARRAYS_ONLY)
         wanted = [join(path, d) for path in {parent(key) for key in named} - _paths(found) for d in documents]
         found |= store.read_many(wanted)
         missing = sorted(key for key in named if key not in found)
@@ -104,6 +106,9 @@ def _descend(store: Store, folder: str, documents: tuple[str, ...], found: dict[
     here = store.read_many(join(path, name) for path in folders for name in documents)
     for path in folders:
         mine = {name: here[join(path, name)] for name in documents if join(path, name) in here}
+        is_array = v2.ARRAY in mine or _is_array(mine.get(v3.NODE), join(path, v3.NODE))
+        if depth == _ARRAYS_ONLY and not is_array:
+            continue
         if mine:
             check_path(path)
             if (leads := store.stray(path)) is not None:
@@ -114,7 +119,7 @@ def _descend(store: Store, folder: str, documents: tuple[str, ...], found: dict[
                     hint="Set follow_links = true to allow it.",
                 )
         found |= {join(path, name): data for name, data in mine.items()}
-        if v2.ARRAY not in mine and not _is_array(mine.get(v3.NODE), join(path, v3.NODE)):
+        if not is_array:
             _descend(store, path, documents, found, depth + 1)
 
 
