@@ -19,6 +19,7 @@ from zapz.config import Config
 from zapz.errors import (
     ConflictError,
     FormatError,
+    LockedError,
     NotFoundError,
     SliceError,
 )
@@ -175,6 +176,10 @@ class Appender:
         """Read the target without its lock, for a plan that will not be executed here."""
         self.store.require_parent()
         left = recovering.describe(self.store)
+        holder = self.store.holder(HEAD) if left else None
+        if holder is not None:
+            found = f"held by process {holder.process} on {holder.host} since {holder.since}"
+            raise LockedError("another append is under way", where=self.store.uri, found=found, hint="Wait for it.")
         if left:
             raise ConflictError(
                 "an earlier run did not end",

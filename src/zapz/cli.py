@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zapz import __version__, console
-from zapz.console import errors, print_json, storage
+from zapz.console import errors, print_json, signals, storage
 from zapz.quick import APPEND
 
 app = typer.Typer(
@@ -91,7 +91,8 @@ def recover_command(
         settings = storage("target_storage_options", target_option) | (
             {} if lock_wait is None else {"lock_wait": lock_wait}
         )
-        done = recover(target, **settings)
+        with signals():
+            done = recover(target, **settings)
         if as_json:
             print_json(done)
         elif done.clean:

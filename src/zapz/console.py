@@ -131,10 +131,10 @@ def errors(*, show: bool, as_json: bool) -> Iterator[None]:
     try:
         yield
     except Stopped as stopped:
-        print("Stopped; what was not committed has been rolled back.", file=sys.stderr)
+        _say_end("Stopped", stopped)
         raise SystemExit(128 + stopped.number) from None
-    except KeyboardInterrupt:
-        print("Interrupted; what was not committed has been rolled back.", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        _say_end("Interrupted", interrupt)
         raise SystemExit(130) from None
     except ZapzError as error:
         if show:
@@ -146,3 +146,10 @@ def errors(*, show: bool, as_json: bool) -> Iterator[None]:
         for note in getattr(error, "__notes__", ()):
             print(f"      {note}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+
+
+def _say_end(how: str, error: BaseException) -> None:
+    """Say how a run ended, and what is left to do if undoing it did not succeed."""
+    notes = getattr(error, "__notes__", [])
+    rest = " ".join(notes) if notes else "what was not committed has been rolled back."
+    print(f"{how}; {rest}", file=sys.stderr)

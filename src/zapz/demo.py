@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def run(folder: Path, say: Callable[[str], None]) -> None:
         append(target, late)
     except LabelError as error:
         say(f"  refused: {error}\n")
-    say(f"Read it:  python -c \"import zarr; print(zarr.open('{target}')['sst'])\"")
+    say(f"Read it:  {sys.executable} -c \"import zarr; print(zarr.open('{target}')['sst'])\"")
 
 
 def write_slice(path: Path, day: int, change: float = 0.0) -> None:

@@ -103,7 +103,7 @@ class Talker:
         counts = [
             (report.appended, "appended"),
             (report.already, "already there"),
-            (report.skipped, "skipped"),
+            (report.skipped, "skipped or empty"),
             (sum(r.outcome == "planned" for r in report.slices), "planned, nothing touched"),
         ]
         words = ", ".join(f"{n} {word}" for n, word in counts if n)
@@ -153,7 +153,8 @@ def describe(info: Info) -> str:
     lines += ["", *("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows), ""]
     lock = info.lock
     lines.append(f"lock: process {lock.process} on {lock.host} since {lock.since}" if lock else "lock: free")
-    lines += [f"journal: {entry} (run `zapz recover`)" for entry in info.journal] or ["journal: empty"]
+    state = "under way" if lock else "run `zapz recover`"
+    lines += [f"journal: {entry} ({state})" for entry in info.journal] or ["journal: empty"]
     return "\n".join(lines)
 
 

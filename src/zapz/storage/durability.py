@@ -8,6 +8,7 @@ that can be waiting, or where there are so many files of our own that it wins an
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import time
 from collections.abc import Iterable
@@ -20,6 +21,9 @@ MANY = 64
 """From this many files on, the file system is synced as a whole."""
 LITTLE = 32 << 20
 """So many bytes waiting to be written on the whole machine do not keep a sync of the file system waiting for long."""
+_TRUSTED = frozenset(("ext3", "ext4", "xfs", "f2fs"))
+"""File systems on which ``syncfs`` does for all files what ``fsync`` does for one: not FUSE, not SMB, not overlays."""
+_FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
 _MOMENT = 0.1
 """For so many seconds that answer is good."""
 _FIRST_KERNEL = (5, 8)
@@ -39,7 +43,7 @@ class Syncer:
         """
         self._root = root
         self._durable = durable
-        self._whole = whole and _syncfs() is not None
+        self._whole = whole and durable and _syncfs() is not None
         self._descriptor: int | None = None
         self._devices: dict[str, int] = {}
         self._looked = -_MOMENT
@@ -48,8 +52,11 @@ class Syncer:
 
     def start(self) -> None:
         """Remember the file system's errors from here on: ``syncfs`` reports those since its descriptor was opened."""
-        if self._durable and self._whole and self._descriptor is None:
-            self._descriptor = os.open(self._root, READ)
+        if self._whole and self._descriptor is None and _file_system(self._root) in _TRUSTED:
+            try:
+                self._descriptor = os.open(self._root, READ)
+            except OSError as error:
+                raise failure(error, "cannot open", self._root) from error
 
     def stop(self) -> None:
         """Undo ``start``."""
@@ -121,7 +128,11 @@ class Syncer:
 
     def _device(self, folder: str) -> int:
         if folder not in self._devices:
-            self._devices[folder] = os.stat(f"{self._root}{os.sep}{folder}").st_dev
+            path = f"{self._root}{os.sep}{folder}"
+            try:
+                self._devices[folder] = os.stat(path).st_dev
+            except OSError as error:
+                raise failure(error, "cannot make durable", path) from error
         return self._devices[folder]
 
 
@@ -130,11 +141,36 @@ def sync_path(path: str) -> None:
     try:
         descriptor = os.open(path, READ)
         try:
-            os.fsync(descriptor)
+            _flush(descriptor)
         finally:
             os.close(descriptor)
     except OSError as error:
         raise failure(error, "cannot make durable", path) from error
+
+
+def _flush(descriptor: int) -> None:
+    """Flush a file to the medium: on macOS ``fsync`` leaves it in the drive's cache."""
+    if _FULL_SYNC is not None:
+        try:
+            fcntl.fcntl(descriptor, _FULL_SYNC)
+        except OSError as error:
+            if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:
+                raise
+        else:
+            return
+    os.fsync(descriptor)
+
+
+def _file_system(path: str) -> str:
+    """Return the type of the file system that holds a folder (Linux); empty if it cannot be told."""
+    try:
+        device = os.stat(path).st_dev
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as lines:
+            wanted = f"{os.major(device)}:{os.minor(device)}"
+            found = [line.partition(" - ")[2].split()[0] for line in lines if line.split()[2] == wanted]
+    except OSError:
+        return ""
+    return found[0] if found else ""
 
 
 def _start_writing(path: str) -> None:

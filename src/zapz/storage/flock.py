@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from zapz.storage.store import Holder
 _POLL = 0.05
 _GRACE = 0.02
 """Somebody who asks who holds a lock holds it for an instant: so long that is waited for in any case."""
+_BUSY = frozenset((errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES))
 _LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -37,10 +39,17 @@ def describe_me() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+    """Return machine, start of the machine, and space of process numbers; "-" for what cannot be told."""
+
+    def told(read: Callable[[], str]) -> str:
+        try:
+            return read().strip().replace(" ", "") or "-"
+        except OSError:
+            return "-"
+
+    machine = told(lambda: Path("/etc/machine-id").read_text(encoding="ascii"))
+    start = told(lambda: Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+    return f"{machine} {start} {told(lambda: os.readlink('/proc/self/ns/pid'))}"
 
 
 def holder_of(data: bytes) -> Holder:
@@ -59,10 +68,17 @@ def holder_of(data: bytes) -> Holder:
 
 def is_dead(held: Holder) -> bool:
     """Return whether a holder certainly lives no more: it was a process of this machine, and is none now."""
-    if held.host != os.uname().nodename or not held.boot:
+    theirs, ours = held.boot.split(), _boot().split()
+    if held.host != os.uname().nodename or len(theirs) != len(ours):
         return False
-    if held.boot != _boot():
-        return True
+    (their_machine, their_start, their_space), (machine, start, space) = theirs, ours
+    if "-" in (their_start, start) or their_start != start:
+        return machine == their_machine != "-" and "-" not in (
+            their_start,
+            start,
+        )  # started anew since, if it is this one
+    if "-" in (their_space, space) or their_space != space:
+        return False  # a container with process numbers of its own
     try:
         os.kill(held.process, 0)
     except ProcessLookupError:
@@ -75,7 +91,9 @@ def is_dead(held: Holder) -> bool:
 @contextlib.contextmanager
 def alone(name: str) -> Iterator[None]:
     """Let one process of this machine at a time do what follows."""
-    path = os.path.join(tempfile.gettempdir(), f"zapz-{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock")
+    path = os.path.join(
+        tempfile.gettempdir(), f"zapz-{os.getuid()}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
+    )
     descriptor = os.open(path, _LOCK, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -98,6 +116,13 @@ def _same_file(descriptor: int, path: str) -> bool:
         return False
     here = os.fstat(descriptor)
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _surely_same(descriptor: int, path: str) -> bool:
+    try:
+        return _same_file(descriptor, path)
+    except OSError:
+        return False
 
 
 def take(path: str, wait: float, root: str) -> int:
@@ -147,20 +172,23 @@ def _try(path: str, root: str) -> int | None:
         except OSError as error:
             _tidy(path)
             raise failure(error, "cannot lock", path) from error
-        held = False
+        held = taken = mine = False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            taken = True
             if not _same_file(descriptor, path):
                 continue  # it was unlinked between open and flock: start again
+            mine = True
             os.ftruncate(descriptor, 0)
             os.write(descriptor, json.dumps(describe_me()).encode())
             held = True
-        except BlockingIOError:
-            return None
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-            _tidy(path)
+            if not taken and error.errno in _BUSY:
+                return None
+            if taken and (mine or _surely_same(descriptor, path)):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+                _tidy(path)
             raise failure(error, "cannot lock", path) from error
         finally:
             if not held:

@@ -167,7 +167,9 @@ class LocalStore:
 
     def write(self, key: str, parts: Parts) -> None:
         """See ``Store``."""
-        self._rename(self._temporary(key, parts), key)
+        temporary = self._temporary(key, parts)
+        self._syncer.files([temporary])
+        self._rename(temporary, key)
 
     def publish(self, staged: str, key: str) -> bool:
         """See ``Store``. A link is the only creation that is both exclusive and complete."""
@@ -222,6 +224,7 @@ class LocalStore:
 
     def install(self, staged: str, key: str) -> None:
         """See ``Store``."""
+        self._folder_of(key)
         aside = aside_of(staged, key)
         if not self._link_aside(staged, aside) and not self._is_copy(staged, aside):
             self._copy_aside(staged, aside)
@@ -319,6 +322,8 @@ class LocalStore:
     def make_root(self) -> bool:
         """See ``Store``."""
         if is_folder(str(self.root)):
+            if not os.listdir(self.root):
+                self._syncer.made.add("")  # somebody made it just now: its name must be durable too
             return False
         self.require_parent()
         try:

@@ -196,8 +196,9 @@ class RemoteStore:
         try:
             yield
         finally:
-            if self.read(key) == mine:
-                self.remove(key)
+            with contextlib.suppress(StoreError):  # what was appended stays appended
+                if self.read(key) == mine:
+                    self.remove(key)
             self.remove_folder(key.rpartition("/")[0])
 
     def _break_dead(self, key: str) -> bool:

@@ -157,11 +157,15 @@ def finish(store: Store, intent: Intent, *, checked: bool = False) -> None:
     Args:
         store: The target.
         intent: The transaction's.
-        checked: Whether the documents were looked at a moment ago, before the decision.
+        checked: Whether the documents were looked at a moment ago, and the decision was made durable since.
 
     Raises:
         ConflictError: A document is neither what the transaction built on nor what it writes.
     """
+    if not checked:
+        store.sync_folders(
+            [decision_key(intent.id)]
+        )  # it was read, perhaps only from memory: nothing rests on it before
     ours = {d.key: d.digest for d in intent.documents}
     here = {} if checked else store.read_many(intent.base)
     wanted = {} if checked else intent.base
@@ -192,6 +196,7 @@ def _keep(store: Store, intent: Intent) -> None:
     folder = folder_of(intent.id)
     for name in store.children(folder).files:
         store.write(join(KEPT, intent.id, name), [store.read(join(folder, name))])
+    store.sync([join(KEPT, intent.id, name) for name in store.children(folder).files])
     clean(store, intent.id)
 
 
@@ -233,6 +238,9 @@ def undo(store: Store, intent: Intent, created: Written | None = None) -> None:
     for name, key in intent.staged():
         store.remove(aside_of(stage_key(intent.id, name), key))
     changed = changed_documents(store, intent)
+    if changed and created is None and _all_ours(store, intent):
+        clean(store, intent.id)  # it had ended, and a power failure has brought back its journal without the decision
+        return
     if changed:
         clean(store, intent.id)
         raise ConflictError(
@@ -245,7 +253,13 @@ def undo(store: Store, intent: Intent, created: Written | None = None) -> None:
         folders.update(_above(parent(document.key)))
     for folder in sorted(folders - set(intent.folders), key=len, reverse=True):
         store.remove_folder(folder)
+    store.sync_folders([join(folder, ".") for folder in ("", *sorted(folders)) if store.folder_exists(folder)])
     clean(store, intent.id)
+
+
+def _all_ours(store: Store, intent: Intent) -> bool:
+    here = store.read_many(d.key for d in intent.documents)
+    return bool(intent.documents) and all(digest(here.get(d.key)) == d.digest for d in intent.documents)
 
 
 def _remove_chunks(store: Store, intent: Intent, created: Written | None) -> set[str]:

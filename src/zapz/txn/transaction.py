@@ -109,6 +109,7 @@ class Transaction:
         if unwritten:
             raise AssertionError(f"planned replacements were not written: {sorted(unwritten)[:3]}")
         self._reserve()
+        self._store.sync_folders(self._names)
         self._store.sync([*self._written(), write_ballot(self._store, self._intent, "commit")])
         changed = changed_documents(self._store, self._intent)
         if changed:
@@ -137,7 +138,9 @@ class Transaction:
         try:
             finish(self._store, self._intent, checked=True)
         except StoreError as error:
-            error.hint = "The append is committed but not yet visible: run `zapz recover`."
+            error.hint = (
+                f"{error.hint} The append is committed, but perhaps not yet visible: run `zapz recover`.".strip()
+            )
             raise
         except BaseException:  # a signal: the decision has been taken, so it is finished first
             finish(self._store, self._intent)
@@ -198,7 +201,12 @@ def begin(store: Store, plan: Plan, transaction: str, *, made_root: bool = False
             error.add_note(f"Whether it was committed cannot be read ({unknown}): run `zapz recover`.")
             raise error from None
         if decided == "commit":  # a signal, or a lost answer, between decision and application
-            running.apply()
+            if store.abilities.durable and isinstance(error, StoreError):
+                error.hint = (
+                    "The append is committed, not yet visible, and not known to be durable: run `zapz recover`."
+                )
+                raise
+            finish(store, intent)
             if isinstance(error, ZapzError):
                 return
             raise
