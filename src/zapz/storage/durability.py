@@ -43,7 +43,7 @@ class Syncer:
         """
         self._root = root
         self._durable = durable
-        self._whole = whole and durable and _syncfs() is not None
+        self._whole = whole and durable
         self._descriptor: int | None = None
         self._devices: dict[str, int] = {}
         self._looked = -_MOMENT
@@ -52,7 +52,9 @@ class Syncer:
 
     def start(self) -> None:
         """Remember the file system's errors from here on: ``syncfs`` reports those since its descriptor was opened."""
-        if self._whole and self._descriptor is None and _file_system(self._root) in _TRUSTED:
+        if not self._whole or self._descriptor is not None or _syncfs() is None:
+            return
+        if _file_system(self._root) in _TRUSTED:
             try:
                 self._descriptor = os.open(self._root, READ)
             except OSError as error:
@@ -64,12 +66,12 @@ class Syncer:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def files(self, keys: Iterable[str]) -> None:
-        """Make files and the folders that name them durable."""
+    def files(self, keys: Iterable[str], naming: Iterable[str] = ()) -> None:
+        """Make files durable, and the folders that name them or ``naming``."""
         if not self._durable:
             return
         wanted = list(keys)
-        folders = self._folders(wanted)
+        folders = self._folders([*wanted, *naming])
         if self._all_at_once(len(wanted) + len(folders), folders):
             return
         paths = [f"{self._root}{os.sep}{key}" for key in wanted]

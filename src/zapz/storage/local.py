@@ -337,9 +337,9 @@ class LocalStore:
 
     # -- durability ------------------------------------------------------------------------------------------------------
 
-    def sync(self, keys: Iterable[str]) -> None:
+    def sync(self, keys: Iterable[str], naming: Iterable[str] = ()) -> None:
         """See ``Store``. Does nothing unless the store is durable."""
-        self._syncer.files(keys)
+        self._syncer.files(keys, naming)
 
     def sync_folders(self, keys: Iterable[str]) -> None:
         """See ``Store``."""

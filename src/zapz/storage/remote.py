@@ -168,7 +168,7 @@ class RemoteStore:
             with contextlib.suppress(OSError, KeyError):
                 self._fs.rmdir(self._path(key))
 
-    def sync(self, keys: Iterable[str]) -> None:
+    def sync(self, keys: Iterable[str], naming: Iterable[str] = ()) -> None:
         """See ``Store``."""
 
     def sync_folders(self, keys: Iterable[str]) -> None:

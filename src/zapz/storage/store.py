@@ -127,8 +127,8 @@ class Store(Protocol):
     def folder_exists(self, key: str) -> bool:
         """Return whether a folder exists (always False where there are none)."""
 
-    def sync(self, keys: Iterable[str]) -> None:
-        """Make the content of these objects, and the folders that name them, survive a power failure."""
+    def sync(self, keys: Iterable[str], naming: Iterable[str] = ()) -> None:
+        """Make the content of these objects, and the folders that name them or ``naming``, survive a power failure."""
 
     def sync_folders(self, keys: Iterable[str]) -> None:
         """Make the names of these objects survive a power failure; their content is durable already."""

@@ -109,8 +109,8 @@ class Transaction:
         if unwritten:
             raise AssertionError(f"planned replacements were not written: {sorted(unwritten)[:3]}")
         self._reserve()
-        self._store.sync_folders(self._names)
-        self._store.sync([*self._written(), write_ballot(self._store, self._intent, "commit")])
+        ballot = write_ballot(self._store, self._intent, "commit")
+        self._store.sync([*self._written(), ballot], naming=self._names)
         changed = changed_documents(self._store, self._intent)
         if changed:
             raise ConflictError(
