@@ -322,8 +322,9 @@ class LocalStore:
     def make_root(self) -> bool:
         """See ``Store``."""
         if is_folder(str(self.root)):
-            if not os.listdir(self.root):
-                self._syncer.made.add("")  # somebody made it just now: its name must be durable too
+            with contextlib.suppress(OSError):  # it may be gone again, and then it is made anew
+                if not os.listdir(self.root):
+                    self._syncer.made.add("")  # somebody made it just now: its name must be durable too
             return False
         self.require_parent()
         try:
