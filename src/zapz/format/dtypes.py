@@ -265,7 +265,7 @@ def undefined(dtype: DType) -> Any:
     """Return what zarr-python reads where v2 leaves the fill value undefined (``null``): not-a-time, the empty string, or zero."""
     if dtype.kind == "O":
         return ""
-    return dtype.type("NaT") if dtype.kind in "Mm" else np.zeros(1, dtype=dtype)[0]
+    return np.array("NaT", dtype=dtype)[()] if dtype.kind in "Mm" else np.zeros(1, dtype=dtype)[0]
 
 
 def write_fill(fill: FillValue, dtype: DType) -> Any:
