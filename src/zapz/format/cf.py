@@ -335,7 +335,10 @@ def _list(markers: tuple[Scalar, ...]) -> str:
 
 def _show(encoding: Encoding, value: Any) -> str:
     """A stored value, and what it means if that is a time or packed."""
-    text = str(value.item()) if isinstance(value, np.generic) and value.dtype.kind not in "mMV" else str(value)
+    try:
+        text = str(value.item()) if isinstance(value, np.generic) and value.dtype.kind not in "mMV" else str(value)
+    except OverflowError:  # NumPy cannot write every time that it can hold
+        text = f"{np.asarray(value).view(np.int64)} ticks of {encoding.dtype}"
     if encoding.units is not None and encoding.dtype.kind in "iuf" and np.isfinite(value):
         return f"{text} ({format_instant(encoding, value)})"
     scale, offset = encoding.packing
