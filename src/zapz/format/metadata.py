@@ -140,18 +140,6 @@ class Dataset:
         found = ((path, array, array.axis(dim)) for path, array in self.arrays.items())
         return {path: array.shape[axis] for path, array, axis in found if axis is not None}
 
-    def label_path(self, dim: str, path: str = "") -> str | None:
-        """Return the path of the label variable of ``dim`` for the array at ``path``: one-dimensional, named like it (CF section 5)."""
-        folder = parent(path)
-        while True:
-            candidate = join(folder, dim)
-            array = self.arrays.get(candidate)
-            if array is not None and array.dims == (dim,):
-                return candidate
-            if not folder:
-                return None
-            folder = parent(folder)
-
 
 def join(*parts: str) -> str:
     """Join path parts with slashes, leaving out empty ones."""
