@@ -16,11 +16,11 @@ FLOORS = [
     {"config", "steps", "planning", "compat", "labels", "create"},
     {"storage", "sources"},
     {"txn", "chunks"},
-    {"checks", "existing", "array_task", "execution"},
+    {"checks", "existing", "array_task", "execution", "waiting"},
     {"reports", "appender", "description", "config_files", "api"},
     {"demo", "talk", "reference", "console", "quick", "cli", "__main__", "__init__"},
 ]
-PURE = {"errors", "format", "config", "steps", "planning", "compat", "labels", "create", "txn.journal"}
+PURE = {"errors", "format", "config", "steps", "planning", "compat", "labels", "create", "txn.journal", "txn.head"}
 IMPURE_MODULES = {"os", "io", "time", "uuid", "random", "threading", "fcntl", "fsspec", "zarr"}
 NAMES = [
     "ChunkError", "Config", "ConfigError", "ConflictError", "FormatError", "Info", "JournalError", "LockedError", "Plan", "Recovery",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zapz import config_files
-from zapz.appender import Appender, OnSlice, open_target, place_of, run_plan
+from zapz.appender import Appender, OnSlice, check_apart, open_target, run_plan
 from zapz.config import Config
 from zapz.errors import (
     ConfigError,
@@ -18,18 +18,20 @@ from zapz.errors import (
 )
 from zapz.planning import Plan
 from zapz.reports import Report, SliceReport, total
-from zapz.sources.stores import Item
-from zapz.storage.dataset import OURS, fingerprint
-from zapz.storage.opening import is_local, open_store, require_folder
-from zapz.txn import recover as recovering
-from zapz.txn.recover import HEAD, Recovery
+from zapz.sources.stores import Item, Target
+from zapz.storage.dataset import fingerprint
+from zapz.storage.opening import is_local, open_store, place_of, require_folder
+from zapz.txn import sessions
+from zapz.txn.recover import Recovery
+from zapz.waiting import open_slice
 
 if TYPE_CHECKING:
     from zapz.description import Info
+    from zapz.txn.vacuuming import Vacuumed
 
 
 def append(
-    target: Item,
+    target: Target,
     slices: Item | Iterable[Item],
     config: Config | Mapping[str, Any] | Item | Sequence[Item] | None = None,
     *,
@@ -63,21 +65,22 @@ def append(
     return Appender(target, _configured(config, settings, target), on_slice, on_progress).run(slices)
 
 
-def _configured(config: Any, settings: Mapping[str, Any], target: Item) -> Config:
+def _configured(config: Any, settings: Mapping[str, Any], target: Target) -> Config:
     result = config_files.resolve(config, settings)
-    if result.target_dir is not None and place_of(result.target_dir) != place_of(os.fspath(target)):
+    here = os.fspath(target) if isinstance(target, str | os.PathLike) else target.uri
+    if result.target_dir is not None and place_of(result.target_dir) != place_of(here):
         raise ConfigError(
             "the configuration names another target",
             where="target_dir",
             expected=result.target_dir,
-            found=os.fspath(target),
+            found=here,
             hint=f"Either `zapz append {result.target_dir} SLICE...` with that configuration, "
-            f"or another configuration for {os.fspath(target)}. Nothing was touched.",
+            f"or another configuration for {here}. Nothing was touched.",
         )
     return result
 
 
-def plan(target: Item, slices: Item | Iterable[Item], config: Any = None, **settings: Any) -> Plan:
+def plan(target: Target, slices: Item | Iterable[Item], config: Any = None, **settings: Any) -> Plan:
     """Plan the append of one slice, touching nothing and taking no lock.
 
     Args:
@@ -94,7 +97,8 @@ def plan(target: Item, slices: Item | Iterable[Item], config: Any = None, **sett
     if len(items) != 1:
         raise ConfigError("a plan is made for one slice", where="slices", expected="1", found=str(len(items)))
     appender = Appender(target, made, None, None)
-    prepared = appender.prepare(items[0], appender.look_only())
+    check_apart(appender.store, items[0])
+    prepared = appender.prepare(open_slice(items[0], made), appender.look_only())
     if prepared.plan is None:
         raise SliceError(
             "there is nothing to plan", where=prepared.source.uri, found=f"a slice that is {prepared.outcome}"
@@ -118,14 +122,13 @@ def execute(plan: Plan, config: Any = None, **settings: Any) -> Report:
         raise ConflictError(
             "the slice is no longer what the plan was made for", where=plan.slice_uri, hint="Plan again."
         )
-    with appender.held() as state:
+    with appender.held() as (session, state):
         here = fingerprint(state.dataset.documents) if state.dataset is not None else {}
         if any(here.get(key) != digest for key, digest in plan.base.items()):
             raise ConflictError(
                 "the target is no longer what the plan builds on", where=plan.target_uri, hint="Plan again."
             )
-        counts = run_plan(plan, source, appender.store, made, made_root=appender.made_root)
-        state.dataset = plan.after
+        counts = run_plan(plan, source, session, made)
     report = SliceReport(
         slice=plan.slice_uri,
         outcome="appended",
@@ -143,7 +146,7 @@ def execute(plan: Plan, config: Any = None, **settings: Any) -> Report:
     )
 
 
-def recover(target: Item, config: Any = None, **settings: Any) -> Recovery:
+def recover(target: Target, config: Any = None, **settings: Any) -> Recovery:
     """Finish or undo what a crashed run left in a target.
 
     Raises:
@@ -155,16 +158,37 @@ def recover(target: Item, config: Any = None, **settings: Any) -> Recovery:
     made = config_files.resolve(config, settings)
     store = open_target(target, made)
     require_folder(store)
-    if not store.folder_exists(OURS) and not recovering.pending(store) and store.holder(HEAD) is None:
-        return Recovery()
-    with store.hold(HEAD, made.lock_wait):
-        done = recovering.recover(store)
-    if done.made_root:
-        store.remove_folder("")
-    return done
+    return sessions.recover_left(store, made.lock_wait)
 
 
-def info(target: Item, config: Any = None, **settings: Any) -> Info:
+def unlock(target: Target, config: Any = None, **settings: Any) -> bool:
+    """Remove a lock whose holder is gone; return whether there was one. What it left is for ``recover`` or the next append.
+
+    Raises:
+        LockedError: The holder lives, or its lease is fresh.
+        NotFoundError: There is no such target.
+    """
+    store = open_target(target, config_files.resolve(config, settings))
+    require_folder(store)
+    return sessions.unlock(store)
+
+
+def vacuum(target: Target, config: Any = None, **settings: Any) -> Vacuumed:
+    """Remove what aborted runs left: on object stores chunks beyond the shape, locally commits that another tool wrote over.
+
+    Raises:
+        LockedError: Somebody is at work, or was until very recently.
+        NotFoundError: There is no such target.
+    """
+    from zapz.txn import vacuuming
+
+    made = config_files.resolve(config, settings)
+    store = open_target(target, made)
+    require_folder(store)
+    return vacuuming.vacuum(store, made.lock_wait, os.urandom(8).hex())
+
+
+def info(target: Target, config: Any = None, **settings: Any) -> Info:
     """Describe a target: dimensions, variables, codecs, range of labels, lock and journal.
 
     Raises:

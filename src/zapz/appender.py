@@ -20,29 +20,31 @@ from zapz.errors import (
     ConflictError,
     FormatError,
     LockedError,
-    NotFoundError,
     SliceError,
 )
-from zapz.existing import Planned, outcome_of
+from zapz.existing import Planned, fingerprint_of, outcome_of, recall
 from zapz.format.metadata import Dataset
 from zapz.planning import Plan, make_plan
 from zapz.reports import Report, SliceReport, total
-from zapz.sources.stores import Item, Source, open_source
+from zapz.sources.stores import Item, Source, Target
 from zapz.steps import Placement
 from zapz.storage.dataset import is_empty, open_dataset
 from zapz.storage.local import LocalStore
-from zapz.storage.opening import is_local, local_path, open_store
+from zapz.storage.opening import open_store, place_of
 from zapz.storage.posix import is_file
 from zapz.storage.store import Store
-from zapz.txn import recover as recovering
-from zapz.txn.recover import HEAD, Recovery
-from zapz.txn.transaction import begin
+from zapz.txn.head import Commit, HeadMovedError
+from zapz.txn.recover import Recovery
+from zapz.txn.sessions import Session, leftovers, open_session, state_of
+from zapz.waiting import open_slice
 
 MAX_WORKERS = 8
-_RETRIES = 100
-"""So often the folder of a new target is made again if somebody else removes it."""
-
-
+_IN_FLIGHT = 64
+"""Requests to object services that are under way together, at most."""
+_BYTES_IN_FLIGHT = 1 << 28
+"""Bytes of chunks that are under way together, where their number is not set."""
+_TURNS = 100
+"""So often a slice is planned again because somebody else appended between planning and writing."""
 _MARKS = (".zgroup", ".zarray", "zarr.json")
 
 
@@ -54,6 +56,7 @@ class State:
     last: dict[str, Cells] = field(default_factory=dict)
     length: int = 0
     planned: list[Planned] = field(default_factory=list)
+    register: list[Commit] = field(default_factory=list)
     home: Reading | None = None
 
     def advance(self, plan: Plan, labels: Sequence[labelling.Labels]) -> None:
@@ -79,16 +82,11 @@ class Prepared:
 OnSlice = Callable[[SliceReport], None]
 
 
-def place_of(uri: str) -> str:
-    """Return where a URI leads: links resolved if it is local, trailing slashes dropped."""
-    return os.path.realpath(local_path(uri)) if is_local(uri) else uri.rstrip("/")
-
-
 class Appender:
     """One call of ``append``."""
 
     def __init__(
-        self, target: Item, config: Config, on_slice: OnSlice | None, on_progress: Callable[[int, int], None] | None
+        self, target: Target, config: Config, on_slice: OnSlice | None, on_progress: Callable[[int, int], None] | None
     ) -> None:
         self.config = config
         self.store = open_target(target, config)
@@ -97,35 +95,29 @@ class Appender:
         self._static = StaticVariables()
         self._recovered = Recovery()
         self._said: set[str] = set()
-        self.made_root = False
 
     def run(self, slices: Item | Iterable[Item]) -> Report:
         """Append all slices, or plan them in a dry run."""
         started = time.perf_counter()
         items: Iterable[Item] = [slices] if isinstance(slices, str | os.PathLike) else slices
         reports: list[SliceReport] = []
-        length = 0
+        length: int | None = None
         if self.config.dry_run:
             state = self.look_only()
-            reports.extend(self._reported(self._one(item, state)) for item in items)
+            reports.extend(self._reported(self._planned(self._open(item), state)) for item in items)
             length = length_of(state, self.config)
-        elif isinstance(items, Sequence):
-            if not items:
-                return Report(
-                    target=self.store.uri,
-                    length=length_of(self._look(), self.config),
-                    seconds=time.perf_counter() - started,
-                )
-            with self.held() as state:
-                reports.extend(self._reported(self._one(item, state)) for item in items)
+        elif isinstance(items, Sequence) and items and self.config.polling is None:
+            with self.held() as (session, state):
+                reports.extend(self._reported(self._appended(self._open(item), session, state)) for item in items)
                 length = length_of(state, self.config)
-        else:
+        else:  # the lock is not held while a slice is waited for, or made
             for item in items:
-                with self.held() as state:
-                    reports.append(self._reported(self._one(item, state)))
+                source = self._open(item)
+                with self.held() as (session, state):
+                    reports.append(self._reported(self._appended(source, session, state)))
                     length = length_of(state, self.config)
-            if not reports:
-                length = length_of(self._look(), self.config)
+        if length is None:
+            length = length_of(self._look(), self.config)
         return total(self.store.uri, reports, length, self._recovered, time.perf_counter() - started)
 
     def _reported(self, report: SliceReport) -> SliceReport:
@@ -134,50 +126,27 @@ class Appender:
         return report
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[State]:
-        """Hold the target's lock, recover what an earlier run left, and read the target."""
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._remove_root)
-            self._hold(stack)
-            done = recovering.recover(self.store)
-            self._recovered = done if self._recovered.clean else self._recovered
-            self.made_root = self.made_root or done.made_root
-            state = self._look()
+    def held(self) -> Iterator[tuple[Session, State]]:
+        """Take a turn at the target, recover what an earlier run left, and read the target."""
+        with open_session(self.store, self.config.lock_wait, remember=self.config.register) as session:
+            self._recovered = self._recovered.joined(session.recovered)
             self._static = StaticVariables()
-            stack.callback(self.store.remove_folder, recovering.TRANSACTIONS)
-            yield state
-            self.made_root = self.made_root and state.dataset is None
+            yield session, self._look(session)
 
-    def _hold(self, stack: contextlib.ExitStack) -> None:
-        """Take the lock; a new target's folder may go away under us if another process is refused and removes it."""
-        for remaining in range(_RETRIES, -1, -1):
-            self.made_root = self.store.make_root() or self.made_root
-            try:
-                stack.enter_context(self.store.hold(HEAD, self.config.lock_wait))
-            except NotFoundError:
-                if not remaining:
-                    raise
-            else:
-                return
-
-    def _remove_root(self) -> None:
-        if self.made_root:
-            self.store.remove_folder("")
-
-    def _look(self) -> State:
+    def _look(self, session: Session | None = None) -> State:
         """Read the target; nothing is written."""
         check_surroundings(self.store)
-        if is_empty(self.store):
+        if is_empty(self.store, session.leftovers if session is not None else leftovers(self.store)):
             return State(dataset=None)
         dataset = open_dataset(self.store)
-        return State(dataset=dataset, length=compat.check_target(dataset, self.config, self.store.uri))
+        length = compat.check_target(dataset, self.config, self.store.uri)
+        return State(dataset=dataset, length=length, register=list(session.register) if session is not None else [])
 
     def look_only(self) -> State:
         """Read the target without its lock, for a plan that will not be executed here."""
         self.store.require_parent()
-        left = recovering.describe(self.store)
-        holder = self.store.holder(HEAD) if left else None
-        if holder is not None:
+        holder, left = state_of(self.store)
+        if holder is not None and left:
             found = f"held by process {holder.process} on {holder.host} since {holder.since}"
             raise LockedError("another append is under way", where=self.store.uri, found=found, hint="Wait for it.")
         if left:
@@ -189,10 +158,8 @@ class Appender:
             )
         return self._look()
 
-    def prepare(self, item: Item, state: State) -> Prepared:
-        """Open a slice and decide everything about it; nothing is written."""
-        check_apart(self.store, item)
-        source = self._open(item)
+    def prepare(self, source: Source, state: State) -> Prepared:
+        """Decide everything about a slice; nothing is written."""
         creates = state.dataset is None
         before = create.new_target(source.dataset, self.config) if state.dataset is None else state.dataset
         placement = compat.place(before, source.dataset, self.config, source.uri, creates=creates)
@@ -208,6 +175,8 @@ class Appender:
         labels = read_labels(target, source, placement, known)
         length = 0 if creates else state.length
         outcome = outcome_of(target, source, placement, labels, self.config, length, state.planned)
+        if outcome is None and state.register and (not labels or self.config.label_order == "any"):
+            outcome = recall(target, source, placement, state.register, self.config, length)
         if outcome is not None:
             return replace(prepared, outcome=outcome)
         for found in labels:
@@ -234,30 +203,49 @@ class Appender:
         )
 
     def _open(self, item: Item) -> Source:
-        config = self.config
-        options, without = config.slice_storage_options, config.excluded_variables
-        return open_source(item, options, follow_links=config.follow_links, without=without)
+        check_apart(self.store, item)
+        return open_slice(item, self.config)
 
-    def _one(self, item: Item, state: State) -> SliceReport:
-        started = time.perf_counter()
-        prepared = self.prepare(item, state)
+    def _report(self, prepared: Prepared) -> SliceReport:
         notes = tuple(note for note in prepared.placement.notes if note not in self._said)
         self._said.update(notes)
-        report = SliceReport(
+        return SliceReport(
             slice=prepared.source.uri, outcome=prepared.outcome, steps=prepared.placement.length, notes=notes
         )
-        plan = prepared.plan
-        if plan is not None and self.config.dry_run:
+
+    def _planned(self, source: Source, state: State) -> SliceReport:
+        """Plan a slice in a dry run, as if those before it had been appended."""
+        started = time.perf_counter()
+        prepared = self.prepare(source, state)
+        report, plan = self._report(prepared), prepared.plan
+        if plan is not None:
             report = replace(report, outcome="planned", plan=plan.summary())
-        elif plan is not None:
-            counts = run_plan(
-                plan,
-                prepared.source.store,
-                self.store,
-                self.config,
-                made_root=self.made_root,
-                progress=self._on_progress,
-            )
+            state.advance(plan, prepared.labels)
+            state.planned.append(Planned(source=source, labels=prepared.labels, placement=prepared.placement))
+            if plan.creates:
+                state.home = Reading(source.store, source.dataset)
+        return replace(report, seconds=time.perf_counter() - started)
+
+    def _appended(self, source: Source, session: Session, state: State) -> SliceReport:
+        """Append a slice; where somebody else has appended since the target was read, it is read and planned again."""
+        started = time.perf_counter()
+        for remaining in range(_TURNS, -1, -1):
+            prepared = self.prepare(source, state)
+            plan, counts = prepared.plan, None
+            if plan is None:
+                break
+            try:
+                counts = run_plan(plan, source.store, session, self.config, progress=self._on_progress)
+                break
+            except HeadMovedError:
+                if not remaining:
+                    raise
+            session.again()
+            self._static = StaticVariables()
+            fresh = self._look(session)
+            state.dataset, state.length, state.register, state.last = fresh.dataset, fresh.length, fresh.register, {}
+        report = self._report(prepared)
+        if plan is not None and counts is not None:
             report = replace(
                 report,
                 outcome="appended",
@@ -265,15 +253,8 @@ class Appender:
                 encoded_chunks=counts.encoded,
                 bytes_written=counts.bytes,
             )
-        if plan is not None:
             state.advance(plan, prepared.labels)
-            if not self.config.dry_run:
-                state.length = plan.placement.offset + plan.placement.length
-            else:
-                planned = Planned(source=prepared.source, labels=prepared.labels, placement=prepared.placement)
-                state.planned.append(planned)
-                if plan.creates:
-                    state.home = Reading(prepared.source.store, prepared.source.dataset)
+            state.length = plan.placement.offset + plan.placement.length
         return replace(report, seconds=time.perf_counter() - started)
 
 
@@ -282,23 +263,31 @@ def length_of(state: State, config: Config) -> int:
     return 0 if state.dataset is None else compat.check_target(state.dataset, config, "target")
 
 
-def workers_of(config: Config) -> int:
-    """Return the number of threads to use."""
-    return config.workers or min(
-        MAX_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+def workers_of(config: Config, plan: Plan, *stores: Store) -> int:
+    """Return the number of threads to use: as many as there are processors, or as hide the time that requests take."""
+    if config.workers:
+        return config.workers
+    if not all(isinstance(store, LocalStore) for store in stores):
+        largest = max((p.target.chunk_bytes for p in plan.arrays.values()), default=1)
+        return max(2, min(_IN_FLIGHT, _BYTES_IN_FLIGHT // max(1, largest)))
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MAX_WORKERS, processors)
 
 
 def run_plan(
     plan: Plan,
     source: Store,
-    target: Store,
+    session: Session,
     config: Config,
     *,
-    made_root: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Counts:
-    """Execute a plan as one transaction. The target's lock must be held."""
+    """Execute a plan as one transaction of a session.
+
+    Raises:
+        SliceError: The slice's metadata changed while it was copied.
+        ZapzError: As ``append`` does.
+    """
     total = sum(p.copies + p.encodes for p in plan.arrays.values()) if progress is not None else 0
     done = [0]
 
@@ -307,22 +296,41 @@ def run_plan(
         if progress is not None:
             progress(done[0], total)
 
-    with begin(target, plan, os.urandom(8).hex(), made_root=made_root) as transaction:
-        return execution.run(
+    commit = Commit(
+        fingerprint=fingerprint_of(place_of(plan.slice_uri), plan.slice.documents),
+        offset=plan.placement.offset,
+        length=plan.placement.length,
+    )
+    with session.begin(plan, commit, os.urandom(8).hex()) as transaction:
+        counts = execution.run(
             plan,
             source,
-            target,
+            transaction.reading,
             transaction,
-            workers=workers_of(config),
+            workers=workers_of(config, plan, source, transaction.reading),
             verify=config.verify,
             progress=count if progress is not None else None,
         )
+        if source.read_many(plan.slice.documents) != dict(plan.slice.documents):
+            raise SliceError(
+                "the slice's metadata changed while it was copied",
+                where=plan.slice_uri,
+                hint="Something still writes to it. Append it when it is complete: --wait SECONDS, slice_ready, slice_complete.",
+            )
+        return counts
 
 
-def open_target(target: Item, config: Config) -> Store:
+def open_target(target: Target, config: Config) -> Store:
     """Open the store of a target."""
+    if not isinstance(target, str | os.PathLike):
+        return target
     return open_store(
-        target, config.target_storage_options, durable=config.durability == "full", follow_links=config.follow_links
+        target,
+        config.target_storage_options,
+        durable=config.durability == "full",
+        follow_links=config.follow_links,
+        beside=config.journal == "beside",
+        single_writer=config.single_writer,
     )
 
 

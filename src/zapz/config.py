@@ -121,11 +121,63 @@ class Config:
     lock_wait: float = _setting(
         0.0, "Seconds to wait for a target that another process holds.", kinds=(int, float), least=0
     )
+    slice_polling: Mapping[str, float] | bool | None = _setting(
+        None,
+        "Wait for slices that are not there or not complete: true (look every 2 seconds, for 60), or a table of `interval` and "
+        "`timeout` in seconds. The target is not locked meanwhile.",
+        kinds=(bool, dict),
+    )
+    slice_ready: str | None = _setting(
+        None,
+        'An object (such as "_SUCCESS") that a slice holds once it is complete; without it, it is not appended.',
+        kinds=(str,),
+    )
+    slice_complete: str = _setting(
+        "metadata",
+        'When a slice is complete: as soon as its "metadata" are, or when all its "chunks" are there.',
+        kinds=(str,),
+        choices=("metadata", "chunks"),
+    )
+    journal: str = _setting(
+        "inside",
+        'Where lock and journal lie: "inside" the target in `.zapz`, or "beside" it in `TARGET.zapz`. The same for all writers.',
+        kinds=(str,),
+        choices=("inside", "beside"),
+    )
+    register: bool = _setting(
+        False,
+        "Remember the last slices in the target (on object stores that is always done), so that a slice without labels is recognised "
+        "when the same command is run again.",
+        kinds=(bool,),
+    )
+    single_writer: bool = _setting(
+        False,
+        "Append to storage that cannot keep two writers apart; only if certainly nobody else writes to the target.",
+        kinds=(bool,),
+    )
     follow_links: bool = _setting(False, "Whether linked folders may lead out of the target or a slice.", kinds=(bool,))
     workers: int | None = _setting(
         None, "Threads that move chunks; by default one per processor, at most 8.", kinds=(int,), least=1
     )
     dry_run: bool = _setting(False, "Plan and check, but touch nothing.", kinds=(bool,))
+
+    @property
+    def polling(self) -> Polling | None:
+        """How to wait for slices; None if they are not waited for."""
+        given = self.slice_polling
+        if isinstance(given, Mapping):
+            return Polling(interval=given.get("interval", 2.0), timeout=given.get("timeout", 60.0))
+        return Polling() if given else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polling:
+    """How to wait for slices."""
+
+    interval: float = 2.0
+    """Seconds between two looks."""
+    timeout: float = 60.0
+    """Seconds until giving up."""
 
 
 _FIELDS: Mapping[str, Field[Any]] = {f.name: f for f in fields(Config)}
@@ -163,6 +215,8 @@ def _checked(key: str, value: Any) -> Any:
         fits = value in choices
     if fits and meta["least"] is not None and isinstance(value, int | float):
         fits = value >= meta["least"] and (meta["most"] is None or value <= meta["most"])
+    if fits and key == "slice_polling" and isinstance(value, Mapping):
+        _check_polling(value)
     if fits and list in kinds:
         fits = all(isinstance(v, str) for v in value)
     if not fits:
@@ -170,6 +224,21 @@ def _checked(key: str, value: Any) -> Any:
             "setting has a value that it cannot have", where=key, expected=describe(key), found=repr(value)
         )
     return tuple(value) if isinstance(value, list) else value
+
+
+def _check_polling(value: Mapping[Any, Any]) -> None:
+    for name, number in value.items():
+        where = f"slice_polling.{name}"
+        if name not in {"interval", "timeout"}:
+            near = difflib.get_close_matches(str(name), ("interval", "timeout"), n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else "It has `interval` and `timeout`."
+            raise ConfigError("unknown setting", where=where, hint=hint)
+        good = isinstance(number, int | float) and not isinstance(number, bool) and number >= 0
+        if not good or (name == "interval" and number == 0):
+            expected = "a number of seconds" + (" above 0" if name == "interval" else "")
+            raise ConfigError(
+                "setting has a value that it cannot have", where=where, expected=expected, found=repr(number)
+            )
 
 
 def _open_numbers(kinds: Iterable[type], choices: tuple[Any, ...]) -> bool:

@@ -14,7 +14,7 @@ from zapz.format.cf import format_instant
 from zapz.format.metadata import Array, Dataset
 from zapz.storage.dataset import open_dataset
 from zapz.storage.store import Holder, Store
-from zapz.txn import recover as recovering
+from zapz.txn.sessions import state_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,7 @@ def info_of(store: Store, config: Config) -> Info:
     dims: dict[str, int] = {}
     for array in dataset.arrays.values():
         dims |= {name: n for name, n in zip(array.dims, array.shape, strict=True) if name is not None}
+    lock, journal = state_of(store)
     return Info(
         uri=store.uri,
         zarr_format=dataset.zarr_format,
@@ -91,8 +92,8 @@ def info_of(store: Store, config: Config) -> Info:
         append_dim=dim,
         variables=tuple(_variable(store, dataset, array, dim) for _, array in sorted(dataset.arrays.items())),
         labels=labels,
-        lock=store.holder(recovering.HEAD),
-        journal=tuple(recovering.describe(store)),
+        lock=lock,
+        journal=journal,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,9 +12,12 @@ from zapz.compat import meaning_of
 from zapz.config import Config
 from zapz.errors import LabelError
 from zapz.format.cf import Conversion
+from zapz.format.grid import indices
 from zapz.labels import Labels, Line
 from zapz.sources.stores import Source
 from zapz.steps import Placement
+from zapz.storage.opening import place_of
+from zapz.txn.head import Commit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,46 @@ class Planned:
     """Its labels."""
     placement: Placement
     """Where it would go."""
+
+
+def fingerprint_of(uri: str, documents: Mapping[str, bytes]) -> str:
+    """Return what identifies a slice where it has no labels: a digest of its place and its documents."""
+    digest = hashlib.sha256(uri.encode())
+    for key, data in sorted(documents.items()):
+        digest.update(f"\0{key}\0{len(data)}\0".encode() + data)
+    return digest.hexdigest()[:32]
+
+
+def recall(
+    target: Reading, source: Source, placement: Placement, register: list[Commit], config: Config, length: int
+) -> str | None:
+    """Return "already" or "skipped" if a slice without labels was the subject of one of the last commits, and is there; else None.
+
+    Args:
+        target: The target.
+        source: The slice.
+        placement: Where it would go.
+        register: The commits of earlier calls; the one that is recognised is taken out.
+        config: Settings.
+        length: Number of steps that the target has.
+
+    Raises:
+        LabelError: It is there, and ``on_existing`` says "refuse".
+    """
+    mark = fingerprint_of(place_of(source.uri), source.dataset.documents)
+    for commit in register:
+        if commit.fingerprint != mark or commit.length != placement.length or commit.offset + commit.length > length:
+            continue
+        placed = replace(placement, offset=commit.offset)
+        if config.on_existing != "skip" and _differing(target, {}, source, placed, every=True) is not None:
+            continue
+        register.remove(commit)
+        if config.on_existing == "refuse":
+            found = f"at index {commit.offset}"
+            hint = 'on_existing = "resume" or "skip" passes over it.'
+            raise LabelError("the slice was appended already", where=source.uri, found=found, hint=hint)
+        return "skipped" if config.on_existing == "skip" else "already"
+    return None
 
 
 def outcome_of(
@@ -201,8 +245,13 @@ def equals_there(target: Reading, source: Source, placement: Placement) -> str |
     return _differing(target, {}, source, placement)
 
 
-def _differing(there: Reading, meanings: Mapping[str, Conversion], source: Source, placement: Placement) -> str | None:
-    """Compare a slice with cells elsewhere, which ``meanings`` bring to the target's terms if they are not in them."""
+def _differing(
+    there: Reading, meanings: Mapping[str, Conversion], source: Source, placement: Placement, *, every: bool = False
+) -> str | None:
+    """Compare chunks of a slice (the first and last of each variable, or every one) with cells elsewhere.
+
+    ``meanings`` bring those to the target's terms if they are not in them.
+    """
     mine = Reading(source.store, source.dataset)
     for path, meaning in placement.conversions.items():
         array = source.dataset.arrays[path]
@@ -210,7 +259,8 @@ def _differing(there: Reading, meanings: Mapping[str, Conversion], source: Sourc
         if axis is None or not all(array.units.counts):
             continue
         last = tuple(n - 1 for n in array.units.counts)
-        for unit in {tuple(0 for _ in last), last}:
+        units = indices(tuple((0, n) for n in array.units.counts)) if every else {tuple(0 for _ in last), last}
+        for unit in units:
             box = array.units.box(unit)
             shifted = tuple(
                 (a + placement.offset, b + placement.offset) if i == axis else (a, b) for i, (a, b) in enumerate(box)

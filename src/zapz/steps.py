@@ -197,6 +197,14 @@ class ArrayPlan:
         """Return whether a touched chunk also holds old cells."""
         return self.axis is not None and index[self.axis] * self.target.grid.chunks[self.axis] < self.offset
 
+    def boundary_keys(self) -> Iterator[str]:
+        """Yield the keys of all touched chunks that also hold old cells."""
+        axis, chunks = self.axis, self.target.grid.chunks
+        if axis is not None and self.offset % chunks[axis]:
+            last = self.offset // chunks[axis]
+            spans = tuple((last, last + 1) if i == axis else span for i, span in enumerate(self.spans))
+            yield from map(self.target.key, indices(spans))
+
     def step(self, index: Index) -> Step:
         """Return the step that makes a touched chunk."""
         path = self.path

@@ -55,6 +55,8 @@ def read_v2(text: Any, where: str) -> tuple[DType, Endian | None]:
             return np.dtype([tuple(tuple(p) if isinstance(p, list) else p for p in f) for f in text]), None
         if not isinstance(text, str):
             raise TypeError(f"a {type(text).__name__}")
+        if text.startswith("="):
+            raise ValueError("the byte order of whoever reads it")
         dtype = np.dtype(text)
     except (TypeError, ValueError) as error:
         raise MetadataError("unknown data type", where=where, found=f"{text!r} ({error})") from error

@@ -161,9 +161,9 @@ def _keys(value: Any, where: str) -> ChunkKeys:
     if style not in {"default", "v2"}:
         raise UnsupportedError("unknown chunk key encoding", where=where, found=style)
     separator = config.get("separator", "/" if style == "default" else ".")
-    if separator not in ("/", "."):
+    if config.keys() - {"separator"} or separator not in ("/", "."):
         raise MetadataError(
-            "unknown separator of chunk keys", where=where, expected="'.' or '/'", found=repr(separator)
+            "unknown separator of chunk keys", where=where, expected="'.' or '/'", found=repr(dict(config))[:80]
         )
     return ChunkKeys(style=style, separator=separator)  # type: ignore[arg-type]
 

@@ -61,6 +61,18 @@ def named(value: Any, where: str) -> Named:
     return value["name"], value.get("configuration", {})
 
 
+def only(config: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """Return a configuration that has no other fields than these: an unknown one could change the meaning of the others.
+
+    Raises:
+        ValueError: It has others.
+    """
+    others = sorted(config.keys() - set(names))
+    if others:
+        raise ValueError(f"unknown field {others[0]!r}")
+    return config
+
+
 def read_chain(
     codecs: list[Named], dtype: np.dtype[Any], serializer: str, chunks: tuple[int, ...], where: str
 ) -> CodecChain:
@@ -93,7 +105,7 @@ def _plain(codecs: list[Named], dtype: np.dtype[Any], serializer: str, ndim: int
         if identifier == "transpose":
             if filters:
                 return None
-            order = _transposed(order, config["order"], ndim)
+            order = _transposed(order, only(config, "order")["order"], ndim)
         else:
             filters.append(
                 Codec(id=identifier.removeprefix(_NUMCODECS), config={k: v for k, v in config.items() if k != "id"})
@@ -103,6 +115,7 @@ def _plain(codecs: list[Named], dtype: np.dtype[Any], serializer: str, ndim: int
     identifier, config = rest.pop(0)
     if identifier not in {"bytes", "vlen-utf8", "vlen-bytes"} or (identifier == "bytes") != (serializer == "bytes"):
         return None
+    only(config, *(["endian"] if identifier == "bytes" else []))
     endian = endian_of(dtype, config.get("endian", "little")) if identifier == "bytes" else None
     little = sys.byteorder == "little" and config.get("endian", "little") == "little"
     if config.get("endian", "little") not in {"little", "big"} or (
@@ -130,7 +143,17 @@ def _transposed(before: tuple[int, ...] | None, value: Any, ndim: int) -> tuple[
     return None if order == identity else order
 
 
+_FIELDS = {
+    "blosc": ("cname", "clevel", "shuffle", "blocksize", "typesize"),
+    "gzip": ("level",),
+    "zstd": ("level", "checksum"),
+    "crc32c": (),
+}
+
+
 def _bytes_codec(identifier: str, config: Mapping[str, Any]) -> Codec | None:
+    if identifier in _FIELDS:
+        only(config, *_FIELDS[identifier])
     if identifier == "blosc":
         shuffle = config.get("shuffle", "noshuffle")
         known = {
@@ -153,7 +176,7 @@ def _sharded(
 ) -> CodecChain | None:
     if len(codecs) != 1:
         return None
-    config = codecs[0][1]
+    config = only(codecs[0][1], "chunk_shape", "codecs", "index_codecs", "index_location")
     inner_shape = lengths(config["chunk_shape"], "inner chunk_shape", where, least=1)
     if len(inner_shape) != len(chunks) or any(c % i for c, i in zip(chunks, inner_shape, strict=True)):
         raise MetadataError(
@@ -167,6 +190,9 @@ def _sharded(
         named(c, where)
         for c in config.get("index_codecs", [{"name": "bytes", "configuration": {"endian": "little"}}, "crc32c"])
     ]
+    for name, fields in index:
+        if name in {"bytes", "crc32c"}:
+            only(fields, *(["endian"] if name == "bytes" else []))
     plain_index = [n for n, _ in index] in (["bytes"], ["bytes", "crc32c"])
     location = config.get("index_location", "end")
     endian = index[0][1].get("endian", "little") if index else "little"

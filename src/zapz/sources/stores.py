@@ -15,6 +15,9 @@ from zapz.storage.store import Options, Store
 Item = str | os.PathLike[str]
 """What a user may name as a slice."""
 
+Target = Item | Store
+"""What a user may name as a target: a place, or a store that is open already."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:

@@ -10,10 +10,7 @@ from zapz.format import documents as doors
 from zapz.format import jsontext, v2, v3
 from zapz.format.metadata import Dataset, check_path, join, name, parent
 from zapz.storage.opening import require_folder
-from zapz.storage.store import Store
-
-OURS = ".zapz"
-"""Folder of the journal and the lock, inside the target."""
+from zapz.storage.store import OURS, Store
 
 _MAX_DEPTH = 16
 _ARRAYS_ONLY = -1
@@ -166,10 +163,10 @@ def _nothing(store: Store) -> Exception:
     return MetadataError("not a Zarr dataset", where=store.uri, expected="a .zgroup, .zarray or zarr.json", found=found)
 
 
-def is_empty(store: Store) -> bool:
-    """Return whether a target does not exist yet: no folder, or one that holds at most our own journal."""
+def is_empty(store: Store, ours: Collection[str] = ()) -> bool:
+    """Return whether a target does not exist yet: no folder, or one that holds at most our own journal, and ``ours``."""
     try:
         children = store.children("")
     except NotFoundError:
         return True
-    return not [name for name in (*children.folders, *children.files) if name != OURS]
+    return not [name for name in (*children.folders, *children.files) if name != OURS and name not in ours]

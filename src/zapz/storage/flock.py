@@ -37,6 +37,11 @@ def describe_me() -> dict[str, Any]:
     }
 
 
+def me() -> Holder:
+    """Return this process as a holder of a lock."""
+    return holder_of(json.dumps(describe_me()).encode())
+
+
 @lru_cache(maxsize=1)
 def _boot() -> str:
     """Return machine, start of the machine, and space of process numbers; "-" for what cannot be told."""
@@ -86,6 +91,13 @@ def is_dead(held: Holder) -> bool:
     except OSError:
         return False
     return False
+
+
+def is_alive(held: Holder) -> bool:
+    """Return whether a holder certainly lives: it is a process of this machine."""
+    return (
+        held.host == os.uname().nodename and held.boot == _boot() and "-" not in _boot().split() and not is_dead(held)
+    )
 
 
 @contextlib.contextmanager

@@ -19,34 +19,66 @@ from zapz.errors import MetadataError, NotFoundError, StoreError, UnsupportedErr
 from zapz.format.metadata import join, parent
 from zapz.storage import flock
 from zapz.storage.durability import Syncer
-from zapz.storage.posix import ABSENT, READ, failure, is_folder, link, read_rest, write_all
-from zapz.storage.store import Abilities, Children, Holder, Parts
+from zapz.storage.posix import (
+    ABSENT,
+    NO_LINK,
+    READ,
+    failure,
+    is_folder,
+    link,
+    read_rest,
+    same_content,
+    second_name,
+    write_all,
+)
+from zapz.storage.store import OURS, Abilities, Children, Holder, Parts
 
-NO_LINK = frozenset((errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES))
-"""What a file system answers that cannot link here."""
+_LOST = frozenset((errno.EIO, errno.ETIMEDOUT, errno.ESTALE, errno.EINTR))
+"""What a file system answers that may have done what it was asked to do."""
 _WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class LocalStore:
     """A folder of a local file system."""
 
-    def __init__(self, root: str | os.PathLike[str], *, durable: bool = True, follow_links: bool = False) -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        durable: bool = True,
+        follow_links: bool = False,
+        beside: bool = False,
+    ) -> None:
         self.root = Path(root)
+        self.beside = beside
         self.uri = str(self.root)
         self.abilities = Abilities(writable=True, exclusive=True, durable=durable, listable=True)
         self._follow_links = follow_links
         self._prefix = f"{self.root}{os.sep}"
+        self._ours = f"{self.root}{OURS}" if beside else f"{self.root}{os.sep}{OURS}"
         self._folders: set[str] = set()
         self._linking: set[str] = set()
         self._syncer = Syncer(str(self.root), durable=durable, whole=not follow_links)
         self._guard = threading.Lock()
+
+    def _at(self, key: str) -> str:
+        """Return a key's path; keys of our own folder may lie beside the target."""
+        if key.startswith(OURS) and (len(key) == len(OURS) or key[len(OURS)] == "/"):
+            return f"{self._ours}{key[len(OURS) :]}"
+        return self._prefix + key if key else str(self.root)
+
+    def elsewhere(self, key: str) -> str | None:
+        """Return where ``key`` of our own folder would be with the other setting of ``journal``, if something lies there."""
+        other = f"{self._prefix}{OURS}" if self.beside else f"{self.root}{OURS}"
+        path = f"{other}{key[len(OURS) :]}"
+        return path if os.path.lexists(path) else None
 
     # -- reading ---------------------------------------------------------------------------------------------------------
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         """See ``Store``."""
         try:
-            descriptor = os.open(self._prefix + key, READ)
+            descriptor = os.open(self._at(key), READ)
             try:
                 if length is None:
                     length = max(0, os.fstat(descriptor).st_size - offset)
@@ -57,7 +89,7 @@ class LocalStore:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise failure(error, "cannot read", self._prefix + key) from error
+            raise failure(error, "cannot read", self._at(key)) from error
 
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """See ``Store``."""
@@ -69,7 +101,7 @@ class LocalStore:
 
     def stray(self, key: str) -> str | None:
         """See ``Store``."""
-        path = self._prefix + key
+        path = self._at(key)
         if self._follow_links or not self.linked(key):
             return None
         leads = os.path.realpath(path)
@@ -78,11 +110,11 @@ class LocalStore:
     def size(self, key: str) -> int | None:
         """See ``Store``."""
         try:
-            found = os.stat(self._prefix + key)
+            found = os.stat(self._at(key))
         except OSError as error:
             if error.errno in ABSENT:
                 return None
-            raise failure(error, "cannot look at", self._prefix + key) from error
+            raise failure(error, "cannot look at", self._at(key)) from error
         return None if stat.S_ISDIR(found.st_mode) else found.st_size
 
     def existing(self, keys: Iterable[str]) -> Iterator[str]:
@@ -102,17 +134,17 @@ class LocalStore:
             if found is None:
                 continue
             if stat.S_ISDIR(found.st_mode):
-                raise MetadataError("a folder lies where a chunk belongs", where=self._prefix + key, hint="Remove it.")
+                raise MetadataError("a folder lies where a chunk belongs", where=self._at(key), hint="Remove it.")
             yield key
 
     def _lstat(self, key: str) -> os.stat_result | None:
         """Return what lies at a key, a link being just that; None only if nothing does."""
         try:
-            return os.lstat(self._prefix + key if key else str(self.root))
+            return os.lstat(self._at(key))
         except OSError as error:
             if error.errno in ABSENT:
                 return None
-            raise failure(error, "cannot look at", self._prefix + key) from error
+            raise failure(error, "cannot look at", self._at(key)) from error
 
     def linked(self, key: str) -> bool:
         """See ``Store``."""
@@ -121,7 +153,7 @@ class LocalStore:
 
     def children(self, key: str) -> Children:
         """See ``Store``."""
-        path = self._prefix + key if key else str(self.root)
+        path = self._at(key)
         folders: list[str] = []
         files: list[str] = []
         try:
@@ -141,7 +173,7 @@ class LocalStore:
 
     def create(self, key: str, parts: Parts) -> int | None:
         """See ``Store``. The file appears at once and fills up: for keys that nobody reads yet."""
-        path = self._prefix + key
+        path = self._at(key)
         try:
             self._folder_of(key)
             try:
@@ -153,6 +185,8 @@ class LocalStore:
         except FileExistsError:
             return None
         except OSError as error:
+            if error.errno in _LOST and self.size(key) == 0:  # it was made all the same, and the answer was lost
+                self.remove(key)
             raise failure(error, "cannot create", path) from error
         try:
             return write_all(descriptor, parts)
@@ -172,10 +206,13 @@ class LocalStore:
         self._rename(temporary, key)
 
     def publish(self, staged: str, key: str) -> bool:
-        """See ``Store``. A link is the only creation that is both exclusive and complete."""
-        path = self._prefix + key
+        """Create ``key`` with what ``staged`` (synced) holds, atomically and durably; return False if it exists.
+
+        A link is the only creation that is both exclusive and complete.
+        """
+        path = self._at(key)
         try:
-            link(self._prefix + staged, path)
+            link(self._at(staged), path)
         except FileExistsError:
             return False
         except OSError as error:
@@ -191,30 +228,33 @@ class LocalStore:
 
     def _rename(self, temporary: str, key: str) -> None:
         try:
-            os.replace(self._prefix + temporary, self._prefix + key)
+            os.replace(self._at(temporary), self._at(key))
         except OSError as error:
             self.remove(temporary)
-            raise failure(error, "cannot write", self._prefix + key) from error
+            raise failure(error, "cannot write", self._at(key)) from error
 
     def _temporary(self, key: str, parts: Parts) -> str:
         folder, _, name = key.rpartition("/")
         temporary = join(folder, f".{name}.{os.urandom(6).hex()}")
         try:
             if self.create(temporary, parts) is None:
-                raise StoreError("cannot write", where=self._prefix + key, found="a temporary file in the way")
+                raise StoreError("cannot write", where=self._at(key), found="a temporary file in the way")
         except StoreError:
             self.remove(temporary)
             raise
         return temporary
 
     def reserve(self, staged: str, key: str) -> bool:
-        """See ``Store``. Where no link can be made to the destination's folder, a copy is put there beforehand."""
+        """Make sure that ``install`` will find the space it needs; return whether it needs none, in all of this folder.
+
+        Where no link can be made to the destination's folder, a copy is put there beforehand.
+        """
         self._folder_of(key)
         folder = parent(key)
         if folder in self._linking:
             return True
         aside = aside_of(staged, key)
-        if self._link_aside(staged, aside):
+        if second_name(self._at(staged), self._at(aside)):
             self.remove(aside)
             self._linking.add(folder)
             return True
@@ -223,44 +263,18 @@ class LocalStore:
         return False
 
     def install(self, staged: str, key: str) -> None:
-        """See ``Store``."""
+        """Make ``key`` hold what ``staged`` holds, atomically; ``staged`` stays. Doing it twice is doing it once."""
         self._folder_of(key)
         aside = aside_of(staged, key)
-        if not self._link_aside(staged, aside) and not self._is_copy(staged, aside):
+        if not second_name(self._at(staged), self._at(aside)) and not same_content(self._at(staged), self._at(aside)):
             self._copy_aside(staged, aside)
             self._syncer.files([aside])
         try:
-            os.replace(self._prefix + aside, self._prefix + key)
+            os.replace(self._at(aside), self._at(key))
         except OSError as error:
-            raise failure(error, "cannot replace", self._prefix + key) from error
+            raise failure(error, "cannot replace", self._at(key)) from error
         # Renaming one name of a file over another of its names does nothing (POSIX): then the name aside is still there.
         self.remove(aside)
-
-    def _link_aside(self, staged: str, aside: str) -> bool:
-        """Give a staged file a second name beside its destination; return False where no link can be made."""
-        for _ in range(2):
-            try:
-                link(self._prefix + staged, self._prefix + aside)
-            except FileExistsError:
-                if self._same(staged, aside):
-                    return True
-                if self._is_copy(staged, aside):
-                    return False
-                self.remove(aside)  # an earlier copy that was cut short
-            except OSError as error:
-                if error.errno not in NO_LINK:
-                    raise failure(error, "cannot prepare", self._prefix + aside) from error
-                return False
-            else:
-                return True
-        return False
-
-    def _same(self, a: str, b: str) -> bool:
-        here, there = self._lstat(a), self._lstat(b)
-        return here is not None and there is not None and (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
-
-    def _is_copy(self, staged: str, aside: str) -> bool:
-        return self.size(aside) == self.size(staged) and self.read(aside) == self.read(staged)
 
     def _copy_aside(self, staged: str, aside: str) -> None:
         self.remove(aside)
@@ -269,14 +283,14 @@ class LocalStore:
     def remove(self, key: str) -> None:
         """See ``Store``."""
         try:
-            os.unlink(self._prefix + key)
+            os.unlink(self._at(key))
         except OSError as error:
             if error.errno not in ABSENT:
-                raise failure(error, "cannot remove", self._prefix + key) from error
+                raise failure(error, "cannot remove", self._at(key)) from error
 
     def remove_folder(self, key: str) -> None:
         """See ``Store``."""
-        path = self._prefix + key if key else str(self.root)
+        path = self._at(key)
         self._folders.discard(key)
         try:
             os.rmdir(path)
@@ -296,18 +310,18 @@ class LocalStore:
                 if path in self._folders:
                     continue
                 try:
-                    os.mkdir(self._prefix + path)
+                    os.mkdir(self._at(path))
                     self._syncer.made.add(path)
                 except FileExistsError:
-                    if not self._follow_links and os.path.islink(self._prefix + path):
+                    if not self._follow_links and os.path.islink(self._at(path)):
                         raise UnsupportedError(
                             "a folder of the target is a link",
-                            where=self._prefix + path,
-                            found=os.readlink(self._prefix + path),
+                            where=self._at(path),
+                            found=os.readlink(self._at(path)),
                             hint="Set follow_links = true if writing through it is meant.",
                         ) from None
                 except OSError as error:
-                    raise failure(error, "cannot make folder", self._prefix + path) from error
+                    raise failure(error, "cannot make folder", self._at(path)) from error
                 self._folders.add(path)
 
     def require_parent(self) -> None:
@@ -320,7 +334,7 @@ class LocalStore:
             )
 
     def make_root(self) -> bool:
-        """See ``Store``."""
+        """Make the store's own folder, not its parents; return whether it was made now."""
         if is_folder(str(self.root)):
             with contextlib.suppress(OSError):  # it may be gone again, and then it is made anew
                 if not os.listdir(self.root):
@@ -339,20 +353,27 @@ class LocalStore:
     # -- durability ------------------------------------------------------------------------------------------------------
 
     def sync(self, keys: Iterable[str], naming: Iterable[str] = ()) -> None:
-        """See ``Store``. Does nothing unless the store is durable."""
+        """Make the content of these files, and the folders that name them or ``naming``, survive a power failure.
+
+        Does nothing unless the store is durable.
+        """
         self._syncer.files(keys, naming)
 
     def sync_folders(self, keys: Iterable[str]) -> None:
-        """See ``Store``."""
+        """Make the names of these files survive a power failure; their content is durable already."""
         self._syncer.folders(keys)
 
     # -- locking ---------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def hold(self, key: str, wait: float) -> Iterator[None]:
-        """See ``Store``: ``flock`` on a file that is removed while it is held."""
+        """Hold the lock ``key``: ``flock`` on a file that is removed while it is held.
+
+        Raises:
+            LockedError: It is not to be had within ``wait`` seconds.
+        """
         folder = key.rpartition("/")[0]
-        descriptor = flock.take(self._prefix + key, wait, str(self.root))
+        descriptor = flock.take(self._at(key), wait, str(self.root))
         self._syncer.made.add(folder)  # perhaps by us: the journal in it is durable only if the name of its folder is
         try:
             self._syncer.start()
@@ -366,8 +387,8 @@ class LocalStore:
                 os.close(descriptor)
 
     def holder(self, key: str) -> Holder | None:
-        """See ``Store``."""
-        return flock.holder(self._prefix + key)
+        """Return who holds the lock ``key`` now; None if nobody does."""
+        return flock.holder(self._at(key))
 
 
 def aside_of(staged: str, key: str) -> str:

@@ -22,8 +22,19 @@ def local_path(uri: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(text)))
 
 
+def place_of(uri: str) -> str:
+    """Return where a URI leads: links resolved if it is local, trailing slashes dropped."""
+    return os.path.realpath(local_path(uri)) if is_local(uri) else uri.rstrip("/")
+
+
 def open_store(
-    uri: str | os.PathLike[str], options: Options | None = None, *, durable: bool = True, follow_links: bool = False
+    uri: str | os.PathLike[str],
+    options: Options | None = None,
+    *,
+    durable: bool = True,
+    follow_links: bool = False,
+    beside: bool = False,
+    single_writer: bool = False,
 ) -> Store:
     """Return the store at ``uri``; nothing is read or made yet.
 
@@ -32,24 +43,22 @@ def open_store(
         options: fsspec storage options.
         durable: Whether local writes are synced.
         follow_links: Whether linked folders may lead out of the store.
+        beside: Whether lock and journal lie beside the store instead of in it.
+        single_writer: Whether storage may be written on which two writers cannot be kept apart.
     """
     text = os.fspath(uri)
     if is_local(text):
         path = local_path(text)
-        if is_file(str(path)):
-            if path.suffix == ".zip":
-                return _remote(f"zip://::file://{path}", options)
+        if not is_file(str(path)):
+            return LocalStore(path, durable=durable, follow_links=follow_links, beside=beside)
+        if path.suffix != ".zip":
             raise FormatError(
                 "not a Zarr dataset", where=str(path), expected="a folder, or a .zip file", found="a file"
             )
-        return LocalStore(path, durable=durable, follow_links=follow_links)
-    return _remote(text, options)
+        text = f"zip://::file://{path}"
+    from zapz.storage.objects import open_object_store  # imported where used: it brings fsspec
 
-
-def _remote(uri: str, options: Options | None) -> Store:
-    from zapz.storage.remote import RemoteStore  # imported where used: it brings fsspec
-
-    return RemoteStore(uri, options)
+    return open_object_store(text, options, beside=beside, single_writer=single_writer)
 
 
 def require_folder(store: Store) -> None:

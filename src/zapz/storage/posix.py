@@ -76,6 +76,56 @@ def link(source: str, destination: str) -> None:
     os.link(source, destination, follow_symlinks=False)
 
 
+NO_LINK = frozenset((errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES))
+"""What a file system answers that cannot link here."""
+
+
+def second_name(path: str, second: str) -> bool:
+    """Give a file a second name; return False where no link can be made, or where a copy of it has that name."""
+    for _ in range(2):
+        try:
+            link(path, second)
+        except FileExistsError:
+            if _same_file(path, second):
+                return True
+            if same_content(path, second):
+                return False
+            os.unlink(second)  # an earlier copy that was cut short
+        except OSError as error:
+            if error.errno not in NO_LINK:
+                raise failure(error, "cannot prepare", second) from error
+            return False
+        else:
+            return True
+    return False
+
+
+def _same_file(a: str, b: str) -> bool:
+    try:
+        here, there = os.lstat(a), os.lstat(b)
+    except OSError as error:
+        raise failure(error, "cannot look at", b) from error
+    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+def same_content(a: str, b: str) -> bool:
+    """Return whether two files hold the same bytes; False if one is absent."""
+
+    def content(path: str) -> bytes:
+        descriptor = os.open(path, READ)
+        try:
+            return read_rest(descriptor, os.fstat(descriptor).st_size, 0)
+        finally:
+            os.close(descriptor)
+
+    try:
+        return os.stat(a).st_size == os.stat(b).st_size and content(a) == content(b)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return False
+        raise failure(error, "cannot compare", b) from error
+
+
 _HINTS = {
     errno.ENOSPC: "Free some space and run again.",
     errno.EDQUOT: "Free some of your quota and run again.",

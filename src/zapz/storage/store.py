@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from zapz.errors import NotFoundError
 from zapz.format.compressors import Buffer, octets
+
+OURS = ".zapz"
+"""Folder of the lock and the journal."""
 
 Parts = Iterable[Buffer]
 """The bytes of one object, in order."""
@@ -38,6 +40,8 @@ class Abilities:
     """Whether anything can be written at all."""
     exclusive: bool
     """Whether a key can be created only if it does not exist, atomically."""
+    conditional: bool = False
+    """Whether an object can be replaced only if it is still what it was, atomically."""
     durable: bool
     """Whether ``sync`` makes writes survive a power failure."""
     listable: bool
@@ -106,38 +110,14 @@ class Store(Protocol):
     def write(self, key: str, parts: Parts) -> None:
         """Write an object, whole or not at all, replacing what was there."""
 
-    def publish(self, staged: str, key: str) -> bool:
-        """Create ``key`` with what ``staged`` (synced) holds, atomically and durably; return False if it exists."""
-
-    def reserve(self, staged: str, key: str) -> bool:
-        """Make sure that ``install`` will find the space it needs; return whether it needs none, in all of this folder."""
-
-    def install(self, staged: str, key: str) -> None:
-        """Make ``key`` hold what ``staged`` holds, atomically; ``staged`` stays. Doing it twice is doing it once."""
-
     def remove(self, key: str) -> None:
         """Remove an object; nothing happens if there is none."""
 
     def remove_folder(self, key: str) -> None:
         """Remove a folder if it exists and is empty."""
 
-    def make_root(self) -> bool:
-        """Make the store's own folder, not its parents; return whether it was made now (False where there are none)."""
-
     def folder_exists(self, key: str) -> bool:
         """Return whether a folder exists (always False where there are none)."""
-
-    def sync(self, keys: Iterable[str], naming: Iterable[str] = ()) -> None:
-        """Make the content of these objects, and the folders that name them or ``naming``, survive a power failure."""
-
-    def sync_folders(self, keys: Iterable[str]) -> None:
-        """Make the names of these objects survive a power failure; their content is durable already."""
-
-    def hold(self, key: str, wait: float) -> AbstractContextManager[None]:
-        """Hold the lock ``key``; raise ``LockedError`` if it is not to be had within ``wait`` seconds."""
-
-    def holder(self, key: str) -> Holder | None:
-        """Return who holds the lock ``key`` now; None if nobody does."""
 
 
 def read_optional(store: Store, key: str) -> bytes | None:

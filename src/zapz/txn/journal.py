@@ -26,6 +26,8 @@ _HEAD = struct.Struct("<III")
 _KEYS_PER_RECORD = 1000
 
 Outcome = Literal["commit", "abort"]
+Unreadable = (struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
+"""What reading a damaged record raises, apart from errors of zapz."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,20 +175,27 @@ def damaged(where: str, found: str) -> JournalError:
 def write(intent: Intent) -> Iterator[bytes]:
     """Yield the bytes of a complete journal."""
     yield MAGIC
-    yield frame(
-        {
-            "type": "begin",
-            "id": intent.id,
-            "made_root": intent.made_root,
-            "base": dict(intent.base),
-            "documents": [[d.key, d.digest] for d in intent.documents],
-            "extents": [[e.path, e.keys.style, e.keys.separator, [list(s) for s in e.spans]] for e in intent.extents],
-        }
-    )
+    yield frame({"type": "begin", **as_record(intent)})
     for kind, names in (("existing", intent.existing), ("folders", intent.folders)):
         for start in range(0, len(names), _KEYS_PER_RECORD):
             yield frame({"type": kind, "keys": list(names[start : start + _KEYS_PER_RECORD])})
     yield frame({"type": "ready", "existing": len(intent.existing)})
+
+
+def as_record(intent: Intent) -> dict[str, Any]:
+    """Return what an intent is, its lists of keys apart."""
+    return {
+        "id": intent.id,
+        "made_root": intent.made_root,
+        "base": dict(intent.base),
+        "documents": [[d.key, d.digest] for d in intent.documents],
+        "extents": [extent_record(extent) for extent in intent.extents],
+    }
+
+
+def extent_record(extent: Extent) -> list[Any]:
+    """Return an extent as JSON."""
+    return [extent.path, extent.keys.style, extent.keys.separator, [list(span) for span in extent.spans]]
 
 
 def foreign(key: str) -> bytes:
@@ -206,7 +215,7 @@ def read(data: bytes, where: str) -> Intent | None:
         try:
             kind = record["type"]
             if kind == "begin" and intent is None:
-                intent = _begin(record)
+                intent = from_record(record)
             elif intent is not None and kind in {"existing", "folders"} and not ready:
                 names = tuple(_safe(k) for k in record["keys"])
                 intent = (
@@ -222,20 +231,13 @@ def read(data: bytes, where: str) -> Intent | None:
                 intent = replace(intent, foreign=(*intent.foreign, _safe(record["key"])))
             else:
                 raise damaged(where, f"an unexpected record {kind!r}")
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, FormatError) as error:
+        except (*Unreadable, FormatError) as error:
             raise damaged(where, f"{type(error).__name__} {error}") from error
     return intent if ready else None
 
 
-def _begin(record: Mapping[str, Any]) -> Intent:
-    extents = []
-    for path, style, separator, spans in record["extents"]:
-        if style not in {"default", "v2"} or separator not in {".", "/"}:
-            raise ValueError(f"chunk keys {style!r} {separator!r}")
-        box = tuple((int(a), int(b)) for a, b in spans)
-        if any(a < 0 or b < a for a, b in box):
-            raise ValueError(f"a range {box}")
-        extents.append(Extent(path=_safe(path), keys=ChunkKeys(style=style, separator=separator), spans=box))
+def from_record(record: Mapping[str, Any]) -> Intent:
+    """Read what ``as_record`` made; raises what Python raises where something is not as it made it."""
     base = record["base"]
     if not all(isinstance(v, str) or v is None for v in base.values()):
         raise TypeError("a digest that is no text")
@@ -244,8 +246,19 @@ def _begin(record: Mapping[str, Any]) -> Intent:
         made_root=bool(record["made_root"]),
         base={_safe(k): v for k, v in base.items()},
         documents=tuple(Document(key=_safe(k), digest=str(d)) for k, d in record["documents"]),
-        extents=tuple(extents),
+        extents=tuple(extent_of(e) for e in record["extents"]),
     )
+
+
+def extent_of(record: Any) -> Extent:
+    """Read what ``extent_record`` made."""
+    path, style, separator, spans = record
+    if style not in {"default", "v2"} or separator not in {".", "/"}:
+        raise ValueError(f"chunk keys {style!r} {separator!r}")
+    box = tuple((int(a), int(b)) for a, b in spans)
+    if any(a < 0 or b < a for a, b in box):
+        raise ValueError(f"a range {box}")
+    return Extent(path=_safe(path), keys=ChunkKeys(style=style, separator=separator), spans=box)
 
 
 def _safe(key: Any) -> str:
@@ -262,9 +275,23 @@ def _name(value: Any) -> str:
     return name
 
 
-def decision(transaction: str, outcome: Outcome) -> bytes:
-    """Return the bytes of a decision."""
-    return frame({"id": transaction, "outcome": outcome})
+def decision(
+    transaction: str, outcome: Outcome, documents: Mapping[str, bytes] | None = None, now: float | None = None
+) -> bytes:
+    """Return the bytes of a decision.
+
+    Args:
+        transaction: Whose.
+        outcome: Which.
+        documents: What it makes visible, in order, where nothing is staged: then the decision is all that recovery needs.
+        now: When, seconds since 1970, where decisions outlive their transactions.
+    """
+    record: dict[str, Any] = {"id": transaction, "outcome": outcome}
+    if now is not None:
+        record["time"] = now
+    if documents is not None:
+        record["documents"] = [[key, data.decode("utf-8", "surrogateescape")] for key, data in documents.items()]
+    return frame(record)
 
 
 def read_decision(data: bytes, transaction: str, where: str) -> Outcome:
@@ -273,20 +300,54 @@ def read_decision(data: bytes, transaction: str, where: str) -> Outcome:
     Raises:
         JournalError: It is damaged, or another transaction's.
     """
+    return read_decided(data, transaction, where)[0]
+
+
+def read_decided(data: bytes, transaction: str, where: str) -> tuple[Outcome, dict[str, bytes]]:
+    """Read a decision, and the documents that it carries.
+
+    Raises:
+        JournalError: It is damaged, or another transaction's.
+    """
     try:
-        length, checksum, _ = _HEAD.unpack_from(data)
-        payload = data[_HEAD.size :]
-        if not _is_head(data[: _HEAD.size]) or length != len(payload) or zlib.crc32(payload) != checksum:
-            raise ValueError("checksum")
-        record = json.loads(payload)
+        record = single(data)
         outcome: Outcome = record["outcome"]
         if record["id"] != transaction or outcome not in {"commit", "abort"}:
-            raise ValueError(f"{record}")
-    except (struct.error, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{record}"[:200])
+        documents = {_safe(key): text.encode("utf-8", "surrogateescape") for key, text in record.get("documents", ())}
+    except (*Unreadable, FormatError) as error:
         raise JournalError(
             "the decision is damaged",
             where=where,
             found=str(error),
             hint="Nothing was touched. Keep the folder and ask the zapz developers.",
         ) from error
-    return outcome
+    return outcome, documents
+
+
+def decided_at(data: bytes, where: str) -> float:
+    """Return when a decision was taken, seconds since 1970.
+
+    Raises:
+        JournalError: It is damaged.
+    """
+    try:
+        return float(single(data)["time"])
+    except Unreadable as error:
+        raise damaged(where, f"{type(error).__name__} {error}") from error
+
+
+def single(data: bytes) -> dict[str, Any]:
+    """Read the one record that a whole object consists of.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    length, checksum, _ = _HEAD.unpack_from(data)
+    payload = data[_HEAD.size :]
+    if not _is_head(data[: _HEAD.size]) or length != len(payload) or zlib.crc32(payload) != checksum:
+        raise ValueError("checksum")
+    record = json.loads(payload)
+    if not isinstance(record, dict):
+        raise TypeError("a record that is no object")
+    return record

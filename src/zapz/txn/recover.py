@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from zapz.errors import ConflictError, JournalError, NotFoundError, StoreError, ZapzError
 from zapz.format.grid import indices
 from zapz.format.metadata import join, parent
-from zapz.storage.dataset import OURS, digest
-from zapz.storage.local import aside_of
-from zapz.storage.store import Store, read_optional
+from zapz.storage.dataset import digest
+from zapz.storage.local import LocalStore, aside_of
+from zapz.storage.store import OURS, read_optional
 from zapz.txn import journal
 from zapz.txn.journal import Intent
 from zapz.txn.written import Written
 
 HEAD = f"{OURS}/head"
 TRANSACTIONS = f"{OURS}/txn"
+LOCK = f"{OURS}/lock"
+"""A lock that is an object, where a lease would not be safe."""
+REGISTER = f"{OURS}/register"
+"""The last commits, where they are kept on their own."""
 KEPT = f"{OURS}/kept"
 """Where a committed transaction goes that another tool wrote over."""
 
@@ -35,6 +39,14 @@ class Recovery:
     """Transactions that had not, and of which nothing remains."""
     made_root: bool = False
     """Whether the target's folder had been made by a transaction that was rolled back."""
+
+    def joined(self, other: Recovery) -> Recovery:
+        """Return what two recoveries did."""
+        return Recovery(
+            rolled_forward=self.rolled_forward + other.rolled_forward,
+            rolled_back=self.rolled_back + other.rolled_back,
+            made_root=self.made_root or other.made_root,
+        )
 
     @property
     def clean(self) -> bool:
@@ -62,7 +74,7 @@ def journal_key(transaction: str) -> str:
     return join(folder_of(transaction), "journal")
 
 
-def pending(store: Store) -> list[str]:
+def pending(store: LocalStore) -> list[str]:
     """Return the transactions that left something behind.
 
     Raises:
@@ -79,14 +91,14 @@ def pending(store: Store) -> list[str]:
     return names
 
 
-def _refuse_link(store: Store, folder: str) -> None:
+def _refuse_link(store: LocalStore, folder: str) -> None:
     if store.linked(folder):
         raise JournalError(
             "a folder of the journal is a link", where=f"{store.uri}/{folder}", hint="Nothing was touched. Remove it."
         )
 
 
-def read_intent(store: Store, transaction: str) -> Intent | None:
+def read_intent(store: LocalStore, transaction: str) -> Intent | None:
     """Read a transaction's intent; None if it never became complete, or has ended.
 
     Raises:
@@ -98,21 +110,21 @@ def read_intent(store: Store, transaction: str) -> Intent | None:
     if data is None:
         return None
     intent = journal.read(data, where)
-    if intent is None and read_decision(store, transaction) is not None:
-        raise journal.damaged(where, "no complete intent, although the transaction was decided")
+    if intent is None and store.children(folder_of(transaction)).files != ("journal",):
+        raise journal.damaged(where, "no complete intent, although work had begun")
     if intent is not None and intent.id != transaction:
         raise journal.damaged(where, f"the journal of transaction {intent.id}")
     return intent
 
 
-def read_decision(store: Store, transaction: str) -> journal.Outcome | None:
+def read_decision(store: LocalStore, transaction: str) -> journal.Outcome | None:
     """Read a transaction's decision; None if there is none yet."""
     key = decision_key(transaction)
     data = read_optional(store, key)
     return None if data is None else journal.read_decision(data, transaction, f"{store.uri}/{key}")
 
 
-def recover(store: Store) -> Recovery:
+def recover(store: LocalStore) -> Recovery:
     """Finish or undo every transaction that was left behind. The lock must be held.
 
     Raises:
@@ -143,13 +155,13 @@ def recover(store: Store) -> Recovery:
     return Recovery(rolled_forward=tuple(forward), rolled_back=tuple(back), made_root=made_root)
 
 
-def changed_documents(store: Store, intent: Intent) -> list[str]:
+def changed_documents(store: LocalStore, intent: Intent) -> list[str]:
     """Return the documents that are no longer what the transaction builds on."""
     here = store.read_many(intent.base)
     return [key for key, expected in intent.base.items() if digest(here.get(key)) != expected]
 
 
-def finish(store: Store, intent: Intent, *, checked: bool = False) -> None:
+def finish(store: LocalStore, intent: Intent, *, checked: bool = False) -> None:
     """Apply a committed transaction: chunks, then documents, the consolidated ones last; then clean up.
 
     Nodes whose documents somebody else has changed are left alone.
@@ -174,8 +186,11 @@ def finish(store: Store, intent: Intent, *, checked: bool = False) -> None:
     applied = []
     for name, path, key in intent.staged_by_node():
         staged = stage_key(intent.id, name)
-        if path in theirs or (not checked and store.size(staged) is None):
-            continue  # somebody else's node now, or a transaction whose clean-up was cut short
+        if path in theirs or (theirs and not path):  # somebody else's node now, and a root that would tell of it
+            store.remove(aside_of(staged, key))
+            continue
+        if not checked and store.size(staged) is None:
+            continue  # a transaction whose clean-up was cut short
         store.install(staged, key)
         applied.append(key)
     store.sync_folders(applied)
@@ -191,7 +206,7 @@ def finish(store: Store, intent: Intent, *, checked: bool = False) -> None:
     )
 
 
-def _keep(store: Store, intent: Intent) -> None:
+def _keep(store: LocalStore, intent: Intent) -> None:
     """Put a transaction's files aside, so that it stands in nobody's way and nothing of it is lost."""
     folder = folder_of(intent.id)
     for name in store.children(folder).files:
@@ -205,7 +220,7 @@ def ballot_key(transaction: str, outcome: journal.Outcome) -> str:
     return stage_key(transaction, outcome)
 
 
-def write_ballot(store: Store, intent: Intent, outcome: journal.Outcome) -> str:
+def write_ballot(store: LocalStore, intent: Intent, outcome: journal.Outcome) -> str:
     """Write a decision aside, to be synced and then published; return its key."""
     key = ballot_key(intent.id, outcome)
     if store.create(key, [journal.decision(intent.id, outcome)]) is None:  # left by an earlier recovery, perhaps torn
@@ -213,12 +228,12 @@ def write_ballot(store: Store, intent: Intent, outcome: journal.Outcome) -> str:
     return key
 
 
-def cast(store: Store, intent: Intent, outcome: journal.Outcome) -> bool:
+def cast(store: LocalStore, intent: Intent, outcome: journal.Outcome) -> bool:
     """Make a synced ballot the decision; return False if there is one already. This is the single point of truth."""
     return store.publish(ballot_key(intent.id, outcome), decision_key(intent.id))
 
 
-def undo(store: Store, intent: Intent, created: Written | None = None) -> None:
+def undo(store: LocalStore, intent: Intent, created: Written | None = None) -> None:
     """Remove what an undecided transaction created; nothing that was there before is touched.
 
     Args:
@@ -230,6 +245,7 @@ def undo(store: Store, intent: Intent, created: Written | None = None) -> None:
         ConflictError: The documents that govern the planned keys have changed: then the keys may be somebody else's, and all stay.
     """
     with contextlib.suppress(StoreError):  # a full disk has no room for it; under the lock nobody else decides
+        store.sync([journal_key(intent.id)])  # nothing else of the transaction may outlive it
         store.sync([write_ballot(store, intent, "abort")])
         cast(store, intent, "abort")
     if read_decision(store, intent.id) == "commit":
@@ -257,12 +273,12 @@ def undo(store: Store, intent: Intent, created: Written | None = None) -> None:
     clean(store, intent.id)
 
 
-def _all_ours(store: Store, intent: Intent) -> bool:
+def _all_ours(store: LocalStore, intent: Intent) -> bool:
     here = store.read_many(d.key for d in intent.documents)
     return bool(intent.documents) and all(digest(here.get(d.key)) == d.digest for d in intent.documents)
 
 
-def _remove_chunks(store: Store, intent: Intent, created: Written | None) -> set[str]:
+def _remove_chunks(store: LocalStore, intent: Intent, created: Written | None) -> set[str]:
     """Remove the chunks that a transaction created; return all folders above planned chunks."""
     kept = {*intent.existing, *intent.foreign}
     folders: set[str] = set()
@@ -288,7 +304,7 @@ def _above(folder: str) -> Iterator[str]:
         folder = parent(folder)
 
 
-def clean(store: Store, transaction: str) -> None:
+def clean(store: LocalStore, transaction: str) -> None:
     """Remove a transaction's own files: the journal first, because without it there is nothing to recover."""
     folder = folder_of(transaction)
     store.remove(journal_key(transaction))
@@ -301,7 +317,7 @@ def clean(store: Store, transaction: str) -> None:
     store.remove_folder(folder)
 
 
-def describe(store: Store) -> list[str]:
+def describe(store: LocalStore) -> list[str]:
     """Say, without changing anything, what recovery would do."""
     lines = []
     for name in pending(store):

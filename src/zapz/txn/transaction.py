@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from zapz.errors import ConflictError, StoreError, ZapzError
@@ -16,7 +16,8 @@ from zapz.format.grid import Index
 from zapz.format.metadata import join, parent
 from zapz.planning import Plan
 from zapz.storage.dataset import digest
-from zapz.storage.store import Parts, Store
+from zapz.storage.local import LocalStore
+from zapz.storage.store import Parts
 from zapz.txn import journal
 from zapz.txn.journal import Document, Extent, Intent
 from zapz.txn.recover import (
@@ -35,7 +36,8 @@ from zapz.txn.written import Written
 class Transaction:
     """Where the steps of a plan write to."""
 
-    def __init__(self, store: Store, intent: Intent) -> None:
+    def __init__(self, store: LocalStore, intent: Intent) -> None:
+        self.reading = store
         self._store = store
         self._intent = intent
         self._names = {key: name for name, key in intent.staged()}
@@ -96,14 +98,14 @@ class Transaction:
         yield from self._created.keys()
         yield from (stage_key(self._intent.id, name) for name in self._names.values())
 
-    def commit(self, plan: Plan) -> None:
-        """Make everything durable, check that nobody else wrote, decide, and apply.
+    def commit(self, documents: Mapping[str, bytes]) -> None:
+        """Make everything durable, check that nobody else wrote, and decide.
 
         Raises:
             ConflictError: A document has changed since the intent.
             StoreError: Storage failed; after the decision the message says so.
         """
-        for key, data in plan.documents.items():
+        for key, data in documents.items():
             self._stage(key, [data])
         unwritten = self._names.keys() - self._staged
         if unwritten:
@@ -151,7 +153,9 @@ class Transaction:
         undo(self._store, self._intent, self._created)
 
 
-def intend(store: Store, plan: Plan, transaction: str, *, made_root: bool) -> Intent:
+def intend(
+    store: LocalStore, plan: Plan, transaction: str, documents: Mapping[str, bytes], *, made_root: bool
+) -> Intent:
     """Find out what exists among the planned keys, and say what will be done. Changes nothing."""
     extents = tuple(Extent(path=a.path, keys=a.target.keys, spans=a.spans) for a in plan.arrays.values())
     existing: list[str] = []
@@ -169,7 +173,7 @@ def intend(store: Store, plan: Plan, transaction: str, *, made_root: bool) -> In
         id=transaction,
         made_root=made_root,
         base=plan.base,
-        documents=tuple(Document(key=key, digest=digest(data) or "") for key, data in plan.documents.items()),
+        documents=tuple(Document(key=key, digest=digest(data) or "") for key, data in documents.items()),
         extents=extents,
         existing=tuple(existing),
         folders=tuple(folder for folder, there in folders.items() if there),
@@ -177,7 +181,14 @@ def intend(store: Store, plan: Plan, transaction: str, *, made_root: bool) -> In
 
 
 @contextlib.contextmanager
-def begin(store: Store, plan: Plan, transaction: str, *, made_root: bool = False) -> Iterator[Transaction]:
+def begin(
+    store: LocalStore,
+    plan: Plan,
+    transaction: str,
+    *,
+    made_root: bool = False,
+    more: Mapping[str, bytes] | None = None,
+) -> Iterator[Transaction]:
     """Run the body as a transaction: committed and visible if it returns, undone if it raises. The lock must be held.
 
     Args:
@@ -185,15 +196,17 @@ def begin(store: Store, plan: Plan, transaction: str, *, made_root: bool = False
         plan: What is going to be written.
         transaction: A name that was never used before.
         made_root: Whether the target's folder was made for this.
+        more: Documents to write besides the plan's.
     """
-    intent = intend(store, plan, transaction, made_root=made_root)
+    documents = {**plan.documents, **(more or {})}
+    intent = intend(store, plan, transaction, documents, made_root=made_root)
     key = journal_key(transaction)
     running = Transaction(store, intent)
     try:
         store.create(key, [b"".join(journal.write(intent))])
         store.sync([key])
         yield running
-        running.commit(plan)
+        running.commit(documents)
     except BaseException as error:
         try:
             decided = read_decision(store, transaction)
