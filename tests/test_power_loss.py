@@ -1,0 +1,266 @@
+"""Power fails at any moment, with any of the unsynced writes lost: recovery gives the dataset of before or of after, and what an
+append or a recovery has said stays true.
+
+The real append runs on a real folder while every operation on ``os`` is recorded; ``power`` says which disks a failure may leave
+behind at every point of that log. Each such disk is made, recovered (or the append is run again), and judged: the tree is, byte for
+byte, one that is allowed; nothing of ``.zapz`` remains; recovering twice is recovering once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import random
+import re
+import shutil
+import tempfile
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from power import BARRIERS, Choice, Disk, Image, Item, combinations, every, sample, singles, unwatched
+from power_stories import KINDS, RECOVERED, TARGET, Bench, Story, overwritten_story, recovery_of, story_of
+from test_transactions import differ
+from volumes import amount, volume
+
+import zapz
+
+SEED = 20260
+EMPTY = {TARGET: None}
+FEW = 64
+"""So many choices at one point are all gone through."""
+FEW_PLAIN = 8
+FEW_OTHERS = 8
+"""Disks of each story that are made by default: all kept or all lost, and mixtures."""
+SMALL = ("refused", "new-refused", "foreign")
+"""Stories after which there are not so many different disks."""
+
+
+# -- states and their judgement ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A disk after a power failure."""
+
+    image: Image
+    lowest: int
+    highest: int
+    """Versions that are allowed."""
+    cut: int
+    items: list[Item]
+    choice: Choice
+
+    def explain(self, story: Story) -> str:
+        """Say how the disk came about."""
+        op = story.ops[self.cut - 1] if self.cut else "the start"
+        ways = []
+        for item in self.items:
+            option = self.choice.get(item.key, item.kept)
+            if option != item.kept:
+                value = item.options[option]
+                torn = f"{len(value)} bytes" if isinstance(value, bytes) else "absent" if value is None else "there"
+                ways.append(f"{item.where}: {'lost' if option == 0 else torn}")
+        return f"{story.name}, power fails after operation {self.cut} ({op}); " + ("; ".join(ways) or "all kept")
+
+
+def drawn(items: list[Item], cut: int, story: Story, rng: random.Random, extra: int | None) -> Iterator[Choice]:
+    """Yield choices at one point: the plain ones (extra is None: those that tell most too), or ``extra`` at random."""
+    if extra:
+        yield from (sample(items, rng) for _ in range(extra))
+        return
+    yield {}
+    yield {item.key: 0 for item in items}
+    if extra is None and (cut == len(story.ops) or story.ops[cut].kind in BARRIERS):
+        yield from combinations(items) if every(items) <= FEW else singles(items)
+
+
+def states(story: Story, rng: random.Random, wanted: int, *, thorough: bool = True) -> Iterator[State]:
+    """Yield about as many different disks as are wanted, first those that tell most."""
+    seen: set[int] = set()
+    extra: int | None = None if thorough else 0
+    while len(seen) < wanted:
+        before = len(seen)
+        disk = Disk.of(story.base)
+        for cut in range(len(story.ops) + 1):
+            if cut:
+                disk.do(story.ops[cut - 1])
+            if cut < story.start or (cut and story.ops[cut - 1].kind == "open"):
+                continue
+            items = disk.pending()
+            lowest, highest = disk.told or (0, len(story.versions) - 1)
+            for choice in drawn(items, cut, story, rng, extra):
+                image = disk.after(items, choice)
+                key = hash((lowest, highest, frozenset(image.items())))
+                if key not in seen:
+                    seen.add(key)
+                    yield State(image=image, lowest=lowest, highest=highest, cut=cut, items=items, choice=choice)
+        if extra and len(seen) - before < extra:
+            return  # there are hardly any others
+        extra = 1 + (wanted - len(seen)) // (len(story.ops) + 1)
+
+
+def recorded(image: Image) -> bool:
+    """Return whether a complete journal is on a disk."""
+    journals = (what[1] for path, what in image.items() if what is not None and path.endswith("/journal"))
+    return any(b'"ready"' in journal and journal.endswith(b"}") for journal in journals)
+
+
+def judge(bench: Bench, story: Story, state: State, *, again: bool) -> str:
+    """Recover from a power failure, or run the append again; say what is wrong with the result."""
+    bench.make(state.image)
+    allowed = story.versions[state.lowest : state.highest + 1]
+    try:
+        if again and story.final is not None:
+            zapz.append(bench.target, story.slices, **story.settings)
+            found, allowed = bench.look(), [story.final]
+        else:
+            if TARGET in state.image:
+                with contextlib.suppress(*story.may_raise):
+                    zapz.recover(bench.target)
+            found = bench.look()
+            if TARGET in found and not (zapz.recover(bench.target).clean and bench.look() == found):
+                return "recovering twice is not recovering once"
+    except Exception:  # noqa: BLE001 - no exception is expected
+        return traceback.format_exc(limit=-2)
+    if found in allowed or ({} in allowed and found == EMPTY and not recorded(state.image)):
+        return ""
+    litter = {path for path in found if path.startswith(f"{TARGET}/.zapz/kept/") and "/." in path[len(TARGET) + 6 :]}
+    if {path: content for path, content in found.items() if path not in litter} in allowed and litter:
+        return ""  # a temporary file beside what is kept, which stays in any case
+    return f"against {state.lowest}: {differ(found, allowed[0])}; against the last: {differ(found, allowed[-1])}"
+
+
+class Judge:
+    """Goes through states and collects what is wrong."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self.bench = Bench(place)
+        self._stories: dict[str, Story] = {}
+        self.count = 0
+
+    def story(self, name: str) -> Story:
+        """Return a story, recorded once."""
+        if name not in self._stories:
+            self._stories[name] = story_of(name, self._place / name)
+        return self._stories[name]
+
+    def recovery(self, name: str, rng: random.Random, killed: int | None = None) -> Story:
+        """Return the story of some recovery, or of one after the process was killed at that operation."""
+        return recovery_of(self.story(name), rng, self.bench, killed)
+
+    def problems(self, story: Story, found: Iterator[State], most: int = 3) -> list[str]:
+        """Judge states, every other one by running the append again; return what is wrong with the first ones that fail."""
+        problems: list[str] = []
+        with unwatched(story.refuse_links):
+            for number, state in enumerate(found):
+                self.count += 1
+                problem = judge(self.bench, story, state, again=number % 2 == 1)
+                self.bench.clear()
+                if problem:
+                    way = "append run again" if number % 2 else "recovered"
+                    problems.append(f"{state.explain(story)}; {way}: {problem}")
+                    if len(problems) == most:
+                        break
+        self.bench.finish()
+        return problems
+
+    def all(self, story: Story, found: Iterator[State]) -> None:
+        """Assert that nothing is wrong with these states."""
+        problems = self.problems(story, found)
+        assert not problems, "\n\n".join(problems)
+
+
+@pytest.fixture(scope="module")
+def judge_() -> Iterator[Judge]:
+    """Give a judge with a place in memory, if there is one."""
+    memory = "/dev/shm"
+    place = tempfile.mkdtemp(prefix="zapz-power-", dir=memory if os.access(memory, os.W_OK) else None)
+    yield Judge(Path(place))
+    shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_power_fails(name: str, judge_: Judge) -> None:
+    """A few disks of every story."""
+    story = judge_.story(name)
+    rng = random.Random(f"{SEED} {name}")
+    plain = list(states(story, rng, 1, thorough=False))
+    judge_.all(story, iter(rng.sample(plain, min(FEW_PLAIN, len(plain)))))
+    judge_.all(story, itertools.islice(states(story, rng, 1000, thorough=False), len(plain), len(plain) + FEW_OTHERS))
+
+
+@pytest.mark.parametrize("name", RECOVERED)
+def test_power_fails_in_recovery(name: str, judge_: Judge) -> None:
+    """A few disks of one recovery of each of these stories."""
+    rng = random.Random(f"{SEED} {name} recovered")
+    story = judge_.recovery(name, rng)
+    judge_.all(story, itertools.islice(states(story, rng, 100), FEW_OTHERS))
+
+
+@pytest.mark.parametrize("name", ["new-v2", "aligned-v2"])
+def test_power_fails_in_recovery_from_an_unsynced_journal(name: str, judge_: Judge) -> None:
+    """The process was killed before the journal was synced: recovery reads it, but the disk may never have had it."""
+    written = next(i for i, op in enumerate(judge_.story(name).ops) if op.kind == "sync")
+    rng = random.Random(f"{SEED} {name} journal")
+    story = judge_.recovery(name, rng, killed=written)
+    judge_.all(story, itertools.islice(states(story, rng, 100), 100))
+
+
+def test_power_fails_while_files_are_kept(judge_: Judge) -> None:
+    """What a recovery keeps because another tool has written over a committed append is kept whole."""
+    rng = random.Random(f"{SEED} overwritten")
+    story = overwritten_story(judge_.story("aligned-v2"), judge_.bench)
+    judge_.all(story, itertools.islice(states(story, rng, 1000), 200))
+
+
+@volume
+@pytest.mark.parametrize("name", KINDS)
+def test_power_fails_by_the_thousand(name: str, judge_: Judge) -> None:
+    """Every single thing lost, every single thing kept, and thousands of mixtures, at every point of every story."""
+    story = judge_.story(name)
+    wanted = amount(ci=2_000, long=78_000)
+    judge_.count = 0
+    judge_.all(story, states(story, random.Random(f"{SEED} {name} volume"), wanted))
+    assert judge_.count >= wanted or name in SMALL
+
+
+@volume
+@pytest.mark.parametrize("name", RECOVERED)
+def test_power_fails_in_recovery_by_the_thousand(name: str, judge_: Judge) -> None:
+    """The same for recoveries after the process was killed, or the power had failed, anywhere."""
+    rng = random.Random(f"{SEED} {name} recovered, volume")
+    wanted = amount(ci=1_400, long=60_000)
+    judge_.count = 0
+    while judge_.count < wanted:
+        story = judge_.recovery(name, rng)
+        judge_.all(story, itertools.islice(states(story, rng, 50), 60))
+
+
+LEFT_OUT = {
+    "new-v2: all": "",
+    "new-v2: the name of the target": "^$",
+    "new-v2: the journal": "/journal$",
+    "new-v2: chunks": "/data/[0-9.]+$",
+    "new-v2: folders of arrays": "/(data|time)$",
+    "misaligned-v2: what is staged": "/0000[0-9]+$",
+    "misaligned-v2: the decision, and its name": "/(commit|txn/[0-9a-f]+)$",
+    "three-slices: folders of arrays": "/(data|time)$",
+    "refused: folders of arrays": "/(data|time)$",
+    "no-links: copies": "/data/[.][^/]+$",
+}
+"""Story, and the files and folders whose syncs are left out of its log."""
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_syncs_left_out_are_noticed(case: str, judge_: Judge) -> None:
+    """The model and the judge find what is wrong if the disk never got these syncs."""
+    story = judge_.story(case.partition(":")[0])
+    names = {op.handle: op.path for op in story.ops if op.kind in {"open", "create"}}
+    left = [op for op in story.ops if op.kind != "sync" or not re.search(LEFT_OUT[case], names[op.handle])]
+    assert len(left) < len(story.ops)
+    assert judge_.problems(story, states(replace(story, ops=left), random.Random(SEED), 3000), most=1)
