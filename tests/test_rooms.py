@@ -24,7 +24,8 @@ PURE = {"errors", "format", "config", "steps", "planning", "compat", "labels", "
 IMPURE_MODULES = {"os", "io", "time", "uuid", "random", "threading", "fcntl", "fsspec", "zarr"}
 NAMES = [
     "ChunkError", "Config", "ConfigError", "ConflictError", "FormatError", "Info", "JournalError", "LockedError", "Plan", "Recovery",
-    "Report", "SliceError", "SliceReport", "StoreError", "ZapzError", "append", "execute", "info", "plan", "recover",
+    "Report", "SliceError", "SliceReport", "StoreError", "Vacuumed", "ZapzError", "append", "execute", "info", "plan", "recover",
+    "unlock", "vacuum",
 ]  # fmt: skip
 
 
@@ -142,4 +143,4 @@ def test_submodules_do_not_hide_functions() -> None:
     """No module is named like a public function: importing it would replace the function."""
     code = "import zapz, zapz.api, zapz.planning, zapz.execution, zapz.description\nassert callable(zapz.append) and callable(zapz.plan) and callable(zapz.info)"
     assert loaded(code)
-    assert not set(modules()) & {"append", "plan", "execute", "recover", "info"}
+    assert not set(modules()) & {"append", "plan", "execute", "recover", "info", "unlock", "vacuum"}

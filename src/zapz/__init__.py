@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from zapz.api import append, execute, info, plan, recover
+    from zapz.api import append, execute, info, plan, recover, unlock, vacuum
     from zapz.config import Config
     from zapz.description import Info
     from zapz.errors import (
@@ -28,14 +28,16 @@ if TYPE_CHECKING:
     from zapz.planning import Plan
     from zapz.reports import Report, SliceReport
     from zapz.txn.recover import Recovery
+    from zapz.txn.vacuuming import Vacuumed
 
 _HOMES = {
-    "api": ("append", "execute", "info", "plan", "recover"),
+    "api": ("append", "execute", "info", "plan", "recover", "unlock", "vacuum"),
     "reports": ("Report", "SliceReport"),
     "config": ("Config",),
     "description": ("Info",),
     "planning": ("Plan",),
     "txn.recover": ("Recovery",),
+    "txn.vacuuming": ("Vacuumed",),
     "errors": (
         "ChunkError",
         "ConfigError",
@@ -65,12 +67,15 @@ __all__ = [
     "SliceError",
     "SliceReport",
     "StoreError",
+    "Vacuumed",
     "ZapzError",
     "append",
     "execute",
     "info",
     "plan",
     "recover",
+    "unlock",
+    "vacuum",
 ]
 
 

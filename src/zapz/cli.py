@@ -28,6 +28,12 @@ def _option(name: str) -> Any:
 
 
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="Path or URI of the Zarr dataset.")]
+Journal = Annotated[
+    str | None,
+    typer.Option(
+        "--journal", metavar="inside|beside", help="Where lock and journal lie, if they are not inside the target."
+    ),
+]
 Json = Annotated[bool, _option("as_json")]
 Traceback = Annotated[bool, _option("traceback")]
 TargetOption = Annotated[list[str] | None, _option("target_option")]
@@ -49,6 +55,7 @@ def append_command(
     dry_run: Annotated[bool, _option("dry_run")] = False,
     as_json: Json = False,
     on_existing: Annotated[str | None, _option("on_existing")] = None,
+    wait: Annotated[float | None, _option("wait")] = None,
     lock_wait: LockWait = None,
     workers: Annotated[int | None, _option("workers")] = None,
     target_option: TargetOption = None,
@@ -66,6 +73,7 @@ def append_command(
         dry_run=dry_run,
         as_json=as_json,
         on_existing=on_existing,
+        wait=wait,
         lock_wait=lock_wait,
         workers=workers,
         target_option=target_option,
@@ -81,6 +89,7 @@ def recover_command(
     target: Target,
     as_json: Json = False,
     lock_wait: LockWait = None,
+    journal: Journal = None,
     target_option: TargetOption = None,
     traceback: Traceback = False,
 ) -> None:
@@ -88,9 +97,7 @@ def recover_command(
     with errors(show=traceback, as_json=as_json):
         from zapz.api import recover
 
-        settings = storage("target_storage_options", target_option) | (
-            {} if lock_wait is None else {"lock_wait": lock_wait}
-        )
+        settings = _settings(target_option, journal) | ({} if lock_wait is None else {"lock_wait": lock_wait})
         with signals():
             done = recover(target, **settings)
         if as_json:
@@ -104,11 +111,58 @@ def recover_command(
                 typer.echo(f"Undid append {name}: it had not been committed; the target is as it was before.")
 
 
+@app.command("unlock")
+def unlock_command(
+    target: Target,
+    as_json: Json = False,
+    journal: Journal = None,
+    target_option: TargetOption = None,
+    traceback: Traceback = False,
+) -> None:
+    """Remove a lock whose holder is gone; refused while the holder lives or its lease is fresh."""
+    with errors(show=traceback, as_json=as_json):
+        from zapz.api import unlock
+
+        found = unlock(target, **_settings(target_option, journal))
+        if as_json:
+            print_json({"unlocked": found})
+        else:
+            typer.echo("Unlocked: the holder is gone." if found else "Nobody holds a lock.")
+
+
+@app.command("vacuum")
+def vacuum_command(
+    target: Target,
+    as_json: Json = False,
+    lock_wait: LockWait = None,
+    journal: Journal = None,
+    target_option: TargetOption = None,
+    traceback: Traceback = False,
+) -> None:
+    """Remove what aborted runs left; refused while one may still be at work."""
+    with errors(show=traceback, as_json=as_json):
+        from zapz.api import vacuum
+
+        settings = _settings(target_option, journal) | ({} if lock_wait is None else {"lock_wait": lock_wait})
+        with signals():
+            done = vacuum(target, **settings)
+        if as_json:
+            print_json(done)
+        else:
+            rest = f"; {done.kept} are too young to be removed" if done.kept else ""
+            typer.echo(f"Removed {done.removed} objects of aborted runs{rest}.")
+
+
+def _settings(target_option: list[str] | None, journal: str | None) -> dict[str, Any]:
+    return storage("target_storage_options", target_option) | ({} if journal is None else {"journal": journal})
+
+
 @app.command("info")
 def info_command(
     target: Target,
     append_dim: Dim = None,
     as_json: Json = False,
+    journal: Journal = None,
     target_option: TargetOption = None,
     traceback: Traceback = False,
 ) -> None:
@@ -117,9 +171,7 @@ def info_command(
         from zapz.api import info
         from zapz.talk import describe
 
-        settings = storage("target_storage_options", target_option) | (
-            {} if append_dim is None else {"append_dim": append_dim}
-        )
+        settings = _settings(target_option, journal) | ({} if append_dim is None else {"append_dim": append_dim})
         found = info(target, **settings)
         if as_json:
             print_json(found)

@@ -30,6 +30,7 @@ def append_slices(
     dry_run: bool,
     as_json: bool,
     on_existing: str | None,
+    wait: float | None,
     lock_wait: float | None,
     workers: int | None,
     target_option: list[str] | None,
@@ -40,7 +41,9 @@ def append_slices(
 ) -> None:
     """Run ``zapz append``; a flag that was not given overrides nothing."""
     given = {"append_dim": append_dim, "on_existing": on_existing, "lock_wait": lock_wait, "workers": workers}
-    settings = {name: value for name, value in given.items() if value is not None}
+    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if wait is not None:
+        settings["slice_polling"] = {"timeout": wait}
     if dry_run:
         settings["dry_run"] = True
     with errors(show=traceback, as_json=as_json):

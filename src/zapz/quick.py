@@ -31,6 +31,7 @@ APPEND: Mapping[str, Option] = {
     "dry_run": Option(("--dry-run",), "flag", "", "Plan and check; touch nothing."),
     "as_json": Option(("--json",), "flag", "", "Print the result as JSON, alone, on standard output."),
     "on_existing": Option(("--on-existing",), "text", "resume|refuse|skip", "Slices whose labels are there already."),
+    "wait": Option(("--wait",), "number", "SECONDS", "Wait so long for slices that are not there or not complete."),
     "lock_wait": Option(("--lock-wait",), "number", "SECONDS", "Wait so long for a target that is held."),
     "workers": Option(("--workers",), "integer", "N", "Threads that move chunks."),
     "target_option": Option(("--target-option",), "texts", "K=V", "fsspec storage option of the target; repeatable."),

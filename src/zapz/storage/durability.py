@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -33,15 +33,17 @@ _FIRST_KERNEL = (5, 8)
 class Syncer:
     """Makes files below a folder durable."""
 
-    def __init__(self, root: str, *, durable: bool, whole: bool) -> None:
+    def __init__(self, root: str, *, durable: bool, whole: bool, at: Callable[[str], str] | None = None) -> None:
         """Make a syncer.
 
         Args:
             root: The folder.
+            at: Where a key lies; below ``root`` if None.
             durable: Whether anything is synced at all.
             whole: Whether the file system may be synced as a whole; not where links may lead to another one.
         """
         self._root = root
+        self._at = at or (lambda key: f"{root}{os.sep}{key}" if key else root)
         self._durable = durable
         self._whole = whole and durable
         self._descriptor: int | None = None
@@ -74,7 +76,7 @@ class Syncer:
         folders = self._folders([*wanted, *naming])
         if self._all_at_once(len(wanted) + len(folders), folders):
             return
-        paths = [f"{self._root}{os.sep}{key}" for key in wanted]
+        paths = [self._at(key) for key in wanted]
         for path in paths:
             _start_writing(path)
         for path in paths:
@@ -102,7 +104,7 @@ class Syncer:
 
     def _sync_folders(self, folders: set[str]) -> None:
         for folder in sorted(folders, key=len, reverse=True):
-            sync_path(f"{self._root}{os.sep}{folder}" if folder else self._root)
+            sync_path(self._at(folder))
         if "" in folders and "" in self.made:
             self.made.discard("")
             sync_path(os.path.dirname(self._root))
@@ -130,7 +132,7 @@ class Syncer:
 
     def _device(self, folder: str) -> int:
         if folder not in self._devices:
-            path = f"{self._root}{os.sep}{folder}"
+            path = self._at(folder)
             try:
                 self._devices[folder] = os.stat(path).st_dev
             except OSError as error:

@@ -58,7 +58,7 @@ class LocalStore:
         self._ours = f"{self.root}{OURS}" if beside else f"{self.root}{os.sep}{OURS}"
         self._folders: set[str] = set()
         self._linking: set[str] = set()
-        self._syncer = Syncer(str(self.root), durable=durable, whole=not follow_links)
+        self._syncer = Syncer(str(self.root), durable=durable, whole=not follow_links, at=self._at)
         self._guard = threading.Lock()
 
     def _at(self, key: str) -> str:
@@ -375,6 +375,8 @@ class LocalStore:
         folder = key.rpartition("/")[0]
         descriptor = flock.take(self._at(key), wait, str(self.root))
         self._syncer.made.add(folder)  # perhaps by us: the journal in it is durable only if the name of its folder is
+        if self.beside:
+            self._syncer.made.add("")
         try:
             self._syncer.start()
             yield
