@@ -198,7 +198,7 @@ def recording(
         patch.setattr(os, "urandom", random.Random(seed).randbytes)
         patch.setattr(durability, "_FULL_SYNC", None)
         patch.setattr(durability, "_syncfs", lambda: recorder.syncfs if syncfs else None)
-        patch.setattr(durability, "_file_system", lambda _: "ext4")
+        patch.setattr(durability, "file_system", lambda _: "ext4")
         patch.setattr(durability, "_waiting", lambda: 0)
         yield recorder.ops
 

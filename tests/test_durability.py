@@ -155,7 +155,7 @@ def test_syncfs_reports_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return -1
 
     monkeypatch.setattr(durability, "_syncfs", lambda: failing)
-    monkeypatch.setattr(durability, "_file_system", lambda _: "ext4")
+    monkeypatch.setattr(durability, "file_system", lambda _: "ext4")
     monkeypatch.setattr(durability, "_waiting", lambda: 0)
     syncer = Syncer(str(tmp_path), durable=True, whole=True)
     syncer.start()
@@ -173,7 +173,7 @@ def test_syncfs_is_trusted_on_local_file_systems_only(
 ) -> None:
     (tmp_path / "a").write_text("a")
     monkeypatch.setattr(durability, "_syncfs", lambda: lambda _: pytest.fail("syncfs"))
-    monkeypatch.setattr(durability, "_file_system", lambda _: kind)
+    monkeypatch.setattr(durability, "file_system", lambda _: kind)
     seen: list[int] = []
     honest = os.fsync
     monkeypatch.setattr(os, "fsync", lambda descriptor: (seen.append(descriptor), honest(descriptor))[1])

@@ -56,7 +56,7 @@ class Syncer:
         """Remember the file system's errors from here on: ``syncfs`` reports those since its descriptor was opened."""
         if not self._whole or self._descriptor is not None or _syncfs() is None:
             return
-        if _file_system(self._root) in _TRUSTED:
+        if file_system(self._root) in _TRUSTED:
             try:
                 self._descriptor = os.open(self._root, READ)
             except OSError as error:
@@ -165,7 +165,7 @@ def _flush(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def _file_system(path: str) -> str:
+def file_system(path: str) -> str:
     """Return the type of the file system that holds a folder (Linux); empty if it cannot be told."""
     try:
         device = os.stat(path).st_dev

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from zapz.errors import LockedError, UnsupportedError
 from zapz.storage.posix import READ, failure, is_folder
@@ -24,7 +24,13 @@ _POLL = 0.05
 _GRACE = 0.02
 """Somebody who asks who holds a lock holds it for an instant: so long that is waited for in any case."""
 _BUSY = frozenset((errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES))
-_LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_FLOCK = frozenset((errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
+"""What a file system answers that has no ``flock``."""
+LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class NoFlockError(Exception):
+    """The file system has no ``flock``."""
 
 
 def describe_me() -> dict[str, Any]:
@@ -106,7 +112,7 @@ def alone(name: str) -> Iterator[None]:
     path = os.path.join(
         tempfile.gettempdir(), f"zapz-{os.getuid()}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
     )
-    descriptor = os.open(path, _LOCK, 0o666)
+    descriptor = os.open(path, LOCK, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -121,7 +127,8 @@ def _locked(holder: Holder | None, uri: str) -> LockedError:
     )
 
 
-def _same_file(descriptor: int, path: str) -> bool:
+def same_file(descriptor: int, path: str) -> bool:
+    """Return whether a path still leads to an open file."""
     try:
         there = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:
@@ -132,7 +139,7 @@ def _same_file(descriptor: int, path: str) -> bool:
 
 def _surely_same(descriptor: int, path: str) -> bool:
     try:
-        return _same_file(descriptor, path)
+        return same_file(descriptor, path)
     except OSError:
         return False
 
@@ -157,7 +164,8 @@ def take(path: str, wait: float, root: str) -> int:
     return descriptor
 
 
-def _make_folder(folder: str) -> None:
+def make_folder(folder: str) -> None:
+    """Make a lock's folder; refuse a link."""
     try:
         os.mkdir(folder)
     except FileExistsError:
@@ -166,7 +174,7 @@ def _make_folder(folder: str) -> None:
             raise UnsupportedError("the journal's folder is a link", where=folder, hint=hint) from None
 
 
-def _tidy(path: str) -> None:
+def tidy(path: str) -> None:
     """Remove the lock's folder if it is empty."""
     with contextlib.suppress(OSError):
         os.rmdir(os.path.dirname(path))
@@ -175,37 +183,53 @@ def _tidy(path: str) -> None:
 def _try(path: str, root: str) -> int | None:
     while True:
         try:
-            _make_folder(os.path.dirname(path))
-            descriptor = os.open(path, _LOCK, 0o666)
+            make_folder(os.path.dirname(path))
+            descriptor = os.open(path, LOCK, 0o666)
         except FileNotFoundError as error:
             if not is_folder(root):
                 raise failure(error, "cannot lock", path) from error
             continue  # another process has just removed the folder: it has finished
         except OSError as error:
-            _tidy(path)
+            tidy(path)
             raise failure(error, "cannot lock", path) from error
-        held = taken = mine = False
+        state = "again"
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            taken = True
-            if not _same_file(descriptor, path):
-                continue  # it was unlinked between open and flock: start again
-            mine = True
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, json.dumps(describe_me()).encode())
-            held = True
-        except OSError as error:
-            if not taken and error.errno in _BUSY:
-                return None
-            if taken and (mine or _surely_same(descriptor, path)):
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
-                _tidy(path)
-            raise failure(error, "cannot lock", path) from error
+            state = _lock(descriptor, path)
         finally:
-            if not held:
+            if state != "held":
                 os.close(descriptor)
-        return descriptor
+        if state != "again":
+            return descriptor if state == "held" else None
+
+
+def _lock(descriptor: int, path: str) -> Literal["held", "busy", "again"]:
+    """Lock an open file and write into it who holds it; "again" if it was unlinked between open and flock."""
+    taken = mine = False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        taken = True
+        if not same_file(descriptor, path):
+            return "again"
+        before = os.read(descriptor, 4096)
+        if b'"lease"' in before and not is_dead(holder_of(before)):
+            return "busy"  # a lock of the other kind, by a machine to which this file system is a network's
+        mine = True
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps(describe_me()).encode())
+    except OSError as error:
+        if not taken and error.errno in _BUSY:
+            return "busy"
+        if taken and (mine or _surely_same(descriptor, path)):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            tidy(path)
+        if not taken and error.errno in _NO_FLOCK:
+            if not os.fstat(descriptor).st_size:
+                os.unlink(path)
+            raise NoFlockError from error
+        raise failure(error, "cannot lock", path) from error
+    return "held"
 
 
 def holder(path: str) -> Holder | None:
@@ -215,9 +239,11 @@ def holder(path: str) -> Holder | None:
     except OSError:
         return None
     try:
+        content = os.read(descriptor, 4096)
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        return holder_of(os.read(descriptor, 4096))
+        return holder_of(content)
     finally:
         os.close(descriptor)
-    return None
+    held = holder_of(content)
+    return held if b'"lease"' in content and not is_dead(held) else None

@@ -12,12 +12,12 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from zapz.errors import MetadataError, NotFoundError, StoreError, UnsupportedError
 from zapz.format.metadata import join, parent
-from zapz.storage import flock
+from zapz.storage import flock, locks
 from zapz.storage.durability import Syncer
 from zapz.storage.posix import (
     ABSENT,
@@ -60,6 +60,8 @@ class LocalStore:
         self._linking: set[str] = set()
         self._syncer = Syncer(str(self.root), durable=durable, whole=not follow_links, at=self._at)
         self._guard = threading.Lock()
+        self.check_lock: Callable[[], None] = lambda: None
+        """Raises ``ConflictError`` once the lock that was held may be another's."""
 
     def _at(self, key: str) -> str:
         """Return a key's path; keys of our own folder may lie beside the target."""
@@ -367,26 +369,24 @@ class LocalStore:
 
     @contextlib.contextmanager
     def hold(self, key: str, wait: float) -> Iterator[None]:
-        """Hold the lock ``key``: ``flock`` on a file that is removed while it is held.
+        """Hold the lock ``key``, a file that is removed while it is held.
 
         Raises:
             LockedError: It is not to be had within ``wait`` seconds.
         """
-        folder = key.rpartition("/")[0]
-        descriptor = flock.take(self._at(key), wait, str(self.root))
-        self._syncer.made.add(folder)  # perhaps by us: the journal in it is durable only if the name of its folder is
-        if self.beside:
-            self._syncer.made.add("")
-        try:
-            self._syncer.start()
-            yield
-        finally:
+        with locks.hold(self._at(key), wait, str(self.root)) as check:
+            self.check_lock = check
+            self._syncer.made.add(
+                parent(key)
+            )  # perhaps by us: the journal in it is durable only if its folder's name is
+            if self.beside:
+                self._syncer.made.add("")
             try:
-                self._syncer.stop()
-                self.remove(key)
-                self.remove_folder(folder)
+                self._syncer.start()
+                yield
             finally:
-                os.close(descriptor)
+                self._syncer.stop()
+                self._folders.discard(parent(key))
 
     def holder(self, key: str) -> Holder | None:
         """Return who holds the lock ``key`` now; None if nobody does."""

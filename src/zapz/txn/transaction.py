@@ -60,6 +60,7 @@ class Transaction:
             ConflictError: Somebody else created the key meanwhile.
         """
         key = self._key(path, index)
+        self._store.check_lock()
         if key in self._names:
             return self._stage(key, parts)
         with self._guard:
@@ -120,6 +121,7 @@ class Transaction:
                 where=f"{self._store.uri}/{changed[0]}",
                 hint="Nothing of it was removed. Run the append again.",
             )
+        self._store.check_lock()
         if not cast(self._store, self._intent, "commit"):
             raise ConflictError(
                 "somebody else decided this append",
