@@ -28,7 +28,7 @@ from zapz.planning import Plan, make_plan
 from zapz.reports import Report, SliceReport, total
 from zapz.sources.stores import Item, Source, Target
 from zapz.steps import Placement
-from zapz.storage.dataset import is_empty, open_dataset
+from zapz.storage.dataset import is_empty, listing_of, open_dataset
 from zapz.storage.local import LocalStore
 from zapz.storage.opening import open_store, place_of
 from zapz.storage.posix import is_file
@@ -136,9 +136,10 @@ class Appender:
     def _look(self, session: Session | None = None) -> State:
         """Read the target; nothing is written."""
         check_surroundings(self.store)
-        if is_empty(self.store, session.leftovers if session is not None else leftovers(self.store)):
+        listing = listing_of(self.store)
+        if is_empty(listing, session.leftovers if session is not None else leftovers(self.store)):
             return State(dataset=None)
-        dataset = open_dataset(self.store)
+        dataset = open_dataset(self.store, listing=listing)
         length = compat.check_target(dataset, self.config, self.store.uri)
         return State(dataset=dataset, length=length, register=list(session.register) if session is not None else [])
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from zapz.errors import FormatError, MetadataError, NotFoundError, UnsupportedError
 from zapz.format import documents as doors
 from zapz.format import jsontext, v2, v3
 from zapz.format.metadata import Dataset, check_path, join, name, parent
 from zapz.storage.opening import require_folder
-from zapz.storage.store import OURS, Store
+from zapz.storage.store import OURS, Children, Store
 
 _MAX_DEPTH = 16
 _ARRAYS_ONLY = -1
@@ -34,7 +36,7 @@ def fingerprint(documents: Mapping[str, bytes]) -> dict[str, str | None]:
     return {key: digest(data) for key, data in documents.items()}
 
 
-def read_documents(store: Store) -> dict[str, bytes]:
+def read_documents(store: Store, listing: Children | None = None) -> dict[str, bytes]:
     """Read all metadata documents of a hierarchy.
 
     Arrays are never listed, so the cost does not grow with the number of chunks. Folders that hold no metadata are searched for
@@ -45,15 +47,17 @@ def read_documents(store: Store) -> dict[str, bytes]:
         MetadataError: Consolidated metadata name a node that is not there.
     """
     require_folder(store)
-    root = store.read_many(doors.DOCUMENT_NAMES)
+    if listing is None and store.abilities.listable:
+        listing = listing_of(store)
+    root = store.read_many(n for n in doors.DOCUMENT_NAMES if listing is None or n in listing.files)
     found = dict(root)
     if v2.ARRAY not in root and not _is_array(root.get(v3.NODE), v3.NODE):
         named = _consolidated_documents(root)
         formats = (v3,) if v3.NODE in root and not set(root) & set(v2.NODES) else (v2,) if root else (v2, v3)
-        documents = tuple(d for f in formats for d in f.NODES)
-        if store.abilities.listable:
-            _descend(store, "", documents, found, 0 if root else _ARRAYS_ONLY)
-        wanted = [join(path, d) for path in {parent(key) for key in named} - _paths(found) for d in documents]
+        search = _Search(store, tuple(d for f in formats for d in f.NODES), {parent(k) for k in named}, found)
+        if listing is not None:
+            search.descend("", listing, 0 if root else _ARRAYS_ONLY)
+        wanted = [join(path, d) for path in {parent(key) for key in named} - _paths(found) for d in search.documents]
         found |= store.read_many(wanted)
         missing = sorted(key for key in named if key not in found)
         if missing:
@@ -93,42 +97,65 @@ def _consolidated_documents(root: Mapping[str, bytes]) -> list[str]:
     return sorted(set(names))
 
 
-def _descend(store: Store, folder: str, documents: tuple[str, ...], found: dict[str, bytes], depth: int) -> None:
-    if depth > _MAX_DEPTH:
-        raise UnsupportedError("groups are nested too deeply", where=folder, expected=f"at most {_MAX_DEPTH} levels")
-    try:
-        folders = [join(folder, name) for name in store.children(folder).folders if not name.startswith(".")]
-    except NotFoundError:
-        return
-    here = store.read_many(join(path, name) for path in folders for name in documents)
-    for path in folders:
-        mine = {name: here[join(path, name)] for name in documents if join(path, name) in here}
-        is_array = v2.ARRAY in mine or _is_array(mine.get(v3.NODE), join(path, v3.NODE))
-        if depth == _ARRAYS_ONLY and not is_array:
-            continue
-        if mine:
-            check_path(path)
-            if (leads := store.stray(path)) is not None:
-                raise UnsupportedError(
-                    "a folder is a link that leaves the dataset",
-                    where=path,
-                    found=leads,
-                    hint="Set follow_links = true to allow it.",
-                )
-        found |= {join(path, name): data for name, data in mine.items()}
-        if not is_array:
-            _descend(store, path, documents, found, depth + 1)
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """A search for nodes."""
+
+    store: Store
+    documents: tuple[str, ...]
+    """Names of the documents that a node may have."""
+    arrays: set[str]
+    """Paths that consolidated metadata name as arrays: they are not asked for a group's document."""
+    found: dict[str, bytes]
+    """Where the result goes."""
+
+    def descend(self, folder: str, listing: Children, depth: int) -> None:
+        """Find the nodes below a folder."""
+        if depth > _MAX_DEPTH:
+            raise UnsupportedError(
+                "groups are nested too deeply", where=folder, expected=f"at most {_MAX_DEPTH} levels"
+            )
+        folders = [join(folder, name) for name in listing.folders if not name.startswith(".")]
+        here = self.store.read_many(
+            join(path, name)
+            for path in folders
+            for name in self.documents
+            if not (name == v2.GROUP and path in self.arrays)
+        )
+        for path in folders:
+            mine = {name: here[join(path, name)] for name in self.documents if join(path, name) in here}
+            is_array = v2.ARRAY in mine or _is_array(mine.get(v3.NODE), join(path, v3.NODE))
+            if depth == _ARRAYS_ONLY and not is_array:
+                continue
+            if mine:
+                check_path(path)
+                if (leads := self.store.stray(path)) is not None:
+                    raise UnsupportedError(
+                        "a folder is a link that leaves the dataset",
+                        where=path,
+                        found=leads,
+                        hint="Set follow_links = true to allow it.",
+                    )
+            self.found.update({join(path, name): data for name, data in mine.items()})
+            if not is_array:
+                with contextlib.suppress(NotFoundError):
+                    self.descend(path, self.store.children(path), depth + 1)
 
 
-def open_dataset(store: Store, without: Collection[str] = ()) -> Dataset:
+def open_dataset(store: Store, without: Collection[str] = (), listing: Children | None = None) -> Dataset:
     """Read a hierarchy, the variables ``without`` apart.
+
+    Args:
+        store: Where it is.
+        without: Variables that are not wanted.
+        listing: What lies right in the store, if that is known already.
 
     Raises:
         FormatError: It is not Zarr, damaged, or not supported.
         StoreError: Storage failed; ``NotFoundError`` if there is nothing.
     """
     try:
-        documents = read_documents(store)
+        documents = read_documents(store, listing)
         if documents:
             return doors.read({key: data for key, data in documents.items() if not _is_below(parent(key), without)})
     except FormatError as error:
@@ -163,10 +190,14 @@ def _nothing(store: Store) -> Exception:
     return MetadataError("not a Zarr dataset", where=store.uri, expected="a .zgroup, .zarray or zarr.json", found=found)
 
 
-def is_empty(store: Store, ours: Collection[str] = ()) -> bool:
-    """Return whether a target does not exist yet: no folder, or one that holds at most our own journal, and ``ours``."""
+def listing_of(store: Store) -> Children:
+    """Return what lies right in a store; nothing if it does not exist."""
     try:
-        children = store.children("")
+        return store.children("")
     except NotFoundError:
-        return True
-    return not [name for name in (*children.folders, *children.files) if name != OURS and name not in ours]
+        return Children(folders=(), files=())
+
+
+def is_empty(listing: Children, ours: Collection[str] = ()) -> bool:
+    """Return whether a target does not exist yet: there is at most our own journal, and ``ours``."""
+    return not [name for name in (*listing.folders, *listing.files) if name != OURS and name not in ours]
