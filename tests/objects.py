@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from zapz.storage import clock
 from zapz.storage.objects import ObjectStore
 from zapz.storage.store import Holder
 from zapz.txn import fenced, lease, turns, vacuuming
@@ -183,6 +184,7 @@ class World:
         self.here = threading.local()
         for module in (fenced, lease, turns, vacuuming):
             monkeypatch.setattr(module, "time", self.clock)
+        monkeypatch.setattr(clock, "now", self.clock.monotonic)
         monkeypatch.setattr(lease, "RENEWALS", 0)
         monkeypatch.setattr(fenced, "_POLL", 1.1 * lease.LEASE)  # one sleep is enough to see a lease run out
         monkeypatch.setattr(turns, "me", self._me)

@@ -17,7 +17,7 @@ FLOORS = [
     {"storage", "sources"},
     {"txn", "chunks"},
     {"checks", "existing", "array_task", "execution", "waiting"},
-    {"reports", "appender", "description", "config_files", "api"},
+    {"reports", "running", "appender", "description", "config_files", "api"},
     {"demo", "talk", "reference", "console", "quick", "cli", "__main__", "__init__"},
 ]
 PURE = {"errors", "format", "config", "steps", "planning", "compat", "labels", "create", "txn.journal", "txn.head"}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zapz import config_files
-from zapz.appender import Appender, OnSlice, check_apart, open_target, run_plan
+from zapz.appender import Appender, OnSlice, check_apart, open_target
 from zapz.config import Config
 from zapz.errors import (
     ConfigError,
@@ -18,9 +18,11 @@ from zapz.errors import (
 )
 from zapz.planning import Plan
 from zapz.reports import Report, SliceReport, total
+from zapz.running import is_unchanged, run_plan
 from zapz.sources.stores import Item, Target
 from zapz.storage.dataset import fingerprint
-from zapz.storage.opening import is_local, open_store, place_of, require_folder
+from zapz.storage.opening import open_store, require_folder
+from zapz.storage.uris import is_local, place_of, public
 from zapz.txn import sessions
 from zapz.txn.recover import Recovery
 from zapz.waiting import open_slice
@@ -72,10 +74,10 @@ def _configured(config: Any, settings: Mapping[str, Any], target: Target) -> Con
         raise ConfigError(
             "the configuration names another target",
             where="target_dir",
-            expected=result.target_dir,
-            found=here,
-            hint=f"Either `zapz append {result.target_dir} SLICE...` with that configuration, "
-            f"or another configuration for {here}. Nothing was touched.",
+            expected=public(result.target_dir),
+            found=public(here),
+            hint=f"Either `zapz append {public(result.target_dir)} SLICE...` with that configuration, "
+            f"or another configuration for {public(here)}. Nothing was touched.",
         )
     return result
 
@@ -97,7 +99,7 @@ def plan(target: Target, slices: Item | Iterable[Item], config: Any = None, **se
     if len(items) != 1:
         raise ConfigError("a plan is made for one slice", where="slices", expected="1", found=str(len(items)))
     appender = Appender(target, made, None, None)
-    check_apart(appender.store, items[0])
+    check_apart(appender.store, items[0], made)
     prepared = appender.prepare(open_slice(items[0], made), appender.look_only())
     if prepared.plan is None:
         raise SliceError(
@@ -118,7 +120,7 @@ def execute(plan: Plan, config: Any = None, **settings: Any) -> Report:
     appender = Appender(plan.target_uri, made, None, None)
     options = made.slice_storage_options if not is_local(plan.slice_uri) else None
     source = open_store(plan.slice_uri, options, follow_links=made.follow_links)
-    if source.read_many(plan.slice.documents) != dict(plan.slice.documents):
+    if not is_unchanged(plan, source, None):
         raise ConflictError(
             "the slice is no longer what the plan was made for", where=plan.slice_uri, hint="Plan again."
         )

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from zapz import compat, create, execution
+from zapz import compat, create
 from zapz import labels as labelling
-from zapz.array_task import Counts
 from zapz.checks import Reading, StaticVariables, read_labels
 from zapz.chunks import Cells
 from zapz.config import Config
@@ -21,28 +20,26 @@ from zapz.errors import (
     FormatError,
     LockedError,
     SliceError,
+    ZapzError,
 )
-from zapz.existing import Planned, fingerprint_of, outcome_of, recall
+from zapz.existing import Planned, outcome_of, recall
 from zapz.format.metadata import Dataset
 from zapz.planning import Plan, make_plan
 from zapz.reports import Report, SliceReport, total
+from zapz.running import run_plan
 from zapz.sources.stores import Item, Source, Target
 from zapz.steps import Placement
 from zapz.storage.dataset import is_empty, listing_of, open_dataset
 from zapz.storage.local import LocalStore
-from zapz.storage.opening import open_store, place_of
+from zapz.storage.opening import open_store
 from zapz.storage.posix import is_file
-from zapz.storage.store import Store
+from zapz.storage.store import OURS, Store
+from zapz.storage.uris import place_of
 from zapz.txn.head import Commit, HeadMovedError
 from zapz.txn.recover import Recovery
-from zapz.txn.sessions import Session, leftovers, open_session, state_of
+from zapz.txn.sessions import Session, leftovers, open_session, register_of, state_of
 from zapz.waiting import open_slice
 
-MAX_WORKERS = 8
-_IN_FLIGHT = 64
-"""Requests to object services that are under way together, at most."""
-_BYTES_IN_FLIGHT = 1 << 28
-"""Bytes of chunks that are under way together, where their number is not set."""
 _TURNS = 100
 """So often a slice is planned again because somebody else appended between planning and writing."""
 _MARKS = (".zgroup", ".zarray", "zarr.json")
@@ -95,6 +92,7 @@ class Appender:
         self._static = StaticVariables()
         self._recovered = Recovery()
         self._said: set[str] = set()
+        self._register: list[Commit] | None = None
 
     def run(self, slices: Item | Iterable[Item]) -> Report:
         """Append all slices, or plan them in a dry run."""
@@ -131,7 +129,27 @@ class Appender:
         with open_session(self.store, self.config.lock_wait, remember=self.config.register) as session:
             self._recovered = self._recovered.joined(session.recovered)
             self._static = StaticVariables()
-            yield session, self._look(session)
+            if self._register is None:
+                self._register = list(session.register)  # what this call appends is not taken for a repetition
+            try:
+                state = self._look(session)
+            except ZapzError:
+                if not session.moved():
+                    raise
+                state = self._look_again(session)
+            state.register = self._register
+            yield session, state
+
+    def _look_again(self, session: Session) -> State:
+        """Wait for another turn, and read the target as it is then."""
+        for remaining in range(_TURNS, -1, -1):
+            session.again()
+            try:
+                return self._look(session)
+            except ZapzError:
+                if not remaining or not session.moved():
+                    raise
+        raise AssertionError("the last try ends the loop")
 
     def _look(self, session: Session | None = None) -> State:
         """Read the target; nothing is written."""
@@ -141,7 +159,7 @@ class Appender:
             return State(dataset=None)
         dataset = open_dataset(self.store, listing=listing)
         length = compat.check_target(dataset, self.config, self.store.uri)
-        return State(dataset=dataset, length=length, register=list(session.register) if session is not None else [])
+        return State(dataset=dataset, length=length)
 
     def look_only(self) -> State:
         """Read the target without its lock, for a plan that will not be executed here."""
@@ -157,7 +175,9 @@ class Appender:
                 found="; ".join(left),
                 hint="Run `zapz recover`, or the append without --dry-run.",
             )
-        return self._look()
+        state = self._look()
+        state.register = list(register_of(self.store, remember=self.config.register))
+        return state
 
     def prepare(self, source: Source, state: State) -> Prepared:
         """Decide everything about a slice; nothing is written."""
@@ -204,7 +224,7 @@ class Appender:
         )
 
     def _open(self, item: Item) -> Source:
-        check_apart(self.store, item)
+        check_apart(self.store, item, self.config)
         return open_slice(item, self.config)
 
     def _report(self, prepared: Prepared) -> SliceReport:
@@ -231,20 +251,27 @@ class Appender:
         """Append a slice; where somebody else has appended since the target was read, it is read and planned again."""
         started = time.perf_counter()
         for remaining in range(_TURNS, -1, -1):
-            prepared = self.prepare(source, state)
-            plan, counts = prepared.plan, None
-            if plan is None:
-                break
+            plan, counts = None, None
             try:
-                counts = run_plan(plan, source.store, session, self.config, progress=self._on_progress)
+                prepared = self.prepare(source, state)
+                plan = prepared.plan
+                if plan is not None:
+                    counts = run_plan(
+                        plan,
+                        source.store,
+                        session,
+                        self.config,
+                        without=self.config.excluded_variables,
+                        progress=self._on_progress,
+                    )
                 break
-            except HeadMovedError:
-                if not remaining:
+            except ZapzError as error:  # what was read while somebody else wrote may be a mixture
+                mixture = plan is None and session.moved()
+                if not remaining or not (mixture or isinstance(error, HeadMovedError)):
                     raise
-            session.again()
             self._static = StaticVariables()
-            fresh = self._look(session)
-            state.dataset, state.length, state.register, state.last = fresh.dataset, fresh.length, fresh.register, {}
+            fresh = self._look_again(session)
+            state.dataset, state.length, state.last = fresh.dataset, fresh.length, {}
         report = self._report(prepared)
         if plan is not None and counts is not None:
             report = replace(
@@ -262,63 +289,6 @@ class Appender:
 def length_of(state: State, config: Config) -> int:
     """Return the target's length along the append dimension as far as it is known; 0 if there is none yet."""
     return 0 if state.dataset is None else compat.check_target(state.dataset, config, "target")
-
-
-def workers_of(config: Config, plan: Plan, *stores: Store) -> int:
-    """Return the number of threads to use: as many as there are processors, or as hide the time that requests take."""
-    if config.workers:
-        return config.workers
-    if not all(isinstance(store, LocalStore) for store in stores):
-        largest = max((p.target.chunk_bytes for p in plan.arrays.values()), default=1)
-        return max(2, min(_IN_FLIGHT, _BYTES_IN_FLIGHT // max(1, largest)))
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_WORKERS, processors)
-
-
-def run_plan(
-    plan: Plan,
-    source: Store,
-    session: Session,
-    config: Config,
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> Counts:
-    """Execute a plan as one transaction of a session.
-
-    Raises:
-        SliceError: The slice's metadata changed while it was copied.
-        ZapzError: As ``append`` does.
-    """
-    total = sum(p.copies + p.encodes for p in plan.arrays.values()) if progress is not None else 0
-    done = [0]
-
-    def count(steps: int) -> None:
-        done[0] += steps
-        if progress is not None:
-            progress(done[0], total)
-
-    commit = Commit(
-        fingerprint=fingerprint_of(place_of(plan.slice_uri), plan.slice.documents),
-        offset=plan.placement.offset,
-        length=plan.placement.length,
-    )
-    with session.begin(plan, commit, os.urandom(8).hex()) as transaction:
-        counts = execution.run(
-            plan,
-            source,
-            transaction.reading,
-            transaction,
-            workers=workers_of(config, plan, source, transaction.reading),
-            verify=config.verify,
-            progress=count if progress is not None else None,
-        )
-        if source.read_many(plan.slice.documents) != dict(plan.slice.documents):
-            raise SliceError(
-                "the slice's metadata changed while it was copied",
-                where=plan.slice_uri,
-                hint="Something still writes to it. Append it when it is complete: --wait SECONDS, slice_ready, slice_complete.",
-            )
-        return counts
 
 
 def open_target(target: Target, config: Config) -> Store:
@@ -354,7 +324,7 @@ def check_surroundings(store: Store) -> None:
                 )
 
 
-def check_apart(store: Store, item: Item) -> None:
+def check_apart(store: Store, item: Item, config: Config) -> None:
     """Refuse a slice that is, contains, or lies in the target; links are resolved.
 
     Raises:
@@ -362,7 +332,11 @@ def check_apart(store: Store, item: Item) -> None:
     """
     name = os.fspath(item)
     a, b = place_of(store.uri), place_of(name)
-    if a == b or a.startswith(b.rstrip("/") + "/") or b.startswith(a.rstrip("/") + "/"):
+    if (
+        b in {a, f"{a}{OURS}" if config.journal == "beside" else a}
+        or a.startswith(b.rstrip("/") + "/")
+        or b.startswith(a.rstrip("/") + "/")
+    ):
         raise SliceError(
             "slice and target are the same, or one lies inside the other",
             where=name,

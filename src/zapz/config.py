@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
-from zapz.errors import ConfigError
+from zapz.errors import ConfigError, MetadataError
+from zapz.format.metadata import check_path
 
 Settings = Mapping[str, Any]
+_FOREVER = 1e9
+"""Seconds that nobody waits."""
 
 
 def _setting(
@@ -166,7 +169,8 @@ class Config:
         """How to wait for slices; None if they are not waited for."""
         given = self.slice_polling
         if isinstance(given, Mapping):
-            return Polling(interval=given.get("interval", 2.0), timeout=given.get("timeout", 60.0))
+            timeout = given.get("timeout", 60.0)
+            return Polling(interval=given.get("interval", min(2.0, timeout / 5) or 2.0), timeout=timeout)
         return Polling() if given else None
 
 
@@ -196,7 +200,10 @@ def make(*layers: Settings) -> Config:
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
-            merged[key] = _checked(key, value)
+            checked, earlier = _checked(key, value), merged.get(key)
+            if key == "slice_polling" and isinstance(checked, Mapping) and isinstance(earlier, Mapping):
+                checked = {**earlier, **checked}
+            merged[key] = checked
     return Config(**merged)
 
 
@@ -217,6 +224,8 @@ def _checked(key: str, value: Any) -> Any:
         fits = value >= meta["least"] and (meta["most"] is None or value <= meta["most"])
     if fits and key == "slice_polling" and isinstance(value, Mapping):
         _check_polling(value)
+    if fits and key == "slice_ready":
+        fits = _is_key(value)
     if fits and list in kinds:
         fits = all(isinstance(v, str) for v in value)
     if not fits:
@@ -226,6 +235,14 @@ def _checked(key: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _is_key(value: str) -> bool:
+    try:
+        check_path(value)
+    except MetadataError:
+        return False
+    return bool(value)
+
+
 def _check_polling(value: Mapping[Any, Any]) -> None:
     for name, number in value.items():
         where = f"slice_polling.{name}"
@@ -233,7 +250,7 @@ def _check_polling(value: Mapping[Any, Any]) -> None:
             near = difflib.get_close_matches(str(name), ("interval", "timeout"), n=1)
             hint = f"Did you mean {near[0]!r}?" if near else "It has `interval` and `timeout`."
             raise ConfigError("unknown setting", where=where, hint=hint)
-        good = isinstance(number, int | float) and not isinstance(number, bool) and number >= 0
+        good = isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number < _FOREVER
         if not good or (name == "interval" and number == 0):
             expected = "a number of seconds" + (" above 0" if name == "interval" else "")
             raise ConfigError(

@@ -16,7 +16,7 @@ from zapz.format.grid import indices
 from zapz.labels import Labels, Line
 from zapz.sources.stores import Source
 from zapz.steps import Placement
-from zapz.storage.opening import place_of
+from zapz.storage.uris import place_of
 from zapz.txn.head import Commit
 
 
@@ -61,7 +61,7 @@ def recall(
         if commit.fingerprint != mark or commit.length != placement.length or commit.offset + commit.length > length:
             continue
         placed = replace(placement, offset=commit.offset)
-        if config.on_existing != "skip" and _differing(target, {}, source, placed, every=True) is not None:
+        if _differing(target, {}, source, placed, every=True) is not None:
             continue
         register.remove(commit)
         if config.on_existing == "refuse":

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 
 from zapz.config import Config
-from zapz.errors import ConfigError, MetadataError, NotFoundError, SliceError
+from zapz.errors import MetadataError, NotFoundError, SliceError
 from zapz.format.grid import count, indices
-from zapz.format.metadata import check_path
-from zapz.sources.stores import Item, Source, open_source
+from zapz.sources.stores import Item, Source, open_slice_store, open_source
 
 
 class IncompleteError(SliceError):
@@ -35,6 +34,7 @@ def open_slice(item: Item, config: Config, sleep: Callable[[float], None] = time
         return _complete(item, config)
     deadline = time.monotonic() + polling.timeout
     seen: dict[str, bytes] | None = None
+    extra = False
     while True:
         late = time.monotonic() >= deadline
         try:
@@ -42,40 +42,43 @@ def open_slice(item: Item, config: Config, sleep: Callable[[float], None] = time
             here = dict(source.dataset.documents)
             if config.slice_ready or seen == here:
                 return source
-            seen, late = here, False  # the second look may come a little after the deadline
+            if extra:
+                raise IncompleteError("the slice's metadata keep changing", where=source.uri)
+            seen, extra = here, late  # the second look may come a little after the deadline
         except (NotFoundError, MetadataError, IncompleteError) as error:
             seen = None
             if late:
                 error.hint = f"Waited {polling.timeout:g} s for it. {error.hint}".strip()
                 raise
-        sleep(polling.interval)
+        left = max(0.0, deadline - time.monotonic())
+        sleep(polling.interval if seen is not None else min(polling.interval, left))
 
 
 def _complete(item: Item, config: Config) -> Source:
     options, without = config.slice_storage_options, config.excluded_variables
+    if config.slice_ready is not None:  # before anything else of the slice is looked at
+        _require_marker(item, config.slice_ready, config)
     source = open_source(item, options, follow_links=config.follow_links, without=without)
     lengths = source.dataset.lengths(config.append_dim)
     if config.polling is not None and len(set(lengths.values())) > 1:
         found = ", ".join(f"{path} has {n}" for path, n in sorted(lengths.items()))
-        raise IncompleteError(
-            f"the slice's arrays have different lengths along {config.append_dim!r}", where=source.uri, found=found
-        )
-    if config.slice_ready is not None:
-        try:
-            check_path(config.slice_ready)
-        except MetadataError as error:
-            raise ConfigError("not a key", where="slice_ready", found=repr(config.slice_ready)) from error
-        if source.store.size(config.slice_ready) is None:
-            raise IncompleteError(
-                "the slice is not marked as ready",
-                where=source.uri,
-                expected=f"an object {config.slice_ready!r} in it",
-                found="none",
-                hint="Wait for its writer, or give --wait SECONDS.",
-            )
+        what = f"the slice's arrays have different lengths along {config.append_dim!r}"
+        raise IncompleteError(what, where=source.uri, found=found)
     if config.slice_complete == "chunks":
         _require_chunks(source)
     return source
+
+
+def _require_marker(item: Item, key: str, config: Config) -> None:
+    store = open_slice_store(item, config.slice_storage_options, follow_links=config.follow_links)
+    if store.size(key) is None:
+        raise IncompleteError(
+            "the slice is not marked as ready",
+            where=store.uri,
+            expected=f"an object {key!r} in it",
+            found="none",
+            hint="Wait for its writer, or give --wait SECONDS.",
+        )
 
 
 def _require_chunks(source: Source) -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from zapz.errors import FormatError, NotFoundError, StoreError
 from zapz.format.metadata import Dataset
 from zapz.storage.dataset import open_dataset
-from zapz.storage.opening import is_local, open_store
+from zapz.storage.opening import open_store
 from zapz.storage.store import Options, Store
+from zapz.storage.uris import is_local
 
 Item = str | os.PathLike[str]
 """What a user may name as a slice."""
@@ -31,6 +32,11 @@ class Source:
     """Its metadata."""
 
 
+def open_slice_store(item: Item, options: Options | None = None, *, follow_links: bool = False) -> Store:
+    """Return the store of a slice; nothing is read yet."""
+    return open_store(item, options if not is_local(os.fspath(item)) else None, follow_links=follow_links)
+
+
 def open_source(
     item: Item, options: Options | None = None, *, follow_links: bool = False, without: Collection[str] = ()
 ) -> Source:
@@ -42,7 +48,7 @@ def open_source(
     """
     name = os.fspath(item)
     try:
-        store = open_store(item, options if not is_local(name) else None, follow_links=follow_links)
+        store = open_slice_store(item, options, follow_links=follow_links)
         return Source(uri=store.uri, store=store, dataset=open_dataset(store, without))
     except (FormatError, StoreError) as error:
         if isinstance(error, NotFoundError):

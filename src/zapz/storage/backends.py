@@ -12,8 +12,8 @@ import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
-_AT_ONCE = 64
-"""Requests of one batch that are under way together."""
+AT_ONCE = 64
+"""Requests that are under way together."""
 _GIB = 1 << 30
 
 
@@ -208,7 +208,7 @@ class _Asynchronous(FsspecBackend):
         """See ``Backend``."""
 
         async def every() -> Sequence[tuple[bytes, str | None] | BaseException]:
-            limit = asyncio.Semaphore(_AT_ONCE)
+            limit = asyncio.Semaphore(AT_ONCE)
 
             async def one(path: str) -> tuple[bytes, str | None]:
                 async with limit:

@@ -155,12 +155,20 @@ def open_dataset(store: Store, without: Collection[str] = (), listing: Children 
         StoreError: Storage failed; ``NotFoundError`` if there is nothing.
     """
     try:
-        documents = read_documents(store, listing)
-        if documents:
-            return doors.read({key: data for key, data in documents.items() if not _is_below(parent(key), without)})
+        documents = documents_of(store, without, listing)
+        if documents is not None:
+            return doors.read(documents)
     except FormatError as error:
         raise error.at(store.uri) from None
     raise _nothing(store)
+
+
+def documents_of(
+    store: Store, without: Collection[str] = (), listing: Children | None = None
+) -> dict[str, bytes] | None:
+    """Return the documents of a hierarchy, those of the variables ``without`` apart; None if there are none at all."""
+    found = read_documents(store, listing)
+    return {key: data for key, data in found.items() if not _is_below(parent(key), without)} if found else None
 
 
 def _is_below(path: str, names: Collection[str]) -> bool:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from zapz.errors import ConflictError, LockedError
+from zapz.storage import clock
 from zapz.storage.flock import LOCK, describe_me, holder_of, is_dead, make_folder, same_file, tidy
 from zapz.storage.posix import NO_LINK, READ, failure, is_folder, link, read_rest
 
@@ -37,6 +38,8 @@ class _Seen:
     @property
     def lease(self) -> float | None:
         """Seconds after which it may be taken over; None if it is of the kind that never may."""
+        if not self.content:
+            return LEASE  # its owner died between making it and writing into it
         try:
             value = json.loads(self.content)["lease"]
         except (ValueError, KeyError, TypeError):
@@ -91,7 +94,7 @@ class _Held:
         self._descriptor = descriptor
         self._path = path
         self._root = root
-        self._fresh = time.monotonic()
+        self._fresh = clock.now()
         self._lost = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="zapz-lock", daemon=True)
@@ -105,14 +108,14 @@ class _Held:
 
     def _run(self) -> None:
         while not self._stop.wait(LEASE / TOUCHES) and not self._lost:
-            started = time.monotonic()
+            started = clock.now()
             with contextlib.suppress(OSError):  # the next touch may succeed; ``check`` looks at the time
                 os.utime(self._descriptor)
                 self._lost = not same_file(self._descriptor, self._path)
                 self._fresh = started
 
     def check(self) -> None:
-        if self._lost or time.monotonic() - self._fresh > LEASE / 2:
+        if self._lost or clock.now() - self._fresh > LEASE / 2:
             self._lost = True
             raise ConflictError(
                 "the append was given up because the lock may be another process's by now",
@@ -154,7 +157,11 @@ def _take(path: str, content: bytes, wait: float, root: str) -> int:
                     where=root,
                     found=f"held by process {held.process} on {held.host} since {held.since}",
                     hint="Wait for it, or give --lock-wait SECONDS"
-                    + (f"; more than {seen.lease:.0f} take over from a holder that is gone." if seen.lease else "."),
+                    + (
+                        f"; more than {seen.lease:.0f} take over from a holder that is gone."
+                        if seen.lease
+                        else f". If it is gone for good, remove {path}."
+                    ),
                 )
             else:
                 time.sleep(min(_POLL, max(0.0, deadline - now)))

@@ -55,7 +55,7 @@ class LocalStore:
         self.abilities = Abilities(writable=True, exclusive=True, durable=durable, listable=True)
         self._follow_links = follow_links
         self._prefix = f"{self.root}{os.sep}"
-        self._ours = f"{self.root}{OURS}" if beside else f"{self.root}{os.sep}{OURS}"
+        self._ours = f"{os.path.realpath(self.root)}{OURS}" if beside else f"{self.root}{os.sep}{OURS}"
         self._folders: set[str] = set()
         self._linking: set[str] = set()
         self._syncer = Syncer(str(self.root), durable=durable, whole=not follow_links, at=self._at)
@@ -71,7 +71,7 @@ class LocalStore:
 
     def elsewhere(self, key: str) -> str | None:
         """Return where ``key`` of our own folder would be with the other setting of ``journal``, if something lies there."""
-        other = f"{self._prefix}{OURS}" if self.beside else f"{self.root}{OURS}"
+        other = f"{self._prefix}{OURS}" if self.beside else f"{os.path.realpath(self.root)}{OURS}"
         path = f"{other}{key[len(OURS) :]}"
         return path if os.path.lexists(path) else None
 

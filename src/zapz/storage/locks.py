@@ -60,3 +60,12 @@ def _remove(path: str) -> None:
         if error.errno not in ABSENT:
             raise failure(error, "cannot remove", path) from error
     flock.tidy(path)
+
+
+def patience(root: str) -> float:
+    """Return how many seconds it takes to see that a holder is gone: none where the system tells."""
+    if not is_networked(root):
+        return 0.0
+    from zapz.storage import leased  # imported where used: most file systems have `flock`
+
+    return 1.2 * leased.LEASE

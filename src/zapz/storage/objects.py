@@ -11,18 +11,18 @@ import contextlib
 import copy
 import hashlib
 import os
-import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from zapz.errors import AbilityError, ConflictError, MetadataError, NotFoundError, StoreError
+from zapz.errors import AbilityError, ConfigError, ConflictError, NotFoundError, StoreError
 from zapz.storage.answers import meaning
-from zapz.storage.backends import Backend, backend_of
+from zapz.storage.backends import Backend
 from zapz.storage.probing import Probed, probed
 from zapz.storage.store import OURS, Abilities, Children, Parts, joined
+from zapz.storage.uris import clean
 
 _PAUSES = (0.1, 0.2, 0.4, 0.8)
 """Seconds between tries while a service is busy."""
@@ -42,10 +42,12 @@ class ObjectStore:
     ) -> None:
         self._backend = backend
         self._root = root.rstrip("/")
-        self._ours = f"{self._root}{OURS}" if beside else f"{self._root}/{OURS}"
+        self._ours = _beside(self._root) if beside else f"{self._root}/{OURS}"
         self._single_writer = single_writer
         self._noted: dict[str, Tag] | None = None
         self._guard = threading.Lock()
+        self.uncertain = False
+        """Whether a request to write was given up with its outcome unknown: it may still arrive."""
         self.pauses: tuple[float, ...] = _PAUSES
         self.at_once = _AT_ONCE
         self.uri = uri
@@ -143,7 +145,10 @@ class ObjectStore:
     def _get_many(self, keys: Iterable[str]) -> dict[str, tuple[bytes, Tag | None]]:
         wanted = list(keys)
         found: dict[str, tuple[bytes, Tag | None]] = {}
-        answers = self._backend.get_many([self._path(key) for key in wanted]) if wanted else []
+        if not wanted:
+            return found
+        paths = [self._path(key) for key in wanted]
+        answers = self._call("cannot read", wanted[0], lambda: self._backend.get_many(paths))
         for key, answer in zip(wanted, answers, strict=True):
             if not isinstance(answer, BaseException):
                 found[key] = answer
@@ -205,17 +210,17 @@ class ObjectStore:
         data = joined(parts)
         return None if self.replace(key, data, None) is None else len(data)
 
-    def replace(self, key: str, data: bytes, tag: Tag | None) -> Tag | None:
+    def replace(self, key: str, data: bytes, tag: Tag | None, *, mine: bool = True) -> Tag | None:
         """Write an object in one request if it is still what it was.
 
         Args:
             key: Which.
             data: Its new bytes.
             tag: The tag that it must have; None if it must be absent.
+            mine: Whether an object that holds ``data`` already counts as written: the answer to an earlier request may have been lost.
 
         Returns:
-            The new tag; None, nothing having been written, if the condition does not hold. An object that holds ``data`` already counts as
-            written: the answer to an earlier request may have been lost.
+            The new tag; None, nothing having been written, if the condition does not hold.
         """
         self._require_writable(key, data)
         path = self._path(key)
@@ -224,10 +229,17 @@ class ObjectStore:
                 return self._put(path, data, tag) or _digest(data)
             except Exception as error:  # every backend has errors of its own
                 kind = meaning(error)
-                if kind == "refused" or (kind == "absent" and tag is not None):
-                    return self._if_mine(key, data)
-                if kind != "again" or pause is None:
-                    raise self._failure(error, "cannot write", key) from error
+                if not (kind == "refused" or (kind == "absent" and tag is not None)):
+                    if kind != "again":
+                        raise self._failure(error, "cannot write", key) from error
+                    if pause is None:
+                        self.uncertain = True
+                        raise self._failure(error, "cannot write", key) from error
+            except BaseException:  # a signal, while the request is on its way
+                self.uncertain = True
+                raise
+            if kind != "again" or pause is None:
+                return self._if_mine(key, data) if mine else None
             time.sleep(pause)
         raise AssertionError("the last try ends the loop")
 
@@ -345,7 +357,7 @@ class ObjectStore:
             return error
         kind = NotFoundError if meaning(error) == "absent" else StoreError
         return kind(
-            what, where=f"{self.uri.rstrip('/')}/{key}", found=f"{type(error).__name__}: {_clean(str(error))}"[:300]
+            what, where=f"{self.uri.rstrip('/')}/{key}", found=f"{type(error).__name__}: {clean(str(error))}"[:300]
         )
 
 
@@ -353,45 +365,16 @@ _PROBED: dict[str, Probed] = {}
 """What services heed, by bucket."""
 
 
-def _clean(text: str) -> str:
-    """Drop what may be secret from a service's message: queries of URLs, and names and passwords before the host."""
-    return re.sub(r"\?[^\s'\")]+", "", re.sub(r"(\w://)[^\s/@]*@", r"\1", text))
-
-
 def _digest(data: bytes) -> Tag:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
-def open_object_store(
-    uri: str, options: Mapping[str, Any] | None = None, *, beside: bool = False, single_writer: bool = False
-) -> ObjectStore:
-    """Return the store at an fsspec URI; nothing is read yet.
-
-    Raises:
-        AbilityError: The package for this kind of storage is not installed.
-        StoreError: It cannot be opened.
-    """
-    import fsspec  # imported where used: local appends do without it
-
-    try:
-        fs, root = fsspec.core.url_to_fs(uri, **{"use_listings_cache": False, **(options or {})})
-    except ImportError as error:
-        raise AbilityError(
-            "support for this kind of storage is not installed",
-            where=public(uri),
-            found=str(error),
-            hint="Install the extra: zapz[s3], zapz[gcs], zapz[azure] or zapz[http].",
-        ) from error
-    except Exception as error:  # every backend has errors of its own
-        kind = MetadataError if type(error).__name__ == "BadZipFile" else StoreError
-        raise kind(
-            "cannot open storage", where=public(uri), found=f"{type(error).__name__}: {_clean(str(error))}"
-        ) from error
-    return ObjectStore(backend_of(fs, root), root, public(uri), beside=beside, single_writer=single_writer)
-
-
-def public(uri: str) -> str:
-    """Return the URI without user names and passwords."""
-    scheme, mark, rest = uri.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}" if mark else uri
+def _beside(root: str) -> str:
+    if "/" not in root.strip("/"):
+        raise ConfigError(
+            "a whole bucket has no place beside it",
+            where="journal",
+            expected='"inside", or a target in a folder of the bucket',
+            found="beside",
+        )
+    return f"{root}{OURS}"

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from zapz.errors import FormatError, NotFoundError
+from zapz.errors import AbilityError, FormatError, MetadataError, NotFoundError, StoreError
 from zapz.storage.local import LocalStore
 from zapz.storage.posix import is_file, is_folder
 from zapz.storage.store import Options, Store
-
-
-def is_local(uri: str) -> bool:
-    """Return whether ``uri`` names a local path."""
-    return ("://" not in uri and "::" not in uri) or uri.startswith("file://")
-
-
-def local_path(uri: str) -> Path:
-    """Return a local URI as an absolute path: ``~`` expanded, trailing slashes dropped, links kept."""
-    text = uri.removeprefix("file://")
-    return Path(os.path.abspath(os.path.expanduser(text)))
-
-
-def place_of(uri: str) -> str:
-    """Return where a URI leads: links resolved if it is local, trailing slashes dropped."""
-    return os.path.realpath(local_path(uri)) if is_local(uri) else uri.rstrip("/")
+from zapz.storage.uris import clean, is_local, local_path, public
 
 
 def open_store(
@@ -56,9 +40,39 @@ def open_store(
                 "not a Zarr dataset", where=str(path), expected="a folder, or a .zip file", found="a file"
             )
         text = f"zip://::file://{path}"
-    from zapz.storage.objects import open_object_store  # imported where used: it brings fsspec
+    return _open_remote(text, options, beside=beside, single_writer=single_writer)
 
-    return open_object_store(text, options, beside=beside, single_writer=single_writer)
+
+def _open_remote(uri: str, options: Options | None, *, beside: bool, single_writer: bool) -> Store:
+    """Return the store at an fsspec URI; nothing is read yet.
+
+    Raises:
+        AbilityError: The package for this kind of storage is not installed.
+        StoreError: It cannot be opened.
+    """
+    import fsspec  # imported where used: local appends do without it
+
+    from zapz.storage.backends import AT_ONCE, backend_of
+    from zapz.storage.objects import ObjectStore
+
+    try:
+        given = {"use_listings_cache": False, **(options or {})}
+        if uri.startswith(("s3://", "s3a://")):  # as many connections as there are requests at once
+            given["config_kwargs"] = {"max_pool_connections": AT_ONCE, **given.get("config_kwargs", {})}
+        fs, root = fsspec.core.url_to_fs(uri, **given)
+    except ImportError as error:
+        raise AbilityError(
+            "support for this kind of storage is not installed",
+            where=public(uri),
+            found=str(error),
+            hint="Install the extra: zapz[s3], zapz[gcs], zapz[azure] or zapz[http].",
+        ) from error
+    except Exception as error:  # every backend has errors of its own
+        kind = MetadataError if type(error).__name__ == "BadZipFile" else StoreError
+        raise kind(
+            "cannot open storage", where=public(uri), found=f"{type(error).__name__}: {clean(str(error))}"
+        ) from error
+    return ObjectStore(backend_of(fs, root), root, public(uri), beside=beside, single_writer=single_writer)
 
 
 def require_folder(store: Store) -> None:

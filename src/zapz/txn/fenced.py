@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from zapz.errors import ConflictError, LockedError, NotFoundError, StoreError
 from zapz.format.grid import Index
-from zapz.format.metadata import join
+from zapz.format.metadata import join, parent
 from zapz.planning import Plan
 from zapz.storage.dataset import digest
 from zapz.storage.flock import is_dead
@@ -29,7 +29,7 @@ from zapz.txn.lease import Lease
 from zapz.txn.recover import HEAD, Recovery, decision_key
 
 _POLL = 0.5
-_LONG_AGO = 600.0
+_LONG_AGO = 3600.0
 """Seconds by two machines' clocks after which a lease has run out even for somebody who has just begun to watch."""
 
 
@@ -87,7 +87,8 @@ def settle(store: ObjectStore, head: Head, tag: Tag, *, rest: float) -> Recovery
             conflict = error
     done = outcome == "commit" and conflict is None
     head = head.committed() if done else head.aborted(time.time(), rest)
-    store.replace(HEAD, heads.encode(head.free()), tag)
+    if store.replace(HEAD, heads.encode(head.free()), tag) is None:
+        return Recovery()  # somebody else has settled it, and the target may have moved on
     if conflict is not None:
         raise conflict
     return Recovery(rolled_forward=(intent.id,)) if done else Recovery(rolled_back=(intent.id,))
@@ -99,7 +100,10 @@ def apply(store: ObjectStore, intent: Intent, documents: Mapping[str, bytes]) ->
     Raises:
         ConflictError: A document is neither that nor what it becomes.
     """
-    here = store.read_many_tagged(documents)
+    here = store.read_many_tagged({**intent.base, **documents})
+    for key, base in intent.base.items():
+        if key not in documents and digest(here.get(key, (None, None))[0]) != base:
+            raise overtaken(store, key)
     tags: dict[str, Tag | None] = {}
     for key, data in documents.items():
         found, tag = here.get(key, (None, None))
@@ -158,9 +162,8 @@ def wait_for_turn(store: ObjectStore, wait: float) -> tuple[Head, Tag | None, Re
             watched = (tag, now)
         dead = head.left or is_dead(head.owner)
         quiet = now - watched[1] >= head.lease or is_over(head)
-        if (
-            dead or quiet or not store.abilities.conditional
-        ):  # without conditions there is a lock besides, and we hold it
+        ours = head.locked and not store.abilities.conditional  # the lock that its owner held besides
+        if dead or quiet or ours:
             done = done.joined(settle(store, head, tag, rest=0.0 if dead else head.lease))
         elif now >= deadline:
             raise locked(store, head.owner, head.lease)
@@ -172,7 +175,7 @@ def is_over(head: Head) -> bool:
     """Return whether what is under way has certainly been left, or had its last sign of life long ago by all clocks."""
     if head.left or (head.owner is not None and is_dead(head.owner)):
         return True
-    return abs(time.time() - head.renewed) > _LONG_AGO + 10 * head.lease
+    return time.time() - head.renewed > _LONG_AGO + 10 * head.lease
 
 
 def locked(store: ObjectStore, owner: Holder, lease: float) -> LockedError:
@@ -215,12 +218,40 @@ def require_size(store: ObjectStore, plan: Plan) -> None:
             )
 
 
+def _told(error: StoreError) -> StoreError:
+    """Add to a failure after the decision that the decision has been taken."""
+    error.hint = f"{error.hint} The append is committed, but perhaps not yet visible: run `zapz recover`.".strip()
+    return error
+
+
+def _changed(store: ObjectStore, key: str) -> ConflictError:
+    return ConflictError(
+        "another tool changed the target during the append",
+        where=f"{store.uri}/{key}",
+        hint="Nothing of it was removed. Run the append again.",
+    )
+
+
+def confirm(store: ObjectStore, intent: Intent, lease: Lease) -> None:
+    """Make sure that it is still our turn, and so was when the last tag was read.
+
+    Raises:
+        ConflictError: It is not.
+    """
+    head, _ = read_head(store)
+    if head.intent is None or head.intent.id != intent.id:
+        raise ConflictError("another process has taken over", where=store.uri, hint="Run the append again.")
+    lease.check()
+
+
 class FencedTransaction:
     """Where the steps of a plan write to."""
 
     def __init__(self, store: ObjectStore, reading: ObjectStore, intent: Intent, lease: Lease) -> None:
         self.intent = intent
         self.touched = False
+        self.settled = False
+        self.deciding = False
         self.reading = reading
         self._store = store
         self._lease = lease
@@ -242,12 +273,15 @@ class FencedTransaction:
         self._lease.check()
         self.touched = True
         read, tag = self.reading.noted(key)
-        if self._store.replace(key, data, tag) is not None:
+        if self._store.replace(key, data, tag, mine=read) is not None:
             return len(data)
-        if not read:  # a stale object beyond the shape
+        if (
+            not read
+        ):  # a stale object beyond the shape: even if it holds these bytes, it gets a tag that nobody has seen
             with contextlib.suppress(NotFoundError):
                 tag = self._store.tag(key)
-                self._confirm()
+                confirm(self._store, self.intent, self._lease)
+                self._require_base(path)
                 if self._store.replace(key, data, tag) is not None:
                     return len(data)
         raise ConflictError(
@@ -256,16 +290,17 @@ class FencedTransaction:
             hint="Run the append again.",
         )
 
-    def _confirm(self) -> None:
-        """Make sure that it is still our turn, and so was when the last tag was read.
+    def _require_base(self, path: str) -> None:
+        """Make sure that an array is still what the plan built on, and so its chunks beyond the shape nobody's.
 
         Raises:
             ConflictError: It is not.
         """
-        head, _ = read_head(self._store)
-        if head.intent is None or head.intent.id != self.intent.id:
-            raise ConflictError("another process has taken over", where=self._store.uri, hint="Run the append again.")
-        self._lease.check()
+        governing = [key for key in self.intent.base if parent(key) == path]
+        here = self._store.read_many(governing)
+        for key in governing:
+            if digest(here.get(key)) != self.intent.base[key]:
+                raise _changed(self._store, key)
 
     def commit(self, plan: Plan) -> None:
         """Check that nobody else wrote, and decide.
@@ -273,21 +308,35 @@ class FencedTransaction:
         Raises:
             ConflictError: A document has changed since the plan was made, or somebody has decided against it.
         """
-        here = self._store.read_many_tagged(plan.documents)
-        for key in plan.documents:
+        governing = {**self.intent.base, **plan.documents}
+        here = self._store.read_many_tagged(governing)
+        for key in governing:
             found, self._tags[key] = here.get(key, (None, None))
             if digest(found) != self.intent.base.get(key):
-                raise ConflictError(
-                    "another tool changed the target during the append",
-                    where=f"{self._store.uri}/{key}",
-                    hint="Nothing of it was removed. Run the append again.",
-                )
+                raise _changed(self._store, key)
         self._lease.check()
         data = journal.decision(self.intent.id, "commit", plan.documents, time.time())
-        if self._store.replace(decision_key(self.intent.id), data, None) is None:
+        self.deciding = True
+        try:
+            decided = self._store.replace(decision_key(self.intent.id), data, None)
+        except StoreError:
+            self.deciding = self._store.uncertain
+            raise
+        if decided is None:
             raise ConflictError(
                 "somebody else decided this append", where=self._store.uri, hint="Run the append again."
             )
+        try:
+            head, _ = read_head(self._store)
+        except StoreError as error:
+            raise _told(error) from None
+        if head.intent is not None and head.intent.id == self.intent.id:
+            return
+        self.settled = True
+        if all(
+            commit.transaction != self.intent.id for commit in head.register
+        ):  # decided against, and forgotten since
+            raise ConflictError("another process has taken over", where=self._store.uri, hint="Run the append again.")
 
     def apply(self, plan: Plan) -> None:
         """Make it visible.
@@ -296,12 +345,12 @@ class FencedTransaction:
             ConflictError: Another tool changed a document since.
             StoreError: Storage failed; the message says that the append is committed.
         """
+        if self.settled:
+            return
         try:
             publish(self._store, plan.documents, self._tags)
         except StoreError as error:
-            hint = "The append is committed, but perhaps not yet visible: run `zapz recover`."
-            error.hint = f"{error.hint} {hint}".strip()
-            raise
+            raise _told(error) from None
         except ConflictError:
             apply(self._store, self.intent, plan.documents)  # unless somebody else has applied it for us
         except BaseException:  # a signal: the decision has been taken, so it is finished first

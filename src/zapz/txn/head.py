@@ -18,8 +18,8 @@ from zapz.txn.journal import Extent, Intent
 
 FORMAT = 1
 """Version of the head."""
-_REMEMBERED = 100
-"""So many commits are remembered."""
+_REMEMBERED = 1000
+"""So many commits are remembered: as many slices without labels one command may have, and still be repeated safely."""
 
 
 class HeadMovedError(ConflictError):
@@ -33,7 +33,7 @@ def elsewhere(uri: str, found: str, *, beside: bool) -> ConflictError:
         where=uri,
         expected=f'journal = "{"inside" if beside else "beside"}"',
         found=found,
-        hint="Use the same setting everywhere, or wait until that run has ended.",
+        hint="Use the same setting everywhere.",
     )
 
 
@@ -47,6 +47,8 @@ class Commit:
     """Where its first step went."""
     length: int
     """Number of its steps."""
+    transaction: str = ""
+    """Transaction that appended it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +83,16 @@ class Head:
     """When that was last, by the owner's clock, seconds since 1970."""
     left: bool = False
     """Whether the owner has given up: anybody may settle what is under way at once."""
+    locked: bool = False
+    """Whether the owner holds a lock besides: then whoever holds that lock now may settle what is under way at once."""
     dirty: tuple[Dirty, ...] = ()
     """What aborted transactions left."""
     register: tuple[Commit, ...] = ()
     """The last commits, oldest first."""
 
-    def active(self, intent: Intent, commit: Commit, owner: Holder, lease: float, now: float) -> Head:
+    def active(
+        self, intent: Intent, commit: Commit, owner: Holder, lease: float, now: float, *, locked: bool = False
+    ) -> Head:
         """Return the head with a transaction under way."""
         return replace(
             self,
@@ -98,6 +104,7 @@ class Head:
             beat=0,
             renewed=now,
             left=False,
+            locked=locked,
         )
 
     def renew(self, now: float) -> Head:
@@ -204,17 +211,18 @@ def encode(head: Head) -> bytes:
             "beat": head.beat,
             "renewed": head.renewed,
             "left": head.left,
+            "locked": head.locked,
         }
     return journal.frame(record)
 
 
 def _commit_record(commit: Commit) -> list[Any]:
-    return [commit.fingerprint, commit.offset, commit.length]
+    return [commit.fingerprint, commit.offset, commit.length, commit.transaction]
 
 
 def _commit_of(record: Any) -> Commit:
-    fingerprint, offset, length = record
-    return Commit(fingerprint=str(fingerprint), offset=int(offset), length=int(length))
+    fingerprint, offset, length, transaction = record
+    return Commit(fingerprint=str(fingerprint), offset=int(offset), length=int(length), transaction=str(transaction))
 
 
 def decode(data: bytes, where: str) -> Head:
@@ -262,6 +270,7 @@ def _head_of(record: Mapping[str, Any]) -> Head:
         beat=int(record["beat"]),
         renewed=float(record["renewed"]),
         left=bool(record["left"]),
+        locked=bool(record["locked"]),
     )
 
 
@@ -287,4 +296,7 @@ def decode_register(data: bytes, where: str) -> tuple[Commit, ...]:
 
 def remembered(register: Iterable[Commit], commit: Commit) -> tuple[Commit, ...]:
     """Return a register with one more commit."""
-    return (*register, commit)[-_REMEMBERED:]
+    earlier = (
+        replace(c, transaction="") if c.transaction else c for c in register
+    )  # asked for only right after the commit
+    return (*earlier, commit)[-_REMEMBERED:]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from zapz.errors import ConflictError, StoreError
+from zapz.storage import clock
 from zapz.storage.objects import ObjectStore, Tag
 from zapz.txn.head import Head, encode
 from zapz.txn.recover import HEAD
@@ -21,11 +22,19 @@ RENEWALS = 6
 class Lease:
     """Keeps a turn. While it runs, the head and its tag are only to be used through it."""
 
-    def __init__(self, store: ObjectStore, head: Head, tag: Tag) -> None:
+    def __init__(self, store: ObjectStore, head: Head, tag: Tag, began: float) -> None:
+        """Begin.
+
+        Args:
+            store: The target.
+            head: Its head, with our intent.
+            tag: The head's.
+            began: When the request that put it there was sent, by ``clock``.
+        """
         self._store = store
         self._head = head
         self._tag = tag
-        self._fresh = time.monotonic()
+        self._fresh = began
         self._lost = ""
         self._guard = threading.Lock()
         self._stop = threading.Event()
@@ -43,7 +52,8 @@ class Lease:
             self._thread.start()
 
     def stop(self) -> None:
-        """Renew no more."""
+        """Renew no more, and let nothing be written any more."""
+        self._lost = self._lost or "it has ended"
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -61,7 +71,7 @@ class Lease:
     def move(self, how: Callable[[Head], Head]) -> bool:
         """Change the head, here and there; return False if somebody else has, which ends the lease."""
         with self._guard:
-            started = time.monotonic()
+            started = clock.now()
             head = how(self._head)
             tag = self._store.replace(HEAD, encode(head), self._tag)
             if tag is None:
@@ -77,7 +87,7 @@ class Lease:
             ConflictError: It may not.
         """
         limit = self._head.lease / 2
-        if not self._lost and time.monotonic() - self._fresh > limit:
+        if not self._lost and clock.now() - self._fresh > limit:
             self._lost = f"the lease could not be renewed for {limit:.0f} s"
         if self._lost:
             raise ConflictError(

@@ -81,17 +81,22 @@ def pending(store: LocalStore) -> list[str]:
         JournalError: A folder of the journal is a link, which zapz never makes.
     """
     for folder in (OURS, TRANSACTIONS):
-        _refuse_link(store, folder)
+        refuse_link(store, folder)
     try:
         names = sorted(store.children(TRANSACTIONS).folders)
     except NotFoundError:
         return []
     for name in names:
-        _refuse_link(store, folder_of(name))
+        refuse_link(store, folder_of(name))
     return names
 
 
-def _refuse_link(store: LocalStore, folder: str) -> None:
+def refuse_link(store: LocalStore, folder: str) -> None:
+    """Refuse a folder of ours that is a link, which zapz never makes.
+
+    Raises:
+        JournalError: It is one.
+    """
     if store.linked(folder):
         raise JournalError(
             "a folder of the journal is a link", where=f"{store.uri}/{folder}", hint="Nothing was touched. Remove it."
@@ -183,10 +188,12 @@ def finish(store: LocalStore, intent: Intent, *, checked: bool = False) -> None:
     wanted = {} if checked else intent.base
     foreign = [key for key, base in wanted.items() if digest(here.get(key)) not in {base, ours.get(key, base)}]
     theirs = {parent(key) for key in foreign}
+    begun = any(digest(here.get(key)) == made != wanted.get(key) for key, made in ours.items())
     applied = []
     for name, path, key in intent.staged_by_node():
         staged = stage_key(intent.id, name)
-        if path in theirs or (theirs and not path):  # somebody else's node now, and a root that would tell of it
+        # Somebody else's node now, and a root that would tell of it; or nothing of this has been seen yet, and shall not be.
+        if path in theirs or (theirs and (not path or not begun)):
             store.remove(aside_of(staged, key))
             continue
         if not checked and store.size(staged) is None:
@@ -242,8 +249,10 @@ def undo(store: LocalStore, intent: Intent, created: Written | None = None) -> N
         created: The chunks that it has created, if that is known; else all planned ones that did not exist are its own.
 
     Raises:
-        ConflictError: The documents that govern the planned keys have changed: then the keys may be somebody else's, and all stay.
+        ConflictError: The documents that govern the planned keys have changed, or the lock may be another's: then the keys may be
+            somebody else's, and all stay.
     """
+    store.check_lock()
     with contextlib.suppress(StoreError):  # a full disk has no room for it; under the lock nobody else decides
         store.sync([journal_key(intent.id)])  # nothing else of the transaction may outlive it
         store.sync([write_ballot(store, intent, "abort")])
@@ -294,6 +303,7 @@ def _remove_chunks(store: LocalStore, intent: Intent, created: Written | None) -
                 folders |= above
                 last = folder
             if key not in kept and (created is None or created.holds(extent.path, index)):
+                store.check_lock()
                 store.remove(key)
     return folders
 

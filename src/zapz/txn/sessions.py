@@ -10,6 +10,7 @@ from typing import Protocol
 from zapz.errors import NotFoundError
 from zapz.format.grid import Index
 from zapz.planning import Plan
+from zapz.storage import locks
 from zapz.storage.local import LocalStore
 from zapz.storage.store import OURS, Holder, Parts, Store, read_optional
 from zapz.txn import head as heads
@@ -64,6 +65,9 @@ class Session(Protocol):
     def again(self) -> None:
         """Wait for another turn; what was read of the target must be read again."""
 
+    def moved(self) -> bool:
+        """Return whether somebody else took a turn since this one began, so that what was read may be a mixture."""
+
     def tidying(self, name: str) -> AbstractContextManager[tuple[Head, Callable[[], None]]]:
         """Keep others out while what aborted runs left is removed; it is forgotten if the body returns.
 
@@ -95,7 +99,6 @@ def open_session(store: Store, wait: float, *, remember: bool = False) -> Iterat
         from zapz.txn.turns import FencedSession  # imported where used: local appends do without
 
         fenced = FencedSession(store, wait)
-        stack.callback(fenced.close)
         fenced.open(stack)
         yield fenced
 
@@ -130,7 +133,7 @@ def unlock(store: Store) -> bool:
         _refuse_elsewhere(store)
         if store.size(HEAD) is None:
             return False
-        with store.hold(HEAD, 0):
+        with store.hold(HEAD, locks.patience(str(store.root))):
             return True
     from zapz.txn import turns  # imported where used: local appends do without
 
@@ -186,9 +189,7 @@ class StagedSession:
         _refuse_elsewhere(self._store)
         self.recovered = recover(self._store)
         self.made_root = self.made_root or self.recovered.made_root
-        if self._remember:
-            data = read_optional(self._store, REGISTER)
-            self.register = () if data is None else heads.decode_register(data, f"{self._store.uri}/{REGISTER}")
+        self.register = register_of(self._store, remember=self._remember)
         stack.callback(self._store.remove_folder, TRANSACTIONS)
 
     def close(self) -> None:
@@ -198,6 +199,10 @@ class StagedSession:
 
     def again(self) -> None:
         """See ``Session``. The lock has been held all the time."""
+
+    def moved(self) -> bool:
+        """See ``Session``."""
+        return False
 
     @contextlib.contextmanager
     def tidying(self, name: str) -> Iterator[tuple[Head, Callable[[], None]]]:  # noqa: ARG002 - no transaction is needed
@@ -222,3 +227,13 @@ def leftovers(store: Store) -> frozenset[str]:
     from zapz.txn import turns  # imported where used: local appends do without
 
     return turns.leftovers(store)
+
+
+def register_of(store: Store, *, remember: bool) -> tuple[Commit, ...]:
+    """Return the last commits without taking a turn."""
+    if not isinstance(store, LocalStore):
+        from zapz.txn import turns  # imported where used: local appends do without
+
+        return turns.register_of(store)
+    data = read_optional(store, REGISTER) if remember else None
+    return () if data is None else heads.decode_register(data, f"{store.uri}/{REGISTER}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from zapz.errors import AbilityError, ConflictError, StoreError, ZapzError
 from zapz.planning import Plan
-from zapz.storage import object_lock
-from zapz.storage.flock import is_alive, is_dead, me
+from zapz.storage import clock, object_lock
+from zapz.storage.flock import holder_of, is_alive, is_dead, me
 from zapz.storage.objects import ObjectStore, Tag
-from zapz.storage.store import Holder, Store
+from zapz.storage.store import Holder, Store, read_optional
 from zapz.txn import fenced, lease
 from zapz.txn import head as heads
 from zapz.txn.fenced import FencedTransaction
@@ -40,6 +41,7 @@ class FencedSession:
         self._store = objects_of(store)
         self._wait = wait
         self._lease: Lease | None = None
+        self._unsettled = False
         self._done: list[str] = []
         self._head = Head()
         self._tag: Tag | None = None
@@ -50,9 +52,17 @@ class FencedSession:
         store.probe()
         if store.abilities.exclusive and not store.abilities.conditional:
             stack.enter_context(object_lock.hold(store, LOCK, self._wait))
-        if (other := store.elsewhere(HEAD)) is not None:
-            raise heads.elsewhere(store.uri, other, beside=store.beside)
+        stack.callback(self.close)  # before the lock is given back
+        self._refuse_elsewhere()
         self.again()
+
+    def _refuse_elsewhere(self) -> None:
+        if (other := self._store.elsewhere(HEAD)) is not None:
+            raise heads.elsewhere(self._store.uri, other, beside=self._store.beside)
+
+    def moved(self) -> bool:
+        """See ``Session``."""
+        return self._lease is None and fenced.read_head(self._store)[1] != self._tag
 
     @property
     def register(self) -> tuple[Commit, ...]:
@@ -71,32 +81,28 @@ class FencedSession:
         self.recovered = self.recovered.joined(done)
 
     def close(self) -> None:
-        """Give the turn back."""
-        held, self._lease = self._lease, None
+        """Give the turn back; with something under way, whoever comes next settles it at once."""
+        held = self._lease
         if held is None:
             return
         held.stop()
-        held.move(Head.free)
+        self._lease = None
+        try:
+            moved = held.move(Head.leave if self._unsettled else Head.free)
+        except StoreError:  # what was appended stays appended; the lease runs out
+            moved = False
         self._head, self._tag = held.state
-        for name in self._done:  # nobody needs the decision now that the head has moved on
-            with contextlib.suppress(StoreError):
-                self._store.remove(decision_key(name))
+        if moved and not self._unsettled:
+            for name in self._done:  # nobody needs the decision now that the head has moved on
+                with contextlib.suppress(StoreError):
+                    self._store.remove(decision_key(name))
         self._done.clear()
-
-    def _leave(self) -> None:
-        """Give the turn up with something under way: whoever comes next settles it at once."""
-        held, self._lease = self._lease, None
-        self._done.clear()
-        if held is not None:
-            held.stop()
-            with contextlib.suppress(StoreError):  # then the lease runs out
-                held.move(Head.leave)
 
     @contextlib.contextmanager
     def begin(self, plan: Plan, commit: Commit, name: str) -> Iterator[FencedTransaction]:
         """See ``Session``."""
         fenced.require_size(self._store, plan)
-        running = self._take(plan, commit, name)
+        running = self._take(plan, replace(commit, transaction=name), name)
         try:
             yield running
             running.commit(plan)
@@ -105,7 +111,8 @@ class FencedSession:
             if isinstance(error, ZapzError) and self._lease is not None:
                 return  # the answer was lost, but it is committed, and visible
             raise
-        self._apply(running, plan)
+        running.apply(plan)
+        self._settle(running, Head.committed)
 
     @contextlib.contextmanager
     def tidying(self, name: str) -> Iterator[tuple[Head, Callable[[], None]]]:
@@ -113,9 +120,17 @@ class FencedSession:
         extents = tuple(dirty.extent for dirty in self._head.dirty)  # whoever takes over lets our requests arrive first
         intent = Intent(id=name, made_root=False, base={}, documents=(), extents=extents)
         held = self._put(intent, Commit(fingerprint="", offset=0, length=0))
+
+        self._unsettled = False  # until something is removed
+
+        def check() -> None:
+            fenced.confirm(self._store, intent, held)
+            self._unsettled = True
+
         try:
-            yield held.state[0], held.check
-            held.check()
+            yield held.state[0], check
+            check()
+            self._unsettled = False
             held.change(Head.tidied)
         finally:
             self.close()
@@ -129,58 +144,59 @@ class FencedSession:
         return FencedTransaction(self._store, reading, intent, self._put(intent, commit))
 
     def _put(self, intent: Intent, commit: Commit) -> Lease:
-        def active(head: Head) -> Head:
-            return head.active(intent, commit, me(), lease.LEASE, time.time())
+        """Put an intent into the head."""
+        locked = not self._store.abilities.conditional
 
-        if self._lease is None:
-            head = active(self._head)
-            tag = self._store.replace(HEAD, heads.encode(head), self._tag)
-            if tag is None:
-                hint = "Run the append again."
-                raise HeadMovedError("another process appended meanwhile", where=self._store.uri, hint=hint)
-            self._lease = Lease(self._store, head, tag)
-            self._lease.start()
-        elif not self._lease.move(active):
-            raise ConflictError("another process has taken over", where=self._store.uri, hint="Run the append again.")
+        def active(head: Head) -> Head:
+            return head.active(intent, commit, me(), lease.LEASE, time.time(), locked=locked)
+
+        if self._lease is not None:
+            self._unsettled = True
+            if not self._lease.move(active):
+                raise ConflictError(
+                    "another process has taken over", where=self._store.uri, hint="Run the append again."
+                )
+            return self._lease
+        began, first, head = clock.now(), self._tag is None, active(self._head)
+        tag = self._store.replace(HEAD, heads.encode(head), self._tag)
+        if tag is None:
+            hint = "Run the append again."
+            raise HeadMovedError("another process appended meanwhile", where=self._store.uri, hint=hint)
+        self._unsettled = True
+        self._lease = Lease(self._store, head, tag, began)
+        self._lease.start()
+        if first:  # somebody with another setting may have made a head of his own at the same time
+            self._refuse_elsewhere()
         return self._lease
 
     def _rest(self, extents: tuple[Extent, ...]) -> None:
         """Let requests of a writer that was given up arrive before its keys are written again."""
         for dirty in self._head.dirty:
-            young = dirty.since + dirty.rest - time.time()
-            if 0 < young <= dirty.rest and any(heads.overlaps(dirty.extent, extent) for extent in extents):
+            young = min(dirty.since + dirty.rest - time.time(), dirty.rest)
+            if young > 0 and any(heads.overlaps(dirty.extent, extent) for extent in extents):
                 time.sleep(young)
 
     def _fail(self, running: FencedTransaction, error: BaseException) -> None:
         """Decide against a transaction; the lease stays only if it turns out to be decided for, and is finished then."""
-        held = self._lease
+        rest = lease.LEASE if self._store.uncertain else 0.0
         try:
             outcome, documents = fenced.decide_against(self._store, running.intent)
-            if outcome == "commit" and held is not None:
+            if outcome == "commit" and not running.settled:
                 fenced.apply(self._store, running.intent, documents)
-                held.change(Head.committed)
-                self._done.append(running.intent.id)
+                self._settle(running, Head.committed)
                 return
-            if held is not None:
-                held.change(lambda head: head.aborted(time.time(), 0.0) if running.touched else head)
-            self.close()
+            self._settle(running, lambda head: head.aborted(time.time(), rest) if running.touched else head)
         except ZapzError as failure:
-            self._leave()
-            error.add_note(f"Undoing it failed too ({failure}); the next run, or `zapz recover`, will do it.")
-        except BaseException:
-            self._leave()
-            raise
+            what = "It may be committed all the same" if running.deciding else "Undoing it failed too"
+            error.add_note(f"{what} ({failure}); the next run, or `zapz recover`, will see to it.")
+        self.close()
 
-    def _apply(self, running: FencedTransaction, plan: Plan) -> None:
-        held = self._lease
-        try:
-            running.apply(plan)
-        except BaseException:
-            self._leave()
-            raise
-        if held is not None:
-            held.change(Head.committed)
+    def _settle(self, running: FencedTransaction, how: Callable[[Head], Head]) -> None:
+        """Remember how a transaction ended; from now on nobody else needs to see to it."""
+        if self._lease is not None:
+            self._lease.change(how)
         self._done.append(running.intent.id)
+        self._unsettled = False
 
 
 def state_of(store: Store) -> tuple[Holder | None, tuple[str, ...]]:
@@ -224,15 +240,22 @@ def unlock(store: Store) -> bool:
     objects.probe()
     if is_idle(store):
         return False
-    held = object_lock.holder(objects, LOCK)
+    held = read_optional(objects, LOCK)
     if held is not None:
+        owner = holder_of(held)
         _, before = fenced.read_head(objects)
-        if not is_dead(held):
+        if not is_dead(owner):
             time.sleep(lease.LEASE)
-        after, tag = fenced.read_head(objects)
-        if (tag != before and after.owner is not None) or is_alive(held):
-            raise fenced.locked(objects, held, lease.LEASE)
+        head, after = fenced.read_head(objects)
+        signs = after != before and head.owner is not None
+        if signs or is_alive(owner) or read_optional(objects, LOCK) != held:
+            raise fenced.locked(objects, owner, lease.LEASE)
         objects.remove(LOCK)
     if fenced.read_head(objects)[0].intent is not None:
         fenced.wait_for_turn(objects, time_to_take_over(store))
     return True
+
+
+def register_of(store: Store) -> tuple[Commit, ...]:
+    """Return the last commits without taking a turn."""
+    return fenced.read_head(store)[0].register if isinstance(store, ObjectStore) else ()

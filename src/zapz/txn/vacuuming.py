@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from zapz.errors import LockedError, NotFoundError
 from zapz.format.grid import indices
 from zapz.format.metadata import Dataset, join
-from zapz.storage.dataset import open_dataset
+from zapz.storage.dataset import is_empty, listing_of, open_dataset
 from zapz.storage.local import LocalStore
 from zapz.storage.store import OURS, Store, read_optional
 from zapz.txn import journal
 from zapz.txn.head import Head
 from zapz.txn.journal import Extent
-from zapz.txn.recover import KEPT, TRANSACTIONS, decision_key
+from zapz.txn.recover import HEAD, KEPT, TRANSACTIONS, decision_key, refuse_link
 from zapz.txn.sessions import open_session
 
 _HOUR = 3600.0
@@ -43,6 +43,8 @@ def vacuum(store: Store, wait: float, name: str) -> Vacuumed:
     Raises:
         LockedError: Somebody is at work, or was until so recently that requests may still be on their way.
     """
+    if not isinstance(store, LocalStore) and is_empty(listing_of(store)) and store.size(HEAD) is None:
+        raise NotFoundError("no such dataset", where=store.uri, hint="Check the path.")
     with open_session(store, wait) as session:
         if isinstance(store, LocalStore):
             return Vacuumed(removed=_empty_kept(store))
@@ -50,20 +52,20 @@ def vacuum(store: Store, wait: float, name: str) -> Vacuumed:
             _require_quiet(store, head)
             dataset = _dataset(store) if head.dirty else None
             removed = sum(_remove_beyond(store, dataset, dirty.extent, check) for dirty in head.dirty)
-        old, young = _decisions(store)
-        for transaction in old:
-            store.remove(decision_key(transaction))
-        for probe in _files(store, OURS):
-            if probe.startswith("probe-"):
-                store.remove(join(OURS, probe))
+            old, young = _decisions(store)
+            for transaction in old:
+                check()
+                store.remove(decision_key(transaction))
         return Vacuumed(removed=removed + len(old), kept=len(young))
 
 
 def _empty_kept(store: LocalStore) -> int:
     """Remove committed appends that were put aside because another tool wrote over them."""
     removed = 0
+    refuse_link(store, KEPT)
     for name in _names(store, KEPT):
         folder = join(KEPT, name)
+        refuse_link(store, folder)
         for file in store.children(folder).files:
             store.remove(join(folder, file))
             removed += 1
@@ -92,13 +94,6 @@ def _names(store: Store, folder: str) -> tuple[str, ...]:
         return ()
 
 
-def _files(store: Store, folder: str) -> tuple[str, ...]:
-    try:
-        return store.children(folder).files
-    except NotFoundError:
-        return ()
-
-
 def _require_quiet(store: Store, head: Head) -> None:
     young = max((dirty.since + 2 * dirty.rest - time.time() for dirty in head.dirty), default=0.0)
     if young > 0:
@@ -121,11 +116,18 @@ def _remove_beyond(store: Store, dataset: Dataset | None, extent: Extent, check:
     array = dataset.arrays.get(extent.path) if dataset is not None else None
     if array is not None and (array.keys != extent.keys or len(array.grid.counts) != len(extent.spans)):
         return 0  # it has been made anew since: these keys mean nothing, or something else
+    if array is None and dataset is not None and "" in dataset.arrays:
+        return 0
     removed = 0
+    others = tuple(
+        f"{path}/" for path in (dataset.arrays if dataset is not None else ()) if path and path != extent.path
+    )
     for index in indices(extent.spans):
         if array is not None and all(i < n for i, n in zip(index, array.grid.counts, strict=True)):
             continue
         key = join(extent.path, extent.keys.key(index))
+        if key.startswith(others):
+            continue  # an array has been made here since
         if store.size(key) is not None:
             check()
             store.remove(key)

@@ -1,0 +1,42 @@
+"""Places as users name them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+
+def is_local(uri: str) -> bool:
+    """Return whether ``uri`` names a local path."""
+    return ("://" not in uri and "::" not in uri) or uri.startswith("file://")
+
+
+def local_path(uri: str) -> Path:
+    """Return a local URI as an absolute path: ``~`` expanded, trailing slashes dropped, links kept."""
+    text = uri.removeprefix("file://")
+    return Path(os.path.abspath(os.path.expanduser(text)))
+
+
+def public(uri: str) -> str:
+    """Return the URI without user names, passwords and queries; of a chained one, each part."""
+    if "::" in uri:
+        return "::".join(public(part) for part in uri.split("::"))
+    scheme, mark, rest = uri.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}" if mark else uri
+
+
+def clean(text: str) -> str:
+    """Drop what may be secret from a service's message: queries of URLs, and names with passwords before a host or bucket."""
+    without_users = re.sub(r"[^\s\"'/]*:[^\s\"'/]*@|(?<=://)[^\s\"'/]*@", "", text)
+    return re.sub(r"\?[^\s'\")]+", "", without_users)
+
+
+def place_of(uri: str) -> str:
+    """Return where a URI leads: links resolved if it is local, else one spelling of those that mean the same."""
+    if is_local(uri):
+        return os.path.realpath(local_path(uri))
+    scheme, mark, rest = uri.partition("://")
+    same = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
+    return f"{same.get(scheme, scheme)}{mark}{rest.strip('/')}"
