@@ -275,9 +275,7 @@ class FencedTransaction:
         read, tag = self.reading.noted(key)
         if self._store.replace(key, data, tag, mine=read) is not None:
             return len(data)
-        if (
-            not read
-        ):  # a stale object beyond the shape: even if it holds these bytes, it gets a tag that nobody has seen
+        if not read:  # a stale object beyond the shape; even if it holds these bytes, it gets a new tag
             with contextlib.suppress(NotFoundError):
                 tag = self._store.tag(key)
                 confirm(self._store, self.intent, self._lease)

@@ -112,7 +112,7 @@ class FencedSession:
                 return  # the answer was lost, but it is committed, and visible
             raise
         running.apply(plan)
-        self._settle(running, Head.committed)
+        self._settle(Head.committed, running)
 
     @contextlib.contextmanager
     def tidying(self, name: str) -> Iterator[tuple[Head, Callable[[], None]]]:
@@ -183,19 +183,23 @@ class FencedSession:
             outcome, documents = fenced.decide_against(self._store, running.intent)
             if outcome == "commit" and not running.settled:
                 fenced.apply(self._store, running.intent, documents)
-                self._settle(running, Head.committed)
+                self._settle(Head.committed, running)
                 return
-            self._settle(running, lambda head: head.aborted(time.time(), rest) if running.touched else head)
+            self._settle(lambda head: head.aborted(time.time(), rest) if running.touched else head)
         except ZapzError as failure:
             what = "It may be committed all the same" if running.deciding else "Undoing it failed too"
             error.add_note(f"{what} ({failure}); the next run, or `zapz recover`, will see to it.")
         self.close()
 
-    def _settle(self, running: FencedTransaction, how: Callable[[Head], Head]) -> None:
-        """Remember how a transaction ended; from now on nobody else needs to see to it."""
+    def _settle(self, how: Callable[[Head], Head], committed: FencedTransaction | None = None) -> None:
+        """Remember how a transaction ended; from now on nobody else needs to see to it.
+
+        A decision against it stays: a late decision for it must find it there.
+        """
         if self._lease is not None:
             self._lease.change(how)
-        self._done.append(running.intent.id)
+        if committed is not None:
+            self._done.append(committed.intent.id)
         self._unsettled = False
 
 
