@@ -188,7 +188,6 @@ LOCAL_TRANSACTIONS = (
 OBJECT_TURNS = (
     Mutation(FENCED, "    outcome, documents = decide_against(store, intent)\n    if outcome is None:\n        return Recovery()\n", "    outcome, documents = read_decided(store, intent.id)\n", "a takeover decides", STALLED),
     Mutation(FENCED, '    store.replace(decision_key(intent.id), journal.decision(intent.id, "abort", now=time.time()), None)\n', '    store.write(decision_key(intent.id), [journal.decision(intent.id, "abort", now=time.time())])\n', "a decision against is exclusive", STALLED),
-    Mutation(FENCED, "decided = self._store.replace(decision_key(self.intent.id), data, None)", "decided = self._store.write(decision_key(self.intent.id), [data]) or ''", "a decision for is exclusive", STALLED),
     Mutation(FENCED, "store.replace(HEAD, heads.encode(head.free()), tag)", "store.write(HEAD, [heads.encode(head.free())])", "a head that is settled is freed on its tag", missing_remote("head_that_has_moved_on")),
     Mutation(FENCED, "        if digest(found) != intent.base.get(key):\n            raise overtaken", "        if False:\n            raise overtaken", "documents are looked at before they are applied", missing_remote("other_tool_changes_a_document_of_a_crashed_append")),
     Mutation(FENCED, "        if found == data:\n            continue\n", "", "documents that are applied already count", missing_remote("append_that_became_visible_in_part")),

@@ -30,18 +30,21 @@ from test_transactions import (
 
 __all__ = ["server"]
 
-SCENARIOS = {
-    "new-v2": 25,
-    "new-v3": 50,
-    "aligned-v2": 25,
-    "aligned-v3": 25,
-    "misaligned-v2": 30,
-    "misaligned-v3": 100,
-    "sharded-v3": 50,
-    "stale-v2": 25,
-    "stale-v3": 25,
-}
-"""Scenarios, and at how many points, spread over the append, each is killed (at most at every operation)."""
+SCENARIOS = dict.fromkeys(
+    (
+        "new-v2",
+        "new-v3",
+        "aligned-v2",
+        "aligned-v3",
+        "misaligned-v2",
+        "misaligned-v3",
+        "sharded-v3",
+        "stale-v2",
+        "stale-v3",
+    ),
+    12,
+)
+"""Scenarios, and at how many points, spread over the append, each is killed; ``test_every_fault`` goes through all points."""
 
 
 @pytest.fixture(scope="module")

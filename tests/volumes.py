@@ -4,15 +4,15 @@ import os
 
 import pytest
 
-VOLUME = os.environ.get("ZAPZ_VOLUME", "ci")
-"""``ci`` or ``long``; only tests marked ``volume`` look at it."""
+VOLUME = os.environ.get("ZAPZ_VOLUME", "full")
+"""``brief``, ``full`` or ``long``; only tests marked ``volume`` look at it. Enumerations are whole in each of them."""
 
 volume = pytest.mark.volume
 """Marks a test that is left out unless asked for with ``-m volume``."""
 
 
 def amount(ci: int, long: int) -> int:
-    """Return how many cases a test marked ``volume`` goes through."""
-    if VOLUME not in {"ci", "long"}:
-        raise ValueError(f"ZAPZ_VOLUME is {VOLUME!r}: expected 'ci' or 'long'")
-    return long if VOLUME == "long" else ci
+    """Return how many random cases a test marked ``volume`` goes through: ``ci``, a quarter of it in brief, or ``long``."""
+    if VOLUME not in {"brief", "full", "long"}:
+        raise ValueError(f"ZAPZ_VOLUME is {VOLUME!r}: expected 'brief', 'full' or 'long'")
+    return long if VOLUME == "long" else ci if VOLUME == "full" else max(1, ci // 4)
