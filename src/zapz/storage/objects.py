@@ -301,13 +301,21 @@ class ObjectStore:
     def remove_folder(self, key: str) -> None:
         """See ``Store``. There are none."""
 
-    def _require_writable(self, key: str, data: bytes) -> None:
+    def require_writable(self) -> None:
+        """Refuse storage on which two writers cannot be kept apart, unless somebody has said that there is only one.
+
+        Raises:
+            AbilityError: It is such storage.
+        """
         if not self.abilities.writable:
             raise AbilityError(
                 "this storage cannot create an object only if it is absent, so two writers could destroy each other's work",
                 where=self.uri,
                 hint="Append to a local copy, or to s3://, gs:// or az://; or set single_writer = true if certainly nobody else writes.",
             )
+
+    def _require_writable(self, key: str, data: bytes) -> None:
+        self.require_writable()
         if self.largest is not None and len(data) > self.largest:
             raise StoreError(
                 "an object is larger than one request may write",

@@ -49,7 +49,9 @@ class FencedSession:
     def open(self, stack: contextlib.ExitStack) -> None:
         """Find out what the service can do, and wait for a turn; where no lease is safe, hold a lock until the stack's end."""
         store = self._store
+        store.require_writable()
         store.probe()
+        store.require_writable()
         if store.abilities.exclusive and not store.abilities.conditional:
             stack.enter_context(object_lock.hold(store, LOCK, self._wait))
         stack.callback(self.close)  # before the lock is given back
