@@ -38,7 +38,7 @@ class VariableInfo:
     grows: bool
     """Whether it has the append dimension."""
     dead_bytes: int = 0
-    """Bytes in the last shards that nothing refers to; they are dropped when a shard fills up."""
+    """Bytes in the last shards that nothing refers to; the next inner chunks that fit go there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
