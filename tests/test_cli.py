@@ -170,7 +170,7 @@ def test_target_from_the_configuration(days: list[Path], tmp_path: Path) -> None
     ("text", "says"),
     [
         ('append_dmi = "time"', "append_dim"),
-        ('durability = "ful"', "'full' or 'process'"),
+        ('durability = "ful"', '"full" or "process"'),
         ("workers = 0", "from 1"),
         ("x = [", "TOML"),
         ("static = true", "static"),
@@ -203,7 +203,7 @@ def test_config_prints_every_setting() -> None:
         assert code == 0
         assert mark in out
     schema = json.loads(run("config", "--format", "json")[1])
-    assert set(schema["properties"]) == set(zapz.Config.__dataclass_fields__)
+    assert set(schema["properties"]) == {*zapz.Config.__dataclass_fields__, "zarr_version"}
     assert run("config", "--format", "xml")[0] == 2
 
 

@@ -1,168 +1,237 @@
-"""The configuration: one frozen value, defined once; validation, merging and the reference all come from the definitions here."""
+"""The configuration: one frozen value. Each setting is declared once; validation, merging and the reference all come from that."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from zapz.errors import ConfigError, MetadataError
 from zapz.format.metadata import check_path
+from zapz.kinds import Key, Kind, Place, choice, either, flag, function, number, several, text
+from zapz.setting_tables import LEVEL, LOGGING, POLLING, PROFILING, Polling, bytes_of, check_logging
+from zapz.tables import free, names, table
+from zapz.variables import VARIABLES, VariableSettings, settings_of
 
 Settings = Mapping[str, Any]
-_FOREVER = 1e9
-"""Seconds that nobody waits."""
+SliceSource = str | Callable[..., Any]
+"""What names or is a slice source."""
 
 
-def _setting(
-    default: Any,
-    doc: str,
-    *,
-    kinds: tuple[type, ...],
-    choices: tuple[Any, ...] = (),
-    least: float | None = None,
-    most: float | None = None,
-) -> Any:
-    meta = {"doc": doc, "kinds": kinds, "choices": choices, "least": least, "most": most}
+def _key_of(given: str) -> str:
+    try:
+        check_path(given)
+    except MetadataError as error:
+        raise ValueError(str(error)) from error
+    return given
+
+
+def _setting(kind: Kind, doc: str, *, default: Any = None, example: Any = None, secret: bool = False) -> Any:
+    key = Key(kind=kind, doc=doc, default=default, example=example)
     if isinstance(default, dict):
-        return field(default_factory=dict, metadata=meta)
-    return field(default=default, metadata=meta)
+        return field(default_factory=dict, repr=not secret, metadata={"key": key})
+    return field(default=default, metadata={"key": key})
+
+
+def _options(doc: str, example: Any = None) -> Any:
+    return _setting(free(secret=True), doc, default={}, example=example, secret=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Every setting of an append. The names are also those of configuration files and of keyword arguments."""
 
-    append_dim: str = _setting("time", "Name of the dimension along which slices are appended.", kinds=(str,))
-    target_dir: str | None = _setting(None, "Target, where it is not given as an argument.", kinds=(str,))
-    target_storage_options: Mapping[str, Any] = _setting({}, "fsspec storage options of the target.", kinds=(dict,))
-    slice_storage_options: Mapping[str, Any] = _setting({}, "fsspec storage options of the slices.", kinds=(dict,))
-    zarr_format: int | None = _setting(
-        None, "Zarr format of a new target; the first slice's if not given.", kinds=(int,), choices=(2, 3)
+    version: int = _setting(choice(1), "Version of the form of configurations.", default=1)
+    target_dir: str | None = _setting(
+        text("a path or URI", path=True), "Target, where it is not given as an argument.", example="cube.zarr"
     )
-    label_chunk: int | str = _setting(
-        1024,
-        "Least chunk length, along the append dimension, of a new target's small variables (one step at most 256 "
-        'bytes); "keep" leaves the slice\'s.',
-        kinds=(int, str),
-        choices=("keep",),
-        least=1,
-        most=1 << 20,
-    )
-    slice_size: int | str | None = _setting(
-        None,
-        'Size that every slice must have along the append dimension; "chunk" demands the target\'s chunk length.',
-        kinds=(int, str),
-        choices=("chunk",),
-        least=1,
-    )
-    on_missing: str = _setting(
-        "refuse",
-        'What to do if a slice lacks a variable of the target: "fill" appends missing cells (its marker, else its fill value).',
-        kinds=(str,),
-        choices=("refuse", "fill"),
-    )
-    on_extra: str = _setting(
-        "refuse",
-        "What to do if a slice has a variable, with the append dimension, that the target lacks.",
-        kinds=(str,),
-        choices=("refuse", "ignore"),
-    )
-    excluded_variables: tuple[str, ...] = _setting(
-        (), "Variables of slices that are not appended.", kinds=(list, tuple)
-    )
-    static: str | float = _setting(
-        "equal",
-        'Static variables of a slice must be "equal" to the target\'s, are "ignore"d, or may differ by at most this number.',
-        kinds=(str, float, int),
-        choices=("equal", "ignore"),
-        least=0,
-    )
-    recompress: bool = _setting(
-        False,
-        "Re-encode chunks whose compressor parameters differ from the target's, even where the target's codecs can read them.",
-        kinds=(bool,),
-    )
-    verify: bool = _setting(
-        False, "Decode every chunk that is copied, to find damage that its outside does not show.", kinds=(bool,)
+    target_storage_options: Mapping[str, Any] = _options("fsspec storage options of the target.")
+    append_dim: str = _setting(text(), "Name of the dimension along which slices are appended.", default="time")
+    append_step: int | float | str | None = _setting(
+        either(number(finite=True, nonzero=True), text("text")),
+        'Required difference between neighbouring labels: a number in the labels\' own units, a duration ("12h", "-1D", "PT1H", '
+        '"P1M"), or just "+" or "-".',
+        example="1D",
     )
     label_order: str | None = _setting(
-        None,
+        choice("increasing", "decreasing", "any"),
         "Order of the labels of the append dimension; by default increasing, or decreasing where the target's already are.",
-        kinds=(str,),
-        choices=("increasing", "decreasing", "any"),
+        example="increasing",
     )
-    append_step: int | float | str | None = _setting(
-        None,
-        'Required difference between neighbouring labels: a number in the labels\' own units, a duration such as "12h" or '
-        '"-1D", or just "+" or "-".',
-        kinds=(int, float, str),
+    slice_size: int | str | None = _setting(
+        either(number(integer=True, least=1), choice("chunk")),
+        'Size that every slice must have along the append dimension; "chunk" demands the target\'s chunk length.',
+        example=1,
     )
-    on_existing: str = _setting(
-        "resume",
-        'Slices whose labels are all there already: "resume" counts one as appended if it equals what is there, "skip" goes '
-        'by labels alone, "refuse" refuses.',
-        kinds=(str,),
-        choices=("resume", "skip", "refuse"),
+    fixed_dims: Mapping[str, int] = _setting(
+        names("a table of sizes", number(integer=True, least=1)),
+        "Sizes that dimensions other than the append dimension must have.",
+        default={},
+        example={"lat": 180, "lon": 360},
+    )
+    included_variables: tuple[str, ...] = _setting(
+        several(text()),
+        "Variables to append, with the coordinates that they need; by default all.",
+        default=(),
+        example=["chl"],
+    )
+    excluded_variables: tuple[str, ...] = _setting(
+        several(text()), "Variables of slices that are not appended.", default=(), example=["quality"]
+    )
+    variables: Mapping[str, Mapping[str, Any]] = _setting(
+        VARIABLES,
+        "How variables of a new target are made; what is not given is as in the first slice. An existing target must not contradict.",
+        default={},
+    )
+    attrs: Mapping[str, Any] = _setting(
+        free("a table of attributes", plain=True),
+        "Attributes of the target's root group, put over what attrs_update_mode leaves; values may hold `{{ … }}`.",
+        default={},
+        example={"title": "A cube", "time_coverage_end": "{{ upper_bound(ds.time) }}"},
     )
     attrs_update_mode: str = _setting(
-        "keep",
+        choice("keep", "replace", "update", "ignore"),
         "Group attributes: the target's are kept, replaced by the slice's, updated with them, or the slice's ignored.",
-        kinds=(str,),
-        choices=("keep", "replace", "update", "ignore"),
+        default="keep",
+    )
+    permit_eval: bool = _setting(flag(), "Not needed: expressions in attributes are never Python's.", default=False)
+    zarr_format: int | None = _setting(
+        choice(2, 3), "Zarr format of a new target; the first slice's if not given.", example=3
+    )
+    label_chunk: int | str = _setting(
+        either(number(integer=True, least=1, most=1 << 20), choice("keep")),
+        "Least chunk length, along the append dimension, of a new target's small variables (one step at most 256 "
+        'bytes); "keep" leaves the slice\'s.',
+        default=1024,
     )
     consolidated: bool = _setting(
-        True, "Write consolidated metadata at every commit; the promise to readers rests on it.", kinds=(bool,)
+        flag(), "Write consolidated metadata at every commit; the promise to readers rests on it.", default=True
     )
-    durability: str = _setting(
-        "full",
-        '"full" survives a power failure; "process" survives only the death of the process, and never waits for the disk.',
-        kinds=(str,),
-        choices=("full", "process"),
+    force_new: bool = _setting(
+        flag(), "Replace an existing target by a new one, once the first slice is in it.", default=False
     )
-    lock_wait: float = _setting(
-        0.0, "Seconds to wait for a target that another process holds.", kinds=(int, float), least=0
-    )
+    slice_storage_options: Mapping[str, Any] = _options("fsspec storage options of the slices.")
     slice_polling: Mapping[str, float] | bool | None = _setting(
-        None,
+        either(flag(), POLLING),
         "Wait for slices that are not there or not complete: true (look every 2 seconds, for 60), or a table of `interval` and "
         "`timeout` in seconds. The target is not locked meanwhile.",
-        kinds=(bool, dict),
+        example=True,
     )
     slice_ready: str | None = _setting(
-        None,
+        text("the name of an object in the slice", parse=_key_of),
         'An object (such as "_SUCCESS") that a slice holds once it is complete; without it, it is not appended.',
-        kinds=(str,),
+        example="_SUCCESS",
     )
     slice_complete: str = _setting(
-        "metadata",
+        choice("metadata", "chunks"),
         'When a slice is complete: as soon as its "metadata" are, or when all its "chunks" are there.',
-        kinds=(str,),
-        choices=("metadata", "chunks"),
+        default="metadata",
+    )
+    slice_source: SliceSource | None = _setting(  # noqa: RUF009 - it makes a field, as the others do
+        either(text('"module:name" or "module.name"'), function()),
+        "What makes a slice of each item: a function, context manager or class.",
+        example="my_slices:open_slice",
+    )
+    slice_source_kwargs: Mapping[str, Any] = _setting(
+        free(), "Keyword arguments of the slice source, besides the item's own.", default={}, example={"level": 2}
+    )
+    extra: Mapping[str, Any] = _setting(
+        free(),
+        "Settings of your own: a slice source finds them in `ctx.config.extra`.",
+        default={},
+        example={"sensor": "A"},
+    )
+    slice_engine: str | None = _setting(text(), "Accepted and not used: slices are Zarr.", example="zarr")
+    persist_mem_slices: bool = _setting(
+        flag(), "Compute a slice into a temporary store first, whatever its size.", default=False
+    )
+    temp_dir: str | None = _setting(
+        text("a path", path=True),
+        "Local folder for computed slices that are larger than memory_limit.",
+        example="scratch",
+    )
+    temp_storage_options: Mapping[str, Any] = _options("Accepted and not used: temporary files are local.")
+    disable_rollback: bool = _setting(
+        flag(), "Accepted and not used: zapz has nothing to roll back, it decides before it changes.", default=False
+    )
+    prefetch: int = _setting(
+        number(integer=True, least=0), "How many slices are opened or computed ahead while one is written.", default=0
+    )
+    static: str | float = _setting(
+        either(choice("equal", "ignore"), number(least=0)),
+        'Static variables of a slice must be "equal" to the target\'s, are "ignore"d, or may differ by at most this number.',
+        default="equal",
+    )
+    on_missing: str = _setting(
+        choice("refuse", "fill"),
+        'What to do if a slice lacks a variable of the target: "fill" appends missing cells (its marker, else its fill value).',
+        default="refuse",
+    )
+    on_extra: str = _setting(
+        choice("refuse", "ignore"),
+        "What to do if a slice has a variable, with the append dimension, that the target lacks.",
+        default="refuse",
+    )
+    on_existing: str = _setting(
+        choice("resume", "skip", "refuse"),
+        'Slices whose labels are all there already: "resume" counts one as appended if it equals what is there, "skip" goes '
+        'by labels alone, "refuse" refuses.',
+        default="resume",
+    )
+    recompress: bool = _setting(
+        flag(),
+        "Re-encode chunks whose compressor parameters differ from the target's, even where the target's codecs can read them.",
+        default=False,
+    )
+    verify: bool = _setting(
+        flag(), "Decode every chunk that is copied, to find damage that its outside does not show.", default=False
+    )
+    durability: str = _setting(
+        choice("full", "process"),
+        '"full" survives a power failure; "process" survives only the death of the process, and never waits for the disk.',
+        default="full",
+    )
+    lock_wait: float = _setting(
+        number(least=0), "Seconds to wait for a target that another process holds.", default=0.0
     )
     journal: str = _setting(
-        "inside",
+        choice("inside", "beside"),
         'Where lock and journal lie: "inside" the target in `.zapz`, or "beside" it in `TARGET.zapz`. The same for all writers.',
-        kinds=(str,),
-        choices=("inside", "beside"),
+        default="inside",
     )
     register: bool = _setting(
-        False,
+        flag(),
         "Remember the last slices in the target (on object stores that is always done), so that a slice without labels is recognised "
         "when the same command is run again.",
-        kinds=(bool,),
+        default=False,
     )
     single_writer: bool = _setting(
-        False,
+        flag(),
         "Append to storage that cannot keep two writers apart; only if certainly nobody else writes to the target.",
-        kinds=(bool,),
+        default=False,
     )
-    follow_links: bool = _setting(False, "Whether linked folders may lead out of the target or a slice.", kinds=(bool,))
+    follow_links: bool = _setting(
+        flag(), "Whether linked folders may lead out of the target or a slice.", default=False
+    )
     workers: int | None = _setting(
-        None, "Threads that move chunks; by default one per processor, at most 8.", kinds=(int,), least=1
+        number(integer=True, least=1), "Threads that move chunks; by default one per processor, at most 8.", example=4
     )
-    dry_run: bool = _setting(False, "Plan and check, but touch nothing.", kinds=(bool,))
+    memory_limit: int = _setting(
+        either(number(integer=True, least=1), text('a size such as "512MB" or "2GiB"', parse=bytes_of)),
+        "Bytes of a computed slice that are held in memory; what is more goes to a temporary file.",
+        default=1_000_000_000,
+    )
+    dry_run: bool = _setting(flag(), "Plan and check, but touch nothing.", default=False)
+    logging: bool | str | Mapping[str, Any] | None = _setting(
+        either(flag(), LEVEL, LOGGING),
+        "Log to standard error: true (level INFO), a level, or a table as Python's `logging.config.dictConfig` takes it.",
+        example="INFO",
+    )
+    profiling: bool | str | Mapping[str, Any] | None = _setting(
+        either(flag(), text("the path of a file", path=True), PROFILING),
+        "Profile the append: true (the report is logged), a file for the report, or a table.",
+        example="profile.txt",
+    )
 
     @property
     def polling(self) -> Polling | None:
@@ -173,134 +242,74 @@ class Config:
             return Polling(interval=given.get("interval", min(2.0, timeout / 5) or 2.0), timeout=timeout)
         return Polling() if given else None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Polling:
-    """How to wait for slices."""
-
-    interval: float = 2.0
-    """Seconds between two looks."""
-    timeout: float = 60.0
-    """Seconds until giving up."""
+    def variable(self, path: str) -> VariableSettings:
+        """Return what is configured for a variable: its own entry, merged over that of "*"."""
+        return settings_of(self.variables, path)
 
 
-_FIELDS: Mapping[str, Field[Any]] = {f.name: f for f in fields(Config)}
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Settings with the place that they come from."""
+
+    settings: Settings
+    """The settings, as given."""
+    place: Place
+    """Where they stand, for messages."""
+
+
+_FIELDS: Mapping[str, Key] = {f.name: f.metadata["key"] for f in fields(Config)}
 NAMES: tuple[str, ...] = tuple(_FIELDS)
 """Names of all settings, in the order of the reference."""
 
-_WORDS = {str: "text", int: "an integer", float: "a number", bool: "true or false", list: "a list", dict: "a table"}
+_ALIAS, _ALIASED = "zarr_version", "zarr_format"
+SETTINGS: Kind = table(
+    "a table of settings",
+    {**_FIELDS, _ALIAS: Key(kind=_FIELDS[_ALIASED].kind, doc=f"Another name of {_ALIASED}.", example=2)},
+)
+"""The kind of a whole configuration."""
 
 
-def make(*layers: Settings) -> Config:
+def make(*layers: Settings | Layer) -> Config:
     """Merge layers of settings, later ones winning, and validate the result.
+
+    Tables merge key by key at any depth; lists and codecs are replaced; None takes back what an earlier layer gave.
 
     Raises:
         ConfigError: A setting is unknown or has a value that it cannot have.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
-        for key, value in layer.items():
-            checked, earlier = _checked(key, value), merged.get(key)
-            if key == "slice_polling" and isinstance(checked, Mapping) and isinstance(earlier, Mapping):
-                checked = {**earlier, **checked}
-            merged[key] = checked
+        merged = SETTINGS.merge(merged, _checked(layer if isinstance(layer, Layer) else Layer(layer, Place())))
+    check_logging(merged.get("logging"))
     return Config(**merged)
 
 
-def _checked(key: str, value: Any) -> Any:
-    if key not in _FIELDS:
-        near = difflib.get_close_matches(key, NAMES, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else "`zapz config` lists all settings."
-        raise ConfigError("unknown setting", where=repr(key), hint=hint)
-    meta = _FIELDS[key].metadata
-    if value is None and _FIELDS[key].default is None:
-        return None
-    kinds: tuple[type, ...] = meta["kinds"]
-    fits = isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds)
-    choices: tuple[Any, ...] = meta["choices"]
-    if fits and choices and (isinstance(value, str) or not _open_numbers(kinds, choices)):
-        fits = value in choices
-    if fits and meta["least"] is not None and isinstance(value, int | float):
-        fits = value >= meta["least"] and (meta["most"] is None or value <= meta["most"])
-    if fits and key == "slice_polling" and isinstance(value, Mapping):
-        _check_polling(value)
-    if fits and key == "slice_ready":
-        fits = _is_key(value)
-    if fits and list in kinds:
-        fits = all(isinstance(v, str) for v in value)
-    if not fits:
-        raise ConfigError(
-            "setting has a value that it cannot have", where=key, expected=describe(key), found=repr(value)
-        )
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _is_key(value: str) -> bool:
-    try:
-        check_path(value)
-    except MetadataError:
-        return False
-    return bool(value)
-
-
-def _check_polling(value: Mapping[Any, Any]) -> None:
-    for name, number in value.items():
-        where = f"slice_polling.{name}"
-        if name not in {"interval", "timeout"}:
-            near = difflib.get_close_matches(str(name), ("interval", "timeout"), n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else "It has `interval` and `timeout`."
-            raise ConfigError("unknown setting", where=where, hint=hint)
-        good = isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number < _FOREVER
-        if not good or (name == "interval" and number == 0):
-            expected = "a number of seconds" + (" above 0" if name == "interval" else "")
+def _checked(layer: Layer) -> dict[str, Any]:
+    checked: dict[str, Any] = SETTINGS.check(layer.settings, layer.place)
+    if _ALIAS in checked:
+        alias = checked.pop(_ALIAS)
+        if checked.setdefault(_ALIASED, alias) != alias:
             raise ConfigError(
-                "setting has a value that it cannot have", where=where, expected=expected, found=repr(number)
+                "a setting is given twice, under two names",
+                where=str(layer.place / _ALIAS),
+                expected=f"the same as {_ALIASED} ({checked[_ALIASED]})",
+                found=str(alias),
+                hint=f"Remove {_ALIAS}.",
             )
+    return checked
 
 
-def _open_numbers(kinds: Iterable[type], choices: tuple[Any, ...]) -> bool:
-    return any(k in {int, float} for k in kinds) and all(isinstance(c, str) for c in choices)
-
-
-def describe(key: str) -> str:
-    """Return what values a setting can have, in words."""
-    meta = _FIELDS[key].metadata
-    choices = [repr(c) for c in meta["choices"]]
-    kinds: list[type] = [k for k in meta["kinds"] if k is not tuple]
-    if float in kinds and int in kinds:
-        kinds.remove(int)
-    if choices and not _open_numbers(kinds, meta["choices"]):
-        return " or ".join(choices)
-    least = f" from {meta['least']:g}" if meta["least"] is not None else ""
-    least += f" to {meta['most']}" if meta["most"] is not None else ""
-    words = [_WORDS[k] + (least if k in {int, float} else "") for k in kinds if not (choices and k is str)]
-    return " or ".join([*words, *choices])
-
-
-FORMATS = ("md", "json", "toml")
-"""Formats of the reference."""
-
-_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}
-
-
-def reference() -> list[dict[str, Any]]:
-    """Return every setting with its name, values, default, description, and JSON schema."""
-    return [
-        {
-            "name": name,
-            "values": describe(name),
-            "default": {} if f.default is MISSING else f.default,
-            "doc": f.metadata["doc"],
-            "schema": _schema(f.metadata["kinds"], f.metadata["choices"]),
-        }
-        for name, f in _FIELDS.items()
-    ]
-
-
-def _schema(kinds: tuple[type, ...], choices: tuple[Any, ...]) -> dict[str, Any]:
-    types = list(dict.fromkeys(_TYPES[k] for k in kinds if k in _TYPES))
-    if choices and not _open_numbers(kinds, choices):
-        return {"enum": list(choices)}
-    if choices:
-        return {"anyOf": [*({"type": t} for t in types if t != "string"), {"enum": list(choices)}]}
-    return {"type": types[0] if len(types) == 1 else types}
+def remarks(config: Config) -> list[str]:
+    """Return one line for each setting that is accepted but does not do what its name says, if it was set."""
+    lines = {
+        "permit_eval": "expressions in attributes need no permission: they cannot run Python.",
+        "slice_engine": "slices are opened as Zarr, whatever engine is named; open others with slice_source.",
+        "disable_rollback": "there is nothing to disable: an append decides before it changes anything, and costs no copy of the target.",
+        "temp_storage_options": "temporary files are local, and need none.",
+        "temp_dir": "nothing is kept there for rolling back; it is used for computed slices larger than memory_limit"
+        + (", but only if it is a local folder: this one is not used." if "://" in (config.temp_dir or "") else "."),
+    }
+    changed = {
+        f.name for f in fields(Config) if getattr(config, f.name) != (f.default if f.default is not MISSING else {})
+    }
+    return [f"{name}: {line}" for name, line in lines.items() if name in changed]

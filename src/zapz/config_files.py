@@ -1,56 +1,98 @@
-"""Configuration files: found, read, and merged with keyword arguments."""
+"""Configuration files: found, read, and merged with what a call was given."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from zapz.config import Config, make
+from zapz.config import Config, Layer, make
+from zapz.config_texts import read
 from zapz.errors import ConfigError
+from zapz.kinds import Place
+from zapz.storage.uris import clean, is_local, local_path, public
+
+ConfigFile = str | os.PathLike[str]
+"""Path or URI of a configuration file."""
+ConfigLike = Config | Mapping[str, Any] | ConfigFile | Sequence[Mapping[str, Any] | ConfigFile] | None
+"""What a configuration can be given as."""
 
 
-def resolve(
-    config: Config | Mapping[str, Any] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None,
-    settings: Mapping[str, Any],
-) -> Config:
+def resolve(config: ConfigLike, settings: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Config:
     """Make a configuration from what an API call was given: later layers win, and ``settings`` win over all.
+
+    Args:
+        config: A configuration, a mapping of settings, a configuration file, or a sequence of the last two.
+        settings: Settings by name.
+        environment: What variables in files stand for; the process's environment if None.
 
     Raises:
         ConfigError: A file cannot be read, or a setting is wrong.
     """
+    arguments = Layer(settings, Place("argument "))
     if isinstance(config, Config):
-        return make({name: getattr(config, name) for name in config.__slots__}, settings) if settings else config
+        return make({name: getattr(config, name) for name in config.__slots__}, arguments) if settings else config
     if config is None:
-        layers: list[Mapping[str, Any]] = []
-    elif isinstance(config, Mapping):
-        layers = [config]
+        parts: Sequence[Any] = []
+    elif isinstance(config, Sequence) and not isinstance(config, str | bytes):
+        parts = config
     else:
-        paths = [config] if isinstance(config, str | os.PathLike) else list(config)
-        layers = [load(path) for path in paths]
-    return make(*layers, settings)
+        parts = [config]
+    return make(*(_layer(part, environment) for part in parts), arguments)
 
 
-def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read one configuration file (TOML).
+def _layer(part: Any, environment: Mapping[str, str] | None) -> Layer:
+    if isinstance(part, Mapping):
+        return Layer(part, Place())
+    if isinstance(part, str | os.PathLike):
+        return load(part, environment)
+    raise ConfigError(
+        "nothing that can be a configuration",
+        where="config",
+        expected="a path or URI, a table of settings, or a list of these",
+        found=type(part).__name__,
+    )
+
+
+def load(file: ConfigFile, environment: Mapping[str, str] | None = None) -> Layer:
+    """Read one configuration file: TOML, JSON or YAML, as its name ends.
+
+    Args:
+        file: Path or URI.
+        environment: What variables in it stand for; the process's environment if None.
+
+    Returns:
+        Its settings, not validated yet, with the lines where they stand.
 
     Raises:
-        ConfigError: It cannot be read or is not TOML; names the line.
+        ConfigError: It cannot be read, or is not what its name says; names the line where it can.
     """
-    import tomli  # imported where used
+    given = os.fspath(file)
+    where = public(given)
+    parts = [part for part in where.split("::") if "://" in part or "::" not in where]
+    try:
+        text = _bytes_of(given, where).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError("the configuration file is not UTF-8", where=where, found=str(error)) from error
+    suffix = PurePosixPath((parts or [where])[0]).suffix
+    settings, lines = read(text, suffix, where, os.environ if environment is None else environment)
+    return Layer(settings, Place(f"{where}, ", lines))
 
-    where = os.fspath(path)
+
+def _bytes_of(uri: str, where: str) -> bytes:
+    what = "cannot read the configuration file"
     try:
-        data = Path(where).expanduser().read_bytes()
+        if is_local(uri):
+            return Path(local_path(uri)).read_bytes()
+        import fsspec  # imported where used
+
+        with fsspec.open(uri, "rb") as stream:
+            data: bytes = stream.read()
+            return data
     except OSError as error:
-        raise ConfigError("cannot read the configuration file", where=where, found=error.strerror or "") from error
-    try:
-        settings = tomli.loads(data.decode("utf-8"))
-    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError("the configuration file is not TOML", where=where, found=str(error)) from error
-    try:
-        make(settings)
-    except ConfigError as error:
-        raise error.at(where) from None
-    return settings
+        raise ConfigError(
+            what, where=where, found=error.strerror or clean(str(error)) or type(error).__name__
+        ) from error
+    except Exception as error:  # every backend has errors of its own
+        raise ConfigError(what, where=where, found=f"{type(error).__name__}: {clean(str(error))}") from error

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zapz.config import FORMATS, reference
+from zapz.config import SETTINGS
 from zapz.errors import ConfigError
+from zapz.kinds import Key, Kind, word
+from zapz.tables import ANY_NAME
+
+FORMATS = ("md", "json", "toml")
+"""Formats of the reference."""
+
+OPENING, CLOSING = "<!-- settings: generated, do not edit -->", "<!-- end of settings -->"
+"""What the reference stands between in the README."""
+
+_NESTED = {
+    f"variables.{ANY_NAME}": f"`variables.{ANY_NAME}` (`{ANY_NAME}` is a variable's, or `*` for all)",
+    f"variables.{ANY_NAME}.encoding": f"`variables.{ANY_NAME}.encoding`",
+    "slice_polling": "`slice_polling`",
+    "profiling": "`profiling`",
+}
+"""Tables inside settings that get a table of their own, with its heading."""
+
+_BARE_KEY = re.compile(r"[\w-]+", re.ASCII)
 
 
 def render(style: str) -> str:
@@ -23,53 +43,70 @@ def render(style: str) -> str:
     return renderers[style]()
 
 
+def insert_into(readme: str) -> str:
+    """Return a README with the reference of today between its markers.
+
+    Raises:
+        ConfigError: It has no markers.
+    """
+    before, opened, rest = readme.partition(OPENING)
+    _, closed, after = rest.partition(CLOSING)
+    if not opened or not closed:
+        raise ConfigError("the README has no place for the settings", expected=f"{OPENING} … {CLOSING}")
+    return f"{before}{OPENING}\n\n{_markdown()}\n\n{CLOSING}{after}"
+
+
 def _markdown() -> str:
-    rows = ["| setting | values | default | meaning |", "|---|---|---|---|"]
-    rows += [
-        f"| `{s['name']}` | {s['values']} | `{_toml(s['default'])}` | {s['doc']} |".replace("`None`", "")
-        for s in reference()
-    ]
+    parts = [_rows("setting", SETTINGS.keys)]
+    parts += [f"{heading}:\n\n{_rows('key', _within(path))}" for path, heading in _NESTED.items()]
+    return "\n\n".join(parts)
+
+
+def _within(path: str) -> Mapping[str, Key]:
+    kind: Kind = SETTINGS
+    for name in path.split("."):
+        kind = kind.keys[name].kind
+    return kind.keys
+
+
+def _rows(what: str, keys: Mapping[str, Key]) -> str:
+    rows = [f"| {what} | values | default | meaning |", "|---|---|---|---|"]
+    for name, key in keys.items():
+        default = "" if key.default is None else f"`{toml(key.default)}`"
+        rows.append(f"| `{name}` | {key.kind.words} | {default} | {key.doc} |")
     return "\n".join(rows)
 
 
 def _schema() -> str:
-    properties = {
-        s["name"]: {
-            "description": s["doc"],
-            **s["schema"],
-            **({} if s["default"] is None else {"default": s["default"]}),
-        }
-        for s in reference()
-    }
-    return json.dumps(
-        {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "title": "zapz configuration",
-            "type": "object",
-            "additionalProperties": False,
-            "properties": properties,
-        },
-        indent=2,
-    )
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "zapz configuration"}
+    return json.dumps(head | dict(SETTINGS.schema), indent=2, ensure_ascii=False)
 
 
 def _template() -> str:
     lines = ["# zapz configuration: every setting with its default. Remove the # of what you change.", ""]
-    for s in reference():
-        lines += [
-            f"# {s['doc']}",
-            f"# Values: {s['values']}.",
-            f"# {s['name']} = {_toml(s['default']) if s['default'] is not None else '…'}",
-            "",
-        ]
+    for path, key in _every_key("", SETTINGS.keys):
+        lines += [f"# {key.doc}", f"# Values: {key.kind.words}."]
+        lines += [] if key.example is None else [f"# For example: {path} = {toml(key.example)}"]
+        lines += [f"# {path} = {'…' if key.default is None or key.kind.keys else toml(key.default)}", ""]
     return "\n".join(lines).rstrip()
 
 
-def _toml(value: Any) -> str:
-    if value is None:
-        return "None"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "{}"
-    return json.dumps(list(value) if isinstance(value, tuple) else value)
+def _every_key(prefix: str, keys: Mapping[str, Key]) -> Iterator[tuple[str, Key]]:
+    """Every setting and, behind it, the keys of its table, with their paths as TOML writes them."""
+    for name, key in keys.items():
+        yield f"{prefix}{name}", key
+        for path in _NESTED:
+            outer, _, last = path.rpartition(".")
+            if path.replace(ANY_NAME, '"*"') == f"{prefix}{name}" or (last == ANY_NAME and outer == f"{prefix}{name}"):
+                inner = f'{prefix}{name}."*".' if last == ANY_NAME else f"{prefix}{name}."
+                yield from _every_key(inner, _within(path))
+
+
+def toml(value: Any) -> str:
+    """Return a value as TOML."""
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{k if _BARE_KEY.fullmatch(k) else word(k)} = {toml(v)}" for k, v in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    return word(value)
