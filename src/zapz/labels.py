@@ -6,8 +6,7 @@ Labels are compared in the target's terms, after conversion: what two readers of
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -16,12 +15,10 @@ from typing import Any, Literal
 import numpy as np
 
 from zapz.config import Config
+from zapz.durations import Duration, Step, parse_step
 from zapz.errors import ConfigError, EncodingError, LabelError
+from zapz.format.calendars import format_seconds, month_end_after, months_after
 from zapz.format.cf import Encoding, format_instant, to_instants
-
-_DURATION = re.compile(r"([+-]?\d*(?:\.\d+)?)(s|min|m|h|H|d|D|W)")
-_SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "H": 3600, "D": 86400, "d": 86400, "W": 604800}
-_STEP = 'a number other than 0, "+", "-", or a duration such as "12h" or "-1D"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,19 +114,23 @@ def check_labels(labels: Labels, config: Config, where: str) -> None:
             hint = 'Set label_order = "any" to append without looking at them.'
             raise LabelError("labels have no order", where=place, found=str(new.stored.dtype), hint=hint)
         _check_order(line, order, old, new, place)
-    if isinstance(step, Fraction):
-        _check_step(line, step, old, new, place)
+    if isinstance(step, Duration) and step.months:
+        _check_months(line, step, old, new, place)
+    elif step is not None and not isinstance(step, str):
+        length = step.seconds if isinstance(step, Duration) else step * new.unit
+        _check_step(line, length, _allowance(old, new, config.append_step, length), new, place)
     if len(set(new.values)) != labels.distinct:
         hint = "Create the target with finer units of its labels."
         raise LabelError("two labels become equal in the target's units", where=place, hint=hint)
 
 
-def _order(old: Line, step: Fraction | str | None) -> str:
+def _order(old: Line, step: Step | None) -> str:
+    if step is None:
+        return "decreasing" if old.falls else "increasing"
     if isinstance(step, str):
         return "increasing" if step == "+" else "decreasing"
-    if step is not None:
-        return "increasing" if step > 0 else "decreasing"
-    return "decreasing" if old.falls else "increasing"
+    rises = step.months + step.seconds > 0 if isinstance(step, Duration) else step > 0
+    return "increasing" if rises else "decreasing"
 
 
 def _check_order(line: Sequence[Any], order: str, old: Line, new: Line, where: str) -> None:
@@ -153,49 +154,88 @@ def _last_text(line: Line) -> str:
     return line.text(last)
 
 
-def _step(value: float | str | None, line: Line) -> Fraction | str | None:
-    """Read ``append_step``: "+", "-", or a difference in the terms of the line's values."""
-    if value is None or value in ("+", "-"):
-        return value
-    if line.kind not in {"times", "numbers"}:
-        raise ConfigError(
-            "append_step is set, but the labels are neither numbers nor times", where="append_step", found=repr(value)
-        )
-    try:
-        if not isinstance(value, str):
-            step = Fraction(value) * line.unit
-        else:
-            match = _DURATION.fullmatch(value.strip())
-            if match is None:
-                raise ValueError(value)
-            step = Fraction(match[1] if match[1] not in {"", "+", "-"} else f"{match[1]}1") * _SECONDS[match[2]]
-    except (ValueError, OverflowError) as error:
-        raise ConfigError(
-            "append_step is not a step", where="append_step", expected=_STEP, found=repr(value)
-        ) from error
-    if not step:
-        raise ConfigError("append_step is not a step", where="append_step", expected=_STEP, found=repr(value))
-    if isinstance(value, str) and line.kind != "times":
-        raise ConfigError(
-            "append_step is a duration, but the labels are not times", where="append_step", found=repr(value)
-        )
+def _step(value: float | str | None, line: Line) -> Step | None:
+    """Read ``append_step``, and see whether the labels can be that far apart."""
+    step = None if value is None else parse_step(value)
+    if step is None or isinstance(step, str):
+        return step
+    what, axis = "", line.encoding.axis
+    if line.kind not in {"times", "numbers"} or not all(isinstance(v, int | float | Fraction) for v in line.known):
+        what = "append_step is set, but the labels are neither numbers nor times"
+    elif isinstance(step, Duration) and line.kind != "times":
+        what = "append_step is a duration, but the labels are not times"
+    elif isinstance(step, Duration) and step.months and (axis is None or axis.calendar == "duration"):
+        what = "append_step counts calendar months, but the labels are lengths of time"
+    if what:
+        hint = 'Give a number, or "+" or "-", or leave it out.'
+        raise ConfigError(what, where="append_step", found=repr(value), hint=hint)
     return step
 
 
-def _check_step(line: Sequence[Any], step: Fraction, old: Line, new: Line, where: str) -> None:
+def _allowance(old: Line, new: Line, value: object, step: Fraction) -> Fraction:
+    """By how much a difference may be off: the rounding of the labels, and of a step given in floating point."""
+    rounding = abs(step) * Fraction(float(np.finfo(np.float64).eps)) if isinstance(value, float) else Fraction(0)
+    return max(old.grain, new.grain, rounding)
+
+
+def _check_step(line: Sequence[Any], step: Fraction, allowance: Fraction, new: Line, where: str) -> None:
     follows = len(line) > len(new.values)
-    allowance = max(old.grain, new.grain)
     for i, (a, b) in enumerate(pairwise(line)):
-        gap = Fraction(b) - Fraction(a) if math.isfinite(a) and math.isfinite(b) else None
+        gap = Fraction(b) - Fraction(a) if _finite(a) and _finite(b) else None
         if gap is None or abs(gap - step) > allowance:
+            found = "an infinite one" if gap is None else _amount(gap, new)
+            raise _apart(f"a difference of {_amount(step, new)}", f"{found} at {new.text(i + 1 - follows)}", where)
+
+
+def _check_months(line: Sequence[Fraction], step: Duration, old: Line, new: Line, where: str) -> None:
+    """Check that labels keep day and time from month to month, or all lie on the last days of their months."""
+    axis = new.encoding.axis
+    calendar, allowance = axis.calendar if axis is not None else "", max(old.grain, new.grain)
+    ways = {"day", "end"}
+    if len(old.known) > 1:  # whether the target's labels are last days shows only in two of them
+        a, b = old.known[-2:]
+        ways = _fitting(_later(calendar, a, step.months, allowance), b, allowance) or ways
+    follows = len(line) > len(new.values)
+    for i, (a, b) in enumerate(pairwise(line)):
+        possible = {way: c for way, c in _later(calendar, a, step.months, allowance).items() if way in ways}
+        ways = _fitting(possible, b, allowance)
+        if not possible:
             raise LabelError(
-                "labels are not append_step apart",
+                "append_step leads to a day that does not exist",
                 where=where,
-                expected=f"a difference of {_amount(step, new)}",
-                found=f"{_amount(gap, new) if gap is not None else 'an infinite one'} at {new.text(i + 1 - follows)}",
-                hint="Append the slice that is missing first, or unset append_step.",
+                expected="days that every month has, or last days of months",
+                found=f"{step.text} after {format_seconds(calendar, a)}",
+                hint="Relabel the slices, or unset append_step.",
             )
+        if not ways:
+            expected = " or ".join(dict.fromkeys(format_seconds(calendar, c) for c in possible.values()))
+            raise _apart(expected, new.text(i + 1 - follows), where)
+
+
+def _later(calendar: str, label: Fraction, months: int, allowance: Fraction) -> dict[str, Fraction]:
+    """The labels that may follow after some months: on the same day, on the last day if this is one."""
+    second = Fraction(round(label))
+    exact = second if abs(second - label) <= allowance else label  # a day must not end early by rounding
+    found = {"day": months_after(calendar, exact, months), "end": month_end_after(calendar, exact, months)}
+    return {way: label for way, label in found.items() if label is not None}
+
+
+def _fitting(possible: Mapping[str, Fraction], label: Fraction, allowance: Fraction) -> set[str]:
+    return {way for way, expected in possible.items() if abs(label - expected) <= allowance}
+
+
+def _apart(expected: str, found: str, where: str) -> LabelError:
+    hint = "Append the slice that is missing first, or unset append_step."
+    return LabelError("labels are not append_step apart", where=where, expected=expected, found=found, hint=hint)
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _amount(step: Fraction, line: Line) -> str:
-    return f"{float(step):.12g} s" if line.kind == "times" else f"{float(step):.12g}"
+    try:
+        text = f"{float(step):.12g}"
+    except OverflowError:
+        text = "more than 1e308"
+    return f"{text} s" if line.kind == "times" else text

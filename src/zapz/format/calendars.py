@@ -171,6 +171,36 @@ def date_of(calendar: str, days: int) -> tuple[int, int, int]:
     return year, month, rest + 1
 
 
+def months_after(calendar: str, seconds: Fraction, months: int) -> Fraction | None:
+    """Return the same day and time of another month; None if that month has no such day.
+
+    Args:
+        calendar: Name as in `CALENDARS`' values.
+        seconds: Seconds since 1970-01-01T00:00:00 of the calendar.
+        months: Calendar months later; negative for earlier.
+    """
+    days, clock = divmod(seconds, DAY)
+    year, month, day = date_of(calendar, days)
+    try:
+        return days_of(calendar, *_month_after(year, month, months), day) * DAY + clock
+    except EncodingError:
+        return None
+
+
+def month_end_after(calendar: str, seconds: Fraction, months: int) -> Fraction | None:
+    """Return the same time on the last day of another month; None if ``seconds`` is not on the last day of its own.
+
+    Args:
+        calendar: Name as in `CALENDARS`' values.
+        seconds: Seconds since 1970-01-01T00:00:00 of the calendar.
+        months: Calendar months later; negative for earlier.
+    """
+    days, clock = divmod(seconds, DAY)
+    year, month, _ = date_of(calendar, days)
+    first, other = (days_of(calendar, *_month_after(year, month, step), 1) for step in (1, months + 1))
+    return (other - 1) * DAY + clock if first == days + 1 else None
+
+
 def format_seconds(calendar: str, seconds: Fraction, digits: int = 9) -> str:
     """Write an instant as ISO 8601 text, its seconds rounded to ``digits`` decimals.
 
@@ -244,6 +274,12 @@ def _month_length(rule: str, year: int, month: int) -> int:
     if rule == "360_day":
         return 30
     return 29 if month == 2 and _leap(rule, year) else _MONTHS[month - 1]  # noqa: PLR2004
+
+
+def _month_after(year: int, month: int, months: int) -> tuple[int, int]:
+    """Year and month some months later; every calendar has twelve months."""
+    years, rest = divmod(month - 1 + months, len(_MONTHS))
+    return year + years, rest + 1
 
 
 def _days_before(rule: str, year: int) -> int:

@@ -1,0 +1,309 @@
+"""How an expression in an attribute's text is written: text becomes parts, or an error that names the column. Pure.
+
+No part nests in another of its kind, so reading one takes a loop and no recursion, however it is written::
+
+    expression = array | length | size | attribute | bound | literal
+    array      = variable [ "[" index { "," index } "]" ]         variable = "ds" member
+    index      = integer | [integer] ":" [integer] [ ":" [integer] ]
+    length     = "len" "(" array ")"
+    size       = "ds" "." ("sizes" | "dims") member               member   = "." NAME | "[" TEXT "]"
+    attribute  = "ds" "." "attrs" member                          literal  = NUMBER | TEXT
+    bound      = ("lower_bound" | "upper_bound") "(" array [ "," ["ref" "="] ( "lower" | "center" | "upper" ) ] ")"
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, NoReturn, TypeAlias, cast
+
+from zapz.errors import ConfigError
+
+MAX_TEXT: Final = 10_000
+"""Characters of the longest text that may hold expressions."""
+MAX_EXPRESSION: Final = 500
+"""Characters of the longest expression; Python reads integers of that many digits under every limit it can be given."""
+
+Ref: TypeAlias = Literal["lower", "center", "upper"]
+"""Where in its cell a label lies."""
+
+_REFS: Final = ("lower", "center", "upper")
+_TABLES: Final = ("sizes", "dims", "attrs")
+_EXPRESSION: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_TOKEN: Final = re.compile(
+    r"(?P<name>[^\W\d]\w*)"
+    r"|(?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
+    r"|(?P<text>\"[^\"\\]*\"|'[^'\\]*')"
+    r"|(?P<mark>[.,:=()\[\]])"
+)
+_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+_HINT: Final = (
+    'An expression is ds.NAME or ds["NAME"], perhaps with [INDEX] behind it; lower_bound(ds.NAME) or upper_bound(ds.NAME); '
+    "len(ds.NAME); ds.sizes.NAME; ds.attrs.NAME; a number; or a text in quotes."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constant:
+    """A number or text that stands for itself."""
+
+    value: float | str
+    """The number or text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Array:
+    """A variable or a part of it."""
+
+    name: str
+    """Path of the variable."""
+    indices: tuple[int | slice, ...] = ()
+    """One per dimension, from the first on; dimensions without one are taken whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """One end of the cells that the labels of a variable stand for."""
+
+    of: Array
+    """The labels."""
+    upper: bool
+    """Whether it is the upper end."""
+    ref: Ref = "lower"
+    """Where in its cell a label lies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Length:
+    """How long a variable is along its first dimension."""
+
+    of: Array
+    """The variable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """Length of a dimension."""
+
+    name: str
+    """The dimension."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """An attribute of the root group."""
+
+    name: str
+    """The attribute."""
+
+
+Expression: TypeAlias = Constant | Array | Bound | Length | Size | Attribute
+
+
+def parts_of(text: str, where: str) -> tuple[str | Expression, ...]:
+    """Split a text into what stands for itself and its expressions, in order; empty text is left out.
+
+    Args:
+        text: Value of an attribute.
+        where: Path of the attribute, for the error.
+
+    Raises:
+        ConfigError: An expression cannot be read; names the column (from 1) in the text.
+    """
+    if "{{" not in text:
+        return (text,) if text else ()
+    if len(text) > MAX_TEXT:
+        raise ConfigError(
+            "text with an expression is too long",
+            where=where,
+            expected=f"at most {MAX_TEXT} characters",
+            found=str(len(text)),
+            hint='Shorten it. A "{{" that begins no expression is written {{ "{{" }}.',
+        )
+    parts: list[str | Expression] = []
+    start = 0
+    for match in _EXPRESSION.finditer(text):
+        parts += [text[start : match.start()], _Reader(text, match.start(1), match.end(1), where).expression()]
+        start = match.end()
+    rest = text[start:]
+    if "{{" in rest:
+        column = start + rest.index("{{") + 1
+        raise ConfigError(
+            "expression has no end",
+            where=where,
+            expected='"}}"',
+            found=f'"{{{{" at column {column} of {shown(text, column - 1)}',
+            hint='Close it. A "{{" that begins no expression is written {{ "{{" }}.',
+        )
+    return tuple(part for part in (*parts, rest) if part != "")
+
+
+def shown(text: str, at: int = 0) -> str:
+    """Return a text for an error message, of a long one what is around an offset."""
+    start, stop = max(0, at - 60), at + 60
+    return repr(f"{'...' if start else ''}{text[start:stop]}{'...' if text[stop:] else ''}")
+
+
+class _Reader:
+    """Reads one expression, token by token."""
+
+    def __init__(self, text: str, start: int, stop: int, where: str) -> None:
+        self._text, self._where = text, where
+        self._tokens = self._scan(start, stop)
+        self._kind, self._word, self._at = "", "", start
+        if stop - start > MAX_EXPRESSION:
+            self._refuse("expression is too long", f"at most {MAX_EXPRESSION} characters", str(stop - start))
+        self._next()
+
+    def expression(self) -> Expression:
+        """Read the whole expression."""
+        word = self._word if self._kind == "name" else ""
+        result: Expression
+        if word == "ds":
+            self._next()
+            result = self._of_dataset()
+        elif word == "len":
+            self._next()
+            self._demand("(")
+            result = Length(of=self._array())
+            self._demand(")")
+        elif word in {"lower_bound", "upper_bound"}:
+            self._next()
+            result = self._bound(upper=word == "upper_bound")
+        elif self._kind == "number":
+            result = Constant(value=self._number())
+        elif self._kind == "text":
+            result = Constant(value=self._word[1:-1])
+            self._next()
+        else:
+            self._fail("ds, len, lower_bound, upper_bound, a number or a text in quotes")
+        if self._kind:
+            self._fail('"[" or "}}"' if isinstance(result, Array) and not result.indices else '"}}"')
+        return result
+
+    def _of_dataset(self) -> Expression:
+        dotted = self._word == "."
+        name = self._member('the name of a variable, such as ds.x or ds["x"]')
+        if not dotted or name not in _TABLES:  # a variable that is called sizes is ds["sizes"]
+            return self._subscripted(name)
+        member = self._member(f'a name, such as ds.{name}.x or ds.{name}["x"]')
+        return Attribute(name=member) if name == "attrs" else Size(name=member)
+
+    def _member(self, expected: str) -> str:
+        if self._word == ".":
+            self._next()
+            name = self._word
+            if self._kind != "name" or name.startswith("__"):
+                self._fail(f"{expected}; one that is no word, or begins with __, in brackets and quotes")
+            self._next()
+            return name
+        if self._word != "[":
+            self._fail(expected)
+        self._next()
+        if self._kind != "text":
+            self._fail("a name in quotes")
+        name = self._word[1:-1]
+        self._next()
+        self._demand("]")
+        return name
+
+    def _array(self) -> Array:
+        begin = self._kind, self._word, self._at
+        found: Expression | None = None
+        if begin[:2] == ("name", "ds"):
+            self._next()
+            found = self._of_dataset()
+        if not isinstance(found, Array):
+            self._kind, self._word, self._at = begin
+            self._fail("a variable, such as ds.x")
+        return found
+
+    def _subscripted(self, name: str) -> Array:
+        if self._word != "[":
+            return Array(name=name)
+        self._next()
+        indices = [self._index()]
+        while self._word == ",":
+            self._next()
+            indices.append(self._index())
+        self._demand("]")
+        return Array(name=name, indices=tuple(indices))
+
+    def _index(self) -> int | slice:
+        ends: list[int | None] = []
+        while True:
+            is_step = len(ends) == 2  # noqa: PLR2004 - start, stop, step
+            ends.append(self._integer(zero=not is_step) if self._kind == "number" else None)
+            if self._word != ":" or is_step:
+                break
+            self._next()
+        if len(ends) > 1:
+            return slice(*ends)
+        if ends[0] is None:
+            self._fail("an integer, or a slice such as 0:3")
+        return ends[0]
+
+    def _integer(self, *, zero: bool = True) -> int:
+        value = int(self._word) if _INTEGER.fullmatch(self._word) else None
+        if value is None or not (value or zero):
+            self._fail("an integer" if zero else "an integer other than 0")
+        self._next()
+        return value
+
+    def _number(self) -> float:
+        if _INTEGER.fullmatch(self._word):
+            return self._integer()
+        value = float(self._word)
+        if not math.isfinite(value):
+            self._fail("a number that is finite")
+        self._next()
+        return value
+
+    def _bound(self, *, upper: bool) -> Bound:
+        self._demand("(")
+        of, ref = self._array(), "lower"
+        if self._word == ",":
+            self._next()
+            if (self._kind, self._word) == ("name", "ref"):
+                self._next()
+                self._demand("=")
+            ref = self._word[1:-1]
+            if self._kind != "text" or ref not in _REFS:
+                self._fail('"lower", "center" or "upper"')
+            self._next()
+        self._demand(")")
+        return Bound(of=of, upper=upper, ref=cast("Ref", ref))
+
+    def _demand(self, mark: str) -> None:
+        if self._kind != "mark" or self._word != mark:
+            self._fail(f'"{mark}"')
+        self._next()
+
+    def _next(self) -> None:
+        self._kind, self._word, self._at = next(self._tokens)
+
+    def _scan(self, start: int, stop: int) -> Iterator[tuple[str, str, int]]:
+        at = start
+        while True:
+            while at < stop and self._text[at].isspace():
+                at += 1
+            if at == stop:
+                yield "", "", stop
+                continue
+            match = _TOKEN.match(self._text, at, stop)
+            if match is None or match.lastgroup is None:
+                yield "unknown", self._text[at], at
+                at += 1
+                continue
+            yield match.lastgroup, match[0], at
+            at = match.end()
+
+    def _fail(self, expected: str) -> NoReturn:
+        found = f'"{self._word}"' if self._kind and self._kind != "text" else self._word or "the end of the expression"
+        self._refuse("expression cannot be read", expected, found)
+
+    def _refuse(self, what: str, expected: str, found: str) -> NoReturn:
+        place = f"{found} at column {self._at + 1} of {shown(self._text, self._at)}"
+        raise ConfigError(what, where=self._where, expected=expected, found=place, hint=_HINT)
