@@ -38,6 +38,9 @@ ALLOWED = frozenset(
 )  # fmt: skip
 """Codecs, by numcodecs id, that zapz decodes and encodes. An unknown one is only ever copied."""
 
+FILTERS = frozenset({"shuffle", "delta", "fixedscaleoffset", "quantize", "bitround", "astype", "packbits"})
+"""Codecs that only prepare for a compressor: what v2 lists as filters."""
+
 LOSSY = frozenset({"fixedscaleoffset", "quantize", "bitround", "astype"})
 """Filters whose encode may change values: re-encoding old cells with them is checked."""
 
@@ -132,11 +135,31 @@ class CodecChain:
         chain = self.shards.inner if self.shards is not None else self
         return next((stage.id for stage in chain.stages if stage.id not in ALLOWED), None) or chain.foreign
 
+    def for_dtype(self, dtype: np.dtype[Any], serializer: str) -> CodecChain:
+        """Return the chain of one unit for cells of another type: filters, which depend on it, are left out."""
+        stages = () if self.foreign is not None else tuple(s for s in self.stages if s.id not in FILTERS)
+        endian = endian_of(dtype, self.endian or "little") if serializer == "bytes" else None
+        return CodecChain(order=self.order, serializer=serializer, endian=endian, stages=stages)
+
     @property
     def lossy(self) -> bool:
         """Whether encoding may change values."""
         chain = self.shards.inner if self.shards is not None else self
         return any(stage.id in LOSSY or _is_float_delta(stage) for stage in chain.stages)
+
+
+def normal(chain: CodecChain) -> str:
+    """Return a chain as text in which defaults that were left out are written: equal for two that say the same."""
+    unit = chain.shards.inner if chain.shards is not None else chain
+    if unit.foreign is not None:
+        return unit.foreign
+    stages = []
+    for stage in unit.stages:
+        config = dict(stage.config)
+        if stage.id in ALLOWED:
+            config = dict(compressors.numcodec(stage.id, dumps(dict(sorted(config.items())))).get_config())
+        stages.append({"id": stage.id, **{k: v for k, v in sorted(config.items()) if k not in {"id", "typesize"}}})
+    return dumps([unit.order, unit.serializer, unit.endian, stages])
 
 
 def _is_float_delta(stage: Codec) -> bool:

@@ -25,6 +25,7 @@ Scalar: TypeAlias = np.generic | str | bytes | int | float
 Stored: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 """Stored values, or a mask of them."""
 
+_DURATION: Final = "duration"
 _NUMPY_UNITS: Final = {"D": "days", "h": "hours", "m": "minutes", "s": "seconds"} | {
     "ms": "milliseconds",
     "us": "microseconds",
@@ -47,9 +48,9 @@ class Encoding:
     offset: float | None = None
     """add_offset: value of stored 0; None: absent, the same as 0."""
     units: str | None = None
-    """Text "<unit> since <date>" of a time; None if the array is none."""
+    """Text "<unit> since <date>" of a time, or a unit if these are durations; None if the array holds neither."""
     calendar: str | None = None
-    """Calendar of `units`, by the one name zapz uses for it; None without `units`."""
+    """Calendar of `units`, by the one name zapz uses for it; "duration" for durations; None without `units`."""
     other_units: str | None = None
     """Units of anything but a time "since"; None: absent."""
     reinterpreted: bool = False
@@ -81,10 +82,12 @@ class Encoding:
         """The time axis of the stored numbers (CF section 4.4); None if they are no times."""
         if self.dtype.kind in "mM":
             unit, count = np.datetime_data(self.dtype)
-            calendar = "proleptic_gregorian" if self.dtype.kind == "M" else "duration"
+            calendar = "proleptic_gregorian" if self.dtype.kind == "M" else _DURATION
             step = calendars.UNITS.get(_NUMPY_UNITS.get(unit, ""))
             opaque = "" if step else str(self.dtype)
             return Axis(step=(step or Fraction(0)) * count, origin=Fraction(0), calendar=calendar, opaque=opaque)
+        if self.calendar == _DURATION and self.units is not None:
+            return Axis(step=calendars.UNITS[self.units], origin=Fraction(0), calendar=_DURATION)
         return None if self.units is None else calendars.parse_axis(self.units, self.calendar or "standard")
 
     @property
@@ -153,7 +156,8 @@ def encoding_of(dtype: np.dtype[Any], attributes: Mapping[str, Any], marker: Sca
     first = None if marker is None else stored_scalar(dtype, marker, "_FillValue", reinterpreted=flipped)
     units = None if attributes.get("units") is None else str(attributes["units"]).strip() or None
     calendar = str(attributes.get("calendar") or "standard")
-    timed = units is not None and dtype.kind in "iuf" and calendars.parse_axis(units, calendar) is not None
+    spans = dtype.kind in "iuf" and units in calendars.UNITS and str(attributes.get("dtype")).startswith("timedelta64")
+    timed = units is not None and dtype.kind in "iuf" and (spans or calendars.parse_axis(units, calendar) is not None)
     return Encoding(
         dtype=dtype,
         marker=first,
@@ -161,7 +165,7 @@ def encoding_of(dtype: np.dtype[Any], attributes: Mapping[str, Any], marker: Sca
         scale=_number(dtype, attributes, "scale_factor"),
         offset=_number(dtype, attributes, "add_offset"),
         units=units if timed else None,
-        calendar=calendars.calendar_name(calendar) if timed else None,
+        calendar=(_DURATION if spans else calendars.calendar_name(calendar)) if timed else None,
         other_units=None if timed else units,
         reinterpreted=flipped,
     )

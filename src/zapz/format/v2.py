@@ -12,7 +12,7 @@ import numpy as np
 
 from zapz.errors import MetadataError, UnsupportedError
 from zapz.format import dtypes, jsontext
-from zapz.format.codecs import VARIABLE, Codec, CodecChain
+from zapz.format.codecs import FILTERS, VARIABLE, Codec, CodecChain
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, implicit_groups, join, name, parent
 
@@ -192,15 +192,7 @@ def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None =
             "Zarr v2 cannot store this array's codecs", where=array.path, found=chain.canonical[:120]
         )
     stages = [{"id": s.id, **s.config} for s in chain.stages]
-    packs = bool(stages) and stages[-1]["id"] not in {
-        "shuffle",
-        "delta",
-        "fixedscaleoffset",
-        "quantize",
-        "bitround",
-        "astype",
-        "packbits",
-    }
+    packs = bool(stages) and stages[-1]["id"] not in FILTERS
     compressor = stages.pop() if packs else None
     filters = (
         [{"id": chain.serializer, **jsontext.parse(chain.serializer_config, "filter")}, *stages]
@@ -249,6 +241,21 @@ def attributes_text(documents: Mapping[str, bytes], path: str) -> str:
 def with_attributes(_: Mapping[str, bytes], path: str, attributes: str) -> dict[str, bytes]:
     """Return the changed documents of a group that gets other attributes (JSON text)."""
     return {join(path, ATTRIBUTES): attributes.encode()}
+
+
+def set_attributes(documents: Mapping[str, bytes], path: str, values: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the changed document of a node some of whose attributes get other values; nothing if none does."""
+    key = join(path, ATTRIBUTES)
+    text = jsontext.text_of(documents[key], key) if key in documents else "{}"
+    return changed_members(key, text, jsontext.parse_object(text, key), (), values)
+
+
+def changed_members(
+    key: str, text: str, old: Mapping[str, Any], place: jsontext.Path, values: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Return a document with other members in one of its objects; nothing if all are what they were."""
+    new = {n: jsontext.dumps(v) for n, v in values.items() if n not in old or repr(old[n]) != repr(v)}
+    return {key: jsontext.replaced(text, {(*place, n): t for n, t in new.items()}).encode()} if new else {}
 
 
 def regrid(

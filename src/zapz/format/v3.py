@@ -14,7 +14,7 @@ from zapz.errors import MetadataError, UnsupportedError
 from zapz.format import dtypes, jsontext
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, implicit_groups, join, parent
-from zapz.format.v2 import DIMS, dims_of, lengths
+from zapz.format.v2 import DIMS, changed_members, dims_of, lengths
 from zapz.format.v3_codecs import named, read_chain, write_chain
 
 FORMAT = 3
@@ -228,6 +228,16 @@ def with_attributes(documents: Mapping[str, bytes], path: str, attributes: str) 
         return write_group(path, attributes)
     text = jsontext.text_of(documents[key], key)
     return {key: jsontext.replaced(text, {("attributes",): attributes.replace("\n", "\n  ")}).encode()}
+
+
+def set_attributes(documents: Mapping[str, bytes], path: str, values: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the changed document of a node some of whose attributes get other values; nothing if none does."""
+    key = join(path, NODE)
+    text = jsontext.text_of(documents[key] if key in documents else write_group(path, "{}")[key], key)
+    old = jsontext.parse_object(text, key).get("attributes")
+    if not isinstance(old, dict):
+        text, old = jsontext.replaced(text, {("attributes",): "{}"}), {}
+    return changed_members(key, text, old, ("attributes",), values)
 
 
 def regrid(

@@ -100,7 +100,7 @@ def _plain(codecs: list[Named], dtype: np.dtype[Any], serializer: str, ndim: int
     order: tuple[int, ...] | None = None
     filters: list[Codec] = []
     rest = list(codecs)
-    while rest and (rest[0][0] == "transpose" or _array_filter(rest[0][0])):
+    while rest and (rest[0][0] == "transpose" or is_array_filter(rest[0][0])):
         identifier, config = rest.pop(0)
         if identifier == "transpose":
             if filters:
@@ -130,7 +130,8 @@ def _plain(codecs: list[Named], dtype: np.dtype[Any], serializer: str, ndim: int
     )
 
 
-def _array_filter(identifier: str) -> bool:
+def is_array_filter(identifier: str) -> bool:
+    """Return whether a codec is a numcodecs filter that takes and gives arrays."""
     return identifier.startswith(_NUMCODECS) and identifier.removeprefix(_NUMCODECS) in _ARRAY_FILTERS
 
 
