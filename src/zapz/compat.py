@@ -5,11 +5,12 @@ Every refusal names the slice, the variable, what was expected, what was found, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from zapz.config import Config
 from zapz.errors import (
+    ConfigError,
     DimensionError,
     EncodingError,
     FormatError,
@@ -20,7 +21,9 @@ from zapz.errors import (
 from zapz.format.cf import Conversion, Encoding, conversion, encoding_of
 from zapz.format.dtypes import undefined
 from zapz.format.metadata import Array, Dataset, join, parent
+from zapz.selection import takes_part
 from zapz.steps import Placement
+from zapz.tailoring import Place, contradiction
 
 _TEXT = {"U": {"bytes"}, "S": {"bytes"}, "O": {"vlen-utf8", "vlen-bytes"}}
 """Serializers of text, by kind of data type."""
@@ -76,7 +79,42 @@ def check_target(target: Dataset, config: Config, where: str) -> int:
     return next(iter(found.values()))
 
 
-def place(target: Dataset, slice_: Dataset, config: Config, where: str, *, creates: bool = False) -> Placement:
+def check_configured(target: Dataset, config: Config) -> None:
+    """Refuse a configuration that says something else than an existing target.
+
+    Raises:
+        ConfigError: A configured encoding is not the target's, or a configured variable is not there.
+    """
+    for path in config.variables:
+        if path == "*" or path in target.arrays or not takes_part(path, config):
+            continue
+        raise ConfigError(
+            "a configured variable is not in the target",
+            where=f"variables.{path}",
+            expected=", ".join(sorted(target.arrays)),
+            found=repr(path),
+            hint="Variables are made with the target: remove this one, or make the target anew with force_new.",
+        )
+    for path, array in target.arrays.items() if config.variables else ():
+        wish = config.variable(path).encoding
+        if wish and takes_part(path, config):
+            where = Place(
+                zarr_format=target.zarr_format, dim=config.append_dim, steps=None, where=f"variables.{path}.encoding"
+            )
+            error = contradiction(array, wish, where)
+            if error is not None:
+                raise error
+
+
+def place(
+    target: Dataset,
+    slice_: Dataset,
+    config: Config,
+    where: str,
+    *,
+    creates: bool = False,
+    chosen: Collection[str] = (),
+) -> Placement:
     """Decide whether a slice may follow, labels apart.
 
     Args:
@@ -85,12 +123,14 @@ def place(target: Dataset, slice_: Dataset, config: Config, where: str, *, creat
         config: Settings.
         where: The slice, for messages.
         creates: Whether the target is being made from this slice.
+        chosen: Variables whose data type the slice itself wishes to be stored.
 
     Raises:
         SliceError: It may not follow.
     """
     dim = config.append_dim
     length = _slice_length(slice_, config, where)
+    _check_fixed(slice_, config, where)
     offset = check_target(target, config, "target")
     _check_size(target, config, length, where)
     conversions: dict[str, Conversion] = {}
@@ -105,8 +145,10 @@ def place(target: Dataset, slice_: Dataset, config: Config, where: str, *, creat
                 filled.append(_missing(path, config, where))
             continue
         _check_dims(array, source, dim, f"{where}, {path}")
+        _check_configured_dims(source, config, where)
         if grows or creates:
-            conversions[path] = conversion_of(slice_, target, path, f"{where}, {path}")
+            narrow = path in chosen or (bool(config.variables) and "dtype" in config.variable(path).encoding)
+            conversions[path] = conversion_of(slice_, target, path, f"{where}, {path}", narrow=narrow)
         elif config.static != "ignore":
             conversion_of(slice_, target, path, f"{where}, {path}")
             static.append(path)
@@ -218,6 +260,32 @@ def _extra(target: Dataset, slice_: Dataset, config: Config, where: str) -> list
     return notes
 
 
+def _check_fixed(slice_: Dataset, config: Config, where: str) -> None:
+    """Check the sizes of dimensions that are configured."""
+    sizes = {d: n for a in slice_.arrays.values() for d, n in zip(a.dims, a.shape, strict=True) if d is not None}
+    for dim, size in config.fixed_dims.items():
+        if sizes.get(dim) != size:
+            raise DimensionError(
+                f"dimension {dim!r} does not have its fixed size",
+                where=where,
+                expected=f"{size} (fixed_dims)",
+                found=str(sizes.get(dim, "no such dimension")),
+                hint="Is it the right slice? Or mend fixed_dims.",
+            )
+
+
+def _check_configured_dims(source: Array, config: Config, where: str) -> None:
+    dims = config.variable(source.path).dims if config.variables else None
+    if dims is not None and tuple(dims) != source.dims:
+        raise DimensionError(
+            "dimensions are not the configured ones",
+            where=f"{where}, {source.path}",
+            expected=f"{_tuple(dims)} (variables.{source.path}.dims)",
+            found=_tuple(source.dims),
+            hint=_OTHER_FORM,
+        )
+
+
 def _check_dims(target: Array, source: Array, dim: str, where: str) -> None:
     if source.dims != target.dims:
         raise DimensionError(
@@ -261,15 +329,27 @@ def meaning_of(dataset: Dataset, path: str) -> Encoding:
     return encoding_of(array.dtype, attributes, marker)
 
 
-def conversion_of(slice_: Dataset, target: Dataset, path: str, where: str) -> Conversion:
+def conversion_of(slice_: Dataset, target: Dataset, path: str, where: str, *, narrow: bool = False) -> Conversion:
     """Return how stored values of a slice's variable become the target's.
+
+    Args:
+        slice_: The slice.
+        target: The target.
+        path: The variable.
+        where: The slice and variable, for messages.
+        narrow: Whether the target's data type was chosen by the user, so that numbers may be rounded to it.
 
     Raises:
         SliceError: They cannot.
     """
     source, array = slice_.arrays[path], target.arrays[path]
     mine, theirs = array.unit_codecs, source.unit_codecs
-    if source.dtype.kind == "O" and theirs.serializer != mine.serializer and not (theirs.foreign or mine.foreign):
+    texts = {theirs.serializer, mine.serializer} == {"bytes", "vlen-utf8"} and "U" in {
+        source.dtype.kind,
+        array.dtype.kind,
+    }
+    objects = "O" in {source.dtype.kind, array.dtype.kind} and theirs.serializer != mine.serializer
+    if objects and not texts and not (theirs.foreign or mine.foreign):
         raise EncodingError(
             "objects are stored in another way",
             where=where,
@@ -277,7 +357,7 @@ def conversion_of(slice_: Dataset, target: Dataset, path: str, where: str) -> Co
             found=theirs.serializer,
         )
     try:
-        return conversion(meaning_of(slice_, path), meaning_of(target, path))
+        return conversion(meaning_of(slice_, path), meaning_of(target, path), narrow=narrow)
     except SliceError as error:
         raise error.at(where) from None
 

@@ -8,31 +8,42 @@ from typing import Any
 
 from zapz.compat import SMALL_STEP
 from zapz.config import Config
-from zapz.errors import UnsupportedError
+from zapz.errors import ConfigError, UnsupportedError, VariableError
+from zapz.expressions import has_expressions
 from zapz.format import documents as doors
 from zapz.format import jsontext, v2, v3
+from zapz.format.attributes import plain, retext
+from zapz.format.codecs import Codec, CodecChain, endian_of
+from zapz.format.configured import dtype_of
 from zapz.format.dtypes import write_marker
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, implicit_groups, join, name, parent
+from zapz.selection import takes_part
+from zapz.tailoring import IMPLIED, Place, Wish, tailored
 
 _NCZARR = ("_nczarr_group", "_NCZARR_GROUP")
 
 
-def new_target(slice_: Dataset, config: Config) -> Dataset:
+def new_target(slice_: Dataset, config: Config, encodings: Mapping[str, Wish] | None = None) -> Dataset:
     """Return the form of a new target: the first slice's, with length 0 along the append dimension.
 
     Format, codecs, chunks, attributes, groups and unknown metadata keys are the slice's; small variables get long chunks; the
-    configuration overrides.
+    configuration overrides: a variable's own entry, then ``"*"``, then what the slice itself wishes.
+
+    Args:
+        slice_: The first slice.
+        config: Settings.
+        encodings: What the slice wishes for its variables, if it was never stored: as a configuration would say it.
 
     Raises:
+        ConfigError: A configured encoding makes no sense for its variable.
         UnsupportedError: The wished format cannot say what the slice says.
+        VariableError: A configured variable is missing.
     """
     wanted = config.zarr_format or slice_.zarr_format
     source, target = doors.of(slice_.zarr_format), doors.of(wanted)
     documents: dict[str, bytes] = {}
     for path, array in slice_.arrays.items():
-        if path in config.excluded_variables:
-            continue
         if wanted == slice_.zarr_format:
             mine = {
                 key: data for key, data in slice_.documents.items() if parent(key) == path and name(key) in target.NODES
@@ -40,12 +51,11 @@ def new_target(slice_: Dataset, config: Config) -> Dataset:
         else:
             text = source.attributes_text(slice_.documents, path)
             mine = _translated(array, text, wanted)
-        documents |= mine
-        if (axis := array.axis(config.append_dim)) is not None:
-            shape = tuple(0 if i == axis else n for i, n in enumerate(array.shape))
-            documents |= target.regrid(documents, path, shape, _label_chunks(array, axis, config))
+        documents |= _formed(path, mine, wanted, config, (encodings or {}).get(path, {}))
+    for array in missing_variables(slice_, config):
+        documents |= _formed(array.path, target.write_array(array, "{}"), wanted, config, {})
     keep = config.attrs_update_mode != "ignore"
-    for path in implicit_groups(slice_.arrays, slice_.groups):
+    for path in implicit_groups(_arrays_in(documents), slice_.groups):
         documents |= target.write_group(path, "{}")
     for path in slice_.groups:
         documents |= target.write_group(path, source.attributes_text(slice_.documents, path) if keep else "{}")
@@ -56,6 +66,138 @@ def new_target(slice_: Dataset, config: Config) -> Dataset:
     return doors.read(documents)
 
 
+def _arrays_in(documents: Mapping[str, bytes]) -> set[str]:
+    return {parent(key) for key in documents if name(key) in {v2.ARRAY, v3.NODE}}
+
+
+def _formed(path: str, mine: dict[str, bytes], wanted: int, config: Config, hints: Wish) -> dict[str, bytes]:
+    """Return an array's documents with the encoding and attributes that are configured, and length 0."""
+    door, settings = doors.of(wanted), config.variable(path)
+    array: Array = doors.read(mine).arrays[path]
+    axis = array.axis(config.append_dim)
+    wish = _merged(hints, settings.encoding)
+    made = array
+    if wish:
+        steps = array.shape[axis] if axis is not None else None
+        made = tailored(array, wish, Place(zarr_format=wanted, dim=config.append_dim, steps=steps, where=_where(path)))
+    if settings.attrs:
+        made = replace(made, attributes={**made.attributes, **described(settings.attrs, path)})
+    chunks = None if "chunks" in settings.encoding else _label_chunks(made, axis, config)
+    if axis is not None:
+        shape = tuple(0 if i == axis else n for i, n in enumerate(made.shape))
+        made = replace(made, grid=RegularGrid(shape=shape, chunks=chunks or made.grid.chunks))
+    if wish or settings.attrs:
+        text = retext(door.attributes_text(mine, path), made.attributes)
+        mine = _renewed(mine, door.write_array(made, text))
+    elif axis is not None:
+        mine = {**mine, **door.regrid(mine, path, made.shape, chunks)}
+    return mine
+
+
+def _merged(hints: Wish, configured: Wish) -> dict[str, Any]:
+    """Lay what is configured over what the slice wishes.
+
+    Of two ways to name codecs the configured one counts, and a configured data type comes without the marker of another.
+    """
+    if "dtype" in configured and hints.get("fill_value") in IMPLIED:
+        hints = {key: value for key, value in hints.items() if key != "fill_value"}
+    if {"codecs", "compressor", "filters"} & configured.keys():
+        either = {"compressor", "filters"} if "codecs" in configured else {"codecs"}
+        hints = {key: value for key, value in hints.items() if key not in either}
+    return {**hints, **configured}
+
+
+def _renewed(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return new documents that keep the members of the old ones that zapz knows nothing about."""
+    result = dict(new)
+    for key in old.keys() & new.keys():
+        if name(key) != v2.ATTRIBUTES:
+            text = jsontext.text_of(new[key], key)
+            members: dict[jsontext.Path, str] = {(m.key,): text[m.start : m.end] for m in jsontext.members(text)}
+            result[key] = jsontext.replaced(jsontext.text_of(old[key], key), members).encode()
+    return result
+
+
+_STORED = ("_FillValue", "missing_value", "scale_factor", "add_offset", "calendar", "_Unsigned")
+
+
+def described(attrs: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Return the configured attributes of a variable, without expressions (they are evaluated when the data are there).
+
+    Raises:
+        ConfigError: One of them says how values are stored, which is the encoding's business.
+    """
+    for key in attrs:
+        if key in _STORED:
+            raise ConfigError(
+                "an attribute would change what the stored values mean",
+                where=f"variables.{path}.attrs.{key}",
+                hint="Give it in `encoding`, where zapz converts the values accordingly.",
+            )
+    return {
+        key: plain(value, f"variables.{path}.attrs.{key}")
+        for key, value in attrs.items()
+        if not has_expressions({key: value})
+    }
+
+
+def missing_variables(slice_: Dataset, config: Config) -> list[Array]:
+    """Return, as arrays, the configured variables that the first slice lacks.
+
+    Raises:
+        VariableError: It lacks one, and ``on_missing`` says "refuse", or too little is known of it.
+    """
+    sizes = {d: n for a in slice_.arrays.values() for d, n in zip(a.dims, a.shape, strict=True) if d is not None}
+    found = []
+    for path in {**dict.fromkeys(config.included_variables), **config.variables}:
+        if path in {"*", *slice_.arrays} or not takes_part(path, config):
+            continue
+        if any(other.startswith(f"{path}/") for other in slice_.arrays):
+            continue  # a group
+        settings = config.variable(path)
+        where = f"variables.{path}"
+        if config.on_missing != "fill":
+            raise VariableError(
+                "a configured variable is missing in the first slice",
+                where=where,
+                found="none",
+                hint='Set on_missing = "fill" to make it all the same (it needs dims and encoding.dtype).',
+            )
+        if settings.dims is None or "dtype" not in settings.encoding or not set(settings.dims) <= sizes.keys():
+            raise VariableError(
+                "a variable that the first slice lacks can only be made from dims that the slice has, and a dtype",
+                where=where,
+                expected=f"dims out of {', '.join(sorted(sizes))}, and encoding.dtype",
+                found=f"dims {settings.dims}, dtype {settings.encoding.get('dtype')}",
+            )
+        dtype, serializer = dtype_of(settings.encoding["dtype"], f"{where}.encoding.dtype")
+        shape = tuple(sizes[dim] for dim in settings.dims)
+        found.append(
+            Array(
+                path=path,
+                dims=settings.dims,
+                dtype=dtype,
+                grid=RegularGrid(shape=shape, chunks=tuple(max(1, n) for n in shape)),
+                keys=ChunkKeys(style="default", separator="/")
+                if (config.zarr_format or slice_.zarr_format) == v3.FORMAT
+                else ChunkKeys(style="v2", separator="."),
+                codecs=CodecChain(
+                    serializer=serializer,
+                    endian=endian_of(dtype, "little"),
+                    stages=(Codec(id="zstd", config={"level": 0}),),
+                ),
+                fill=FillValue.of(None),
+                marker=None,
+                attributes={},
+            )
+        )
+    return found
+
+
+def _where(path: str) -> str:
+    return f"variables.{path}.encoding"
+
+
 def _without_consolidated(data: bytes, key: str) -> bytes:
     """Empty what a slice says about all its nodes: a new target's is written from its own documents."""
     text = jsontext.text_of(data, key)
@@ -64,11 +206,11 @@ def _without_consolidated(data: bytes, key: str) -> bytes:
     return jsontext.replaced(text, {("consolidated_metadata",): "null"}).encode()
 
 
-def _label_chunks(array: Array, axis: int, config: Config) -> tuple[int, ...] | None:
+def _label_chunks(array: Array, axis: int | None, config: Config) -> tuple[int, ...] | None:
     """Return longer chunks for a small variable, so that a long series is not one file per label; None to keep the slice's."""
     least = config.label_chunk
     chunks = array.grid.chunks
-    if isinstance(least, str) or array.codecs.shards is not None or array.codecs.foreign is not None:
+    if axis is None or isinstance(least, str) or array.codecs.shards is not None or array.codecs.foreign is not None:
         return None
     if array.step_bytes(axis) > SMALL_STEP or chunks[axis] >= least:
         return None
@@ -99,11 +241,25 @@ def _translated(array: Array, attributes: str, wanted: int) -> dict[str, bytes]:
 
 
 def changed_documents(
-    target: Dataset, slice_: Dataset, config: Config, stop: int, *, creates: bool
+    target: Dataset,
+    slice_: Dataset,
+    config: Config,
+    stop: int,
+    *,
+    creates: bool,
+    attributes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, bytes]:
     """Return the documents that an append to length ``stop`` writes, in the order in which they may become visible.
 
     Arrays first, then groups, and what readers open first, the root's consolidated metadata, last.
+
+    Args:
+        target: The target as it is.
+        slice_: The slice.
+        config: Settings.
+        stop: Length of the target afterwards.
+        creates: Whether the target is made.
+        attributes: Configured attributes by path of the node ("" is the root), expressions evaluated.
     """
     door = doors.of(target.zarr_format)
     changed: dict[str, bytes] = {}
@@ -116,6 +272,10 @@ def changed_documents(
     if not creates and config.attrs_update_mode in {"replace", "update"}:
         changed |= _attributes(target, slice_, config)
     documents |= changed
+    for path, values in (attributes or {}).items():
+        mine = door.set_attributes(documents, path, values)
+        changed |= mine
+        documents |= mine
     for path in target.groups:
         for key, data in _netcdf(documents, path, config.append_dim, stop).items():
             changed[key] = documents[key] = data
