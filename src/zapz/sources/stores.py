@@ -1,35 +1,74 @@
-"""Slices that lie in a store: local folders, archives, any fsspec URI."""
+"""Open what a user names as a slice: stores by path and URI, and sources, as one kind of thing for the engine."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from zapz.errors import FormatError, NotFoundError, StoreError
-from zapz.format.metadata import Dataset
-from zapz.storage.dataset import open_dataset
+from zapz.config import Config
+from zapz.errors import FormatError, NotFoundError, StoreError, VariableError
+from zapz.format import documents as doors
+from zapz.format.metadata import Dataset, parent
+from zapz.selection import is_named, left_out
+from zapz.sources.source import Source, SourceStore
+from zapz.storage.dataset import documents_of, open_dataset
 from zapz.storage.opening import open_store
 from zapz.storage.store import Options, Store
 from zapz.storage.uris import is_local
 
 Item = str | os.PathLike[str]
-"""What a user may name as a slice."""
+"""How a place is named."""
 
-Target = Item | Store
+Target = Any
 """What a user may name as a target: a place, or a store that is open already."""
 
 
+Exit = Callable[[BaseException | None], None]
+"""Closes something; receives the error under which it is left, None if all went well."""
+
+
+def _nothing(_: BaseException | None) -> None:
+    """Close nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class OpenSlice:
     """An open slice."""
 
     uri: str
-    """Where it is, for people."""
+    """What it is called, for people."""
     store: Store
-    """Its chunks, by key."""
+    """Its chunks, by key; or regions of its arrays."""
     dataset: Dataset
-    """Its metadata."""
+    """Its metadata, those of variables that do not take part left out."""
+    without: frozenset[str] | None = frozenset()
+    """Variables and groups that do not take part; None if that is not known."""
+    encodings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What it wishes for a new target's encoding, if it was never stored."""
+    close: Exit = _nothing
+    """Lets go of it; called exactly once."""
+
+    def left(self, error: BaseException | None) -> None:
+        """Let go of it, under an error or none."""
+        self.close(error)
+
+    def is_unchanged(self, documents: Mapping[str, bytes]) -> bool:
+        """Return whether its documents are still these."""
+        try:
+            here = self._documents(documents)
+        except (FormatError, NotFoundError):
+            return False
+        return here == dict(documents)
+
+    def _documents(self, known: Mapping[str, bytes]) -> Mapping[str, bytes] | None:
+        if self.without is None:
+            return self.store.read_many(known)
+        if isinstance(self.store, SourceStore):
+            found = self.store.source.documents()
+            return {key: data for key, data in found.items() if not is_named(parent(key), self.without)}
+        return documents_of(self.store, self.without)
 
 
 def open_slice_store(item: Item, options: Options | None = None, *, follow_links: bool = False) -> Store:
@@ -37,20 +76,61 @@ def open_slice_store(item: Item, options: Options | None = None, *, follow_links
     return open_store(item, options if not is_local(os.fspath(item)) else None, follow_links=follow_links)
 
 
-def open_source(
-    item: Item, options: Options | None = None, *, follow_links: bool = False, without: Collection[str] = ()
-) -> Source:
-    """Open a slice and read its metadata once, those of the variables ``without`` apart.
+def open_source(item: Item | Store, config: Config) -> OpenSlice:
+    """Open a slice in a store and read its metadata once, those of variables that do not take part apart.
 
     Raises:
         NotFoundError: It is not there.
         FormatError: It is not Zarr, damaged, or not supported.
+        VariableError: An included variable is missing.
     """
-    name = os.fspath(item)
+    name = os.fspath(item) if isinstance(item, str | os.PathLike) else item.uri
     try:
-        store = open_slice_store(item, options, follow_links=follow_links)
-        return Source(uri=store.uri, store=store, dataset=open_dataset(store, without))
+        store = (
+            open_slice_store(item, config.slice_storage_options, follow_links=config.follow_links)
+            if isinstance(item, str | os.PathLike)
+            else item
+        )
+        dataset = open_dataset(store, config.excluded_variables)
     except (FormatError, StoreError) as error:
         if isinstance(error, NotFoundError):
             error.what = error.what.replace("dataset", "slice")
         raise error.at("slice") if name not in str(error) else error from None
+    return _selected(OpenSlice(uri=store.uri, store=store, dataset=dataset), config)
+
+
+def open_given(source: Source, config: Config) -> OpenSlice:
+    """Open a slice that a source gives.
+
+    Raises:
+        FormatError: Its documents are broken.
+        VariableError: An included variable is missing.
+    """
+    store = SourceStore(source)
+    try:
+        dataset = doors.read(dict(source.documents()))
+    except FormatError as error:
+        raise error.at(source.uri) from None
+    return _selected(OpenSlice(uri=source.uri, store=store, dataset=dataset, encodings=source.encodings()), config)
+
+
+def _selected(found: OpenSlice, config: Config) -> OpenSlice:
+    """Leave out the variables that do not take part."""
+    if not config.excluded_variables and not config.included_variables:
+        return found
+    try:
+        out = left_out(found.dataset, config) | frozenset(config.excluded_variables)
+    except VariableError as error:
+        raise error.at(found.uri) from None
+    dataset = found.dataset
+    documents = {key: data for key, data in dataset.documents.items() if not is_named(parent(key), out)}
+    arrays = {path: array for path, array in dataset.arrays.items() if not is_named(path, out)}
+    groups = {path: attributes for path, attributes in dataset.groups.items() if not is_named(path, out)}
+    return OpenSlice(
+        uri=found.uri,
+        store=found.store,
+        dataset=Dataset(zarr_format=dataset.zarr_format, arrays=arrays, groups=groups, documents=documents),
+        without=out,
+        encodings=found.encodings,
+        close=found.close,
+    )

@@ -11,6 +11,7 @@ from zapz.errors import FormatError, MetadataError, NotFoundError, UnsupportedEr
 from zapz.format import documents as doors
 from zapz.format import jsontext, v2, v3
 from zapz.format.metadata import Dataset, check_path, join, name, parent
+from zapz.selection import is_named
 from zapz.storage.opening import require_folder
 from zapz.storage.store import OURS, Children, Store
 
@@ -168,12 +169,7 @@ def documents_of(
 ) -> dict[str, bytes] | None:
     """Return the documents of a hierarchy, those of the variables ``without`` apart; None if there are none at all."""
     found = read_documents(store, listing)
-    return {key: data for key, data in found.items() if not _is_below(parent(key), without)} if found else None
-
-
-def _is_below(path: str, names: Collection[str]) -> bool:
-    """Whether a node is one of the named ones, or lies in a named group."""
-    return any(path == name or path.startswith(f"{name}/") for name in names)
+    return {key: data for key, data in found.items() if not is_named(parent(key), without)} if found else None
 
 
 def _nothing(store: Store) -> Exception:

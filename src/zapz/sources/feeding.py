@@ -1,0 +1,340 @@
+"""From slice items to opened slices: each is opened when its turn comes, or a little ahead, and closed exactly once."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from zapz.errors import CancelledError
+
+T = TypeVar("T")
+S = TypeVar("S")
+R = TypeVar("R")
+
+Exit = Callable[[BaseException | None], None]
+"""Closes something; receives the error under which it is left, None if all went well."""
+
+
+class Feed(Generic[T, S]):
+    """Turns an iterable of items into opened slices, one after another; used as ``with Feed(...) as feed: for opened in feed: ...``.
+
+    A slice is closed before the next one is handed out, or when the context is left. Without prefetching all of it happens in the caller's
+    thread, and an item is pulled only when a slice is asked for::
+
+        pull 0  open 0  USE 0  close 0  pull 1  open 1  USE 1  close 1  ...
+
+    With ``prefetch = n`` one thread pulls and opens in order, from the first slice asked for, and the caller closes::
+
+        pull 0  open 0  pull 1  open 1  pull 2  open 2  ...       never more than n beyond the one in use,
+                        USE 0           close 0  USE 1  ...       the one that is being opened included
+
+    An error of the iterable, or of opening, is raised where that slice would have come, as the object that it is; after it nothing more is
+    pulled. Leaving the context closes first the slice in use, then those that were opened ahead, then a generator, in the thread that runs
+    it; it waits for an opening that is under way. The first error is the one that leaves; errors while closing become its notes.
+    (Only a second interrupt ends that waiting: the thread then closes what it has when it can.)
+
+    Args:
+        items: What is opened, in this order; any iterable except text, a path or a mapping, which are one item.
+        open_item: Opens an item.
+        close: Closes what ``open_item`` returned. It receives the error under which the slice is left, None on success. A slice that was
+            opened ahead and never handed out is left under that error too, or under a ``GeneratorExit`` if there is none: it was not used.
+        prefetch: How many slices are opened ahead.
+        cancelled: Asked before each pull, each opening and each slice handed out, in the thread that does it.
+
+    Raises:
+        TypeError: ``items`` is one item.
+        CancelledError: From the iteration, when ``cancelled`` says so.
+        RuntimeError: The feed is used outside of its context, or entered twice.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[T],
+        open_item: Callable[[T], S],
+        close: Callable[[S, BaseException | None], None],
+        prefetch: int = 0,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        if isinstance(items, str | bytes | os.PathLike | Mapping):
+            raise TypeError(f"one item, not an iterable of items: {type(items).__name__}")
+        self._items = items
+        self._open_item = open_item
+        self._close = close
+        self._prefetch = prefetch
+        self._cancelled = cancelled
+        self._iterator: Iterator[T] | None = None
+        self._in_use: list[S] = []
+        self._reason: BaseException | None = None
+        self._failures: list[BaseException] = []
+        self._entered = self._over = False
+        # What follows is shared with the thread, under this condition.
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._ready: deque[S] = deque()
+        self._end: BaseException | None = None
+        self._working = self._asked = self._stopping = self._released = self._finished = False
+
+    def __enter__(self) -> Self:
+        if self._entered:
+            raise RuntimeError("a feed is entered once")
+        self._entered = True
+        return self
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> S:
+        if not self._entered:
+            raise RuntimeError("a feed is used in its context: with Feed(...) as feed")
+        if self._over:
+            raise StopIteration
+        try:
+            self._leave(None)
+            self._check_cancelled()
+            if self._prefetch:
+                self._await_slice()
+            else:
+                self._fetch()
+            return self._take()
+        except BaseException:
+            self._stop()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reason = GeneratorExit("opened ahead, and not used") if error is None else error
+        try:
+            self._stop()
+            self._attempt(lambda: self._leave(error))
+        finally:
+            self._attempt(self._wind_up)
+        failures = [failure for failure in self._failures if failure is not self._reason]
+        if failures:
+            first = failures.pop(0) if error is None else error
+            for failure in failures:
+                _add_note(first, failure)
+            if error is None:
+                raise first
+
+    def _leave(self, error: BaseException | None) -> None:
+        """Close the slice in use, if there is one."""
+        if self._in_use:
+            _without_stop(self._close, self._in_use.pop(), error)
+
+    def _take(self) -> S:
+        """Hand out the next slice, or raise why there is none."""
+        with self._changed:
+            if self._ready:
+                self._in_use.append(self._ready.popleft())
+                self._changed.notify_all()
+                return self._in_use[-1]
+        raise StopIteration if self._end is None else self._end
+
+    def _stop(self) -> None:
+        """Let nothing more be pulled or handed out."""
+        self._over = True
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def _check_cancelled(self) -> None:
+        if self._cancelled is not None and self._cancelled():
+            raise CancelledError("cancelled", where="slices", hint="What was appended before stays.")
+
+    def _fetch(self) -> None:
+        """Pull and open one item; what comes of it is the next slice, or the end."""
+        try:
+            opened = self._opened()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the slice would have come
+            with self._changed:
+                self._end = error
+                self._changed.notify_all()
+        else:
+            with self._changed:
+                self._ready.append(opened)
+                self._changed.notify_all()
+
+    def _opened(self) -> S:
+        self._check_cancelled()
+        if self._iterator is None:
+            self._iterator = iter(self._items)
+        item = next(self._iterator)
+        self._check_cancelled()
+        return _without_stop(self._open_item, item)
+
+    def _await_slice(self) -> None:
+        """Wait until the thread, started when it is first asked, has a slice or knows that there is none."""
+        if self._thread is None:
+            run = contextvars.copy_context().run
+            self._thread = threading.Thread(target=run, args=(self._work,), name="zapz-feed", daemon=True)
+            self._thread.start()
+        with self._changed:
+            self._asked = True
+            self._changed.notify_all()
+            try:
+                self._changed.wait_for(lambda: self._ready or self._end is not None)
+            finally:
+                self._asked = False
+
+    def _work(self) -> None:
+        """Fetch while there is room; close what is left when the slice in use has been closed. All that the thread does."""
+        with self._changed:
+            if self._stopping:  # the caller was interrupted while it started the thread, and has left
+                return
+            self._working = True
+        while self._await_room():
+            self._fetch()
+        with self._changed:
+            self._changed.wait_for(lambda: self._released)
+        self._close_rest()
+        with self._changed:
+            self._finished = True
+            self._changed.notify_all()
+
+    def _await_room(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_at_end() or len(self._ready) < self._prefetch + self._asked)
+            return not self._is_at_end()
+
+    def _is_at_end(self) -> bool:
+        return self._stopping or self._end is not None
+
+    def _wind_up(self) -> None:
+        """Have everything closed that nobody uses."""
+        with self._changed:
+            self._released = True
+            self._changed.notify_all()
+            if self._working:  # Thread.join, if it is interrupted, takes the thread for ended in Python 3.11 and 3.12
+                self._changed.wait_for(lambda: self._finished)
+        if self._thread is not None and self._working:
+            self._thread.join()
+        else:
+            self._close_rest()
+
+    def _close_rest(self) -> None:
+        while self._ready:
+            self._attempt(lambda: _without_stop(self._close, self._ready.popleft(), self._reason))
+        if isinstance(self._iterator, Generator):
+            self._attempt(self._iterator.close)
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001 - the first one is raised when all has been closed
+            self._failures.append(error)
+
+
+def _without_stop(function: Callable[..., R], *args: Any) -> R:
+    """Call a function whose ``StopIteration`` would pass for the end of the slices."""
+    try:
+        return function(*args)
+    except StopIteration as error:
+        raise RuntimeError("a slice raised StopIteration while it was opened or closed") from error
+
+
+def _add_note(error: BaseException, failure: BaseException) -> None:
+    with suppress(AttributeError):  # a frozen error takes no notes
+        error.add_note(f"Closing failed as well: {type(failure).__name__}: {failure}")
+
+
+def entered(value: Any, *, ours: bool) -> tuple[Any, Exit]:
+    """Enter what a user gave for a slice as far as it is a wrapping, and say how to leave it.
+
+    A context manager is entered, an object with ``get_dataset()`` and ``close()`` is asked for its dataset, and what they give is treated
+    alike; it is left to them to close it. Array data are taken as they are, though some are context managers too: a dataset or an array
+    of xarray, a zarr store; so is a path.
+
+    Args:
+        value: What the user handed over, or what the user's slice source returned.
+        ours: Whether it comes from a slice source, so that nobody else would close it: then its ``close`` is called if it has one.
+            Of what the user handed over only an object with ``get_dataset()`` and a ``Source`` are closed, since they are made for that.
+
+    Returns:
+        The array data, path or other item, and what to call exactly once, with the error under which it is left.
+
+    Raises:
+        BaseException: What entering raised; what had been entered before has been left.
+    """
+    ours = ours or _has(value, "get_dataset", "close") or _has(value, "documents", "close")
+    return _unwrapped(value, (lambda _: value.close()) if ours and _has(value, "close") else _nothing)
+
+
+def _unwrapped(value: Any, leave: Exit) -> tuple[Any, Exit]:
+    """Return what is inside of a value, and how to leave all of it; ``leave`` is for the value if it need not be entered."""
+    asked = _has(value, "get_dataset", "close")
+    if not asked:
+        if not _is_manager(value):
+            return value, leave
+        inner, leave = type(value).__enter__(value), _exit_of(value)
+    try:
+        if asked:
+            inner = value.get_dataset()
+        if inner is value:
+            return value, leave
+        found, leave_inner = _unwrapped(inner, _nothing)
+    except BaseException as error:
+        _leave_under(leave, error)
+        raise
+    return found, _both(leave_inner, leave)
+
+
+def _has(value: Any, *methods: str) -> bool:
+    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in methods)
+
+
+def _is_manager(value: Any) -> bool:
+    """Return whether a value is a context manager and nothing else: paths and many array data are some, too."""
+    kind = type(value)
+    arrays = hasattr(value, "variables") or (hasattr(value, "shape") and hasattr(value, "dtype"))
+    store = getattr(sys.modules.get("zarr.abc.store"), "Store", ())  # there is none where zarr has not been imported
+    return (
+        hasattr(kind, "__enter__")
+        and hasattr(kind, "__exit__")
+        and not arrays
+        and not isinstance(value, (os.PathLike, store) if store else os.PathLike)
+    )
+
+
+def _nothing(_: BaseException | None) -> None:
+    """Leave what need not be left."""
+
+
+def _exit_of(manager: Any) -> Exit:
+    """Return the exit of a context manager; whether it would swallow the error is not asked."""
+
+    def leave(error: BaseException | None) -> None:
+        if error is None:
+            type(manager).__exit__(manager, None, None, None)
+        else:
+            type(manager).__exit__(manager, type(error), error, error.__traceback__)
+
+    return leave
+
+
+def _both(inner: Exit, outer: Exit) -> Exit:
+    def leave(error: BaseException | None) -> None:
+        try:
+            inner(error)
+        except BaseException as failure:
+            _leave_under(outer, failure)
+            raise
+        outer(error)
+
+    return leave
+
+
+def _leave_under(leave: Exit, error: BaseException) -> None:
+    """Leave something while an error is under way, which stays the first one."""
+    try:
+        leave(error)
+    except BaseException as failure:  # noqa: BLE001 - it becomes a note
+        if failure is not error:
+            _add_note(error, failure)

@@ -1,0 +1,267 @@
+"""Slices made of arrays in a program: mappings, and objects with ``variables``, ``dims`` and ``attrs`` such as xarray's.
+
+Nothing here imports xarray: its objects are known by what they have. Arrays appear to the engine as a Zarr hierarchy whose chunks
+nobody has encoded; regions of them are handed over as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from zapz.errors import ConfigError, DimensionError, MetadataError, SliceError, UnsupportedError
+from zapz.format import codecs, compressors, jsontext, v3
+from zapz.format.attributes import plain
+from zapz.format.codecs import CodecChain, endian_of
+from zapz.format.dtypes import undefined, write_marker
+from zapz.format.encodings import stored_scalar
+from zapz.format.grid import RegularGrid
+from zapz.format.metadata import Array, ChunkKeys, FillValue, check_path, implicit_groups, name
+from zapz.format.v2 import DIMS
+from zapz.sources.arraylikes import Cells, Held, Region, region_of
+from zapz.sources.computing import computed, is_lazy
+from zapz.sources.source import Box, Source
+from zapz.sources.wishes import wish_of
+
+_RELATED = ("grid_mapping", "bounds", "climatology", "geometry", "cell_measures", "formula_terms", "coordinates")
+"""Encodings of xarray that are attributes in the store (CF sections 5 to 7)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What making a source of arrays needs to know."""
+
+    dim: str = "time"
+    """Append dimension."""
+    zarr_format: int = 3
+    """Format of the target, if this slice makes it."""
+    memory_limit: int = 1_000_000_000
+    """Bytes that computed cells may take in memory."""
+    folder: str | None = None
+    """Where cells go that take more."""
+    on_disk: bool = False
+    """Whether computed cells go there whatever they take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A named array of a slice, before it is looked into."""
+
+    dims: tuple[str, ...]
+    """Names of its dimensions."""
+    data: Any
+    """Something that looks like an array."""
+    attributes: Mapping[str, Any]
+    """Attributes as the program gave them."""
+    encoding: Mapping[str, Any]
+    """How it would like to be stored, in xarray's words."""
+
+
+def looks_like_arrays(item: Any) -> bool:
+    """Return whether an item is a mapping of variables, or an object with ``variables``, ``dims`` and ``attrs``, or one array of such."""
+    return isinstance(item, Mapping) or _is_dataset(item) or _is_data_array(item)
+
+
+def _is_dataset(item: Any) -> bool:
+    return all(hasattr(item, part) for part in ("variables", "dims", "attrs"))
+
+
+def _is_data_array(item: Any) -> bool:
+    return not _is_dataset(item) and all(hasattr(item, part) for part in ("coords", "dims", "attrs", "variable"))
+
+
+def source_of(item: Any, label: str, options: Options) -> ArraysSource:
+    """Return a slice made of arrays; lazily computed ones are computed now.
+
+    Args:
+        item: A mapping ``name -> (dims, array-like[, attrs[, encoding]])``, or an object as xarray's.
+        label: What to call it in messages.
+        options: Append dimension, and the bounds of computing.
+
+    Raises:
+        SliceError: Its variables make no sense.
+        StoreError: There is no room for computed cells.
+    """
+    if _is_data_array(item):
+        item = _dataset_of(item, label)
+    if _is_dataset(item):
+        variables, attributes = _of_dataset(item)
+    else:
+        variables, attributes = {key: _of_entry(str(key), entry, label) for key, entry in item.items()}, {}
+    return ArraysSource({str(k): v for k, v in variables.items()}, attributes, label, options)
+
+
+def _dataset_of(array: Any, label: str) -> Any:
+    if array.name is None:
+        raise SliceError(
+            "the array has no name",
+            where=label,
+            hint="Give it one (array.name), or append a dataset: array.to_dataset(name=…).",
+        )
+    return array.to_dataset(promote_attrs=False)
+
+
+def _of_entry(key: str, entry: Any, label: str) -> Variable:
+    if hasattr(entry, "dims") and hasattr(entry, "attrs") and hasattr(entry, "shape"):
+        return _of_variable(getattr(entry, "variable", entry))
+    if not isinstance(entry, list | tuple) or not 2 <= len(entry) <= 4:  # noqa: PLR2004 - dims, data, attrs, encoding
+        raise SliceError(
+            "a variable is not described",
+            where=f"{label}, {key}",
+            expected="(dims, array[, attrs[, encoding]])",
+            found=f"{type(entry).__name__}",
+        )
+    dims = (entry[0],) if isinstance(entry[0], str) else tuple(entry[0])
+    attributes, encoding = (dict(part or {}) for part in (*entry[2:], None, None)[:2])
+    return Variable(dims=dims, data=entry[1], attributes=attributes, encoding=encoding)
+
+
+def _of_variable(variable: Any) -> Variable:
+    """Take over one of xarray's variables; what is not in memory is read later, region by region."""
+    chunked = getattr(variable, "chunks", None) is not None
+    in_memory = getattr(variable, "_in_memory", False)
+    data = variable.data if chunked else variable.values if in_memory else variable
+    return Variable(dims=tuple(variable.dims), data=data, attributes=variable.attrs, encoding=variable.encoding)
+
+
+def _of_dataset(item: Any) -> tuple[dict[str, Variable], dict[str, Any]]:
+    """Take over a dataset with its coordinates: which they are is said in attributes (CF section 5)."""
+    variables = {str(key): _of_variable(variable) for key, variable in item.variables.items()}
+    coordinates = {str(key) for key in getattr(item, "coords", ())} - {str(dim) for dim in item.dims}
+    referred = {w for v in variables.values() for k in _RELATED for w in str(v.encoding.get(k) or "").split()}
+    written: set[str] = set()
+    described = {}
+    for key, variable in variables.items():
+        related = {k: variable.encoding[k] for k in _RELATED if variable.encoding.get(k) is not None}
+        mine = sorted(c for c in coordinates - referred if set(variables[c].dims) <= set(variable.dims))
+        settled = "coordinates" in variable.attributes or "coordinates" in variable.encoding
+        if mine and key not in coordinates and not settled:
+            related["coordinates"] = " ".join(mine)
+        written |= set(str(related.get("coordinates", variable.attributes.get("coordinates", ""))).split())
+        described[key] = replace(variable, attributes={**variable.attributes, **related})
+    rest = sorted(c for c in coordinates - written if " " not in c)
+    attributes = dict(item.attrs)
+    if rest and "coordinates" not in attributes:
+        attributes["coordinates"] = " ".join(rest)
+    return described, attributes
+
+
+class ArraysSource(Source):
+    """A slice made of arrays in this program."""
+
+    def __init__(
+        self, variables: Mapping[str, Variable], attributes: Mapping[str, Any], label: str, options: Options
+    ) -> None:
+        self.uri = label
+        lazy = {key: v.data for key, v in variables.items() if is_lazy(v.data)}
+        made = computed(lazy, options.memory_limit, options.folder, on_disk=options.on_disk, where=label)
+        self._regions: dict[str, Region] = {}
+        self._arrays: dict[str, Array] = {}
+        self._encodings: dict[str, Mapping[str, Any]] = {}
+        self._documents: dict[str, bytes] = {}
+        for key, variable in variables.items():
+            where = f"{label}, {key}"
+            data = variable.data
+            if key in lazy:
+                data = Held(
+                    region_of(made[key], where)[0].read(tuple((0, n) for n in made[key].shape)), _regular(data.chunks)
+                )
+            region, meaning = region_of(data, where)
+            self._add(key, variable, region, meaning, options)
+        for path in ("", *implicit_groups(self._arrays, ())):
+            text = jsontext.dumps(_attributes(attributes, label) if not path else {})
+            self._documents |= v3.write_group(path, text)
+
+    def _add(self, path: str, variable: Variable, data: Region, meaning: Mapping[str, Any], options: Options) -> None:
+        where = f"{self.uri}, {path}"
+        try:
+            check_path(path)
+        except MetadataError as error:
+            raise error.at(self.uri) from None
+        if len(variable.dims) != len(data.shape) or not all(isinstance(dim, str) for dim in variable.dims):
+            raise DimensionError(
+                "dimensions do not fit the array",
+                where=where,
+                expected=f"{len(data.shape)} names",
+                found=repr(variable.dims),
+            )
+        attributes = {**_attributes(variable.attributes, where), **meaning}
+        serializer = "vlen-utf8" if data.dtype.kind == "O" else "bytes"
+        array = Array(
+            path=path,
+            dims=variable.dims,
+            dtype=data.dtype,
+            grid=RegularGrid(shape=data.shape, chunks=data.chunks or tuple(max(1, n) for n in data.shape)),
+            keys=ChunkKeys(style="default", separator="/"),
+            codecs=CodecChain(
+                serializer=serializer, endian=endian_of(data.dtype, "little") if serializer == "bytes" else None
+            ),
+            fill=FillValue.of(undefined(data.dtype)),
+            marker=None,
+            attributes=attributes,
+        )
+        if attributes.get("_FillValue") is not None:  # as stored: it becomes the attribute that v3 knows
+            marker = stored_scalar(data.dtype, attributes["_FillValue"])
+            attributes["_FillValue"] = None if marker is None else write_marker(marker, data.dtype)
+        attributes = {key: value for key, value in attributes.items() if key != "_FillValue" or value is not None}
+        try:
+            self._documents |= v3.write_array(array, jsontext.dumps(attributes))
+        except UnsupportedError as error:
+            raise error.at(where) from None
+        self._arrays[path], self._regions[path] = array, data
+        label = name(path) in variable.dims
+        wish = wish_of(
+            data, variable.dims, variable.encoding, dim=options.dim, zarr_format=options.zarr_format, is_label=label
+        )
+        if "_FillValue" in attributes and "_FillValue" not in variable.encoding:
+            wish.pop("fill_value", None)  # the attribute says it already
+        if "units" in meaning:
+            wish.setdefault("dtype", "int64")
+        self._encodings[path] = wish
+
+    def documents(self) -> Mapping[str, bytes]:
+        """Return the metadata that describe the arrays."""
+        return self._documents
+
+    def encodings(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what the variables wish."""
+        return self._encodings
+
+    def cells(self, path: str, box: Box) -> Cells:
+        """Return a region of an array."""
+        return self._regions[path].read(box)
+
+    def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return a chunk as bytes: raw, or strings one after the other."""
+        data = self._documents[key] if key in self._documents else self._chunk(key)
+        return data[offset : None if length is None else offset + length]
+
+    def _chunk(self, key: str) -> bytes:
+        path, _, tail = key.rpartition("/c") if key.endswith("/c") or key == "c" else key.rpartition("/c/")
+        array = self._arrays[path]
+        index = tuple(int(part) for part in tail.split("/") if part)
+        box = array.grid.box(index)
+        whole = np.full(array.grid.chunks, array.fill.value, array.dtype)
+        whole[tuple(slice(0, b - a) for a, b in box)] = self.cells(path, box)
+        return bytes(compressors.octets(codecs.encode(array.codecs, array.dtype, whole)))
+
+
+def _attributes(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    try:
+        return {str(key): plain(value, str(key)) for key, value in given.items() if key != DIMS}
+    except ConfigError as error:
+        raise SliceError(
+            error.what, where=f"{where}, {error.where}", expected=error.expected, found=error.found
+        ) from None
+
+
+def _regular(chunks: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
+    """Return a lazily computed array's chunk shape, if all its blocks but the last have it."""
+    good = all(
+        len(set(sizes[:-1])) <= 1 and (len(sizes) == 1 or sizes[-1] <= sizes[0]) and sizes and sizes[0]
+        for sizes in chunks
+    )
+    return tuple(int(sizes[0]) for sizes in chunks) if good else None

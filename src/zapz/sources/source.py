@@ -1,0 +1,135 @@
+"""What a slice can be: the interface, and its dress as a store for the engine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from zapz.errors import AbilityError, NotFoundError
+from zapz.storage.store import Abilities, Children, Parts
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Box = tuple[tuple[int, int], ...]
+"""Start and stop along every axis, in cells."""
+
+
+class Source(ABC):
+    """One slice, however it is made. Subclass it to feed zapz from anything that can answer like a Zarr hierarchy.
+
+    ``documents`` says what there is, in the words of Zarr's metadata; then either ``read`` gives chunks as stored bytes (which zapz
+    copies where the target's codecs can read them), or ``cells`` gives regions of arrays, or both.
+
+    Methods may be called from several threads at once.
+    """
+
+    uri: str = "slice"
+    """What it is called in reports and messages."""
+
+    @abstractmethod
+    def documents(self) -> Mapping[str, bytes]:
+        """Return the metadata documents by key: ``zarr.json``, ``chl/zarr.json``; or ``.zgroup``, ``chl/.zarray``, ``chl/.zattrs``."""
+
+    def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return stored bytes of a chunk, from ``offset``, at most ``length``.
+
+        Raises:
+            KeyError: There is no such chunk: its cells have the array's fill value.
+        """
+        del offset, length
+        raise KeyError(key)
+
+    def cells(self, path: str, box: Box) -> np.ndarray[Any, Any] | None:
+        """Return the cells of a region of an array, of shape ``stop - start`` along every axis, in the array's data type.
+
+        None (the default) if the source has stored bytes only.
+        """
+        del path, box
+        return None
+
+    def encodings(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what a new target's encoding should be, by variable, as a configuration says it; a configuration overrides it."""
+        return {}
+
+    def close(self) -> None:  # noqa: B027 - nothing to close is common
+        """Let go of whatever was opened. Called exactly once."""
+
+
+class SourceStore:
+    """A source as a store that can only be read."""
+
+    abilities = Abilities(writable=False, exclusive=False, durable=False, listable=False)
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.uri = source.uri
+        self.has_cells = type(source).cells is not Source.cells
+
+    def cells(self, path: str, box: Box) -> np.ndarray[Any, Any] | None:
+        """Return the cells of a region; None if only stored bytes are to be had."""
+        return self.source.cells(path, box) if self.has_cells else None
+
+    def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return stored bytes."""
+        try:
+            return self.source.read(key, offset, length)
+        except KeyError as error:
+            raise NotFoundError("no such chunk", where=f"{self.uri}, {key}") from error
+
+    def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return those documents and chunks that exist."""
+        found = dict(self.source.documents())
+        return {key: found[key] for key in keys if key in found}
+
+    def size(self, key: str) -> int | None:
+        """Return the length of a chunk in bytes."""
+        try:
+            return len(self.source.read(key))
+        except KeyError:
+            return None
+
+    def existing(self, keys: Iterable[str]) -> Iterator[str]:
+        """Yield those keys that exist; of regions, which always do, all."""
+        return (key for key in keys if self.has_cells or self.size(key) is not None)
+
+    def children(self, key: str) -> Children:
+        """Return nothing: documents are asked of the source."""
+        del key
+        return Children(folders=(), files=())
+
+    def stray(self, key: str) -> None:
+        """No key is a link."""
+
+    def linked(self, key: str) -> bool:
+        """No key is a link."""
+        del key
+        return False
+
+    def folder_exists(self, key: str) -> bool:
+        """There are no folders."""
+        del key
+        return False
+
+    def require_parent(self) -> None:
+        """A source has no parent."""
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise AbilityError("a slice cannot be written", where=self.uri)
+
+    def create(self, key: str, parts: Parts) -> NoReturn:
+        """Refuse."""
+        self._refuse(key, parts)
+
+    def write(self, key: str, parts: Parts) -> NoReturn:
+        """Refuse."""
+        self._refuse(key, parts)
+
+    def remove(self, key: str) -> NoReturn:
+        """Refuse."""
+        self._refuse(key)
+
+    def remove_folder(self, key: str) -> NoReturn:
+        """Refuse."""
+        self._refuse(key)
