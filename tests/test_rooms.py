@@ -13,18 +13,47 @@ SOURCE = Path(zapz.__file__).parent
 FLOORS = [
     {"errors"},
     {"format"},
-    {"config", "steps", "planning", "compat", "labels", "create"},
+    {
+        "config",
+        "kinds",
+        "tables",
+        "variables",
+        "setting_tables",
+        "expressions",
+        "expression_syntax",
+        "durations",
+        "steps",
+        "planning",
+        "compat",
+        "labels",
+        "create",
+        "tailoring",
+        "selection",
+    },
     {"storage", "sources"},
     {"txn", "chunks"},
-    {"checks", "existing", "array_task", "execution", "waiting"},
-    {"reports", "running", "appender", "description", "config_files", "api"},
+    {"checks", "existing", "array_task", "execution", "waiting", "targets", "slicing", "after", "diagnostics"},
+    {"reports", "running", "appender", "description", "config_files", "api", "config_texts", "toml_lines"},
     {"demo", "talk", "reference", "console", "quick", "cli", "__main__", "__init__"},
 ]
-PURE = {"errors", "format", "config", "steps", "planning", "compat", "labels", "create", "txn.journal", "txn.head"}
+PURE = {
+    "errors",
+    "format",
+    "config",
+    "steps",
+    "planning",
+    "compat",
+    "labels",
+    "create",
+    "txn.journal",
+    "txn.head",
+    "tailoring",
+    "expressions",
+}
 IMPURE_MODULES = {"os", "io", "time", "uuid", "random", "threading", "fcntl", "fsspec", "zarr"}
 NAMES = [
-    "ChunkError", "Config", "ConfigError", "ConflictError", "FormatError", "Info", "JournalError", "LockedError", "Plan", "Recovery",
-    "Report", "SliceError", "SliceReport", "StoreError", "Vacuumed", "ZapzError", "append", "execute", "info", "plan", "recover",
+    "CancelledError", "ChunkError", "Config", "ConfigError", "ConflictError", "FormatError", "Info", "JournalError", "LockedError", "Plan", "Recovery",
+    "Report", "SliceError", "SliceReport", "Source", "StoreError", "Vacuumed", "ZapzError", "append", "append_map", "execute", "info", "plan", "recover",
     "unlock", "vacuum",
 ]  # fmt: skip
 

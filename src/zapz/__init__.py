@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from zapz.api import append, execute, info, plan, recover, unlock, vacuum
+    from zapz.api import append, append_map, execute, info, plan, recover, unlock, vacuum
     from zapz.config import Config
     from zapz.description import Info
     from zapz.errors import (
+        CancelledError,
         ChunkError,
         ConfigError,
         ConflictError,
@@ -27,18 +28,21 @@ if TYPE_CHECKING:
     )
     from zapz.planning import Plan
     from zapz.reports import Report, SliceReport
+    from zapz.sources.source import Source
     from zapz.txn.recover import Recovery
     from zapz.txn.vacuuming import Vacuumed
 
 _HOMES = {
-    "api": ("append", "execute", "info", "plan", "recover", "unlock", "vacuum"),
+    "api": ("append", "append_map", "execute", "info", "plan", "recover", "unlock", "vacuum"),
     "reports": ("Report", "SliceReport"),
     "config": ("Config",),
     "description": ("Info",),
     "planning": ("Plan",),
     "txn.recover": ("Recovery",),
     "txn.vacuuming": ("Vacuumed",),
+    "sources.source": ("Source",),
     "errors": (
+        "CancelledError",
         "ChunkError",
         "ConfigError",
         "ConflictError",
@@ -53,6 +57,7 @@ _HOMES = {
 """Module of each public name. No module is named like a function: importing it would hide the function."""
 
 __all__ = [
+    "CancelledError",
     "ChunkError",
     "Config",
     "ConfigError",
@@ -66,10 +71,12 @@ __all__ = [
     "Report",
     "SliceError",
     "SliceReport",
+    "Source",
     "StoreError",
     "Vacuumed",
     "ZapzError",
     "append",
+    "append_map",
     "execute",
     "info",
     "plan",

@@ -1,31 +1,26 @@
-"""The Python API: ``append``, ``plan``, ``execute``, ``recover``, ``info``."""
+"""The Python API: ``append``, ``append_map``, ``plan``, ``execute``, ``recover``, ``unlock``, ``vacuum``, ``info``."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zapz import config_files
-from zapz.appender import Appender, OnSlice, check_apart, open_target
-from zapz.config import Config
-from zapz.errors import (
-    ConfigError,
-    ConflictError,
-    SliceError,
-)
+from zapz.appender import Appender, Cancel, OnSlice
+from zapz.config import Config, remarks
+from zapz.diagnostics import diagnosed
+from zapz.errors import ConfigError
 from zapz.planning import Plan
-from zapz.reports import Report, SliceReport, total
-from zapz.running import is_unchanged, run_plan
-from zapz.sources.stores import Item, Target
-from zapz.storage.dataset import fingerprint
-from zapz.storage.opening import open_store, require_folder
-from zapz.storage.uris import is_local, place_of, public
+from zapz.reports import Report
+from zapz.slicing import items_of
+from zapz.sources.stores import Target
+from zapz.storage.opening import require_folder
+from zapz.storage.uris import place_of, public
+from zapz.targets import open_target
 from zapz.txn import sessions
 from zapz.txn.recover import Recovery
-from zapz.waiting import open_slice
 
 if TYPE_CHECKING:
     from zapz.description import Info
@@ -34,21 +29,27 @@ if TYPE_CHECKING:
 
 def append(
     target: Target,
-    slices: Item | Iterable[Item],
-    config: Config | Mapping[str, Any] | Item | Sequence[Item] | None = None,
+    slices: Any,
+    config: Any = None,
     *,
     on_slice: OnSlice | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    cancel: Cancel | None = None,
     **settings: Any,
 ) -> Report:
     """Append slices to a target along a dimension, each of them all or not at all.
 
     Args:
-        target: Path or URI of the Zarr target; it is created from the first slice if it does not exist.
-        slices: Paths or URIs of Zarr slices, in the order in which they are appended.
-        config: A configuration, a mapping of settings, or configuration files.
+        target: Path or URI of the Zarr target, an fsspec mapper, or a zarr store; it is created from the first slice if it does not
+            exist. None if the configuration names it (``target_dir``).
+        slices: A slice, or any iterable of slices, in the order in which they are appended; it may still be producing. A slice is a
+            path or URI; a zarr store or group; a mapping ``name -> (dims, array[, attrs[, encoding]])``; an object with ``variables``,
+            ``dims`` and ``attrs``, such as an ``xarray.Dataset``; a ``Source``; a context manager that gives one of these; or, with the
+            setting ``slice_source``, its arguments: ``(args, kwargs)``, a list, a dict, or a single one.
+        config: A configuration, a mapping of settings, a configuration file, or a sequence of these, later ones winning.
         on_slice: Called after each slice with its report.
         on_progress: Called with chunks done and chunks planned of the current slice, from any thread.
+        cancel: Looked at between slices and between chunks, such as a ``threading.Event``: once it is set, the append ends.
         **settings: Settings by name; they win over ``config``.
 
     Returns:
@@ -63,14 +64,42 @@ def append(
         LockedError: Another process is appending.
         ConflictError: Another tool changed the target meanwhile.
         JournalError: What an earlier run left is damaged.
+        CancelledError: ``cancel`` was set; slices that had been appended stay.
     """
-    return Appender(target, _configured(config, settings, target), on_slice, on_progress).run(slices)
+    place, made = _configured(config, settings, target)
+    with diagnosed(made):
+        report = Appender(place, made, on_slice, on_progress, cancel).run(slices)
+    return replace(report, notes=(*remarks(made), *report.notes))
 
 
-def _configured(config: Any, settings: Mapping[str, Any], target: Target) -> Config:
+def append_map(target: Target, function: Callable[..., Any], *iterables: Iterable[Any], **settings: Any) -> Report:
+    """Append what a function makes of its arguments, as ``map(function, *iterables)`` would call it, one slice for each call.
+
+    Args:
+        target: As for ``append``.
+        function: Makes a slice: a function, a context manager, or a class.
+        *iterables: Its positional arguments; the shortest one ends it.
+        **settings: Settings by name, and the other keyword arguments of ``append``.
+
+    Raises:
+        ZapzError: As ``append`` does. An error of the function travels on unchanged.
+    """
+    return append(target, (([*args], {}) for args in zip(*iterables, strict=False)), slice_source=function, **settings)
+
+
+def _configured(config: Any, settings: Mapping[str, Any], target: Target) -> tuple[Target, Config]:
+    """Return the target and the configuration, which must not name another target."""
     result = config_files.resolve(config, settings)
-    here = os.fspath(target) if isinstance(target, str | os.PathLike) else target.uri
-    if result.target_dir is not None and place_of(result.target_dir) != place_of(here):
+    if target is None:
+        if result.target_dir is None:
+            raise ConfigError(
+                "no target", where="target", expected="a path or URI, or the setting target_dir", found="neither"
+            )
+        return result.target_dir, result
+    if result.target_dir is None:
+        return target, result
+    here = os.fspath(target) if isinstance(target, str | os.PathLike) else open_target(target, result).uri
+    if place_of(result.target_dir) != place_of(here):
         raise ConfigError(
             "the configuration names another target",
             where="target_dir",
@@ -79,14 +108,14 @@ def _configured(config: Any, settings: Mapping[str, Any], target: Target) -> Con
             hint=f"Either `zapz append {public(result.target_dir)} SLICE...` with that configuration, "
             f"or another configuration for {public(here)}. Nothing was touched.",
         )
-    return result
+    return target, result
 
 
-def plan(target: Target, slices: Item | Iterable[Item], config: Any = None, **settings: Any) -> Plan:
+def plan(target: Target, slices: Any, config: Any = None, **settings: Any) -> Plan:
     """Plan the append of one slice, touching nothing and taking no lock.
 
     Args:
-        target: Path or URI of the target.
+        target: As for ``append``.
         slices: The slice; an iterable must hold exactly one, because a later slice's plan depends on the one before.
         config: A configuration, a mapping of settings, or configuration files.
         **settings: Settings by name.
@@ -94,58 +123,28 @@ def plan(target: Target, slices: Item | Iterable[Item], config: Any = None, **se
     Raises:
         ZapzError: As ``append`` does.
     """
-    made = replace(_configured(config, settings, target), dry_run=True)
-    items = [slices] if isinstance(slices, str | os.PathLike) else list(slices)
+    place, made = _configured(config, settings, target)
+    items = list(items_of(slices))
     if len(items) != 1:
         raise ConfigError("a plan is made for one slice", where="slices", expected="1", found=str(len(items)))
-    appender = Appender(target, made, None, None)
-    check_apart(appender.store, items[0], made)
-    prepared = appender.prepare(open_slice(items[0], made), appender.look_only())
-    if prepared.plan is None:
-        raise SliceError(
-            "there is nothing to plan", where=prepared.source.uri, found=f"a slice that is {prepared.outcome}"
-        )
-    return prepared.plan
+    return Appender(place, replace(made, dry_run=True)).plan(items[0])
 
 
-def execute(plan: Plan, config: Any = None, **settings: Any) -> Report:
+def execute(plan: Plan, config: Any = None, *, slice: Any = None, **settings: Any) -> Report:  # noqa: A002 - the field's word
     """Execute a plan, perhaps one that another process made and serialised.
+
+    Args:
+        plan: What to do.
+        config: A configuration, a mapping of settings, or configuration files.
+        slice: The slice, where the plan cannot say by its place which it is: arrays in memory, an open store.
+        **settings: Settings by name.
 
     Raises:
         ConflictError: The target is no longer what the plan builds on.
         ZapzError: As ``append`` does.
     """
-    started = time.perf_counter()
     made = config_files.resolve(config, settings)
-    appender = Appender(plan.target_uri, made, None, None)
-    options = made.slice_storage_options if not is_local(plan.slice_uri) else None
-    source = open_store(plan.slice_uri, options, follow_links=made.follow_links)
-    if not is_unchanged(plan, source, None):
-        raise ConflictError(
-            "the slice is no longer what the plan was made for", where=plan.slice_uri, hint="Plan again."
-        )
-    with appender.held() as (session, state):
-        here = fingerprint(state.dataset.documents) if state.dataset is not None else {}
-        if any(here.get(key) != digest for key, digest in plan.base.items()):
-            raise ConflictError(
-                "the target is no longer what the plan builds on", where=plan.target_uri, hint="Plan again."
-            )
-        counts = run_plan(plan, source, session, made)
-    report = SliceReport(
-        slice=plan.slice_uri,
-        outcome="appended",
-        steps=plan.placement.length,
-        copied_chunks=counts.copied,
-        encoded_chunks=counts.encoded,
-        bytes_written=counts.bytes,
-    )
-    return total(
-        plan.target_uri,
-        [report],
-        plan.placement.offset + plan.placement.length,
-        Recovery(),
-        time.perf_counter() - started,
-    )
+    return Appender(plan.target_uri, made).execute(plan, slice)
 
 
 def recover(target: Target, config: Any = None, **settings: Any) -> Recovery:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 
 from zapz import compat, create
 from zapz import labels as labelling
+from zapz.after import After, configured_attributes
+from zapz.array_task import Counts
 from zapz.checks import Reading, StaticVariables, read_labels
 from zapz.chunks import Cells
 from zapz.config import Config
 from zapz.errors import (
     ConflictError,
-    FormatError,
     LockedError,
     SliceError,
     ZapzError,
@@ -27,22 +28,18 @@ from zapz.format.metadata import Dataset
 from zapz.planning import Plan, make_plan
 from zapz.reports import Report, SliceReport, total
 from zapz.running import run_plan
-from zapz.sources.stores import Item, Source, Target
+from zapz.slicing import Opener, are_places, items_of
+from zapz.sources.feeding import Feed
+from zapz.sources.stores import OpenSlice, Target
 from zapz.steps import Placement
-from zapz.storage.dataset import is_empty, listing_of, open_dataset
-from zapz.storage.local import LocalStore
-from zapz.storage.opening import open_store
-from zapz.storage.posix import is_file
-from zapz.storage.store import OURS, Store
-from zapz.storage.uris import place_of
+from zapz.storage.dataset import fingerprint, is_empty, listing_of, open_dataset
+from zapz.targets import check_apart, check_surroundings, open_target
 from zapz.txn.head import Commit, HeadMovedError
 from zapz.txn.recover import Recovery
 from zapz.txn.sessions import Session, leftovers, open_session, register_of, state_of
-from zapz.waiting import open_slice
 
 _TURNS = 100
 """So often a slice is planned again because somebody else appended between planning and writing."""
-_MARKS = (".zgroup", ".zarray", "zarr.json")
 
 
 @dataclass(slots=True)
@@ -69,7 +66,7 @@ class State:
 class Prepared:
     """A slice about which everything is decided."""
 
-    source: Source
+    source: OpenSlice
     placement: Placement
     outcome: str = ""
     labels: tuple[labelling.Labels, ...] = ()
@@ -79,44 +76,85 @@ class Prepared:
 OnSlice = Callable[[SliceReport], None]
 
 
+class Cancel(Protocol):
+    """What a caller sets to stop an append, from another thread; a ``threading.Event`` is one."""
+
+    def is_set(self) -> bool:
+        """Return whether to stop."""
+
+
 class Appender:
     """One call of ``append``."""
 
     def __init__(
-        self, target: Target, config: Config, on_slice: OnSlice | None, on_progress: Callable[[int, int], None] | None
+        self,
+        target: Target,
+        config: Config,
+        on_slice: OnSlice | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+        cancel: Cancel | None = None,
     ) -> None:
         self.config = config
         self.store = open_target(target, config)
         self._on_slice = on_slice
         self._on_progress = on_progress
+        self._cancelled = cancel.is_set if cancel is not None else None
         self._static = StaticVariables()
         self._recovered = Recovery()
         self._said: set[str] = set()
         self._register: list[Commit] | None = None
 
-    def run(self, slices: Item | Iterable[Item]) -> Report:
+    def run(self, slices: Any) -> Report:
         """Append all slices, or plan them in a dry run."""
         started = time.perf_counter()
-        items: Iterable[Item] = [slices] if isinstance(slices, str | os.PathLike) else slices
-        reports: list[SliceReport] = []
-        length: int | None = None
+        items = items_of(slices)
         if self.config.dry_run:
-            state = self.look_only()
-            reports.extend(self._reported(self._planned(self._open(item), state)) for item in items)
-            length = length_of(state, self.config)
-        elif isinstance(items, Sequence) and items and self.config.polling is None:
-            with self.held() as (session, state):
-                reports.extend(self._reported(self._appended(self._open(item), session, state)) for item in items)
-                length = length_of(state, self.config)
-        else:  # the lock is not held while a slice is waited for, or made
-            for item in items:
-                source = self._open(item)
-                with self.held() as (session, state):
-                    reports.append(self._reported(self._appended(source, session, state)))
-                    length = length_of(state, self.config)
+            run = self._run_dry
+        elif are_places(items, self.config):
+            run = self._run_held
+        else:
+            run = self._run_apart
+        reports: list[SliceReport] = []
+        length = run(items, reports)
         if length is None:
             length = length_of(self._look(), self.config)
         return total(self.store.uri, reports, length, self._recovered, time.perf_counter() - started)
+
+    def _run_dry(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
+        """Plan every slice; all stay open until the end, since later ones are compared with earlier ones."""
+        state = self.look_only()
+        with contextlib.ExitStack() as kept:
+
+            def keep(opened: OpenSlice, _: BaseException | None) -> None:
+                kept.push(lambda kind, error, trace: opened.close(error))  # noqa: ARG005 - what an exit is given
+
+            with self._feed(items, keep) as feed:
+                reports.extend(self._reported(self._planned(opened, state)) for opened in feed)
+            return length_of(state, self.config)
+
+    def _run_held(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
+        """Append slices that only need to be opened, in one turn at the target."""
+        if not items:
+            return None
+        with self.held() as (session, state), self._feed(items) as feed:
+            reports.extend(self._reported(self._appended(opened, session, state)) for opened in feed)
+            return length_of(state, self.config)
+
+    def _run_apart(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
+        """Append slices that are waited for, or made: the target is not held meanwhile."""
+        length: int | None = None
+        with self._feed(items) as feed:
+            for opened in feed:
+                with self.held() as (session, state):
+                    reports.append(self._reported(self._appended(opened, session, state)))
+                    length = length_of(state, self.config)
+        return length
+
+    def _feed(
+        self, items: Iterable[Any], close: Callable[[OpenSlice, BaseException | None], None] = OpenSlice.left
+    ) -> Feed[Any, OpenSlice]:
+        opener = Opener(self.config, self.store, check_apart)
+        return Feed(items, opener.open, close, self.config.prefetch, self._cancelled)
 
     def _reported(self, report: SliceReport) -> SliceReport:
         if self._on_slice is not None:
@@ -159,6 +197,7 @@ class Appender:
             return State(dataset=None)
         dataset = open_dataset(self.store, listing=listing)
         length = compat.check_target(dataset, self.config, self.store.uri)
+        compat.check_configured(dataset, self.config)
         return State(dataset=dataset, length=length)
 
     def look_only(self) -> State:
@@ -179,11 +218,14 @@ class Appender:
         state.register = list(register_of(self.store, remember=self.config.register))
         return state
 
-    def prepare(self, source: Source, state: State) -> Prepared:
+    def prepare(self, source: OpenSlice, state: State) -> Prepared:
         """Decide everything about a slice; nothing is written."""
         creates = state.dataset is None
-        before = create.new_target(source.dataset, self.config) if state.dataset is None else state.dataset
-        placement = compat.place(before, source.dataset, self.config, source.uri, creates=creates)
+        before = state.dataset
+        if before is None:
+            before = create.new_target(source.dataset, self.config, source.encodings)
+        chosen = {path for path, wish in source.encodings.items() if "dtype" in wish}
+        placement = compat.place(before, source.dataset, self.config, source.uri, creates=creates, chosen=chosen)
         prepared = Prepared(source=source, placement=placement)
         if placement.length == 0:
             return replace(prepared, outcome="empty")
@@ -202,15 +244,20 @@ class Appender:
             return replace(prepared, outcome=outcome)
         for found in labels:
             labelling.check_labels(found, self.config, source.uri)
-        plan = self._plan(source, before, placement, creates=creates)
+        plan = self._plan(source, target, placement, creates=creates)
         if not creates:
             self._static.check(state.home or target, source, placement, self.config)
         return replace(prepared, labels=tuple(labels), plan=plan)
 
-    def _plan(self, source: Source, before: Dataset, placement: Placement, *, creates: bool) -> Plan:
-        config, stop = self.config, placement.offset + placement.length
-        documents = create.changed_documents(before, source.dataset, config, stop, creates=creates)
-        known = not creates and config.attrs_update_mode in {"keep", "ignore"}
+    def _plan(self, source: OpenSlice, target: Reading, placement: Placement, *, creates: bool) -> Plan:
+        config, stop, before = self.config, placement.offset + placement.length, target.dataset
+        slice_ = Reading(source.store, source.dataset)
+        after = After(target=target, slice=slice_, placement=placement, creates=creates)
+        attributes = configured_attributes(after, config)
+        documents = create.changed_documents(
+            before, source.dataset, config, stop, creates=creates, attributes=attributes
+        )
+        known = not creates and not attributes and config.attrs_update_mode in {"keep", "ignore"}
         return make_plan(
             target_uri=self.store.uri,
             slice_uri=source.uri,
@@ -223,9 +270,40 @@ class Appender:
             after=create.grown(before, documents, placement.dim, stop) if known else None,
         )
 
-    def _open(self, item: Item) -> Source:
-        check_apart(self.store, item, self.config)
-        return open_slice(item, self.config)
+    def plan(self, item: Any) -> Plan:
+        """Plan the append of one slice.
+
+        Raises:
+            SliceError: There is nothing to append.
+        """
+        with self._feed([item]) as feed:
+            prepared = self.prepare(next(feed), self.look_only())
+        if prepared.plan is None:
+            found = f"a slice that is {prepared.outcome}"
+            raise SliceError("there is nothing to plan", where=prepared.source.uri, found=found)
+        return prepared.plan
+
+    def execute(self, plan: Plan, item: Any) -> Report:
+        """Execute a plan, with the slice that it names or this one.
+
+        Raises:
+            ConflictError: Slice or target are no longer what the plan was made for.
+        """
+        started = time.perf_counter()
+        with self._feed([plan.slice_uri if item is None else item]) as feed:
+            source = replace(next(feed), without=None)
+            if not source.is_unchanged(plan.slice.documents):
+                what = "the slice is no longer what the plan was made for"
+                raise ConflictError(what, where=plan.slice_uri, hint="Plan again.")
+            with self.held() as (session, state):
+                here = fingerprint(state.dataset.documents) if state.dataset is not None else {}
+                if any(here.get(key) != digest for key, digest in plan.base.items()):
+                    what = "the target is no longer what the plan builds on"
+                    raise ConflictError(what, where=plan.target_uri, hint="Plan again.")
+                counts = run_plan(plan, source, session, self.config)
+        report = _counted(SliceReport(slice=plan.slice_uri, outcome="", steps=plan.placement.length), counts)
+        length = plan.placement.offset + plan.placement.length
+        return total(plan.target_uri, [report], length, self._recovered, time.perf_counter() - started)
 
     def _report(self, prepared: Prepared) -> SliceReport:
         notes = tuple(note for note in prepared.placement.notes if note not in self._said)
@@ -234,7 +312,7 @@ class Appender:
             slice=prepared.source.uri, outcome=prepared.outcome, steps=prepared.placement.length, notes=notes
         )
 
-    def _planned(self, source: Source, state: State) -> SliceReport:
+    def _planned(self, source: OpenSlice, state: State) -> SliceReport:
         """Plan a slice in a dry run, as if those before it had been appended."""
         started = time.perf_counter()
         prepared = self.prepare(source, state)
@@ -247,7 +325,7 @@ class Appender:
                 state.home = Reading(source.store, source.dataset)
         return replace(report, seconds=time.perf_counter() - started)
 
-    def _appended(self, source: Source, session: Session, state: State) -> SliceReport:
+    def _appended(self, source: OpenSlice, session: Session, state: State) -> SliceReport:
         """Append a slice; where somebody else has appended since the target was read, it is read and planned again."""
         started = time.perf_counter()
         for remaining in range(_TURNS, -1, -1):
@@ -258,11 +336,11 @@ class Appender:
                 if plan is not None:
                     counts = run_plan(
                         plan,
-                        source.store,
+                        source,
                         session,
                         self.config,
-                        without=self.config.excluded_variables,
                         progress=self._on_progress,
+                        cancelled=self._cancelled,
                     )
                 break
             except ZapzError as error:  # what was read while somebody else wrote may be a mixture
@@ -274,73 +352,22 @@ class Appender:
             state.dataset, state.length, state.last = fresh.dataset, fresh.length, {}
         report = self._report(prepared)
         if plan is not None and counts is not None:
-            report = replace(
-                report,
-                outcome="appended",
-                copied_chunks=counts.copied,
-                encoded_chunks=counts.encoded,
-                bytes_written=counts.bytes,
-            )
+            report = _counted(report, counts)
             state.advance(plan, prepared.labels)
             state.length = plan.placement.offset + plan.placement.length
         return replace(report, seconds=time.perf_counter() - started)
 
 
-def length_of(state: State, config: Config) -> int:
-    """Return the target's length along the append dimension as far as it is known; 0 if there is none yet."""
-    return 0 if state.dataset is None else compat.check_target(state.dataset, config, "target")
-
-
-def open_target(target: Target, config: Config) -> Store:
-    """Open the store of a target."""
-    if not isinstance(target, str | os.PathLike):
-        return target
-    return open_store(
-        target,
-        config.target_storage_options,
-        durable=config.durability == "full",
-        follow_links=config.follow_links,
-        beside=config.journal == "beside",
-        single_writer=config.single_writer,
+def _counted(report: SliceReport, counts: Counts) -> SliceReport:
+    return replace(
+        report,
+        outcome="appended",
+        copied_chunks=counts.copied,
+        encoded_chunks=counts.encoded,
+        bytes_written=counts.bytes,
     )
 
 
-def check_surroundings(store: Store) -> None:
-    """Refuse a target that lies inside another Zarr group, whose consolidated metadata would not know of it.
-
-    Raises:
-        FormatError: It does; names the root.
-    """
-    if not isinstance(store, LocalStore):
-        return
-    for folder in store.root.resolve().parents:
-        for mark in _MARKS:
-            if is_file(str(folder / mark)):
-                raise FormatError(
-                    "the target lies inside another Zarr dataset",
-                    where=store.uri,
-                    found=f"{folder}",
-                    hint="Append to that dataset's root, or move the target out of it.",
-                )
-
-
-def check_apart(store: Store, item: Item, config: Config) -> None:
-    """Refuse a slice that is, contains, or lies in the target; links are resolved.
-
-    Raises:
-        SliceError: It does.
-    """
-    name = os.fspath(item)
-    a, b = place_of(store.uri), place_of(name)
-    if (
-        b in {a, f"{a}{OURS}" if config.journal == "beside" else a}
-        or a.startswith(b.rstrip("/") + "/")
-        or b.startswith(a.rstrip("/") + "/")
-    ):
-        raise SliceError(
-            "slice and target are the same, or one lies inside the other",
-            where=name,
-            expected="two places",
-            found=f"target {store.uri}",
-            hint="Give another slice.",
-        )
+def length_of(state: State, config: Config) -> int:
+    """Return the target's length along the append dimension as far as it is known; 0 if there is none yet."""
+    return 0 if state.dataset is None else compat.check_target(state.dataset, config, "target")

@@ -223,18 +223,16 @@ class ArrayTask:
             there[...] = cells[slices(piece.take)]
             return False
         reader = self._reader()
-        whole = all(a == 0 and b == c for (a, b), c in zip(piece.take, reader.array.units.chunks, strict=True))
         plain = (
             self._conversion is None or (self._conversion.identity and not self._plan.examined)
         ) and reader.array.dtype == out.dtype
-        into = there if whole and plain and there.flags.c_contiguous else None
-        cells = reader.unit(piece.index, into, keep=not whole)
+        into = there if plain and there.flags.c_contiguous else None
+        cells = reader.part(piece.index, piece.take, into)
         if cells is None:
             there[...], is_fill = self._missing_value()
             return is_fill
         if cells is not into:
-            taken = cells[slices(piece.take)]
-            there[...] = taken if plain else self._convert(taken, reader.name(piece.index))
+            there[...] = cells if plain else self._convert(cells, reader.name(piece.index))
         return False
 
     def _encoded(self, cells: Cells, unit: Index, old: tuple[Box, ...] = ()) -> Buffer:

@@ -15,7 +15,7 @@ from zapz.format.codecs import same_bytes
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Array, Dataset
 from zapz.labels import Labels, Line
-from zapz.sources.stores import Source
+from zapz.sources.stores import OpenSlice
 from zapz.steps import Placement
 from zapz.storage.store import Store
 
@@ -50,7 +50,7 @@ def label_paths(target: Dataset, dim: str) -> list[str]:
     return [p for p, a in sorted(target.arrays.items()) if a.dims == (dim,) and p.rpartition("/")[2] == dim]
 
 
-def read_labels(target: Reading, source: Source, placement: Placement, known: Mapping[str, Cells]) -> list[Labels]:
+def read_labels(target: Reading, source: OpenSlice, placement: Placement, known: Mapping[str, Cells]) -> list[Labels]:
     """Read what ``compat`` needs to know of labels: the target's last two, and all of the slice.
 
     Args:
@@ -83,7 +83,7 @@ class StaticVariables:
     def __init__(self) -> None:
         self._digests: dict[tuple[str, tuple[int, ...]], bytes] = {}
 
-    def check(self, target: Reading, source: Source, placement: Placement, config: Config) -> None:
+    def check(self, target: Reading, source: OpenSlice, placement: Placement, config: Config) -> None:
         """Refuse a slice whose static variables differ.
 
         Raises:
@@ -92,11 +92,12 @@ class StaticVariables:
         for path in placement.static:
             self._check(target, source, path, config)
 
-    def _check(self, target: Reading, source: Source, path: str, config: Config) -> None:
+    def _check(self, target: Reading, source: OpenSlice, path: str, config: Config) -> None:
         mine, theirs = target.dataset.arrays[path], source.dataset.arrays[path]
         reader = target.reader(path)
         other = ChunkReader(source.store, theirs, document_of(source.dataset.documents, path), source.uri)
-        meaning = conversion_of(source.dataset, target.dataset, path, source.uri)
+        narrow = "dtype" in {**config.variable(path).encoding, **source.encodings.get(path, {})}
+        meaning = conversion_of(source.dataset, target.dataset, path, source.uri, narrow=narrow)
         alike = (
             meaning.identity
             and mine.dtype == theirs.dtype

@@ -37,6 +37,7 @@ class ChunkReader:
         self._cached = 0
         self._indices: OrderedDict[Index, tuple[ShardIndex | None, int]] = OrderedDict()
         self._guard = threading.Lock()
+        self._regions: Any = store if getattr(store, "has_cells", False) else None
         counts = (c // u for c, u in zip(array.grid.chunks, array.units.chunks, strict=True))
         self._per_shard = tuple(counts)
 
@@ -111,11 +112,52 @@ class ChunkReader:
             if unit in self._cache:
                 self._cache.move_to_end(unit)
                 return self._cache[unit]
-        data = self.raw_unit(unit)
-        cells = None if data is None else self.decode(data, unit, out if not keep else None)
+        if self._regions is not None:
+            cells: Cells | None = self._padded(unit)
+        else:
+            data = self.raw_unit(unit)
+            cells = None if data is None else self.decode(data, unit, out if not keep else None)
         if keep:
             self._keep(unit, cells)
         return cells
+
+    def part(self, unit: Index, take: Box, out: Cells | None = None) -> Cells | None:
+        """Return some cells of a unit; None if it is missing. Where regions are to be had, no more than these are read.
+
+        Args:
+            unit: Which.
+            take: Which of its cells, counted from its first one.
+            out: Decode the unit into this, where it is wanted whole and that saves a copy.
+        """
+        chunks = self.array.units.chunks
+        if self._regions is not None and all(c >= n for c, n in zip(chunks, self.array.shape, strict=True)):
+            return self._region(take)
+        whole = all(a == 0 and b == c for (a, b), c in zip(take, chunks, strict=True))
+        cells = self.unit(unit, out if whole else None, keep=not whole)
+        return cells if cells is None or cells is out else cells[slices(take)]
+
+    def _region(self, box: Box) -> Cells:
+        cells: Cells = self._regions.cells(self.array.path, box)
+        wanted = tuple(b - a for a, b in box)
+        if cells.shape != wanted or cells.dtype != self.array.dtype:
+            raise ChunkError(
+                "the source gave other cells than were asked for",
+                where=f"{self._where}, {self.array.path}",
+                expected=f"{wanted} of {self.array.dtype}",
+                found=f"{cells.shape} of {cells.dtype}",
+            )
+        return cells
+
+    def _padded(self, unit: Index) -> Cells:
+        """Return a unit of a source of regions, of full unit shape."""
+        box = self.array.units.box(unit)
+        cells = self._region(box)
+        if cells.shape == self.array.units.chunks:
+            return cells
+        whole = np.empty(self.array.units.chunks, self.array.dtype)
+        whole[...] = fill_cells(self.array)
+        whole[tuple(slice(0, n) for n in cells.shape)] = cells
+        return whole
 
     def _keep(self, unit: Index, cells: Cells | None) -> None:
         size = 0 if cells is None else cells.nbytes
@@ -168,9 +210,9 @@ def region(reader: ChunkReader, box: Box, fill: Cells) -> Cells:
         if common is None:
             continue
         corner = tuple(i * c for i, c in zip(unit, array.units.chunks, strict=True))
-        cells = reader.unit(unit)
+        cells = reader.part(unit, shift(common, corner, -1) if box else ())
         there = out[slices(shift(common, [a for a, _ in box], -1))] if box else out
-        there[...] = fill if cells is None else cells[slices(shift(common, corner, -1))]
+        there[...] = fill if cells is None else cells
     return out
 
 

@@ -27,6 +27,7 @@ def append_slices(
     config: list[str] | None,
     target: str | None,
     append_dim: str | None,
+    force_new: bool,
     dry_run: bool,
     as_json: bool,
     on_existing: str | None,
@@ -44,30 +45,35 @@ def append_slices(
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if wait is not None:
         settings["slice_polling"] = {"timeout": wait}
-    if dry_run:
-        settings["dry_run"] = True
+    flags = {"dry_run": dry_run, "force_new": force_new}
+    settings |= {name: True for name, given in flags.items() if given}
     with errors(show=traceback, as_json=as_json):
         settings |= storage("target_storage_options", target_option) | storage("slice_storage_options", slice_option)
-        place, slices = _target_and_slices(arguments, target, config)
         from zapz.api import append
+        from zapz.config import remarks
+        from zapz.config_files import resolve
         from zapz.talk import Talker
 
+        made = resolve(config, settings)
+        place, slices = _target_and_slices(arguments, target, made.target_dir)
+        if isinstance(made.slice_source, str):
+            from zapz.sources.callables import import_from_here
+
+            import_from_here()
         with Talker(quiet=quiet or as_json, verbose=verbose, total=len(slices)) as talker, signals():
-            report = append(place, slices, config, on_slice=talker.slice_done, on_progress=talker.progress, **settings)
+            talker.remarks(remarks(made))
+            report = append(place, slices, made, on_slice=talker.slice_done, on_progress=talker.progress)
         if as_json:
             print_json(report)
         else:
             talker.summary(report)
 
 
-def _target_and_slices(arguments: list[str], target: str | None, config: list[str] | None) -> tuple[str, list[str]]:
+def _target_and_slices(arguments: list[str], target: str | None, named: str | None) -> tuple[str, list[str]]:
     if target is not None:
         return target, arguments
     place, *slices = arguments
     if place == "-":
-        from zapz.config_files import resolve
-
-        named = resolve(config, {}).target_dir
         if named is None:
             raise ConfigError(
                 "TARGET is - but no configuration names a target_dir",

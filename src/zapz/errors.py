@@ -160,3 +160,10 @@ class JournalError(ZapzError):
 
     exit_code = 9
     code = "journal"
+
+
+class CancelledError(ZapzError):
+    """The caller asked to stop: what was not committed has been rolled back."""
+
+    exit_code = 130
+    code = "cancelled"

@@ -14,7 +14,7 @@ from zapz.errors import LabelError
 from zapz.format.cf import Conversion
 from zapz.format.grid import indices
 from zapz.labels import Labels, Line
-from zapz.sources.stores import Source
+from zapz.sources.stores import OpenSlice
 from zapz.steps import Placement
 from zapz.storage.uris import place_of
 from zapz.txn.head import Commit
@@ -24,7 +24,7 @@ from zapz.txn.head import Commit
 class Planned:
     """A slice that a dry run has planned before: it would be there."""
 
-    source: Source
+    source: OpenSlice
     """The slice."""
     labels: tuple[Labels, ...]
     """Its labels."""
@@ -41,7 +41,7 @@ def fingerprint_of(uri: str, documents: Mapping[str, bytes]) -> str:
 
 
 def recall(
-    target: Reading, source: Source, placement: Placement, register: list[Commit], config: Config, length: int
+    target: Reading, source: OpenSlice, placement: Placement, register: list[Commit], config: Config, length: int
 ) -> str | None:
     """Return "already" or "skipped" if a slice without labels was the subject of one of the last commits, and is there; else None.
 
@@ -74,7 +74,7 @@ def recall(
 
 def outcome_of(
     target: Reading,
-    source: Source,
+    source: OpenSlice,
     placement: Placement,
     labels: Sequence[Labels],
     config: Config,
@@ -139,7 +139,9 @@ def _start_in_planned(earlier: Sequence[Planned], labels: Labels, where: str) ->
     return start
 
 
-def _differs_from_planned(earlier: Sequence[Planned], start: int, source: Source, placement: Placement) -> str | None:
+def _differs_from_planned(
+    earlier: Sequence[Planned], start: int, source: OpenSlice, placement: Placement
+) -> str | None:
     """Compare a slice with the planned one that holds its place, if one holds all of it; return a variable that differs."""
     for planned in earlier:
         if start < planned.placement.length:
@@ -152,7 +154,7 @@ def _differs_from_planned(earlier: Sequence[Planned], start: int, source: Source
     return _differing(there, meanings, source, replace(placement, offset=start))
 
 
-def _decide(labels: Labels, start: int, source: Source, config: Config, differing: Callable[[], str | None]) -> str:
+def _decide(labels: Labels, start: int, source: OpenSlice, config: Config, differing: Callable[[], str | None]) -> str:
     if config.on_existing == "skip":
         return "skipped"
     found = f"{labels.new.text(0)} at index {start}"
@@ -236,7 +238,7 @@ def find(target: Reading, path: str, labels: Line, length: int) -> int | None:
     return None
 
 
-def equals_there(target: Reading, source: Source, placement: Placement) -> str | None:
+def equals_there(target: Reading, source: OpenSlice, placement: Placement) -> str | None:
     """Compare the first and last chunk of each variable of a slice with what the target holds at the placement's offset.
 
     Returns:
@@ -246,7 +248,7 @@ def equals_there(target: Reading, source: Source, placement: Placement) -> str |
 
 
 def _differing(
-    there: Reading, meanings: Mapping[str, Conversion], source: Source, placement: Placement, *, every: bool = False
+    there: Reading, meanings: Mapping[str, Conversion], source: OpenSlice, placement: Placement, *, every: bool = False
 ) -> str | None:
     """Compare chunks of a slice (the first and last of each variable, or every one) with cells elsewhere.
 

@@ -25,9 +25,14 @@ class Option(NamedTuple):
 
 
 APPEND: Mapping[str, Option] = {
-    "config": Option(("--config", "-c"), "texts", "FILE", "Configuration file (TOML); repeatable, later ones win."),
+    "config": Option(
+        ("--config", "-c"), "texts", "FILE", "Configuration file (TOML, JSON, YAML); repeatable, later ones win."
+    ),
     "target": Option(("--target", "-t"), "text", "TARGET", "The target; then all arguments are slices."),
     "append_dim": Option(("--append-dim", "-d"), "text", "NAME", "Append dimension (default: time)."),
+    "force_new": Option(
+        ("--force-new",), "flag", "", "Replace an existing target, once the first slice is in the new one."
+    ),
     "dry_run": Option(("--dry-run",), "flag", "", "Plan and check; touch nothing."),
     "as_json": Option(("--json",), "flag", "", "Print the result as JSON, alone, on standard output."),
     "on_existing": Option(("--on-existing",), "text", "resume|refuse|skip", "Slices whose labels are there already."),

@@ -59,6 +59,8 @@ class Report:
     """What an earlier run had left, and what was done about it."""
     slices: tuple[SliceReport, ...] = ()
     """One report per slice, in order."""
+    notes: tuple[str, ...] = ()
+    """What became of settings that do not do what their names say, and of files that were kept."""
 
 
 def total(target: str, reports: list[SliceReport], length: int, recovered: Recovery, seconds: float) -> Report:

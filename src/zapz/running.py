@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from zapz import execution
 from zapz.array_task import Counts
 from zapz.config import Config
-from zapz.errors import FormatError, NotFoundError, SliceError
+from zapz.errors import CancelledError, SliceError
 from zapz.existing import fingerprint_of
 from zapz.planning import Plan
-from zapz.storage.dataset import documents_of
+from zapz.sources.source import SourceStore
+from zapz.sources.stores import OpenSlice
 from zapz.storage.local import LocalStore
 from zapz.storage.store import Store
 from zapz.storage.uris import place_of
@@ -29,21 +30,26 @@ def workers_of(config: Config, plan: Plan, *stores: Store) -> int:
     """Return the number of threads to use: as many as there are processors, or as hide the time that requests take."""
     if config.workers:
         return config.workers
-    if not all(isinstance(store, LocalStore) for store in stores):
+    regions = any(
+        isinstance(store, SourceStore) and store.has_cells for store in stores
+    )  # read as large as they are needed
+    needs = (4 * p.target.unit_bytes if regions else p.working_set for p in plan.arrays.values())
+    most = max(1, config.memory_limit // max(1, *needs, 1))
+    if not all(isinstance(store, LocalStore | SourceStore) for store in stores):
         largest = max((p.target.chunk_bytes for p in plan.arrays.values()), default=1)
-        return max(2, min(_IN_FLIGHT, _BYTES_IN_FLIGHT // max(1, largest)))
+        return min(most, max(2, min(_IN_FLIGHT, _BYTES_IN_FLIGHT // max(1, largest))))
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_WORKERS, processors)
+    return min(most, MAX_WORKERS, processors)
 
 
 def run_plan(
     plan: Plan,
-    source: Store,
+    source: OpenSlice,
     session: Session,
     config: Config,
     *,
-    without: Collection[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Counts:
     """Execute a plan as one transaction of a session.
 
@@ -52,10 +58,11 @@ def run_plan(
         source: The slice.
         session: A turn at the target.
         config: Settings.
-        without: Variables that were left out of the plan; None if that is not known.
         progress: Called with chunks done and chunks planned, from any thread.
+        cancelled: Asked between chunks whether to stop.
 
     Raises:
+        CancelledError: ``cancelled`` said so; nothing was appended.
         SliceError: The slice's metadata changed while it was copied.
         ZapzError: As ``append`` does.
     """
@@ -63,6 +70,10 @@ def run_plan(
     done = [0]
 
     def count(steps: int) -> None:
+        if cancelled is not None and cancelled():
+            raise CancelledError(
+                "cancelled", where=plan.slice_uri, hint="This slice was not appended; those before it stay."
+            )
         done[0] += steps
         if progress is not None:
             progress(done[0], total)
@@ -75,32 +86,17 @@ def run_plan(
     with session.begin(plan, commit, os.urandom(8).hex()) as transaction:
         counts = execution.run(
             plan,
-            source,
+            source.store,
             transaction.reading,
             transaction,
-            workers=workers_of(config, plan, source, transaction.reading),
+            workers=workers_of(config, plan, source.store, transaction.reading),
             verify=config.verify,
-            progress=count if progress is not None else None,
+            progress=count if progress is not None or cancelled is not None else None,
         )
-        if not is_unchanged(plan, source, without):
+        if not source.is_unchanged(plan.slice.documents):
             raise SliceError(
                 "the slice's metadata changed while it was copied",
                 where=plan.slice_uri,
                 hint="Something still writes to it. Append it when it is complete: --wait SECONDS, slice_ready, slice_complete.",
             )
         return counts
-
-
-def is_unchanged(plan: Plan, source: Store, without: Collection[str] | None) -> bool:
-    """Return whether a slice has the documents that a plan was made for.
-
-    Args:
-        plan: The plan.
-        source: The slice.
-        without: Variables that were left out of the plan; None if that is not known, and documents that have been added cannot be told.
-    """
-    try:
-        here = source.read_many(plan.slice.documents) if without is None else documents_of(source, without)
-    except (FormatError, NotFoundError):
-        return False
-    return here == dict(plan.slice.documents)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from zapz.reports import Report, SliceReport
@@ -34,6 +35,12 @@ class Talker:
 
     def __exit__(self, *_: object) -> None:
         self._stop_bar()
+
+    def remarks(self, lines: Iterable[str]) -> None:
+        """Say which settings do not do what their names say."""
+        if not self._quiet:
+            for line in lines:
+                print(f"note: {line}", file=sys.stderr)
 
     def _stop_bar(self) -> None:
         with self._guard:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from zapz.config import Config
 from zapz.errors import MetadataError, NotFoundError, SliceError
 from zapz.format.grid import count, indices
-from zapz.sources.stores import Item, Source, open_slice_store, open_source
+from zapz.sources.stores import Item, OpenSlice, open_slice_store, open_source
 
 
 class IncompleteError(SliceError):
@@ -17,7 +17,7 @@ class IncompleteError(SliceError):
     code = "incomplete"
 
 
-def open_slice(item: Item, config: Config, sleep: Callable[[float], None] = time.sleep) -> Source:
+def open_slice(item: Item, config: Config, sleep: Callable[[float], None] = time.sleep) -> OpenSlice:
     """Open a slice; where waiting is configured, once it is there, complete, and its metadata do not change any more.
 
     Args:
@@ -54,11 +54,10 @@ def open_slice(item: Item, config: Config, sleep: Callable[[float], None] = time
         sleep(polling.interval if seen is not None else min(polling.interval, left))
 
 
-def _complete(item: Item, config: Config) -> Source:
-    options, without = config.slice_storage_options, config.excluded_variables
+def _complete(item: Item, config: Config) -> OpenSlice:
     if config.slice_ready is not None:  # before anything else of the slice is looked at
         _require_marker(item, config.slice_ready, config)
-    source = open_source(item, options, follow_links=config.follow_links, without=without)
+    source = open_source(item, config)
     lengths = source.dataset.lengths(config.append_dim)
     if config.polling is not None and len(set(lengths.values())) > 1:
         found = ", ".join(f"{path} has {n}" for path, n in sorted(lengths.items()))
@@ -81,7 +80,7 @@ def _require_marker(item: Item, key: str, config: Config) -> None:
         )
 
 
-def _require_chunks(source: Source) -> None:
+def _require_chunks(source: OpenSlice) -> None:
     for path, array in source.dataset.arrays.items():
         spans = tuple((0, n) for n in array.grid.counts)
         keys = (array.key(index) for index in indices(spans))
