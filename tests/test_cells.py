@@ -52,7 +52,7 @@ def test_a_stored_value_means_what_xarray_reads(name: str, stored: Any, attribut
     if isinstance(cell, Time) and decoded.dtype == object:
         assert found == read.isoformat()
     elif isinstance(cell, Time):
-        assert np.datetime64(found) == read or (found == "NaT" and np.isnat(read))
+        assert np.isnat(read) if found == "NaT" else np.datetime64(found) == read
     else:
         assert found == read or (found == "NaN" and np.isnan(read))
 

@@ -49,6 +49,12 @@ def test_wrong_settings_are_refused(key: str, value: Any, says: str) -> None:
     assert says in refusal(settings_of(key, value))
 
 
+@pytest.mark.parametrize("name", ["append_step", "scale_factor", "add_offset"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -np.float32("inf")])
+def test_numbers_that_must_be_finite(name: str, value: float) -> None:
+    assert f"{name}: expected a number" in refusal(settings_of(name, value))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_refuses_what_it_cannot_be(name: str) -> None:
     """No setting takes just anything."""

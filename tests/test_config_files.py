@@ -296,6 +296,8 @@ LINED: list[tuple[str, str, str]] = [
     (".json", '{\n\n"workers": 0}', "line 3, workers"),
     (".yaml", "workers: 1\nvariables:\n  chl:\n    encoding:\n      # c\n      chnuks: 1\n", "line 6, variables.chl.encoding.chnuks"),
     (".yaml", "variables:\n  a:\n    encoding:\n      filters:\n      - id: a\n      - idd: b\n        id: 3\n", "line 4, variables.a.encoding.filters[1]"),
+    (".yaml", "attrs:\n  a: 1\n  b: '{{ ds. }}'\n", "line 3, attrs.b"),
+    (".toml", "workers = 1\nappend_step = 'P'\n", "line 2, append_step"),
     (".yaml", "a: &x {}\n", "line 1, a"),
     (".yaml", "attrs: $N\nworkers: 0\n", "line 2, workers"),
 ]  # fmt: skip

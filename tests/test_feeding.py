@@ -253,10 +253,41 @@ def test_a_second_interrupt_ends_the_waiting_and_the_thread_closes_what_it_has()
             next(feed)
     assert caught.value.__notes__ == ["Closing failed as well: KeyboardInterrupt: "]
     assert closed == []
+    assert feed._thread.is_alive()
     go.set()
     until(feed, "_finished")
     feed._thread.join(PATIENCE)
     assert [number for number, _ in closed] == [0]
+
+
+def test_an_interrupt_while_the_thread_is_started_leaves_it_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the feed is asked afterwards
+        patched.setattr(threading.Thread, "start", lambda _: interrupt())
+        with Feed(iter(numbers := [1, 2]), numbers.remove, lambda *_: None, 1) as feed:
+            next(feed)
+    feed._thread.start()  # as the system may do it, a little late
+    feed._thread.join(PATIENCE)
+    assert not feed._thread.is_alive()
+    assert numbers == [1, 2]
+
+
+def test_the_context_is_left_when_the_thread_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    awaited = threading.Event()
+
+    class SlowlyEnding(threading.Thread):
+        def run(self) -> None:
+            super().run()
+            wait(awaited)
+
+        def join(self, timeout: float | None = None) -> None:
+            awaited.set()
+            super().join(timeout)
+
+    monkeypatch.setattr(threading, "Thread", SlowlyEnding)
+    with Feed(range(3), int, lambda *_: None, 1) as feed:
+        next(feed)
+    assert awaited.is_set()
+    assert not feed._thread.is_alive()
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])

@@ -29,6 +29,7 @@ FLOORS = [
         "create",
         "tailoring",
         "selection",
+        "agreement",
     },
     {"storage", "sources"},
     {"txn", "chunks"},
@@ -48,7 +49,15 @@ PURE = {
     "txn.journal",
     "txn.head",
     "tailoring",
+    "selection",
+    "agreement",
     "expressions",
+    "expression_syntax",
+    "durations",
+    "kinds",
+    "tables",
+    "variables",
+    "setting_tables",
 }
 IMPURE_MODULES = {"os", "io", "time", "uuid", "random", "threading", "fcntl", "fsspec", "zarr"}
 NAMES = [

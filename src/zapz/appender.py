@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from zapz import compat, create
+from zapz import agreement, compat, create
 from zapz import labels as labelling
 from zapz.after import After, configured_attributes
 from zapz.array_task import Counts
 from zapz.checks import Reading, StaticVariables, read_labels
 from zapz.chunks import Cells
 from zapz.config import Config
+from zapz.diagnostics import logger
 from zapz.errors import (
     ConflictError,
     LockedError,
@@ -94,6 +95,7 @@ class Appender:
         on_progress: Callable[[int, int], None] | None = None,
         cancel: Cancel | None = None,
     ) -> None:
+        agreement.check_config(config)
         self.config = config
         self.store = open_target(target, config)
         self._on_slice = on_slice
@@ -142,6 +144,7 @@ class Appender:
 
     def _run_apart(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
         """Append slices that are waited for, or made: the target is not held meanwhile."""
+        self._check_target()
         length: int | None = None
         with self._feed(items) as feed:
             for opened in feed:
@@ -150,6 +153,14 @@ class Appender:
                     length = length_of(state, self.config)
         return length
 
+    def _check_target(self) -> None:
+        """See that the target can be appended to before slices are made; what is read while somebody writes may be a mixture."""
+        try:
+            self._look()
+        except ZapzError:
+            with self.held():
+                pass
+
     def _feed(
         self, items: Iterable[Any], close: Callable[[OpenSlice, BaseException | None], None] = OpenSlice.left
     ) -> Feed[Any, OpenSlice]:
@@ -157,6 +168,9 @@ class Appender:
         return Feed(items, opener.open, close, self.config.prefetch, self._cancelled)
 
     def _reported(self, report: SliceReport) -> SliceReport:
+        counts = (report.steps, report.copied_chunks, report.encoded_chunks, report.bytes_written, report.seconds)
+        words = "%s: %s %s: %d steps, %d chunks copied, %d encoded, %d bytes, %.2f s"
+        logger().info(words, self.store.uri, report.outcome, report.slice, *counts)
         if self._on_slice is not None:
             self._on_slice(report)
         return report
@@ -166,6 +180,9 @@ class Appender:
         """Take a turn at the target, recover what an earlier run left, and read the target."""
         with open_session(self.store, self.config.lock_wait, remember=self.config.register) as session:
             self._recovered = self._recovered.joined(session.recovered)
+            if not session.recovered.clean:
+                forward, back = session.recovered.rolled_forward, session.recovered.rolled_back
+                logger().warning("recovered %s: finished %s, undid %s", self.store.uri, forward, back)
             self._static = StaticVariables()
             if self._register is None:
                 self._register = list(session.register)  # what this call appends is not taken for a repetition
@@ -197,7 +214,7 @@ class Appender:
             return State(dataset=None)
         dataset = open_dataset(self.store, listing=listing)
         length = compat.check_target(dataset, self.config, self.store.uri)
-        compat.check_configured(dataset, self.config)
+        agreement.check_configured(dataset, self.config)
         return State(dataset=dataset, length=length)
 
     def look_only(self) -> State:

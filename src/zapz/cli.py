@@ -44,11 +44,11 @@ LockWait = Annotated[float | None, _option("lock_wait")]
 @app.command("append")
 def append_command(
     arguments: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="TARGET SLICE...", help="The target, then the slices in their order; with --target, slices only."
         ),
-    ],
+    ] = None,
     config: Annotated[list[str] | None, _option("config")] = None,
     target: Annotated[str | None, _option("target")] = None,
     append_dim: Dim = None,
@@ -67,7 +67,7 @@ def append_command(
 ) -> None:
     """Append slices to a target, each of them all or not at all; the target is created if it does not exist."""
     console.append_slices(
-        arguments,
+        arguments or [],
         config=config,
         target=target,
         append_dim=append_dim,

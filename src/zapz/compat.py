@@ -5,12 +5,12 @@ Every refusal names the slice, the variable, what was expected, what was found, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from zapz.agreement import OTHER_FORM, check_dims, check_fixed, named
 from zapz.config import Config
 from zapz.errors import (
-    ConfigError,
     DimensionError,
     EncodingError,
     FormatError,
@@ -21,9 +21,7 @@ from zapz.errors import (
 from zapz.format.cf import Conversion, Encoding, conversion, encoding_of
 from zapz.format.dtypes import undefined
 from zapz.format.metadata import Array, Dataset, join, parent
-from zapz.selection import takes_part
 from zapz.steps import Placement
-from zapz.tailoring import Place, contradiction
 
 _TEXT = {"U": {"bytes"}, "S": {"bytes"}, "O": {"vlen-utf8", "vlen-bytes"}}
 """Serializers of text, by kind of data type."""
@@ -39,9 +37,6 @@ _CF_ATTRIBUTES = frozenset(
         "_Unsigned",
     )
 )
-
-
-_OTHER_FORM = "Bring the slice to the target's form, or append it to another target."
 
 
 def check_target(target: Dataset, config: Config, where: str) -> int:
@@ -79,33 +74,6 @@ def check_target(target: Dataset, config: Config, where: str) -> int:
     return next(iter(found.values()))
 
 
-def check_configured(target: Dataset, config: Config) -> None:
-    """Refuse a configuration that says something else than an existing target.
-
-    Raises:
-        ConfigError: A configured encoding is not the target's, or a configured variable is not there.
-    """
-    for path in config.variables:
-        if path == "*" or path in target.arrays or not takes_part(path, config):
-            continue
-        raise ConfigError(
-            "a configured variable is not in the target",
-            where=f"variables.{path}",
-            expected=", ".join(sorted(target.arrays)),
-            found=repr(path),
-            hint="Variables are made with the target: remove this one, or make the target anew with force_new.",
-        )
-    for path, array in target.arrays.items() if config.variables else ():
-        wish = config.variable(path).encoding
-        if wish and takes_part(path, config):
-            where = Place(
-                zarr_format=target.zarr_format, dim=config.append_dim, steps=None, where=f"variables.{path}.encoding"
-            )
-            error = contradiction(array, wish, where)
-            if error is not None:
-                raise error
-
-
 def place(
     target: Dataset,
     slice_: Dataset,
@@ -130,7 +98,7 @@ def place(
     """
     dim = config.append_dim
     length = _slice_length(slice_, config, where)
-    _check_fixed(slice_, config, where)
+    check_fixed(slice_, config, where)
     offset = check_target(target, config, "target")
     _check_size(target, config, length, where)
     conversions: dict[str, Conversion] = {}
@@ -145,7 +113,7 @@ def place(
                 filled.append(_missing(path, config, where))
             continue
         _check_dims(array, source, dim, f"{where}, {path}")
-        _check_configured_dims(source, config, where)
+        check_dims(source, config, where)
         if grows or creates:
             narrow = path in chosen or (bool(config.variables) and "dtype" in config.variable(path).encoding)
             conversions[path] = conversion_of(slice_, target, path, f"{where}, {path}", narrow=narrow)
@@ -260,40 +228,14 @@ def _extra(target: Dataset, slice_: Dataset, config: Config, where: str) -> list
     return notes
 
 
-def _check_fixed(slice_: Dataset, config: Config, where: str) -> None:
-    """Check the sizes of dimensions that are configured."""
-    sizes = {d: n for a in slice_.arrays.values() for d, n in zip(a.dims, a.shape, strict=True) if d is not None}
-    for dim, size in config.fixed_dims.items():
-        if sizes.get(dim) != size:
-            raise DimensionError(
-                f"dimension {dim!r} does not have its fixed size",
-                where=where,
-                expected=f"{size} (fixed_dims)",
-                found=str(sizes.get(dim, "no such dimension")),
-                hint="Is it the right slice? Or mend fixed_dims.",
-            )
-
-
-def _check_configured_dims(source: Array, config: Config, where: str) -> None:
-    dims = config.variable(source.path).dims if config.variables else None
-    if dims is not None and tuple(dims) != source.dims:
-        raise DimensionError(
-            "dimensions are not the configured ones",
-            where=f"{where}, {source.path}",
-            expected=f"{_tuple(dims)} (variables.{source.path}.dims)",
-            found=_tuple(source.dims),
-            hint=_OTHER_FORM,
-        )
-
-
 def _check_dims(target: Array, source: Array, dim: str, where: str) -> None:
     if source.dims != target.dims:
         raise DimensionError(
             "dimensions differ",
             where=where,
-            expected=_tuple(target.dims),
-            found=_tuple(source.dims),
-            hint=_OTHER_FORM,
+            expected=named(target.dims),
+            found=named(source.dims),
+            hint=OTHER_FORM,
         )
     for name, have, want in zip(target.dims, source.shape, target.shape, strict=True):
         if name != dim and have != want:
@@ -371,10 +313,6 @@ def _attribute_notes(target: Array, source: Array) -> list[str]:
     if ("units" in target.attributes) != ("units" in source.attributes):
         differing.append("units")
     return [f"attribute {name} of {target.path} differs; the target's stays" for name in differing]
-
-
-def _tuple(names: Sequence[str | None]) -> str:
-    return "(" + ", ".join(name or "?" for name in names) + ")"
 
 
 def _some(items: Mapping[str, Any]) -> str:

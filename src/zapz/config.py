@@ -9,9 +9,9 @@ from typing import Any
 from zapz.errors import ConfigError, MetadataError
 from zapz.format.metadata import check_path
 from zapz.kinds import Key, Kind, Place, choice, either, flag, function, number, several, text
-from zapz.setting_tables import LEVEL, LOGGING, POLLING, PROFILING, Polling, bytes_of, check_logging
+from zapz.setting_tables import LEVEL, LOGGING, POLLING, PROFILING, STEP, Polling, bytes_of, check_logging, step_of
 from zapz.tables import free, names, table
-from zapz.variables import VARIABLES, VariableSettings, settings_of
+from zapz.variables import ATTRIBUTES, VARIABLES, VariableSettings, settings_of
 
 Settings = Mapping[str, Any]
 SliceSource = str | Callable[..., Any]
@@ -48,7 +48,7 @@ class Config:
     target_storage_options: Mapping[str, Any] = _options("fsspec storage options of the target.")
     append_dim: str = _setting(text(), "Name of the dimension along which slices are appended.", default="time")
     append_step: int | float | str | None = _setting(
-        either(number(finite=True, nonzero=True), text("text")),
+        either(number(finite=True, nonzero=True), text(STEP, parse=step_of)),
         'Required difference between neighbouring labels: a number in the labels\' own units, a duration ("12h", "-1D", "PT1H", '
         '"P1M"), or just "+" or "-".',
         example="1D",
@@ -84,7 +84,7 @@ class Config:
         default={},
     )
     attrs: Mapping[str, Any] = _setting(
-        free("a table of attributes", plain=True),
+        ATTRIBUTES,
         "Attributes of the target's root group, put over what attrs_update_mode leaves; values may hold `{{ … }}`.",
         default={},
         example={"title": "A cube", "time_coverage_end": "{{ upper_bound(ds.time) }}"},

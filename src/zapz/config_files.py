@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from zapz.config import Config, Layer, make
-from zapz.config_texts import read
 from zapz.errors import ConfigError
 from zapz.kinds import Place
 from zapz.storage.uris import clean, is_local, local_path, public
@@ -68,6 +67,8 @@ def load(file: ConfigFile, environment: Mapping[str, str] | None = None) -> Laye
     Raises:
         ConfigError: It cannot be read, or is not what its name says; names the line where it can.
     """
+    from zapz.config_texts import read  # imported where used: most appends read no file
+
     given = os.fspath(file)
     where = public(given)
     parts = [part for part in where.split("::") if "://" in part or "::" not in where]

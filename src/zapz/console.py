@@ -72,20 +72,20 @@ def append_slices(
 def _target_and_slices(arguments: list[str], target: str | None, named: str | None) -> tuple[str, list[str]]:
     if target is not None:
         return target, arguments
-    place, *slices = arguments
+    place, *slices = arguments or [""]
     if place == "-":
         if named is None:
             raise ConfigError(
                 "TARGET is - but no configuration names a target_dir",
                 hint="Give -c FILE with target_dir, or the target itself.",
             )
-        place = named
+        return named, slices
     if not slices:
         raise ConfigError(
-            "no slices given",
+            "no slices given" if place else "no target and no slices given",
             where="append",
             expected="TARGET SLICE...",
-            found=place,
+            found=place or "nothing",
             hint="See `zapz append --help`.",
         )
     return place, slices

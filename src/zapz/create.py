@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from zapz.compat import SMALL_STEP
 from zapz.config import Config
 from zapz.errors import ConfigError, UnsupportedError, VariableError
@@ -53,7 +55,8 @@ def new_target(slice_: Dataset, config: Config, encodings: Mapping[str, Wish] | 
             mine = _translated(array, text, wanted)
         documents |= _formed(path, mine, wanted, config, (encodings or {}).get(path, {}))
     for array in missing_variables(slice_, config):
-        documents |= _formed(array.path, target.write_array(array, "{}"), wanted, config, {})
+        mine = target.write_array(array, "{}")
+        documents |= _formed(array.path, mine, wanted, config, {"fill_value": _least(array.dtype)}, misses=True)
     keep = config.attrs_update_mode != "ignore"
     for path in implicit_groups(_arrays_in(documents), slice_.groups):
         documents |= target.write_group(path, "{}")
@@ -70,16 +73,30 @@ def _arrays_in(documents: Mapping[str, bytes]) -> set[str]:
     return {parent(key) for key in documents if name(key) in {v2.ARRAY, v3.NODE}}
 
 
-def _formed(path: str, mine: dict[str, bytes], wanted: int, config: Config, hints: Wish) -> dict[str, bytes]:
+def _least(dtype: np.dtype[Any]) -> Any:
+    """Return a marker for a variable of which nothing is known but its type: NaN, or the least integer."""
+    if dtype.kind in "iu":
+        return int(np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max)
+    return "NaN" if dtype.kind in "fc" else "NaT" if dtype.kind in "mM" else None
+
+
+def _formed(
+    path: str, mine: dict[str, bytes], wanted: int, config: Config, hints: Wish, *, misses: bool = False
+) -> dict[str, bytes]:
     """Return an array's documents with the encoding and attributes that are configured, and length 0."""
     door, settings = doors.of(wanted), config.variable(path)
     array: Array = doors.read(mine).arrays[path]
     axis = array.axis(config.append_dim)
     wish = _merged(hints, settings.encoding)
     made = array
+    marks = bool(wish.pop("marks", False)) and "fill_value" not in settings.encoding
     if wish:
         steps = array.shape[axis] if axis is not None else None
-        made = tailored(array, wish, Place(zarr_format=wanted, dim=config.append_dim, steps=steps, where=_where(path)))
+        made = tailored(
+            array,
+            wish,
+            Place(zarr_format=wanted, dim=config.append_dim, steps=steps, where=_where(path), marks=misses or marks),
+        )
     if settings.attrs:
         made = replace(made, attributes={**made.attributes, **described(settings.attrs, path)})
     chunks = None if "chunks" in settings.encoding else _label_chunks(made, axis, config)

@@ -1,11 +1,217 @@
-"""Placeholder until the real one arrives."""
+"""What happened, for those who look later: the settings ``logging`` and ``profiling``, in force during one append.
+
+Outside of `diagnosed` zapz leaves Python's logging alone: it only writes to the logger "zapz".
+"""
+
+from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+import logging
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from zapz.errors import ConfigError
+
+_NAME: Final = "zapz"
+_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
+_UNDER_WAY: Final[ContextVar[bool]] = ContextVar("zapz_diagnosed", default=False)
+"""Whether this call is part of one that is diagnosed already: the command line's around the API's."""
+
+
+class Settings(Protocol):
+    """The settings that are read."""
+
+    @property
+    def logging(self) -> bool | str | Mapping[str, Any] | None:
+        """True for INFO, a level's name, or a table for `logging.config.dictConfig`."""
+
+    @property
+    def profiling(self) -> bool | str | Mapping[str, Any] | None:
+        """True, a path of the report, or a table of both and more."""
+
+
+def logger() -> logging.Logger:
+    """Return the logger to which zapz writes."""
+    return logging.getLogger(_NAME)
 
 
 @contextlib.contextmanager
-def diagnosed(_: Any) -> Iterator[None]:
-    """Do nothing."""
-    yield
+def diagnosed(config: Settings) -> Iterator[None]:
+    """Log and profile what runs in the block, as configured. Within a block that is diagnosed already, do nothing.
+
+    Logging to standard error ends with the block, also where several threads log at once; a configuration for ``dictConfig``
+    stays in force, as Python's logging has no way back. The profile is of the calling thread.
+
+    Raises:
+        ConfigError: Logging cannot be set up so, or the profile cannot be written there; the block is not entered.
+    """
+    if _UNDER_WAY.get():
+        yield
+        return
+    profile = _profile_of(config.profiling)
+    token = _UNDER_WAY.set(True)
+    try:
+        with _logged(config.logging), _profiled(profile):
+            yield
+    finally:
+        _UNDER_WAY.reset(token)
+
+
+# Logging
+
+
+class _StandardError:
+    """One handler for every append that logs to standard error, as long as there is one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._levels: list[int] = []
+        self._handler: logging.Handler = logging.NullHandler()
+        self._before = logging.NOTSET
+
+    @contextlib.contextmanager
+    def at(self, level: int) -> Iterator[None]:
+        """Log at a level; where several do, the most talkative one is heard."""
+        with self._lock:
+            if not self._levels:
+                self._before = logger().level
+                self._handler = logging.StreamHandler(sys.stderr)
+                self._handler.setFormatter(logging.Formatter(_FORMAT))
+                logger().addHandler(self._handler)
+            self._levels.append(level)
+            logger().setLevel(min(self._levels))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._levels.remove(level)
+                logger().setLevel(min(self._levels, default=self._before))
+                if not self._levels:
+                    logger().removeHandler(self._handler)
+
+
+_STANDARD_ERROR: Final = _StandardError()
+
+
+def _logged(setting: bool | str | Mapping[str, Any] | None) -> contextlib.AbstractContextManager[None]:  # noqa: FBT001 - a setting
+    if setting is None or setting is False:
+        return contextlib.nullcontext()
+    if isinstance(setting, Mapping):
+        _configure(setting)
+        return contextlib.nullcontext()
+    return _STANDARD_ERROR.at(logging.INFO if setting is True else getattr(logging, setting))
+
+
+def _configure(setting: Mapping[str, Any]) -> None:
+    """Hand a table to ``dictConfig``; what it says of the logger "zappend" holds for zapz, and other loggers stay as they are."""
+    import logging.config
+
+    table: dict[str, Any] = {"disable_existing_loggers": False, **setting}
+    loggers = setting.get("loggers")
+    if isinstance(loggers, Mapping) and "zappend" in loggers:
+        table["loggers"] = {_NAME: loggers["zappend"], **loggers}
+    try:
+        logging.config.dictConfig(table)
+    except (ValueError, TypeError, AttributeError) as error:
+        found = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
+        expected = "a table that Python's logging.config.dictConfig takes"
+        hint = "Mend it, or give just a level."
+        raise ConfigError(
+            "logging cannot be set up", where="logging", expected=expected, found=found, hint=hint
+        ) from error
+
+
+# Profiling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Profile:
+    """How a profile is reported."""
+
+    path: Path | None = None
+    """File of the report; None: there is none."""
+    level: int = logging.INFO
+    """Level at which it is logged; NOTSET: it is not."""
+    keys: tuple[str, ...] = ("tottime",)
+    """Columns by which it is sorted."""
+    restrictions: tuple[int | float | str, ...] = ()
+    """Which lines it has: how many, what part of them, or those that match."""
+
+
+def _profile_of(setting: bool | str | Mapping[str, Any] | None) -> _Profile | None:  # noqa: FBT001 - a setting
+    """Read the setting; None if nothing is profiled."""
+    if setting is None or isinstance(setting, bool):
+        return _Profile() if setting else None
+    table: Mapping[str, Any] = {"path": setting} if isinstance(setting, str) else setting
+    level = getattr(logging, table.get("log_level", "INFO"))
+    given = table.get("path")
+    path = Path(given).expanduser() if given else None
+    if not table.get("enabled", True) or not (path or level):
+        return None
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        raise ConfigError(
+            "the profile cannot be written",
+            where="profiling.path",
+            expected="a file in a folder that exists",
+            found=str(path),
+            hint="Make the folder, or name another file.",
+        )
+    restrictions = tuple(table.get("restrictions", ()))
+    for pattern in restrictions:
+        try:
+            re.compile(pattern if isinstance(pattern, str) else "")
+        except re.error as error:
+            raise ConfigError(
+                "not a pattern",
+                where="profiling.restrictions",
+                expected="a regular expression",
+                found=f"{pattern!r}: {error}",
+                hint="See Python's re.",
+            ) from error
+    return _Profile(path=path, level=level, keys=tuple(table.get("keys", ("tottime",))), restrictions=restrictions)
+
+
+@contextlib.contextmanager
+def _profiled(profile: _Profile | None) -> Iterator[None]:
+    """Profile the block and report, also if it fails; a report that cannot be written fails nothing that is done."""
+    if profile is None:
+        yield
+        return
+    import cProfile
+
+    found = cProfile.Profile()
+    try:
+        found.enable()
+    except ValueError as error:  # Python 3.12 and later have one profiler per process
+        logger().warning("not profiled: %s", error)
+        yield
+        return
+    try:
+        yield
+    finally:
+        found.disable()
+        _report(found, profile)
+
+
+def _report(found: Any, profile: _Profile) -> None:
+    import io
+    import pstats
+
+    text = io.StringIO()
+    pstats.Stats(found, stream=text).sort_stats(*profile.keys).print_stats(*profile.restrictions)
+    if profile.level:
+        logger().log(profile.level, "profile:\n%s", text.getvalue())
+    if profile.path is None:
+        return
+    try:
+        profile.path.write_text(text.getvalue(), encoding="utf-8")
+    except OSError as error:
+        logger().warning("profile not written to %s: %s", profile.path, error)
+    else:
+        logger().info("profile written to %s", profile.path)

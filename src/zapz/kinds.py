@@ -6,7 +6,6 @@ read from that tree, so they cannot disagree. What a kind takes it says in words
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -58,6 +57,8 @@ def dotted(steps: Steps) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that was probably meant."""
+    import difflib  # imported where used: only messages need it
+
     folded = {k.casefold(): k for k in known}
     found = difflib.get_close_matches(name.casefold(), folded, n=1)
     return folded[found[0]] if found else None

@@ -46,6 +46,8 @@ def render(style: str) -> str:
 def insert_into(readme: str) -> str:
     """Return a README with the reference of today between its markers.
 
+    ``p = pathlib.Path("README.md"); p.write_text(insert_into(p.read_text()))`` brings it up to date.
+
     Raises:
         ConfigError: It has no markers.
     """
@@ -85,21 +87,22 @@ def _schema() -> str:
 def _template() -> str:
     lines = ["# zapz configuration: every setting with its default. Remove the # of what you change.", ""]
     for path, key in _every_key("", SETTINGS.keys):
+        name = path.replace(ANY_NAME, '"*"')
+        has_keys = any(nested.startswith(f"{path}.") or nested == path for nested in _NESTED)
         lines += [f"# {key.doc}", f"# Values: {key.kind.words}."]
-        lines += [] if key.example is None else [f"# For example: {path} = {toml(key.example)}"]
-        lines += [f"# {path} = {'…' if key.default is None or key.kind.keys else toml(key.default)}", ""]
+        lines += [] if key.example is None else [f"# For example: {name} = {toml(key.example)}"]
+        lines += [f"# {name} = {'…' if key.default is None or has_keys else toml(key.default)}", ""]
     return "\n".join(lines).rstrip()
 
 
 def _every_key(prefix: str, keys: Mapping[str, Key]) -> Iterator[tuple[str, Key]]:
-    """Every setting and, behind it, the keys of its table, with their paths as TOML writes them."""
+    """Every key with its path and, behind it, the keys of its table."""
     for name, key in keys.items():
-        yield f"{prefix}{name}", key
-        for path in _NESTED:
-            outer, _, last = path.rpartition(".")
-            if path.replace(ANY_NAME, '"*"') == f"{prefix}{name}" or (last == ANY_NAME and outer == f"{prefix}{name}"):
-                inner = f'{prefix}{name}."*".' if last == ANY_NAME else f"{prefix}{name}."
-                yield from _every_key(inner, _within(path))
+        path = f"{prefix}{name}"
+        yield path, key
+        for inner in (path, f"{path}.{ANY_NAME}"):
+            if inner in _NESTED:
+                yield from _every_key(f"{inner}.", _within(inner))
 
 
 def toml(value: Any) -> str:

@@ -43,6 +43,8 @@ def left_out(dataset: Dataset, config: Config) -> frozenset[str]:
     if not config.included_variables:
         return frozenset(out)
     for wanted in config.included_variables:
+        if is_named(wanted, config.excluded_variables):
+            continue
         if not any(is_named(path, (wanted,)) for path in dataset.arrays) and config.on_missing != "fill":
             raise VariableError(
                 "an included variable is missing in the slice",

@@ -1,4 +1,4 @@
-"""Settings that are tables of their own: how to wait for slices, logging, profiling. And sizes, which may be text."""
+"""Settings with a form of their own: how to wait for slices, logging, profiling; sizes and steps, which may be text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from zapz.durations import check_step
 from zapz.errors import ConfigError
 from zapz.kinds import Key, Kind, choice, either, flag, number, several, text
 from zapz.tables import free, table
@@ -27,6 +28,24 @@ def bytes_of(given: str) -> int:
         raise ValueError
     power = " kmgt".index((match[2] or " ").lower())
     return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+
+
+STEP = '"+" or "-" or a duration such as "12h", "-1D", "PT1H" or "P1M"'
+"""What an ``append_step`` that is text can be."""
+
+
+def step_of(given: str) -> str:
+    """Return the text of an ``append_step``.
+
+    Raises:
+        ValueError: It is none; the text says which rule of durations it breaks.
+    """
+    try:
+        check_step(given)
+    except ConfigError as error:
+        is_duration = "such as" not in error.expected
+        raise ValueError(f"A duration has {error.expected}." if is_duration else "") from error
+    return given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

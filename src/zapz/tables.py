@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, time
 from typing import Any
 
@@ -67,13 +67,20 @@ def names(words: str, item: Kind) -> Kind:
     )
 
 
-def free(words: str = "a table", *, plain: bool = False, secret: bool = False) -> Kind:
+def free(
+    words: str = "a table",
+    *,
+    plain: bool = False,
+    secret: bool = False,
+    look: Callable[[str, str], object] | None = None,
+) -> Kind:
     """A table of anything; null is a value in it.
 
     Args:
         words: What it is.
         plain: Whether it must be what JSON can hold; dates become text then.
         secret: Whether a wrong value is kept out of messages.
+        look: Looks at every text of a plain table, with its place; a ConfigError refuses it.
     """
 
     def read(value: Any, place: Place) -> dict[str, Any]:
@@ -81,7 +88,7 @@ def free(words: str = "a table", *, plain: bool = False, secret: bool = False) -
             raise ConfigError(
                 "setting has a value that it cannot have", where=str(place), expected=words, found=type(value).__name__
             )
-        return {name: _plain(inner, place / name) if plain else inner for name, inner in _items(value, place)}
+        return {name: _plain(inner, place / name, look) if plain else inner for name, inner in _items(value, place)}
 
     return Kind(
         words=words,
@@ -182,20 +189,22 @@ def _deeply(earlier: Any, later: Any) -> Any:
     return result
 
 
-def _plain(value: Any, place: Place) -> Any:
+def _plain(value: Any, place: Place, look: Callable[[str, str], object] | None) -> Any:
     """Return what JSON can hold: of NumPy's scalars and arrays their values, of dates their text."""
     if len(place.steps) > _DEEPEST:
         raise ConfigError("nested too deeply", where=str(place)[:200], expected=f"at most {_DEEPEST} levels")
     if is_table(value):
-        return {name: _plain(inner, place / name) for name, inner in _items(value, place)}
+        return {name: _plain(inner, place / name, look) for name, inner in _items(value, place)}
     if isinstance(value, list | tuple):
-        return [_plain(inner, place / position) for position, inner in enumerate(value)]
+        return [_plain(inner, place / position, look) for position, inner in enumerate(value)]
+    if isinstance(value, str) and look is not None:
+        look(value, str(place))
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, date | time):
         return value.isoformat()
     if hasattr(value, "tolist") and value.dtype.kind in "biufU":
-        return _plain(value.tolist(), place)
+        return _plain(value.tolist(), place, look)
     raise ConfigError(
         "not a value that Zarr attributes can hold",
         where=str(place),

@@ -42,6 +42,8 @@ class Place:
     """Length of the slice along it, which "whole dimension" means there; None for an existing target, which keeps its own."""
     where: str
     """The settings, for messages."""
+    marks: bool = False
+    """Whether the fill value is meant as the marker of missing cells, whatever the cells are."""
 
 
 def tailored(array: Array, wish: Wish, place: Place) -> Array:
@@ -61,12 +63,13 @@ def tailored(array: Array, wish: Wish, place: Place) -> Array:
         raise error.at(array.path) from None
     dtype, serializer = _dtype(array, meaning, wish, place)
     attributes = _meaning(array, meaning, dtype, wish, place)
-    changed = dtype != array.dtype or any(
-        attributes.get(name) != array.attributes.get(name) for name in ("scale_factor", "add_offset")
-    )
-    if changed or _is_time(meaning):  # the numbers that are stored become others
-        renewed = changed or any(attributes.get(n) != array.attributes.get(n) for n in ("units", "calendar"))
-        attributes = {n: v for n, v in attributes.items() if not (renewed and n in (*_IN_STORED_UNITS, _UNSIGNED))}
+    numbers = ["scale_factor", "add_offset", *(["units", "calendar"] if _is_time(meaning) else [])]
+    renumbered = any(attributes.get(name) != array.attributes.get(name) for name in numbers)
+    if renumbered:
+        attributes = {name: value for name, value in attributes.items() if name not in _IN_STORED_UNITS}
+    if renumbered or dtype != array.dtype:
+        attributes.pop(_UNSIGNED, None)
+    changed = dtype != array.dtype or any(attributes.get(n) != array.attributes.get(n) for n in numbers[:2])
     fill, marker = _fill(array, meaning, dtype, serializer, wish, place, changed=changed)
     attributes.pop("_FillValue", None)
     if marker is not None and place.zarr_format != v2.FORMAT:
@@ -165,7 +168,7 @@ def _fill(
     nothing = FillValue.of(None if place.zarr_format == v2.FORMAT else _default(dtype, serializer))
     if wish.get("fill_value") is not None:
         fill = configured.fill_of(wish["fill_value"], dtype, serializer, f"{place.where}.fill_value")
-        if dtype.kind in "fcmM" or meaning.markers or array.dtype.kind in "fcmM":
+        if place.marks or dtype.kind in "fcmM" or meaning.markers or array.dtype.kind in "fcmM":
             return fill, fill.value
         return (nothing if place.zarr_format == v2.FORMAT else fill), None
     if "fill_value" not in wish and not changed:
@@ -173,14 +176,13 @@ def _fill(
     if "fill_value" not in wish and dtype.kind in "fcmM":
         empty = np.asarray("NaT" if dtype.kind in "mM" else np.nan, dtype)[()]
         return FillValue.of(empty), empty
-    kept = None if "fill_value" in wish else _kept_marker(array, meaning, dtype, wish)
+    kept = None if "fill_value" in wish else _kept_marker(array, dtype)
     return (nothing, None) if kept is None else (FillValue.of(kept), kept)
 
 
-def _kept_marker(array: Array, meaning: Encoding, dtype: np.dtype[Any], wish: Wish) -> Any:
-    """Return the marker of integers that only become integers of another size; None if there is none, or it does not fit."""
-    plain = dtype.kind in "iu" and array.dtype.kind in "iu" and meaning.packing == (1.0, 0.0)
-    if not plain or array.marker is None or {"scale_factor", "add_offset"} & wish.keys():
+def _kept_marker(array: Array, dtype: np.dtype[Any]) -> Any:
+    """Return the marker of integers that become other integers; None if there is none, or it does not fit."""
+    if dtype.kind not in "iu" or array.dtype.kind not in "iu" or array.marker is None:
         return None
     limits, number = np.iinfo(dtype), int(array.marker)
     return dtype.type(number) if limits.min <= number <= limits.max else None

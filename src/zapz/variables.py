@@ -90,6 +90,17 @@ def _dtype_hint(name: str) -> str:
     return f"Did you mean {meant!r}?" if meant else ""
 
 
+def _check_expressions(value: str, where: str) -> None:
+    if "{{" in value:
+        from zapz.expression_syntax import parts_of  # imported where used: few attributes have expressions
+
+        parts_of(value, where)
+
+
+ATTRIBUTES: Kind = free("a table of attributes", plain=True, look=_check_expressions)
+"""Attributes: any JSON value; expressions in texts can be read."""
+
+
 def _dtype() -> Kind:
     return Kind(
         words='the name of a NumPy number, "bool", "string", "bytes", "U8" or "S8" (any length), "datetime64[s]" or "timedelta64[s]" '
@@ -205,7 +216,7 @@ _ENTRY: Mapping[str, Key] = {
     ),
     "encoding": Key(kind=_encoding(), doc="How the variable is stored; what is not given is as in the first slice."),
     "attrs": Key(
-        kind=free(plain=True),
+        kind=ATTRIBUTES,
         doc="Attributes, put over those of the first slice; values may hold `{{ … }}`.",
         example={"units": "mg m-3"},
     ),

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from zapz.errors import DTypeError
+from zapz.errors import DTypeError, SliceError
 from zapz.format import calendars
 from zapz.format.grid import slices
 from zapz.sources.source import Box
@@ -71,12 +71,18 @@ class Lazy:
 
     def read(self, box: Box) -> Cells:
         """Return the cells of a box."""
-        part = self._data[slices(box)]
-        cells = np.asarray(part.values if hasattr(part, "values") and hasattr(part, "dims") else part)
-        if cells.dtype != self.dtype:
-            cells = converted(cells, "slice")
-            cells = cells.astype(self.dtype, copy=False)
-        return cells.reshape(tuple(b - a for a, b in box))
+        part = self._data[tuple(slice(a, b) for a, b in box)]
+        cells = part.values if hasattr(part, "values") and hasattr(part, "dims") else part
+        cells = unmasked(cells) if isinstance(cells, np.ma.MaskedArray) else np.asarray(cells)
+        wanted = tuple(b - a for a, b in box)
+        if cells.shape != wanted or _settled(cells.dtype) != self.dtype:
+            raise SliceError(
+                "an array gives other cells than it promised",
+                expected=f"{wanted} of {self.dtype}",
+                found=f"{cells.shape} of {cells.dtype}",
+            )
+        read: Cells = cells.astype(self.dtype, copy=False)
+        return read
 
 
 def region_of(data: Any, where: str) -> tuple[Region, dict[str, Any]]:
@@ -95,8 +101,8 @@ def region_of(data: Any, where: str) -> tuple[Region, dict[str, Any]]:
     if array_like and not isinstance(data, np.ndarray | np.generic):
         dtype = data.dtype if isinstance(data.dtype, np.dtype) else getattr(data.dtype, "numpy_dtype", None)
         dtype = np.dtype(dtype if dtype is not None else data.dtype)
-        if dtype.kind not in "OT" and _settled(dtype) == dtype:
-            return Lazy(data, dtype, _chunks_of(data)), {}
+        if dtype.kind not in "OT":
+            return Lazy(data, _settled(dtype), _chunks_of(data)), {}
         data = np.asarray(data[(slice(None),) * len(data.shape)])  # objects are looked into
     cells, meaning = _plain(np.ma.asarray(data) if isinstance(data, np.ma.MaskedArray) else np.asarray(data), where)
     return Held(cells), meaning
@@ -123,9 +129,9 @@ def _settled(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype
 
 
-def converted(cells: Cells, where: str) -> Cells:
-    """Return cells in a data type that Zarr has, without what they mean."""
-    return _plain(cells, where)[0]
+def filled(cells: Any) -> Cells:
+    """Return cells without a mask: NaN or NaT where it was, in a type that holds these."""
+    return _filled(cells) if isinstance(cells, np.ma.MaskedArray) else np.asarray(cells)
 
 
 def _plain(cells: Cells, where: str) -> tuple[Cells, dict[str, Any]]:
@@ -142,6 +148,22 @@ def _plain(cells: Cells, where: str) -> tuple[Cells, dict[str, Any]]:
     if settled.kind in "US" and not settled.itemsize:
         settled = np.dtype(f"{settled.kind}1")
     return cells.astype(settled, copy=False), meaning
+
+
+def unmasked(cells: np.ma.MaskedArray[Any, Any]) -> Cells:
+    """Return masked cells as NaN or NaT, in the data type that they have.
+
+    Raises:
+        SliceError: It has none of these.
+    """
+    if cells.dtype.kind in "fcmM" or not np.ma.is_masked(cells):
+        return _filled(cells) if cells.dtype.kind in "fcmM" else np.asarray(cells.data)
+    raise SliceError(
+        "masked cells in a type that has no missing value",
+        found=str(cells.dtype),
+        expected="floating point, or no masked cells",
+        hint="Fill them with a marker, and name it as _FillValue in the variable's attributes.",
+    )
 
 
 def _filled(cells: np.ma.MaskedArray[Any, Any]) -> Cells:

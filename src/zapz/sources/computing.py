@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from zapz.errors import SliceError, StoreError
+from zapz.sources.arraylikes import filled
 
 Cells = np.ndarray[Any, Any]
 _SEQUENTIAL = ("sync", "synchronous", "single-threaded")
@@ -55,6 +56,7 @@ def computed(
                 found=str(array.shape),
                 hint="Call compute_chunk_sizes() on it.",
             )
+    arrays = {name: _unmasked(array) for name, array in arrays.items()}
     total = sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays.values())
     spill = on_disk or total > limit
     made = {name: _room(tuple(a.shape), a.dtype, folder if spill else None, spill=spill) for name, a in arrays.items()}
@@ -67,6 +69,14 @@ def computed(
         scheduler=scheduler if scheduler in _SEQUENTIAL else "threads",
     )
     return made
+
+
+def _unmasked(array: Any) -> Any:
+    """Return a dask array whose blocks are not masked."""
+    meta = getattr(array, "_meta", None)
+    if not isinstance(meta, np.ma.MaskedArray):
+        return array
+    return array.map_blocks(filled, dtype=filled(np.ma.masked_array(np.ones(1, meta.dtype), mask=[True])).dtype)
 
 
 def _room(shape: tuple[int, ...], dtype: np.dtype[Any], folder: str | None, *, spill: bool) -> Cells:

@@ -79,7 +79,7 @@ class Feed(Generic[T, S]):
         self._thread: threading.Thread | None = None
         self._ready: deque[S] = deque()
         self._end: BaseException | None = None
-        self._working = self._asked = self._stopping = self._released = self._finished = False
+        self._working = self._stopping = self._released = self._finished = False
 
     def __enter__(self) -> Self:
         if self._entered:
@@ -177,18 +177,11 @@ class Feed(Generic[T, S]):
             self._thread = threading.Thread(target=run, args=(self._work,), name="zapz-feed", daemon=True)
             self._thread.start()
         with self._changed:
-            self._asked = True
-            self._changed.notify_all()
-            try:
-                self._changed.wait_for(lambda: self._ready or self._end is not None)
-            finally:
-                self._asked = False
+            self._changed.wait_for(lambda: self._ready or self._end is not None)
 
     def _work(self) -> None:
         """Fetch while there is room; close what is left when the slice in use has been closed. All that the thread does."""
         with self._changed:
-            if self._stopping:  # the caller was interrupted while it started the thread, and has left
-                return
             self._working = True
         while self._await_room():
             self._fetch()
@@ -201,7 +194,7 @@ class Feed(Generic[T, S]):
 
     def _await_room(self) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._is_at_end() or len(self._ready) < self._prefetch + self._asked)
+            self._changed.wait_for(lambda: self._is_at_end() or len(self._ready) < self._prefetch)
             return not self._is_at_end()
 
     def _is_at_end(self) -> bool:
@@ -212,9 +205,10 @@ class Feed(Generic[T, S]):
         with self._changed:
             self._released = True
             self._changed.notify_all()
-            if self._working:  # Thread.join, if it is interrupted, takes the thread for ended in Python 3.11 and 3.12
+            working = self._working  # if not yet, because starting it was interrupted, it will find nothing to do
+            if working:  # Thread.join, if it is interrupted, takes the thread for ended in Python 3.11 and 3.12
                 self._changed.wait_for(lambda: self._finished)
-        if self._thread is not None and self._working:
+        if self._thread is not None and working:
             self._thread.join()
         else:
             self._close_rest()

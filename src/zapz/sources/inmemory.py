@@ -130,19 +130,21 @@ def _of_variable(variable: Any) -> Variable:
 def _of_dataset(item: Any) -> tuple[dict[str, Variable], dict[str, Any]]:
     """Take over a dataset with its coordinates: which they are is said in attributes (CF section 5)."""
     variables = {str(key): _of_variable(variable) for key, variable in item.variables.items()}
-    coordinates = {str(key) for key in getattr(item, "coords", ())} - {str(dim) for dim in item.dims}
-    referred = {w for v in variables.values() for k in _RELATED for w in str(v.encoding.get(k) or "").split()}
+    known = {str(key) for key in getattr(item, "coords", ())}
+    coordinates = known - {str(dim) for dim in item.dims}
+    naming = [key for key in _RELATED if key != "coordinates"]
+    referred = {w for v in variables.values() for k in naming for w in str(v.encoding.get(k) or "").split()}
     written: set[str] = set()
     described = {}
     for key, variable in variables.items():
         related = {k: variable.encoding[k] for k in _RELATED if variable.encoding.get(k) is not None}
         mine = sorted(c for c in coordinates - referred if set(variables[c].dims) <= set(variable.dims))
         settled = "coordinates" in variable.attributes or "coordinates" in variable.encoding
-        if mine and key not in coordinates and not settled:
+        if mine and key not in known and not settled:
             related["coordinates"] = " ".join(mine)
         written |= set(str(related.get("coordinates", variable.attributes.get("coordinates", ""))).split())
         described[key] = replace(variable, attributes={**variable.attributes, **related})
-    rest = sorted(c for c in coordinates - written if " " not in c)
+    rest = sorted(c for c in coordinates - referred - written if " " not in c)
     attributes = dict(item.attrs)
     if rest and "coordinates" not in attributes:
         attributes["coordinates"] = " ".join(rest)
@@ -216,7 +218,7 @@ class ArraysSource(Source):
         wish = wish_of(
             data, variable.dims, variable.encoding, dim=options.dim, zarr_format=options.zarr_format, is_label=label
         )
-        if "_FillValue" in attributes and "_FillValue" not in variable.encoding:
+        if "_FillValue" in attributes and "dtype" not in wish:
             wish.pop("fill_value", None)  # the attribute says it already
         if "units" in meaning:
             wish.setdefault("dtype", "int64")

@@ -62,6 +62,7 @@ def wish_of(
     for name in ("missing_value", "_FillValue"):
         if name in encoding and (encoding[name] is not None or name == "_FillValue"):
             wish["fill_value"] = _item(encoding[name])
+            wish["marks"] = encoding[name] is not None
     wish["chunks"] = _chunks(data, dims, encoding, dim)
     if encoding.get("shards") is not None and zarr_format != 2:  # noqa: PLR2004 - a format
         wish["shards"] = [int(n) for n in encoding["shards"]]
