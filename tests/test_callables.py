@@ -18,7 +18,7 @@ import pytest
 
 import zapz
 from zapz.errors import ConfigError
-from zapz.sources.callables import Naming, arguments_of, invoke, resolve
+from zapz.sources.callables import Naming, arguments_of, import_from_here, invoke, resolve
 
 MODULES = {
     "cubes/__init__.py": "from cubes.daily import day as daily_day\ndef top(item): return 'top'\n",
@@ -158,12 +158,21 @@ def test_the_command_line_finds_modules_of_the_current_folder(
     assert ("ConfigError: no such module" in done.stderr) is not found
 
 
+def test_a_current_folder_that_is_gone_is_no_place_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    before = list(sys.path)
+    import_from_here()
+    assert sys.path == before
+
+
 Pair = namedtuple("Pair", "first second")  # noqa: PYI024 - the untyped kind, as old code has it
 
 ARGUMENTS = [
     ("a.zarr", ("a.zarr",), {}),
     (None, (None,), {}),
-    ({"ab"}, ({"a", "b"},), {}),
+    ({"a", "b"}, ({"a", "b"},), {}),
     (b"ab", (b"ab",), {}),
     (["a", "b"], ("a", "b"), {}),
     ([], (), {}),

@@ -34,12 +34,15 @@ class Manager:
             raise ValueError(f"{self.name} enter")
         return self if self.inner is None else self.inner
 
-    def __exit__(self, kind: object, error: object, trace: object) -> bool:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         assert kind is (None if error is None else type(error))
         assert trace is getattr(error, "__traceback__", None)
         self.log.append((self.name, "exit", error))
         if self.fails == "exit":
             raise ValueError(f"{self.name} exit")
+        if self.fails == "again":
+            assert error is not None
+            raise error
         return self.swallows
 
 
@@ -191,6 +194,10 @@ def test_wrappings_in_wrappings_are_left_from_inside_out() -> None:
         (lambda log: Asked(log, fails="get"), "get", 1, [("get",), ("close",)]),
         (
             lambda log: Manager(log, Manager(log, None, "inner", "enter"), "outer", "exit"), "inner enter", 1,
+            [("outer", "enter"), ("inner", "enter"), ("outer", "exit", "first")],
+        ),
+        (
+            lambda log: Manager(log, Manager(log, None, "inner", "enter"), "outer", "again"), "inner enter", 0,
             [("outer", "enter"), ("inner", "enter"), ("outer", "exit", "first")],
         ),
         (lambda log: Asked(log, Manager(log, fails="enter")), "manager enter", 0, [("get",), ("manager", "enter"), ("close",)]),

@@ -21,6 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from volumes import amount, volume
 
+from zapz.errors import CancelledError
 from zapz.sources.feeding import Feed
 
 PATIENCE = 20.0
@@ -261,10 +262,11 @@ def test_a_second_interrupt_ends_the_waiting_and_the_thread_closes_what_it_has()
 
 
 def test_an_interrupt_while_the_thread_is_started_leaves_it_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the feed is asked afterwards
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt) as caught:  # noqa: PT012 - the feed is asked afterwards
         patched.setattr(threading.Thread, "start", lambda _: interrupt())
         with Feed(iter(numbers := [1, 2]), numbers.remove, lambda *_: None, 1) as feed:
             next(feed)
+    assert not hasattr(caught.value, "__notes__")
     feed._thread.start()  # as the system may do it, a little late
     feed._thread.join(PATIENCE)
     assert not feed._thread.is_alive()
@@ -303,6 +305,36 @@ def test_an_error_of_a_generators_end_is_not_lost(prefetch: int) -> None:
     with pytest.raises(ValueError, match="mine") as caught, Feed(numbers(), int, lambda *_: None, prefetch) as feed:
         raise ValueError("mine" if next(feed) == 0 else "")
     assert caught.value.__notes__ == ["Closing failed as well: BrokenError: end"]
+
+
+def test_what_was_pulled_when_the_caller_cancels_is_not_opened() -> None:
+    cancel, opened = threading.Event(), []
+    items = (cancel.set() for _ in range(3))
+    with pytest.raises(CancelledError), Feed(items, opened.append, lambda *_: None, 0, cancel.is_set) as feed:
+        next(feed)
+    assert opened == []
+
+
+def test_the_thread_pulls_nothing_after_the_caller_cancels() -> None:
+    cancel, begun, closed = threading.Event(), threading.Event(), []
+    items = iter(range(5))
+
+    def open_item(number: int) -> int:
+        if number == 1:
+            begun.set()
+            wait(cancel)
+        return number
+
+    with Feed(items, open_item, lambda number, _: closed.append(number), 3, cancel.is_set) as feed:
+        next(feed)
+        wait(begun)
+        cancel.set()
+        with feed._changed:
+            feed._wait(lambda: feed._end is not None)
+        with pytest.raises(CancelledError):
+            next(feed)
+    assert closed == [0, 1]
+    assert list(items) == [2, 3, 4]
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])

@@ -97,7 +97,7 @@ def test_encoding_among_configured_attributes_changes_no_value(key: str, tmp_pat
         ("Chlorophyll A}}", "Chlorophyll A}}"),
         (11, 11),
     ],
-    ids=lambda value: value if isinstance(value, str) and "{{" in value else "",
+    ids=str,
 )
 @either_way
 def test_an_expression_is_evaluated_on_the_whole_cube(text: Any, expected: Any, how: str, tmp_path: Path) -> None:

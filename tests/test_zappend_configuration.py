@@ -152,6 +152,7 @@ def test_what_is_no_configuration(config: Any, tmp_path: Path) -> None:
         ({"logging": "LOUD"}, "logging"),
         ({"persist_mem_slice": True}, "persist_mem_slices"),
     ],
+    ids=str,
 )
 def test_a_wrong_setting_is_refused(settings: dict[str, Any], naming: str, tmp_path: Path) -> None:
     """The last one is how zappend's guide spells it."""
@@ -172,6 +173,7 @@ def test_a_wrong_setting_is_refused(settings: dict[str, Any], naming: str, tmp_p
         ("temp_storage_options", {"anon": True}),
         ("permit_eval", True),
     ],
+    ids=str,
 )
 def test_a_setting_without_a_purpose_here_is_answered_once(setting: str, value: Any, tmp_path: Path) -> None:
     """One line says what happens instead, and the cube is made."""
@@ -182,7 +184,9 @@ def test_a_setting_without_a_purpose_here_is_answered_once(setting: str, value: 
     assert_holds(tmp_path / "target.zarr", joined(days(0, 1)))
 
 
-@pytest.mark.parametrize("setting", [{"persist_mem_slices": True}, {"extra": {"a": 1}}, {"disable_rollback": True}])
+@pytest.mark.parametrize(
+    "setting", [{"persist_mem_slices": True}, {"extra": {"a": 1}}, {"disable_rollback": True}], ids=str
+)
 def test_a_setting_that_leaves_the_cube_alone(setting: dict[str, Any], tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -234,6 +238,7 @@ def test_no_logging(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ({"path": "prof.out", "log_level": "DEBUG"}, "prof.out"),
         ({"path": "prof.out", "keys": ["tottime", "time", "ncalls"], "restrictions": [5]}, "prof.out"),
     ],
+    ids=str,
 )
 def test_profiling(value: Any, written_to: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -324,8 +329,9 @@ def test_a_slice_that_is_not_there_is_not_waited_for(tmp_path: Path) -> None:
     assert tree(tmp_path) == {}
 
 
-@pytest.mark.parametrize("polling", [{"interval": 0.02, "timeout": 0.1}])
-def test_a_slice_that_never_comes_is_given_up(polling: dict[str, float], tmp_path: Path) -> None:
+def test_a_slice_that_never_comes_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(ZapzError, match=r"nothing\.zarr"):
-        zapz.append(tmp_path / "target.zarr", [str(tmp_path / "nothing.zarr")], slice_polling=polling)
+        zapz.append(
+            tmp_path / "target.zarr", [str(tmp_path / "nothing.zarr")], slice_polling={"interval": 0.02, "timeout": 0.1}
+        )
     assert tree(tmp_path) == {}

@@ -154,6 +154,13 @@ TABLE = [
         within=0.5,
     ),
     Case(
+        says="floats as integers with a marker",
+        variables={"chl": {"encoding": {"dtype": "int16", "fill_value": -999}}},
+        stored={"chl": {"dtype": "int16", "scale_factor": None, "_FillValue": -999}},
+        slices=with_gap,
+        within=0.5,
+    ),
+    Case(
         says="flags that floats carry because some are missing",
         variables={"chl": {"encoding": {"dtype": "uint8", "fill_value": 255}}},
         stored={"chl": {"dtype": "uint8", "_FillValue": 255}},
@@ -356,6 +363,7 @@ def test_an_encoding_that_contradicts_the_target_is_an_error(encoding: dict[str,
         ({"encoding": {"filters": [{}]}}, "variables.chl.encoding.filters"),
         ({"attrs": "units"}, "variables.chl.attrs"),
     ],
+    ids=str,
 )
 def test_a_wrong_entry_is_refused_with_its_path(entry: dict[str, Any], path: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=path):

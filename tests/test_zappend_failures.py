@@ -99,6 +99,7 @@ def test_compressor_choice(chosen: dict[str, Any] | None, name: str, version: in
         ("compression", None, "compressor"),
         ("add_ofset", 5, "add_offset"),
     ],
+    ids=["fillvalue", "_FillValue", "scalefactor", "Dtype", "compression", "add_ofset"],
 )
 def test_mistyped_encoding_key(key: str, value: Any, meant: str, target: Path) -> None:
     """zappend drops it in silence: the cube is stored unpacked, or without its marker."""
@@ -117,7 +118,7 @@ def test_typo_chnuks(target: Path, tmp_path: Path) -> None:
     assert "config.yaml" in str(error)
 
 
-@pytest.mark.parametrize("also", [[], ["--force-new"]], ids=" ".join)
+@pytest.mark.parametrize("also", [[], ["--force-new"]], ids=["alone", "with --force-new"])
 def test_dry_run_in_a_file(also: list[str], target: Path, tmp_path: Path) -> None:
     """zappend's command line overrides it with its own default, and writes."""
     config = tmp_path / "config.json"
@@ -382,6 +383,8 @@ def test_force_new_keeps_the_old_target_if_the_first_slice_fails(target: Path, t
     with pytest.raises((ZapzError, OSError), match="the disk of the slice is broken"):
         zapz.append(target, [failing(day(5))], force_new=True)
     assert tree(tmp_path) == before
+    zapz.append(target, days(5), force_new=True)
+    assert_holds(target, day(5))
 
 
 # -- security ----------------------------------------------------------------------------------------------------------

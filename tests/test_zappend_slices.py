@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,13 @@ def test_uris(target: str | None, tmp_path: Path) -> None:
     slices = [store(day(at), f"memory://slice-{at}.zarr") for at in range(3)]
     zapz.append(place, slices, slice_storage_options={"use_listings_cache": False})
     assert_holds(place, joined(days(0, 1, 2)))
+
+
+def test_zipped_slices(tmp_path: Path) -> None:
+    for at in range(2):
+        shutil.make_archive(f"{tmp_path}/slice-{at}.zarr", "zip", store(day(at), tmp_path / f"slice-{at}.zarr"))
+    zapz.append(tmp_path / "target.zarr", [str(tmp_path / f"slice-{at}.zarr.zip") for at in range(2)])
+    assert_holds(tmp_path / "target.zarr", joined(days(0, 1)))
 
 
 def test_a_place_in_a_filesystem(tmp_path: Path) -> None:

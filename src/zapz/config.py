@@ -218,7 +218,7 @@ class Config:
     )
     memory_limit: int = _setting(
         either(number(integer=True, least=1), text('a size such as "512MB" or "2GiB"', parse=bytes_of)),
-        "Bytes of a computed slice that are held in memory; what is more goes to a temporary file.",
+        "Bytes of memory for chunks under way, and again for a computed slice; what is more of that goes to a temporary file.",
         default=1_000_000_000,
     )
     dry_run: bool = _setting(flag(), "Plan and check, but touch nothing.", default=False)

@@ -21,6 +21,9 @@ R = TypeVar("R")
 Exit = Callable[[BaseException | None], None]
 """Closes something; receives the error under which it is left, None if all went well."""
 
+_BLINK = 0.5
+"""Seconds after which a wait looks up: an interrupt that comes in the moment before it falls asleep is noticed then."""
+
 
 class Feed(Generic[T, S]):
     """Turns an iterable of items into opened slices, one after another; used as ``with Feed(...) as feed: for opened in feed: ...``.
@@ -177,7 +180,12 @@ class Feed(Generic[T, S]):
             self._thread = threading.Thread(target=run, args=(self._work,), name="zapz-feed", daemon=True)
             self._thread.start()
         with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._end is not None)
+            self._wait(lambda: bool(self._ready) or self._end is not None)
+
+    def _wait(self, reached: Callable[[], bool]) -> None:
+        """Wait in the caller's thread, where interrupts come."""
+        while not self._changed.wait_for(reached, _BLINK):
+            pass
 
     def _work(self) -> None:
         """Fetch while there is room; close what is left when the slice in use has been closed. All that the thread does."""
@@ -207,7 +215,7 @@ class Feed(Generic[T, S]):
             self._changed.notify_all()
             working = self._working  # if not yet, because starting it was interrupted, it will find nothing to do
             if working:  # Thread.join, if it is interrupted, takes the thread for ended in Python 3.11 and 3.12
-                self._changed.wait_for(lambda: self._finished)
+                self._wait(lambda: self._finished)
         if self._thread is not None and working:
             self._thread.join()
         else:

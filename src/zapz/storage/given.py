@@ -100,12 +100,12 @@ class _Opening:
         if not isinstance(thing, zarr.abc.store.Store):
             return None
         store = self._zarr_store(thing, path)
-        if not self.read_only and thing.read_only:
+        if not self.read_only and (thing.read_only or not thing.supports_writes):
             raise AbilityError(
-                "the target is open for reading only",
+                "the target can only be read",
                 where=store.uri,
                 expected="a store that is open for writing",
-                found=f"a read-only {type(thing).__name__}",
+                found=f"{type(thing).__name__}, {'read-only' if thing.read_only else 'which cannot be written to'}",
                 hint='Open it with read_only=False, or a group with mode="r+".',
             )
         if not is_array or not path:
@@ -114,7 +114,7 @@ class _Opening:
 
         alone = OneArray(store, path.rpartition("/")[2])
         if not self.read_only:
-            alone.require_parent()
+            alone.refuse()
         return alone
 
     def _zarr_store(self, store: Any, path: str) -> Store:
@@ -128,7 +128,7 @@ class _Opening:
             return self.files(store.fs, _joined(store.path, path))
         if type(store) is ZipStore:
             uri = f"zip://{path}::file://{os.path.abspath(store.path)}"
-            self._require_no_archive(uri)
+            self._only_to_read("an archive", uri)
             if not store.read_only and not store._is_open:  # noqa: SLF001 - opening it as it is would empty the file
                 store = ZipStore(store.path, mode="r")
             return self._own(store, path, uri)
@@ -160,23 +160,23 @@ class _Opening:
         from zapz.storage.objects import ObjectStore
 
         fs, root = _innermost(fs, root)
-        protocols = _protocols(fs)
-        if protocols & {"file", "local"}:
+        protocols, uri = _protocols(fs), _name(fs, root)
+        if _is_cache(fs):
+            self._only_to_read("a cache", uri)
+        elif protocols & {"file", "local"}:
             return self._folder(root)
-        uri = _name(fs, root)
-        if protocols & _ARCHIVES:
-            self._require_no_archive(uri)
+        elif protocols & _ARCHIVES:
+            self._only_to_read("an archive", uri)
         fs = _ours(fs)
         return ObjectStore(backend_of(fs, root), root, uri, beside=self.beside, single_writer=self.single_writer)
 
-    def _require_no_archive(self, uri: str) -> None:
+    def _only_to_read(self, what: str, uri: str) -> None:
         if not self.read_only:
             raise AbilityError(
-                "an archive can only be read",
+                f"{what} can only be read",
                 where=uri,
                 expected="a folder, an object service, or memory",
-                found="storage whose objects cannot be replaced one by one",
-                hint="Unpack it and append to the folder. As a slice it can be given as it is.",
+                hint="Give what lies behind it, or unpack it. As a slice it can be given as it is.",
             )
 
 
@@ -189,6 +189,12 @@ def _protocols(fs: Any) -> set[str]:
     return {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
 
 
+def _is_cache(fs: Any) -> bool:
+    from fsspec.implementations.cached import CachingFileSystem
+
+    return isinstance(fs, CachingFileSystem)
+
+
 def _innermost(fs: Any, root: str) -> tuple[Any, str]:
     """Return the file system that does the work, and the root in it."""
     from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
@@ -198,7 +204,7 @@ def _innermost(fs: Any, root: str) -> tuple[Any, str]:
         if isinstance(fs, AsyncFileSystemWrapper):
             fs = fs.sync_fs
         elif isinstance(fs, DirFileSystem):
-            fs, root = fs.fs, _joined(fs.path or "", root.lstrip("/"))
+            fs, root = fs.fs, _joined(fs.path or "", root.rstrip("/"))
         else:
             return fs, root
 
@@ -209,6 +215,8 @@ def _ours(fs: Any) -> Any:
     Services get one in any case, which keeps no listings and has as many connections as there are requests at once.
     """
     protocols = _protocols(fs)
+    if _is_cache(fs):  # it keeps what has been read, and that is what it is for
+        return fs
     services = bool(protocols & _SERVICES)
     if not services and not (fs.async_impl and fs.asynchronous):
         return fs
@@ -239,11 +247,9 @@ def _exchanged(key: str, value: Any) -> Any:
 
 def _name(fs: Any, root: str) -> str:
     """Return what a folder is called: as its URI, where there is one that leads there; never with credentials."""
-    from fsspec.implementations.cached import CachingFileSystem
-
-    if isinstance(fs, CachingFileSystem):
-        return f"{min(_protocols(fs))}::{_name(*_innermost(fs.fs, root))}"
-    uri = str(fs.unstrip_protocol(root))
+    if _is_cache(fs):
+        return f"{min(_protocols(type(fs)))}::{_name(*_innermost(fs.fs, root))}"
+    uri = root if "://" in root else str(fs.unstrip_protocol(root))
     inner = fs.storage_options.get("fo")
     if isinstance(inner, str | os.PathLike):
         named = os.fspath(inner)

@@ -73,25 +73,30 @@ class OneArray:
 
     def require_parent(self) -> None:
         """See ``Store``."""
-        self._refuse()
+        self.refuse()
 
     def create(self, key: str, parts: Parts) -> int | None:  # noqa: ARG002 - nothing is written
         """See ``Store``."""
-        self._refuse()
+        self.refuse()
 
     def write(self, key: str, parts: Parts) -> None:  # noqa: ARG002 - the same
         """See ``Store``."""
-        self._refuse()
+        self.refuse()
 
     def remove(self, key: str) -> None:  # noqa: ARG002 - the same
         """See ``Store``."""
-        self._refuse()
+        self.refuse()
 
     def remove_folder(self, key: str) -> None:  # noqa: ARG002 - the same
         """See ``Store``."""
-        self._refuse()
+        self.refuse()
 
-    def _refuse(self) -> NoReturn:
+    def refuse(self) -> NoReturn:
+        """Say that nothing can be written.
+
+        Raises:
+            AbilityError: Always.
+        """
         raise AbilityError(
             "an array can only be read", where=self.uri, hint="Give the group that the array lies in, or its store."
         )
