@@ -352,9 +352,14 @@ def test_text_may_grow():
     assert convert(enc("S2", {}, b"x"), enc("S4", {}, b"none"), [b"ab", b"x"]).tolist() == [b"ab", b"none"]
 
 
-def test_unsigned_must_agree():
-    with pytest.raises(EncodingError, match="_Unsigned"):
+def test_unsigned_is_what_it_says():
+    with pytest.raises(DTypeError):
         conversion(enc("i1", {"_Unsigned": "true"}), enc("i1"))
+    for wider in ("u1", "i2", "f4"):
+        change = conversion(enc("i1", {"_Unsigned": "true"}), enc(wider))
+        assert not change.identity
+        assert change.apply(np.array([-2, 5], "i1")).tolist() == [254, 5]
+    assert convert(enc("u1"), enc("i1", {"_Unsigned": "true"}), [254]).tolist() == [-2]
     source, target = enc("i1", {"_Unsigned": "true"}, -1), enc("i2", {"_Unsigned": "true"}, -1)
     assert convert(source, target, [-2, 5, -1]).tolist() == [254, 5, -1]
 

@@ -8,7 +8,6 @@ from zapz.config import Config
 from zapz.errors import ConfigError, DimensionError
 from zapz.format.metadata import Array, Dataset
 from zapz.selection import takes_part
-from zapz.tailoring import Place, contradiction
 
 OTHER_FORM = "Bring the slice to the target's form, or append it to another target."
 """What to do about a slice of another form."""
@@ -44,7 +43,11 @@ def check_configured(target: Dataset, config: Config) -> None:
             found=repr(path),
             hint="Variables are made with the target: remove this one, or make the target anew with force_new.",
         )
-    for path, array in target.arrays.items() if config.variables else ():
+    if not config.variables:
+        return
+    from zapz.tailoring import Place, contradiction  # imported where used: most configurations name no variables
+
+    for path, array in target.arrays.items():
         wish = config.variable(path).encoding
         if wish and takes_part(path, config):
             where = Place(

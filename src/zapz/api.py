@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zapz import config_files
 from zapz.appender import Appender, Cancel, OnSlice
 from zapz.config import Config, remarks
-from zapz.diagnostics import diagnosed
 from zapz.errors import ConfigError
 from zapz.planning import Plan
 from zapz.reports import Report
@@ -67,9 +67,18 @@ def append(
         CancelledError: ``cancel`` was set; slices that had been appended stay.
     """
     place, made = _configured(config, settings, target)
-    with diagnosed(made):
+    with _diagnosed(made):
         report = Appender(place, made, on_slice, on_progress, cancel).run(slices)
     return replace(report, notes=(*remarks(made), *report.notes))
+
+
+def _diagnosed(config: Config) -> AbstractContextManager[None]:
+    """Log and profile what runs in the block, if that is configured."""
+    if not config.logging and not config.profiling:
+        return nullcontext()
+    from zapz.diagnostics import diagnosed  # imported where used: most appends do without
+
+    return diagnosed(config)
 
 
 def append_map(target: Target, function: Callable[..., Any], *iterables: Iterable[Any], **settings: Any) -> Report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,12 +13,10 @@ import numpy as np
 
 from zapz import agreement, compat, create
 from zapz import labels as labelling
-from zapz.after import After, configured_attributes
 from zapz.array_task import Counts
 from zapz.checks import Reading, StaticVariables, read_labels
 from zapz.chunks import Cells
 from zapz.config import Config
-from zapz.diagnostics import logger
 from zapz.errors import (
     ConflictError,
     LockedError,
@@ -39,6 +38,7 @@ from zapz.txn.head import Commit, HeadMovedError
 from zapz.txn.recover import Recovery
 from zapz.txn.sessions import Session, leftovers, open_session, register_of, state_of
 
+_LOG = logging.getLogger("zapz")
 _TURNS = 100
 """So often a slice is planned again because somebody else appended between planning and writing."""
 
@@ -170,7 +170,7 @@ class Appender:
     def _reported(self, report: SliceReport) -> SliceReport:
         counts = (report.steps, report.copied_chunks, report.encoded_chunks, report.bytes_written, report.seconds)
         words = "%s: %s %s: %d steps, %d chunks copied, %d encoded, %d bytes, %.2f s"
-        logger().info(words, self.store.uri, report.outcome, report.slice, *counts)
+        _LOG.info(words, self.store.uri, report.outcome, report.slice, *counts)
         if self._on_slice is not None:
             self._on_slice(report)
         return report
@@ -182,7 +182,7 @@ class Appender:
             self._recovered = self._recovered.joined(session.recovered)
             if not session.recovered.clean:
                 forward, back = session.recovered.rolled_forward, session.recovered.rolled_back
-                logger().warning("recovered %s: finished %s, undid %s", self.store.uri, forward, back)
+                _LOG.warning("recovered %s: finished %s, undid %s", self.store.uri, forward, back)
             self._static = StaticVariables()
             if self._register is None:
                 self._register = list(session.register)  # what this call appends is not taken for a repetition
@@ -266,11 +266,20 @@ class Appender:
             self._static.check(state.home or target, source, placement, self.config)
         return replace(prepared, labels=tuple(labels), plan=plan)
 
-    def _plan(self, source: OpenSlice, target: Reading, placement: Placement, *, creates: bool) -> Plan:
-        config, stop, before = self.config, placement.offset + placement.length, target.dataset
+    def _attributes(
+        self, source: OpenSlice, target: Reading, placement: Placement, *, creates: bool
+    ) -> dict[str, dict[str, Any]]:
+        if not self.config.attrs and not self.config.variables:
+            return {}
+        from zapz.after import After, configured_attributes  # imported where used: most appends do without
+
         slice_ = Reading(source.store, source.dataset)
         after = After(target=target, slice=slice_, placement=placement, creates=creates)
-        attributes = configured_attributes(after, config)
+        return configured_attributes(after, self.config)
+
+    def _plan(self, source: OpenSlice, target: Reading, placement: Placement, *, creates: bool) -> Plan:
+        config, stop, before = self.config, placement.offset + placement.length, target.dataset
+        attributes = self._attributes(source, target, placement, creates=creates)
         documents = create.changed_documents(
             before, source.dataset, config, stop, creates=creates, attributes=attributes
         )

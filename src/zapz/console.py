@@ -10,7 +10,7 @@ import types
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from zapz.errors import ConfigError, ZapzError
+from zapz.errors import ConfigError, SliceError, ZapzError
 
 
 class Stopped(BaseException):
@@ -60,7 +60,11 @@ def append_slices(
             from zapz.sources.callables import import_from_here
 
             import_from_here()
-        with Talker(quiet=quiet or as_json, verbose=verbose, total=len(slices)) as talker, signals():
+        with (
+            Talker(quiet=quiet or as_json, verbose=verbose, total=len(slices)) as talker,
+            signals(),
+            slice_source_errors(show=traceback),
+        ):
             talker.remarks(remarks(made))
             report = append(place, slices, made, on_slice=talker.slice_done, on_progress=talker.progress)
         if as_json:
@@ -155,6 +159,29 @@ def errors(*, show: bool, as_json: bool) -> Iterator[None]:
         for note in getattr(error, "__notes__", ()):
             print(f"      {note}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+
+
+@contextlib.contextmanager
+def slice_source_errors(*, show: bool) -> Iterator[None]:
+    """Say that it is the user's function that failed, and where; its slice is not a slice (exit code 3).
+
+    Raises:
+        SliceError: It raised an error of its own.
+    """
+    try:
+        yield
+    except ZapzError:
+        raise
+    except Exception as error:
+        notes = getattr(error, "__notes__", [])
+        if show or not any(note.startswith("In the slice source") for note in notes):
+            raise
+        raise SliceError(
+            "the slice source failed",
+            where=notes[0].removeprefix("In ").rstrip("."),
+            found=f"{type(error).__name__}: {error}",
+            hint="Mend it; --traceback shows where.",
+        ) from error
 
 
 def _say_end(how: str, error: BaseException) -> None:

@@ -11,19 +11,22 @@ import numpy as np
 from zapz.compat import SMALL_STEP
 from zapz.config import Config
 from zapz.errors import ConfigError, UnsupportedError, VariableError
-from zapz.expressions import has_expressions
 from zapz.format import documents as doors
 from zapz.format import jsontext, v2, v3
 from zapz.format.attributes import plain, retext
 from zapz.format.codecs import Codec, CodecChain, endian_of
-from zapz.format.configured import dtype_of
-from zapz.format.dtypes import write_marker
+from zapz.format.dtypes import is_nat, write_marker
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, implicit_groups, join, name, parent
 from zapz.selection import takes_part
-from zapz.tailoring import IMPLIED, Place, Wish, tailored
 
 _NCZARR = ("_nczarr_group", "_NCZARR_GROUP")
+
+
+Wish = Mapping[str, Any]
+"""An encoding as it is configured: the keys that were given."""
+_IMPLIED = ("NaN", int(np.iinfo(np.int64).min))
+"""Markers that come with a data type, where nobody chose one: of floating-point numbers, and of times as integers."""
 
 
 def new_target(slice_: Dataset, config: Config, encodings: Mapping[str, Wish] | None = None) -> Dataset:
@@ -87,10 +90,12 @@ def _formed(
     door, settings = doors.of(wanted), config.variable(path)
     array: Array = doors.read(mine).arrays[path]
     axis = array.axis(config.append_dim)
-    wish = _merged(hints, settings.encoding)
+    wish = {**hints, **settings.encoding} if misses else _merged(hints, settings.encoding)
     made = array
     marks = bool(wish.pop("marks", False)) and "fill_value" not in settings.encoding
     if wish:
+        from zapz.tailoring import Place, tailored  # imported where used: most targets do without
+
         steps = array.shape[axis] if axis is not None else None
         made = tailored(
             array,
@@ -116,7 +121,7 @@ def _merged(hints: Wish, configured: Wish) -> dict[str, Any]:
 
     Of two ways to name codecs the configured one counts, and a configured data type comes without the marker of another.
     """
-    if "dtype" in configured and hints.get("fill_value") in IMPLIED:
+    if "dtype" in configured and hints.get("fill_value") in _IMPLIED:
         hints = {key: value for key, value in hints.items() if key != "fill_value"}
     if {"codecs", "compressor", "filters"} & configured.keys():
         either = {"compressor", "filters"} if "codecs" in configured else {"codecs"}
@@ -151,6 +156,8 @@ def described(attrs: Mapping[str, Any], path: str) -> dict[str, Any]:
                 where=f"variables.{path}.attrs.{key}",
                 hint="Give it in `encoding`, where zapz converts the values accordingly.",
             )
+    from zapz.expressions import has_expressions  # imported where used: most targets do without
+
     return {
         key: plain(value, f"variables.{path}.attrs.{key}")
         for key, value in attrs.items()
@@ -187,6 +194,8 @@ def missing_variables(slice_: Dataset, config: Config) -> list[Array]:
                 expected=f"dims out of {', '.join(sorted(sizes))}, and encoding.dtype",
                 found=f"dims {settings.dims}, dtype {settings.encoding.get('dtype')}",
             )
+        from zapz.format.configured import dtype_of  # imported where used: most targets do without
+
         dtype, serializer = dtype_of(settings.encoding["dtype"], f"{where}.encoding.dtype")
         shape = tuple(sizes[dim] for dim in settings.dims)
         found.append(
@@ -241,7 +250,7 @@ def _translated(array: Array, attributes: str, wanted: int) -> dict[str, bytes]:
     """
     members = {m.key: attributes[m.start : m.end] for m in jsontext.members(attributes)}
     if wanted == v3.FORMAT:
-        if array.marker is not None:
+        if array.marker is not None and not is_nat(array.marker):
             members["_FillValue"] = jsontext.dumps(write_marker(array.marker, array.dtype))
         array = replace(array, keys=ChunkKeys(style="default", separator="/"))
         return v3.write_array(array, jsontext.joined(members, indent=2))

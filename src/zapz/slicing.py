@@ -11,9 +11,7 @@ from typing import Any
 
 from zapz.config import Config
 from zapz.errors import SliceError
-from zapz.sources.callables import Naming, invoke, resolve
-from zapz.sources.feeding import entered
-from zapz.sources.inmemory import Options, looks_like_arrays, source_of
+from zapz.sources.feeding import entered, leave_under
 from zapz.sources.source import Source
 from zapz.sources.stores import Exit, OpenSlice, open_given, open_source
 from zapz.storage.given import is_given
@@ -58,6 +56,8 @@ class Opener:
         config = self.config
         made, naming = item, nullcontext()
         if config.slice_source is not None:
+            from zapz.sources.callables import Naming, invoke, resolve  # imported where used: paths do without
+
             function = resolve(config.slice_source)
             made = invoke(
                 function, item, config.slice_source_kwargs, Context(config=config, target_dir=self.target.uri)
@@ -68,7 +68,7 @@ class Opener:
         try:
             return self._opened(inner, f"slice {next(self._numbers)}", leave)
         except BaseException as error:
-            leave(error)
+            leave_under(leave, error)
             raise
 
     def _opened(self, item: Any, label: str, leave: Exit) -> OpenSlice:
@@ -83,7 +83,9 @@ class Opener:
             if store is not None:
                 self._apart(self.target, store.uri, config)
                 return replace(open_source(store, config), close=leave)
-        if looks_like_arrays(item):
+        if _looks_like_arrays(item):
+            from zapz.sources.inmemory import Options, source_of  # imported where used: paths do without
+
             folder = config.temp_dir if config.temp_dir is not None and is_local(config.temp_dir) else None
             options = Options(
                 dim=config.append_dim,
@@ -102,6 +104,12 @@ class Opener:
         )
 
 
+def _looks_like_arrays(item: Any) -> bool:
+    """Return whether an item is a mapping of variables, or a dataset or an array as xarray's."""
+    dataset = all(hasattr(item, part) for part in ("variables", "dims", "attrs"))
+    return isinstance(item, Mapping) or dataset or all(hasattr(item, part) for part in ("coords", "dims", "attrs"))
+
+
 def items_of(slices: Any) -> Iterable[Any]:
     """Return what a user gave as ``slices`` as an iterable of items: one item may be given as it is.
 
@@ -111,7 +119,7 @@ def items_of(slices: Any) -> Iterable[Any]:
     single = (
         isinstance(slices, str | os.PathLike | Mapping | Source)
         or is_given(slices)
-        or looks_like_arrays(slices)
+        or _looks_like_arrays(slices)
         or hasattr(slices, "get_dataset")
         or (hasattr(type(slices), "__enter__") and not hasattr(slices, "__iter__"))
     )

@@ -15,7 +15,7 @@ import numpy as np
 from zapz.errors import ConfigError, EncodingError
 from zapz.format import configured, v2
 from zapz.format.codecs import CodecChain, Shards, normal
-from zapz.format.dtypes import undefined, write_marker
+from zapz.format.dtypes import is_nat, undefined, write_marker
 from zapz.format.encodings import Encoding, encoding_of
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, FillValue
@@ -23,8 +23,6 @@ from zapz.format.metadata import Array, FillValue
 Wish = Mapping[str, Any]
 """A configured encoding: the keys that were given; None under a key has a meaning of its own there."""
 
-IMPLIED = ("NaN", int(np.iinfo(np.int64).min))
-"""Markers that come with a data type, where nobody chose one: of floating-point numbers, and of times as integers."""
 _IN_STORED_UNITS = ("missing_value", "valid_min", "valid_max", "valid_range", "actual_range")
 """Attributes in terms of stored numbers: wrong once these change (CF section 2.5.1)."""
 _UNSIGNED = "_Unsigned"
@@ -67,12 +65,12 @@ def tailored(array: Array, wish: Wish, place: Place) -> Array:
     renumbered = any(attributes.get(name) != array.attributes.get(name) for name in numbers)
     if renumbered:
         attributes = {name: value for name, value in attributes.items() if name not in _IN_STORED_UNITS}
-    if renumbered or dtype != array.dtype:
+    if dtype != array.dtype:
         attributes.pop(_UNSIGNED, None)
     changed = dtype != array.dtype or any(attributes.get(n) != array.attributes.get(n) for n in numbers[:2])
     fill, marker = _fill(array, meaning, dtype, serializer, wish, place, changed=changed)
     attributes.pop("_FillValue", None)
-    if marker is not None and place.zarr_format != v2.FORMAT:
+    if marker is not None and place.zarr_format != v2.FORMAT and not is_nat(marker):
         attributes["_FillValue"] = write_marker(marker, dtype)
     grid, inner = _grids(array, wish, place)
     return replace(
@@ -176,15 +174,15 @@ def _fill(
     if "fill_value" not in wish and dtype.kind in "fcmM":
         empty = np.asarray("NaT" if dtype.kind in "mM" else np.nan, dtype)[()]
         return FillValue.of(empty), empty
-    kept = None if "fill_value" in wish else _kept_marker(array, dtype)
+    kept = None if "fill_value" in wish else _kept_marker(meaning.plain, dtype)
     return (nothing, None) if kept is None else (FillValue.of(kept), kept)
 
 
-def _kept_marker(array: Array, dtype: np.dtype[Any]) -> Any:
+def _kept_marker(meaning: Encoding, dtype: np.dtype[Any]) -> Any:
     """Return the marker of integers that become other integers; None if there is none, or it does not fit."""
-    if dtype.kind not in "iu" or array.dtype.kind not in "iu" or array.marker is None:
+    if dtype.kind not in "iu" or meaning.dtype.kind not in "iu" or meaning.marker is None:
         return None
-    limits, number = np.iinfo(dtype), int(array.marker)
+    limits, number = np.iinfo(dtype), int(meaning.marker)
     return dtype.type(number) if limits.min <= number <= limits.max else None
 
 

@@ -21,7 +21,7 @@ from zapz.errors import EncodingError
 from zapz.format import calendars
 from zapz.format.encodings import Encoding, Scalar, Stored, among, encoding_of, is_nan, mask, nans, stored_scalar
 from zapz.format.relabel import CellError
-from zapz.format.ways import NO_TIME, cast, check_units, differ, masked, relabelled, way_of
+from zapz.format.ways import NO_TIME, cast, check_units, masked, relabelled, way_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,8 +104,6 @@ def conversion(source: Encoding, target: Encoding, *, narrow: bool = False) -> C
         EncodingError: The meanings differ in a way that cannot be converted.
         DTypeError: The data type cannot be cast safely.
     """
-    if source.reinterpreted != target.reinterpreted:
-        raise differ(name="_Unsigned", expected=_signedness(target), found=_signedness(source))
     source, target = _alike_durations(source, target)
     plain, goal = source.plain, target.plain
     check_units(plain, goal)
@@ -115,7 +113,7 @@ def conversion(source: Encoding, target: Encoding, *, narrow: bool = False) -> C
         fill = goal.fill
         # NaN is missing whatever the marker; but where the slice names it, it becomes the target's marker.
         kept = all(among(value, goals) or (is_nan(value) and (fill is None or is_nan(fill))) for value in markers)
-        same = plain.dtype == goal.dtype and kept
+        same = plain.dtype == goal.dtype and kept and source.reinterpreted == target.reinterpreted
         real = [stored_scalar(plain.dtype, value) for value in goals if not is_nan(value)]
         guards = any(value is not None and not among(value, markers) for value in real)
     else:
@@ -172,10 +170,6 @@ def format_instant(encoding: Encoding, value: Any) -> str:
     instant = to_instants(encoding, np.asarray(value, encoding.dtype))[0]
     digits = 6 if encoding.dtype.kind == "f" else 9
     return "missing" if instant is None else calendars.format_seconds(axis.calendar, instant, digits)
-
-
-def _signedness(encoding: Encoding) -> str:
-    return f"{encoding.dtype} read as {encoding.plain.dtype}"
 
 
 def _show(encoding: Encoding, value: Any) -> str:

@@ -46,26 +46,17 @@ def fill_of(value: Any, dtype: np.dtype[Any], serializer: str, where: str) -> Fi
     Raises:
         ConfigError: The data type cannot hold it.
     """
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else None
+    found = repr(value)
+    if limits is not None and isinstance(value, int | float) and not limits.min <= value <= limits.max:
+        expected = f"{limits.min} to {limits.max} ({dtype})"
+        raise ConfigError("the fill value does not fit the data type", where=where, expected=expected, found=found)
     try:
-        fill = dtypes.read_fill(value, dtype, where, serializer)
+        return dtypes.read_fill(value, dtype, where, serializer)
     except (MetadataError, OverflowError) as error:
         hint = "Give a value of the stored data type."
-        raise ConfigError(
-            "the fill value does not fit the data type",
-            where=where,
-            expected=f"a {dtype}",
-            found=repr(value),
-            hint=hint,
-        ) from error
-    limits = np.iinfo(dtype) if dtype.kind in "iu" else None
-    if limits is not None and value is not None and not limits.min <= value <= limits.max:  # NumPy 1 wraps around
-        raise ConfigError(
-            "the fill value does not fit the data type",
-            where=where,
-            expected=f"{limits.min} to {limits.max} ({dtype})",
-            found=repr(value),
-        )
-    return fill
+        what = "the fill value does not fit the data type"
+        raise ConfigError(what, where=where, expected=f"a {dtype}", found=found, hint=hint) from error
 
 
 def chain_of(

@@ -323,6 +323,11 @@ def read_marker(value: Any, dtype: DType, where: str) -> Any:
         ) from error
 
 
+def is_nat(value: Any) -> bool:
+    """Return whether a marker is not-a-time, which is missing without being said to be; xarray reads no such ``_FillValue``."""
+    return isinstance(value, np.datetime64 | np.timedelta64) and bool(np.isnat(value))
+
+
 def write_marker(value: Any, dtype: DType) -> Any:
     """Write a ``_FillValue`` attribute the way xarray does for v3 (floats as base64 of a little-endian double)."""
     if dtype.kind == "f":

@@ -173,12 +173,12 @@ def way_of(source: Encoding, target: Encoding, *, narrow: bool = False) -> Way:
         return relabelled
     small = max(source.dtype.itemsize, target.dtype.itemsize) <= 8  # noqa: PLR2004 - what float64 holds
     if set(kinds) <= set("iuf") and small:
+        if narrow and alike:
+            return _narrow if kinds == "ff" else _round
         if not alike or (
             kinds[0] == "f" and kinds[1] in "iu" and target.markers
         ):  # read as floats, since some were missing
             return _repack
-        if narrow:
-            return _narrow if kinds == "ff" else _round
     if narrow and kinds == "cc" and alike:
         return _narrow
     raise _wrong_dtype(source, target)

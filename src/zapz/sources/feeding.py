@@ -283,7 +283,7 @@ def _unwrapped(value: Any, leave: Exit) -> tuple[Any, Exit]:
             return value, leave
         found, leave_inner = _unwrapped(inner, _nothing)
     except BaseException as error:
-        _leave_under(leave, error)
+        leave_under(leave, error)
         raise
     return found, _both(leave_inner, leave)
 
@@ -326,14 +326,14 @@ def _both(inner: Exit, outer: Exit) -> Exit:
         try:
             inner(error)
         except BaseException as failure:
-            _leave_under(outer, failure)
+            leave_under(outer, failure)
             raise
         outer(error)
 
     return leave
 
 
-def _leave_under(leave: Exit, error: BaseException) -> None:
+def leave_under(leave: Exit, error: BaseException) -> None:
     """Leave something while an error is under way, which stays the first one."""
     try:
         leave(error)

@@ -60,11 +60,6 @@ class Variable:
     """How it would like to be stored, in xarray's words."""
 
 
-def looks_like_arrays(item: Any) -> bool:
-    """Return whether an item is a mapping of variables, or an object with ``variables``, ``dims`` and ``attrs``, or one array of such."""
-    return isinstance(item, Mapping) or _is_dataset(item) or _is_data_array(item)
-
-
 def _is_dataset(item: Any) -> bool:
     return all(hasattr(item, part) for part in ("variables", "dims", "attrs"))
 
@@ -234,7 +229,10 @@ class ArraysSource(Source):
 
     def cells(self, path: str, box: Box) -> Cells:
         """Return a region of an array."""
-        return self._regions[path].read(box)
+        try:
+            return self._regions[path].read(box)
+        except SliceError as error:
+            raise error.at(f"{self.uri}, {path}") from None
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         """Return a chunk as bytes: raw, or strings one after the other."""

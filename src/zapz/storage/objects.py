@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from zapz.errors import AbilityError, ConfigError, ConflictError, NotFoundError, StoreError
+from zapz.format.metadata import join
 from zapz.storage.answers import meaning
 from zapz.storage.backends import Backend
 from zapz.storage.probing import Probed, probed
@@ -42,7 +43,7 @@ class ObjectStore:
     ) -> None:
         self._backend = backend
         self._root = root.rstrip("/")
-        self._ours = _beside(self._root) if beside else f"{self._root}/{OURS}"
+        self._ours = _beside(self._root) if beside else join(self._root, OURS)
         self._single_writer = single_writer
         self._noted: dict[str, Tag] | None = None
         self._guard = threading.Lock()
@@ -68,11 +69,11 @@ class ObjectStore:
     def _path(self, key: str) -> str:
         if key == OURS or key.startswith(f"{OURS}/"):
             return f"{self._ours}{key[len(OURS) :]}"
-        return f"{self._root}/{key}" if key else self._root
+        return join(self._root, key) if key else self._root
 
     def elsewhere(self, key: str) -> str | None:
         """Return where ``key`` of our own folder would be with the other setting of ``journal``, if something lies there."""
-        other = f"{self._root}/{OURS}" if self.beside else f"{self._root}{OURS}"
+        other = join(self._root, OURS) if self.beside else f"{self._root}{OURS}"
         path = f"{other}{key[len(OURS) :]}"
         return path if self._look(path, key) is not None else None
 
