@@ -4,74 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
-import numpy as np
-
-from zapz import agreement, compat, create
-from zapz import labels as labelling
+from zapz import agreement, compat
 from zapz.array_task import Counts
-from zapz.checks import Reading, StaticVariables, read_labels
-from zapz.chunks import Cells
+from zapz.checks import Reading, StaticVariables
 from zapz.config import Config
+from zapz.deciding import Decider, Prepared, State
 from zapz.errors import (
     ConflictError,
     LockedError,
     SliceError,
     ZapzError,
 )
-from zapz.existing import Planned, outcome_of, recall
+from zapz.existing import Planned
 from zapz.format.metadata import Dataset
-from zapz.planning import Plan, make_plan
+from zapz.planning import Plan
 from zapz.reports import Report, SliceReport, total
 from zapz.running import run_plan
 from zapz.slicing import Opener, are_places, items_of
-from zapz.sources.feeding import Feed
+from zapz.sources.feeding import Feed, leave_under
 from zapz.sources.stores import OpenSlice, Target
-from zapz.steps import Placement
 from zapz.storage.dataset import fingerprint, is_empty, listing_of, open_dataset
+from zapz.storage.exchange import Successor
 from zapz.targets import check_apart, check_surroundings, open_target
 from zapz.txn.head import Commit, HeadMovedError
 from zapz.txn.recover import Recovery
+from zapz.txn.renewal import require
 from zapz.txn.sessions import Session, leftovers, open_session, register_of, state_of
 
 _LOG = logging.getLogger("zapz")
 _TURNS = 100
 """So often a slice is planned again because somebody else appended between planning and writing."""
-
-
-@dataclass(slots=True)
-class State:
-    """What is known of the target while its lock is held."""
-
-    dataset: Dataset | None
-    last: dict[str, Cells] = field(default_factory=dict)
-    length: int = 0
-    planned: list[Planned] = field(default_factory=list)
-    register: list[Commit] = field(default_factory=list)
-    home: Reading | None = None
-
-    def advance(self, plan: Plan, labels: Sequence[labelling.Labels]) -> None:
-        """Take over what an append has made of the target."""
-        for found in labels:
-            self.last[found.path] = np.concatenate([found.old.stored, found.new.stored])[-2:]
-        for path in plan.arrays.keys() - {found.path for found in labels}:
-            self.last.pop(path, None)
-        self.dataset = plan.after
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A slice about which everything is decided."""
-
-    source: OpenSlice
-    placement: Placement
-    outcome: str = ""
-    labels: tuple[labelling.Labels, ...] = ()
-    plan: Plan | None = None
 
 
 OnSlice = Callable[[SliceReport], None]
@@ -100,8 +68,11 @@ class Appender:
         self.store = open_target(target, config)
         self._on_slice = on_slice
         self._on_progress = on_progress
+        self._cancel = cancel
         self._cancelled = cancel.is_set if cancel is not None else None
-        self._static = StaticVariables()
+        self._anew = config.force_new
+        self._notes: tuple[str, ...] = ()
+        self._decider = Decider(self.store, config)
         self._recovered = Recovery()
         self._said: set[str] = set()
         self._register: list[Commit] | None = None
@@ -120,7 +91,8 @@ class Appender:
         length = run(items, reports)
         if length is None:
             length = length_of(self._look(), self.config)
-        return total(self.store.uri, reports, length, self._recovered, time.perf_counter() - started)
+        report = total(self.store.uri, reports, length, self._recovered, time.perf_counter() - started)
+        return replace(report, notes=self._notes)
 
     def _run_dry(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
         """Plan every slice; all stay open until the end, since later ones are compared with earlier ones."""
@@ -148,6 +120,7 @@ class Appender:
         length: int | None = None
         with self._feed(items) as feed:
             for opened in feed:
+                self._make_ready(opened)
                 with self.held() as (session, state):
                     reports.append(self._reported(self._appended(opened, session, state)))
                     length = length_of(state, self.config)
@@ -165,7 +138,37 @@ class Appender:
         self, items: Iterable[Any], close: Callable[[OpenSlice, BaseException | None], None] = OpenSlice.left
     ) -> Feed[Any, OpenSlice]:
         opener = Opener(self.config, self.store, check_apart)
-        return Feed(items, opener.open, close, self.config.prefetch, self._cancelled)
+
+        def open_ready(item: Any) -> OpenSlice:
+            opened = opener.open(item)
+            try:
+                self._compute(opened, self._look())
+            except ZapzError as error:  # somebody may be writing just now: its turn will tell
+                _LOG.debug("%s is not computed ahead: %s", opened.uri, error)
+            except BaseException as error:
+                leave_under(opened.close, error)
+                raise
+            return opened
+
+        ahead = self.config.prefetch and not self.config.dry_run
+        return Feed(items, open_ready if ahead else opener.open, close, self.config.prefetch, self._cancelled)
+
+    def _make_ready(self, opened: OpenSlice) -> None:
+        """Compute what a slice has to be computed, once its form is seen to fit; what is seen while somebody writes may be a mixture."""
+        if not opened.prepares:
+            return
+        try:
+            state = self._look()
+            self._decider.place(opened, state)
+        except ZapzError:
+            with self.held() as (_, state):
+                self._decider.place(opened, state)
+        self._compute(opened, state)
+
+    def _compute(self, opened: OpenSlice, state: State) -> None:
+        if opened.prepares:
+            placement = self._decider.place(opened, state)[1]
+            opened.prepare({*placement.conversions, *placement.static})
 
     def _reported(self, report: SliceReport) -> SliceReport:
         counts = (report.steps, report.copied_chunks, report.encoded_chunks, report.bytes_written, report.seconds)
@@ -183,7 +186,7 @@ class Appender:
             if not session.recovered.clean:
                 forward, back = session.recovered.rolled_forward, session.recovered.rolled_back
                 _LOG.warning("recovered %s: finished %s, undid %s", self.store.uri, forward, back)
-            self._static = StaticVariables()
+            self._decider.static = StaticVariables()
             if self._register is None:
                 self._register = list(session.register)  # what this call appends is not taken for a repetition
             try:
@@ -213,6 +216,9 @@ class Appender:
         if is_empty(listing, session.leftovers if session is not None else leftovers(self.store)):
             return State(dataset=None)
         dataset = open_dataset(self.store, listing=listing)
+        if self._anew:
+            require(self.store)
+            return State(dataset=None, old=dataset)
         length = compat.check_target(dataset, self.config, self.store.uri)
         agreement.check_configured(dataset, self.config)
         return State(dataset=dataset, length=length)
@@ -232,69 +238,10 @@ class Appender:
                 hint="Run `zapz recover`, or the append without --dry-run.",
             )
         state = self._look()
+        if state.old is not None:  # nothing of it is read for the new one
+            self._decider = Decider(Successor(require(self.store)), self.config)
         state.register = list(register_of(self.store, remember=self.config.register))
         return state
-
-    def prepare(self, source: OpenSlice, state: State) -> Prepared:
-        """Decide everything about a slice; nothing is written."""
-        creates = state.dataset is None
-        before = state.dataset
-        if before is None:
-            before = create.new_target(source.dataset, self.config, source.encodings)
-        chosen = {path for path, wish in source.encodings.items() if "dtype" in wish}
-        placement = compat.place(before, source.dataset, self.config, source.uri, creates=creates, chosen=chosen)
-        prepared = Prepared(source=source, placement=placement)
-        if placement.length == 0:
-            return replace(prepared, outcome="empty")
-        target = Reading(self.store, before)
-        known = (
-            {path: np.empty(0, before.arrays[path].dtype) for path in before.lengths(placement.dim)}
-            if creates
-            else state.last
-        )
-        labels = read_labels(target, source, placement, known)
-        length = 0 if creates else state.length
-        outcome = outcome_of(target, source, placement, labels, self.config, length, state.planned)
-        if outcome is None and state.register and (not labels or self.config.label_order == "any"):
-            outcome = recall(target, source, placement, state.register, self.config, length)
-        if outcome is not None:
-            return replace(prepared, outcome=outcome)
-        for found in labels:
-            labelling.check_labels(found, self.config, source.uri)
-        plan = self._plan(source, target, placement, creates=creates)
-        if not creates:
-            self._static.check(state.home or target, source, placement, self.config)
-        return replace(prepared, labels=tuple(labels), plan=plan)
-
-    def _attributes(
-        self, source: OpenSlice, target: Reading, placement: Placement, *, creates: bool
-    ) -> dict[str, dict[str, Any]]:
-        if not self.config.attrs and not self.config.variables:
-            return {}
-        from zapz.after import After, configured_attributes  # imported where used: most appends do without
-
-        slice_ = Reading(source.store, source.dataset)
-        after = After(target=target, slice=slice_, placement=placement, creates=creates)
-        return configured_attributes(after, self.config)
-
-    def _plan(self, source: OpenSlice, target: Reading, placement: Placement, *, creates: bool) -> Plan:
-        config, stop, before = self.config, placement.offset + placement.length, target.dataset
-        attributes = self._attributes(source, target, placement, creates=creates)
-        documents = create.changed_documents(
-            before, source.dataset, config, stop, creates=creates, attributes=attributes
-        )
-        known = not creates and not attributes and config.attrs_update_mode in {"keep", "ignore"}
-        return make_plan(
-            target_uri=self.store.uri,
-            slice_uri=source.uri,
-            creates=creates,
-            before=before,
-            slice_=source.dataset,
-            placement=placement,
-            documents=documents,
-            recompress=config.recompress,
-            after=create.grown(before, documents, placement.dim, stop) if known else None,
-        )
 
     def plan(self, item: Any) -> Plan:
         """Plan the append of one slice.
@@ -303,7 +250,7 @@ class Appender:
             SliceError: There is nothing to append.
         """
         with self._feed([item]) as feed:
-            prepared = self.prepare(next(feed), self.look_only())
+            prepared = self._decider.decide(next(feed), self.look_only())
         if prepared.plan is None:
             found = f"a slice that is {prepared.outcome}"
             raise SliceError("there is nothing to plan", where=prepared.source.uri, found=found)
@@ -316,6 +263,7 @@ class Appender:
             ConflictError: Slice or target are no longer what the plan was made for.
         """
         started = time.perf_counter()
+        self._anew = False  # a plan says what it builds on
         with self._feed([plan.slice_uri if item is None else item]) as feed:
             source = replace(next(feed), without=None)
             if not source.is_unchanged(plan.slice.documents):
@@ -341,7 +289,7 @@ class Appender:
     def _planned(self, source: OpenSlice, state: State) -> SliceReport:
         """Plan a slice in a dry run, as if those before it had been appended."""
         started = time.perf_counter()
-        prepared = self.prepare(source, state)
+        prepared = self._decider.decide(source, state)
         report, plan = self._report(prepared), prepared.plan
         if plan is not None:
             report = replace(report, outcome="planned", plan=plan.summary())
@@ -354,10 +302,12 @@ class Appender:
     def _appended(self, source: OpenSlice, session: Session, state: State) -> SliceReport:
         """Append a slice; where somebody else has appended since the target was read, it is read and planned again."""
         started = time.perf_counter()
+        if state.old is not None:
+            return self._renewed(source, session, state, state.old)
         for remaining in range(_TURNS, -1, -1):
             plan, counts = None, None
             try:
-                prepared = self.prepare(source, state)
+                prepared = self._decider.decide(source, state)
                 plan = prepared.plan
                 if plan is not None:
                     counts = run_plan(
@@ -373,7 +323,7 @@ class Appender:
                 mixture = plan is None and session.moved()
                 if not remaining or not (mixture or isinstance(error, HeadMovedError)):
                     raise
-            self._static = StaticVariables()
+            self._decider.static = StaticVariables()
             fresh = self._look_again(session)
             state.dataset, state.length, state.last = fresh.dataset, fresh.length, {}
         report = self._report(prepared)
@@ -381,7 +331,28 @@ class Appender:
             report = _counted(report, counts)
             state.advance(plan, prepared.labels)
             state.length = plan.placement.offset + plan.placement.length
+            self._anew = False
         return replace(report, seconds=time.perf_counter() - started)
+
+    def _renewed(self, source: OpenSlice, session: Session, state: State, old: Dataset) -> SliceReport:
+        """Make a new target of a slice, and put it in the place of the old one."""
+        config = replace(self.config, force_new=False)
+        with session.renewing(old, os.urandom(8).hex()) as renewal:
+            builder = Appender(renewal.store, config, None, self._on_progress, self._cancel)
+            report = builder.make(source)
+            if report.outcome != "appended":
+                return report
+            self._notes = renewal.take_place()
+        self._anew, self._register = False, []
+        fresh = self._look(session)
+        state.dataset, state.length, state.last, state.old = fresh.dataset, fresh.length, {}, None
+        state.register = self._register
+        return report
+
+    def make(self, source: OpenSlice) -> SliceReport:
+        """Append a slice that is open already, in a turn of its own."""
+        with self.held() as (session, state):
+            return self._appended(source, session, state)
 
 
 def _counted(report: SliceReport, counts: Counts) -> SliceReport:
@@ -396,4 +367,6 @@ def _counted(report: SliceReport, counts: Counts) -> SliceReport:
 
 def length_of(state: State, config: Config) -> int:
     """Return the target's length along the append dimension as far as it is known; 0 if there is none yet."""
-    return 0 if state.dataset is None else compat.check_target(state.dataset, config, "target")
+    if state.dataset is not None:
+        return compat.check_target(state.dataset, config, "target")
+    return 0 if state.old is None else next(iter(state.old.lengths(config.append_dim).values()), 0)

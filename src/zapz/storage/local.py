@@ -326,6 +326,11 @@ class LocalStore:
                     raise failure(error, "cannot make folder", self._at(path)) from error
                 self._folders.add(path)
 
+    def forget(self) -> None:
+        """Forget which folders were seen: another folder lies here now."""
+        self._folders.clear()
+        self._linking.clear()
+
     def require_parent(self) -> None:
         """See ``Store``."""
         if not is_folder(str(self.root)) and not is_folder(str(self.root.parent)):
@@ -355,10 +360,7 @@ class LocalStore:
     # -- durability ------------------------------------------------------------------------------------------------------
 
     def sync(self, keys: Iterable[str], naming: Iterable[str] = ()) -> None:
-        """Make the content of these files, and the folders that name them or ``naming``, survive a power failure.
-
-        Does nothing unless the store is durable.
-        """
+        """Make the content of these files, and the folders that name them or ``naming``, survive a power failure, if durable."""
         self._syncer.files(keys, naming)
 
     def sync_folders(self, keys: Iterable[str]) -> None:
@@ -376,9 +378,7 @@ class LocalStore:
         """
         with locks.hold(self._at(key), wait, str(self.root)) as check:
             self.check_lock = check
-            self._syncer.made.add(
-                parent(key)
-            )  # perhaps by us: the journal in it is durable only if its folder's name is
+            self._syncer.made.add(parent(key))  # perhaps by us: the journal in it is durable only if its name is
             if self.beside:
                 self._syncer.made.add("")
             try:

@@ -39,6 +39,8 @@ class Recovery:
     """Transactions that had not, and of which nothing remains."""
     made_root: bool = False
     """Whether the target's folder had been made by a transaction that was rolled back."""
+    notes: tuple[str, ...] = ()
+    """What was kept, and where."""
 
     def joined(self, other: Recovery) -> Recovery:
         """Return what two recoveries did."""
@@ -46,6 +48,7 @@ class Recovery:
             rolled_forward=self.rolled_forward + other.rolled_forward,
             rolled_back=self.rolled_back + other.rolled_back,
             made_root=self.made_root or other.made_root,
+            notes=self.notes + other.notes,
         )
 
     @property

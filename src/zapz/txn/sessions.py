@@ -9,14 +9,16 @@ from typing import Protocol
 
 from zapz.errors import NotFoundError
 from zapz.format.grid import Index
+from zapz.format.metadata import Dataset
 from zapz.planning import Plan
 from zapz.storage import locks
 from zapz.storage.local import LocalStore
 from zapz.storage.store import OURS, Holder, Parts, Store, read_optional
 from zapz.txn import head as heads
-from zapz.txn import transaction
+from zapz.txn import renewal, transaction
 from zapz.txn.head import Commit, Head, elsewhere
 from zapz.txn.recover import HEAD, REGISTER, TRANSACTIONS, Recovery, describe, recover
+from zapz.txn.renewal import Renewal
 
 _RETRIES = 100
 """So often the folder of a new target is made again if somebody else removes it."""
@@ -60,6 +62,14 @@ class Session(Protocol):
 
         Raises:
             HeadMovedError: Somebody else took a turn since the target was read.
+        """
+
+    def renewing(self, old: Dataset, name: str) -> AbstractContextManager[Renewal]:
+        """Let the body build a new target and put it in the place of the old one; otherwise that one stays.
+
+        Args:
+            old: The old one.
+            name: A name that was never used before.
         """
 
     def again(self) -> None:
@@ -111,7 +121,7 @@ def recover_left(store: Store, wait: float) -> Recovery:
     """
     if isinstance(store, LocalStore):
         _refuse_elsewhere(store)
-        if not store.folder_exists(OURS) and store.holder(HEAD) is None:
+        if not (store.folder_exists(OURS) or renewal.is_left(store)) and store.holder(HEAD) is None:
             return Recovery()
     else:
         from zapz.txn import turns  # imported where used: local appends do without
@@ -144,7 +154,7 @@ def state_of(store: Store) -> tuple[Holder | None, tuple[str, ...]]:
     """Say, without changing anything, who holds a target, and what recovery would do; nothing of the latter while it is held."""
     if isinstance(store, LocalStore):
         _refuse_elsewhere(store)
-        return store.holder(HEAD), tuple(describe(store))
+        return store.holder(HEAD), (*describe(store), *renewal.describe(store))
     from zapz.txn import turns  # imported where used: local appends do without
 
     return turns.state_of(store)
@@ -187,7 +197,7 @@ class StagedSession:
             else:
                 break
         _refuse_elsewhere(self._store)
-        self.recovered = recover(self._store)
+        self.recovered = recover(self._store).joined(renewal.settle(self._store))
         self.made_root = self.made_root or self.recovered.made_root
         self.register = register_of(self._store, remember=self._remember)
         stack.callback(self._store.remove_folder, TRANSACTIONS)
@@ -203,6 +213,14 @@ class StagedSession:
     def moved(self) -> bool:
         """See ``Session``."""
         return False
+
+    @contextlib.contextmanager
+    def renewing(self, old: Dataset, name: str) -> Iterator[Renewal]:
+        """See ``Session``."""
+        with renewal.renewing(self._store, old, name) as running:
+            yield running
+        self._store.forget()
+        self.register = register_of(self._store, remember=self._remember)
 
     @contextlib.contextmanager
     def tidying(self, name: str) -> Iterator[tuple[Head, Callable[[], None]]]:  # noqa: ARG002 - no transaction is needed

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from zapz.errors import AbilityError, ConflictError, StoreError, ZapzError
+from zapz.format.metadata import Dataset
 from zapz.planning import Plan
 from zapz.storage import clock, object_lock
 from zapz.storage.flock import holder_of, is_alive, is_dead, me
@@ -20,6 +22,7 @@ from zapz.txn.head import Commit, Head, HeadMovedError
 from zapz.txn.journal import Extent, Intent
 from zapz.txn.lease import Lease
 from zapz.txn.recover import HEAD, LOCK, Recovery, decision_key
+from zapz.txn.renewal import Renewal, renewing
 
 
 def objects_of(store: Store) -> ObjectStore:
@@ -115,6 +118,10 @@ class FencedSession:
             raise
         running.apply(plan)
         self._settle(Head.committed, running)
+
+    def renewing(self, old: Dataset, name: str) -> AbstractContextManager[Renewal]:
+        """See ``Session``."""
+        return renewing(self._store, old, name)
 
     @contextlib.contextmanager
     def tidying(self, name: str) -> Iterator[tuple[Head, Callable[[], None]]]:
