@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from zapz.additions import described
 from zapz.checks import Reading
 from zapz.compat import meaning_of
 from zapz.config import Config
-from zapz.create import described
-from zapz.expressions import Cell, cell_of, evaluate, has_expressions
+from zapz.expressions import Cell, cell_of, evaluate
 from zapz.format.attributes import plain
 from zapz.steps import Placement
 
@@ -27,6 +27,8 @@ class After:
     """Where it goes."""
     creates: bool
     """Whether the target is being made."""
+    attributes: Mapping[str, Any]
+    """The root's attributes after the append, before those that are evaluated."""
 
     @property
     def variables(self) -> Mapping[str, Grown]:
@@ -44,7 +46,7 @@ class After:
     @property
     def attrs(self) -> Mapping[str, Any]:
         """The root's attributes, before those that are being evaluated."""
-        return self.target.dataset.groups.get("", {})
+        return self.attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Grown:
 def configured_attributes(after: After, config: Config) -> dict[str, dict[str, Any]]:
     """Return the configured attributes by path of the node ("" is the root), with expressions evaluated.
 
-    Those of the root are written with every append, those of variables when the target is made, and later where they hold expressions.
+    They are written with every append, where they have changed.
 
     Raises:
         ConfigError: An expression makes no sense for this dataset.
@@ -109,9 +111,8 @@ def configured_attributes(after: After, config: Config) -> dict[str, dict[str, A
         found[""] = {key: plain(value, f"attrs.{key}") for key, value in values.items()}
     for path in after.target.dataset.arrays if config.variables else ():
         attrs = config.variable(path).attrs
-        dynamic = {key: value for key, value in attrs.items() if has_expressions({key: value})}
-        described(attrs, path)
-        if dynamic:
-            values = evaluate(dynamic, after)
+        if attrs:
+            described(attrs, path)
+            values = evaluate(attrs, after, f"variables.{path}.attrs")
             found[path] = {key: plain(value, f"variables.{path}.attrs.{key}") for key, value in values.items()}
     return found

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from zapz.config import Config
 from zapz.errors import ConfigError, DimensionError
 from zapz.format.metadata import Array, Dataset
-from zapz.selection import takes_part
+from zapz.selection import is_named, takes_part
 
 OTHER_FORM = "Bring the slice to the target's form, or append it to another target."
 """What to do about a slice of another form."""
@@ -49,7 +49,7 @@ def check_configured(target: Dataset, config: Config) -> None:
 
     for path, array in target.arrays.items():
         wish = config.variable(path).encoding
-        if wish and takes_part(path, config):
+        if wish and not is_named(path, config.excluded_variables):
             where = Place(
                 zarr_format=target.zarr_format, dim=config.append_dim, steps=None, where=f"variables.{path}.encoding"
             )

@@ -11,6 +11,7 @@ from typing import Any
 from zapz.agreement import OTHER_FORM, check_dims, check_fixed, named
 from zapz.config import Config
 from zapz.errors import (
+    ConfigError,
     DimensionError,
     EncodingError,
     FormatError,
@@ -114,14 +115,23 @@ def place(
             continue
         _check_dims(array, source, dim, f"{where}, {path}")
         check_dims(source, config, where)
+        entry = config.variable(path) if config.variables else None
+        narrow = path in chosen or (entry is not None and "dtype" in entry.encoding)
         if grows or creates:
-            narrow = path in chosen or (bool(config.variables) and "dtype" in config.variable(path).encoding)
-            conversions[path] = conversion_of(slice_, target, path, f"{where}, {path}", narrow=narrow)
+            try:
+                conversions[path] = conversion_of(slice_, target, path, f"{where}, {path}", narrow=narrow)
+            except SliceError as error:
+                configured = creates and entry is not None and (entry.encoding or entry.attrs)
+                raise (_misconfigured(error, path) if configured else error) from None
         elif config.static != "ignore":
-            conversion_of(slice_, target, path, f"{where}, {path}")
+            conversion_of(slice_, target, path, f"{where}, {path}", narrow=narrow)
             static.append(path)
         notes += _attribute_notes(array, source)
     notes += _extra(target, slice_, config, where)
+    if not creates and config.zarr_format not in {None, target.zarr_format}:
+        notes.append(
+            f"zarr_format = {config.zarr_format} is for new targets; this one is of format {target.zarr_format}, and stays so"
+        )
     return Placement(
         dim=dim,
         offset=offset,
@@ -167,6 +177,17 @@ def _slice_length(slice_: Dataset, config: Config, where: str) -> int:
                     found=f"{size} in {path}",
                 )
     return next(iter(found.values()))
+
+
+def _misconfigured(error: SliceError, path: str) -> ConfigError:
+    """Return what is wrong with a new target's configuration, if its first slice cannot become what it says."""
+    return ConfigError(
+        f"the first slice cannot be stored as configured: {error.what}",
+        where=f"variables.{path}",
+        expected=error.expected,
+        found=error.found,
+        hint="Mend its encoding and attrs, or leave the setting away.",
+    )
 
 
 def _check_size(target: Dataset, config: Config, length: int, where: str) -> None:

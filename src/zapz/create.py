@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from zapz.additions import check_units, described, least_of, missing_variables
 from zapz.compat import SMALL_STEP
 from zapz.config import Config
-from zapz.errors import ConfigError, UnsupportedError, VariableError
+from zapz.errors import UnsupportedError
 from zapz.format import documents as doors
 from zapz.format import jsontext, v2, v3
-from zapz.format.attributes import plain, retext
-from zapz.format.codecs import Codec, CodecChain, endian_of
-from zapz.format.dtypes import is_nat, write_marker
+from zapz.format.attributes import retext
+from zapz.format.dtypes import has_attribute, write_marker
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, implicit_groups, join, name, parent
-from zapz.selection import takes_part
 
 _NCZARR = ("_nczarr_group", "_NCZARR_GROUP")
 
@@ -58,8 +57,8 @@ def new_target(slice_: Dataset, config: Config, encodings: Mapping[str, Wish] | 
             mine = _translated(array, text, wanted)
         documents |= _formed(path, mine, wanted, config, (encodings or {}).get(path, {}))
     for array in missing_variables(slice_, config):
-        mine = target.write_array(array, "{}")
-        documents |= _formed(array.path, mine, wanted, config, {"fill_value": _least(array.dtype)}, misses=True)
+        mine = target.write_array(array, jsontext.dumps(dict(array.attributes)))
+        documents |= _formed(array.path, mine, wanted, config, {"fill_value": least_of(array.dtype)}, misses=True)
     keep = config.attrs_update_mode != "ignore"
     for path in implicit_groups(_arrays_in(documents), slice_.groups):
         documents |= target.write_group(path, "{}")
@@ -76,13 +75,6 @@ def _arrays_in(documents: Mapping[str, bytes]) -> set[str]:
     return {parent(key) for key in documents if name(key) in {v2.ARRAY, v3.NODE}}
 
 
-def _least(dtype: np.dtype[Any]) -> Any:
-    """Return a marker for a variable of which nothing is known but its type: NaN, or the least integer."""
-    if dtype.kind in "iu":
-        return int(np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max)
-    return "NaN" if dtype.kind in "fc" else "NaT" if dtype.kind in "mM" else None
-
-
 def _formed(
     path: str, mine: dict[str, bytes], wanted: int, config: Config, hints: Wish, *, misses: bool = False
 ) -> dict[str, bytes]:
@@ -97,12 +89,21 @@ def _formed(
         from zapz.tailoring import Place, tailored  # imported where used: most targets do without
 
         steps = array.shape[axis] if axis is not None else None
+        own = _names_own(config, path)
         made = tailored(
             array,
             wish,
-            Place(zarr_format=wanted, dim=config.append_dim, steps=steps, where=_where(path), marks=misses or marks),
+            Place(
+                zarr_format=wanted,
+                dim=config.append_dim,
+                steps=steps,
+                where=_where(path),
+                marks=misses or marks,
+                own=own,
+            ),
         )
     if settings.attrs:
+        check_units(array, settings.attrs, path)
         made = replace(made, attributes={**made.attributes, **described(settings.attrs, path)})
     chunks = None if "chunks" in settings.encoding else _label_chunks(made, axis, config)
     if axis is not None:
@@ -116,13 +117,22 @@ def _formed(
     return mine
 
 
+def _names_own(config: Config, path: str) -> bool:
+    """Return whether chunks by dimension are a variable's own, so that none of them may be another's."""
+    entry = config.variables.get(path, {}).get("encoding") or {}
+    common = config.variables.get("*", {}).get("encoding") or {}
+    return any(key in entry and key not in common for key in ("chunks", "shards"))
+
+
 def _merged(hints: Wish, configured: Wish) -> dict[str, Any]:
     """Lay what is configured over what the slice wishes.
 
     Of two ways to name codecs the configured one counts, and a configured data type comes without the marker of another.
     """
-    if "dtype" in configured and hints.get("fill_value") in _IMPLIED:
-        hints = {key: value for key, value in hints.items() if key != "fill_value"}
+    dropped = {"fill_value"} if "dtype" in configured and hints.get("fill_value") in _IMPLIED else set()
+    if str(configured.get("dtype", "")).startswith(("datetime64", "timedelta64")):
+        dropped |= {"units", "calendar"}
+    hints = {key: value for key, value in hints.items() if key not in dropped}
     if {"codecs", "compressor", "filters"} & configured.keys():
         either = {"compressor", "filters"} if "codecs" in configured else {"codecs"}
         hints = {key: value for key, value in hints.items() if key not in either}
@@ -138,86 +148,6 @@ def _renewed(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> dict[str, by
             members: dict[jsontext.Path, str] = {(m.key,): text[m.start : m.end] for m in jsontext.members(text)}
             result[key] = jsontext.replaced(jsontext.text_of(old[key], key), members).encode()
     return result
-
-
-_STORED = ("_FillValue", "missing_value", "scale_factor", "add_offset", "calendar", "_Unsigned")
-
-
-def described(attrs: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """Return the configured attributes of a variable, without expressions (they are evaluated when the data are there).
-
-    Raises:
-        ConfigError: One of them says how values are stored, which is the encoding's business.
-    """
-    for key in attrs:
-        if key in _STORED:
-            raise ConfigError(
-                "an attribute would change what the stored values mean",
-                where=f"variables.{path}.attrs.{key}",
-                hint="Give it in `encoding`, where zapz converts the values accordingly.",
-            )
-    from zapz.expressions import has_expressions  # imported where used: most targets do without
-
-    return {
-        key: plain(value, f"variables.{path}.attrs.{key}")
-        for key, value in attrs.items()
-        if not has_expressions({key: value})
-    }
-
-
-def missing_variables(slice_: Dataset, config: Config) -> list[Array]:
-    """Return, as arrays, the configured variables that the first slice lacks.
-
-    Raises:
-        VariableError: It lacks one, and ``on_missing`` says "refuse", or too little is known of it.
-    """
-    sizes = {d: n for a in slice_.arrays.values() for d, n in zip(a.dims, a.shape, strict=True) if d is not None}
-    found = []
-    for path in {**dict.fromkeys(config.included_variables), **config.variables}:
-        if path in {"*", *slice_.arrays} or not takes_part(path, config):
-            continue
-        if any(other.startswith(f"{path}/") for other in slice_.arrays):
-            continue  # a group
-        settings = config.variable(path)
-        where = f"variables.{path}"
-        if config.on_missing != "fill":
-            raise VariableError(
-                "a configured variable is missing in the first slice",
-                where=where,
-                found="none",
-                hint='Set on_missing = "fill" to make it all the same (it needs dims and encoding.dtype).',
-            )
-        if settings.dims is None or "dtype" not in settings.encoding or not set(settings.dims) <= sizes.keys():
-            raise VariableError(
-                "a variable that the first slice lacks can only be made from dims that the slice has, and a dtype",
-                where=where,
-                expected=f"dims out of {', '.join(sorted(sizes))}, and encoding.dtype",
-                found=f"dims {settings.dims}, dtype {settings.encoding.get('dtype')}",
-            )
-        from zapz.format.configured import dtype_of  # imported where used: most targets do without
-
-        dtype, serializer = dtype_of(settings.encoding["dtype"], f"{where}.encoding.dtype")
-        shape = tuple(sizes[dim] for dim in settings.dims)
-        found.append(
-            Array(
-                path=path,
-                dims=settings.dims,
-                dtype=dtype,
-                grid=RegularGrid(shape=shape, chunks=tuple(max(1, n) for n in shape)),
-                keys=ChunkKeys(style="default", separator="/")
-                if (config.zarr_format or slice_.zarr_format) == v3.FORMAT
-                else ChunkKeys(style="v2", separator="."),
-                codecs=CodecChain(
-                    serializer=serializer,
-                    endian=endian_of(dtype, "little"),
-                    stages=(Codec(id="zstd", config={"level": 0}),),
-                ),
-                fill=FillValue.of(None),
-                marker=None,
-                attributes={},
-            )
-        )
-    return found
 
 
 def _where(path: str) -> str:
@@ -250,7 +180,7 @@ def _translated(array: Array, attributes: str, wanted: int) -> dict[str, bytes]:
     """
     members = {m.key: attributes[m.start : m.end] for m in jsontext.members(attributes)}
     if wanted == v3.FORMAT:
-        if array.marker is not None and not is_nat(array.marker):
+        if has_attribute(array.marker, array.dtype):
             members["_FillValue"] = jsontext.dumps(write_marker(array.marker, array.dtype))
         array = replace(array, keys=ChunkKeys(style="default", separator="/"))
         return v3.write_array(array, jsontext.joined(members, indent=2))

@@ -15,7 +15,7 @@ import numpy as np
 from zapz.errors import ConfigError, EncodingError
 from zapz.format import configured, v2
 from zapz.format.codecs import CodecChain, Shards, normal
-from zapz.format.dtypes import is_nat, undefined, write_marker
+from zapz.format.dtypes import has_attribute, undefined, write_marker
 from zapz.format.encodings import Encoding, encoding_of
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, FillValue
@@ -40,6 +40,8 @@ class Place:
     """Length of the slice along it, which "whole dimension" means there; None for an existing target, which keeps its own."""
     where: str
     """The settings, for messages."""
+    own: bool = False
+    """Whether the variable has an entry of its own: then every dimension that is named must be one of its."""
     marks: bool = False
     """Whether the fill value is meant as the marker of missing cells, whatever the cells are."""
 
@@ -70,7 +72,7 @@ def tailored(array: Array, wish: Wish, place: Place) -> Array:
     changed = dtype != array.dtype or any(attributes.get(n) != array.attributes.get(n) for n in numbers[:2])
     fill, marker = _fill(array, meaning, dtype, serializer, wish, place, changed=changed)
     attributes.pop("_FillValue", None)
-    if marker is not None and place.zarr_format != v2.FORMAT and not is_nat(marker):
+    if place.zarr_format != v2.FORMAT and has_attribute(marker, dtype):
         attributes["_FillValue"] = write_marker(marker, dtype)
     grid, inner = _grids(array, wish, place)
     return replace(
@@ -132,6 +134,17 @@ def _packed(attributes: dict[str, Any], dtype: np.dtype[Any], wish: Wish, place:
 
 def _timed(attributes: dict[str, Any], array: Array, dtype: np.dtype[Any], wish: Wish, place: Place) -> dict[str, Any]:
     """Return the attributes of times with the units and the calendar that are wished for (CF section 4.4)."""
+    useless = [name for name in ("units", "calendar") if dtype.kind in "mM" and wish.get(name) is not None]
+    if array.dtype.kind == "m" and wish.get("calendar") is not None:
+        useless = ["calendar"]
+    if useless:
+        raise ConfigError(
+            "a setting would mean nothing",
+            where=f"{place.where}.{useless[0]}",
+            expected=f"none for {dtype if dtype.kind in 'mM' else 'durations'}",
+            found=repr(wish[useless[0]]),
+            hint="Remove it, or give a dtype of numbers.",
+        )
     if dtype.kind in "mM":
         return {n: v for n, v in attributes.items() if n not in {"units", "calendar"}}
     for name in ("units", "calendar"):
@@ -166,6 +179,8 @@ def _fill(
     nothing = FillValue.of(None if place.zarr_format == v2.FORMAT else _default(dtype, serializer))
     if wish.get("fill_value") is not None:
         fill = configured.fill_of(wish["fill_value"], dtype, serializer, f"{place.where}.fill_value")
+        if dtype.kind in "USO":
+            return fill, fill.value if place.zarr_format == v2.FORMAT else None
         if place.marks or dtype.kind in "fcmM" or meaning.markers or array.dtype.kind in "fcmM":
             return fill, fill.value
         return (nothing if place.zarr_format == v2.FORMAT else fill), None
@@ -226,6 +241,14 @@ def _lengths(array: Array, given: Any, before: tuple[int, ...], where: str, plac
     if given is None:
         return tuple(whole)
     if isinstance(given, Mapping):
+        strange = sorted(set(given) - set(array.dims)) if place.own else []
+        if strange:
+            raise ConfigError(
+                "the variable has no such dimension",
+                where=f"{where}.{strange[0]}",
+                expected=", ".join(d or "?" for d in array.dims),
+                found=strange[0],
+            )
         named = [given.get(dim, before[i]) if dim is not None else before[i] for i, dim in enumerate(array.dims)]
     else:
         named = list(given)

@@ -47,16 +47,40 @@ def fill_of(value: Any, dtype: np.dtype[Any], serializer: str, where: str) -> Fi
         ConfigError: The data type cannot hold it.
     """
     limits = np.iinfo(dtype) if dtype.kind in "iu" else None
-    found = repr(value)
+    found, what = repr(value), "the fill value does not fit the data type"
     if limits is not None and isinstance(value, int | float) and not limits.min <= value <= limits.max:
         expected = f"{limits.min} to {limits.max} ({dtype})"
-        raise ConfigError("the fill value does not fit the data type", where=where, expected=expected, found=found)
+        raise ConfigError(what, where=where, expected=expected, found=found)
+    if value is not None and dtype.kind in "USO":
+        return FillValue.of(_text(value, dtype, serializer, where))
     try:
-        return dtypes.read_fill(value, dtype, where, serializer)
+        with np.errstate(over="ignore"):
+            fill = dtypes.read_fill(value, dtype, where, serializer)
     except (MetadataError, OverflowError) as error:
         hint = "Give a value of the stored data type."
-        what = "the fill value does not fit the data type"
         raise ConfigError(what, where=where, expected=f"a {dtype}", found=found, hint=hint) from error
+    parts = value if isinstance(value, list | tuple) else [value]
+    if dtype.kind in "fc" and np.isinf(fill.value) and all(isinstance(part, int | float) for part in parts):
+        raise ConfigError(what, where=where, expected=f"a finite {dtype}", found=found)
+    return fill
+
+
+def _text(value: Any, dtype: np.dtype[Any], serializer: str, where: str) -> Any:
+    """Return text as a fill value: as bytes (UTF-8) where bytes are stored."""
+    stored: Any = value
+    if dtype.kind == "S" or serializer == "vlen-bytes":
+        stored = value.encode() if isinstance(value, str) else value
+    length = dtype.itemsize // (4 if dtype.kind == "U" else 1)
+    if not isinstance(value, str | bytes) or (dtype.kind in "US" and len(stored) > length):
+        expected = (
+            f"text of at most {length} {'bytes' if dtype.kind == 'S' else 'characters'}"
+            if dtype.kind in "US"
+            else "text"
+        )
+        raise ConfigError(
+            "the fill value does not fit the data type", where=where, expected=expected, found=repr(value)
+        )
+    return stored if dtype.kind == "O" else np.asarray(stored, dtype)[()]
 
 
 def chain_of(
@@ -88,9 +112,25 @@ def chain_of(
         if "compressor" in wish:
             compressor = () if wish["compressor"] is None else (_stage(wish["compressor"], f"{where}.compressor"),)
         chain = replace(base, serializer=serializer, stages=(*filters, *compressor), foreign=None, shards=None)
+    for stage in chain.stages:
+        _check_filter(stage, dtype, where)
     if chain.strict != base.strict:
         _try(chain, dtype, chunks, where)
     return chain
+
+
+def _check_filter(stage: Codec, dtype: np.dtype[Any], where: str) -> None:
+    """Refuse a filter that is configured for cells of another type: other readers take its word for theirs."""
+    name = "decode_dtype" if stage.id == "astype" else "dtype"
+    given = stage.config.get(name)
+    if stage.id in codecs.FILTERS and isinstance(given, str) and np.dtype(given).newbyteorder("=") != dtype:
+        raise ConfigError(
+            "a filter is configured for another data type",
+            where=f"{where}.filters, {stage.id}",
+            expected=f"{name} {dtype}",
+            found=given,
+            hint="Give it the data type that is stored.",
+        )
 
 
 def _compresses(stages: Sequence[Codec]) -> bool:

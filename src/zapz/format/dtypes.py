@@ -323,9 +323,12 @@ def read_marker(value: Any, dtype: DType, where: str) -> Any:
         ) from error
 
 
-def is_nat(value: Any) -> bool:
-    """Return whether a marker is not-a-time, which is missing without being said to be; xarray reads no such ``_FillValue``."""
-    return isinstance(value, np.datetime64 | np.timedelta64) and bool(np.isnat(value))
+def has_attribute(marker: Any, dtype: DType) -> bool:
+    """Return whether a marker is written as ``_FillValue`` in Zarr v3.
+
+    Only numbers and booleans: not-a-time is missing without being said to be, and xarray reads no other such attribute.
+    """
+    return marker is not None and dtype.kind in "biufc"
 
 
 def write_marker(value: Any, dtype: DType) -> Any:

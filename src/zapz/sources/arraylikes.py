@@ -47,12 +47,10 @@ class Held:
 
     chunks = None
 
-    def __init__(self, cells: Cells, chunks: tuple[int, ...] | None = None) -> None:
+    def __init__(self, cells: Cells) -> None:
         self.cells = cells
         self.shape = cells.shape
         self.dtype = cells.dtype
-        self.natural = chunks
-        """Shape of the blocks in which it was made, which a new target may take over."""
 
     def read(self, box: Box) -> Cells:
         """Return the cells of a box, without copying them."""
@@ -75,7 +73,7 @@ class Lazy:
         cells = part.values if hasattr(part, "values") and hasattr(part, "dims") else part
         cells = unmasked(cells) if isinstance(cells, np.ma.MaskedArray) else np.asarray(cells)
         wanted = tuple(b - a for a, b in box)
-        if cells.shape != wanted or _settled(cells.dtype) != self.dtype:
+        if cells.shape != wanted or settled(cells.dtype) != self.dtype:
             raise SliceError(
                 "an array gives other cells than it promised",
                 expected=f"{wanted} of {self.dtype}",
@@ -95,14 +93,12 @@ def region_of(data: Any, where: str) -> tuple[Region, dict[str, Any]]:
     Raises:
         DTypeError: Its cells are nothing that Zarr has a data type for.
     """
-    if isinstance(data, Held):
-        return data, {}
     array_like = hasattr(data, "shape") and hasattr(data, "dtype") and hasattr(data, "__getitem__")
     if array_like and not isinstance(data, np.ndarray | np.generic):
         dtype = data.dtype if isinstance(data.dtype, np.dtype) else getattr(data.dtype, "numpy_dtype", None)
         dtype = np.dtype(dtype if dtype is not None else data.dtype)
         if dtype.kind not in "OT":
-            return Lazy(data, _settled(dtype), _chunks_of(data)), {}
+            return Lazy(data, settled(dtype), _chunks_of(data)), {}
         data = np.asarray(data[(slice(None),) * len(data.shape)])  # objects are looked into
     cells, meaning = _plain(np.ma.asarray(data) if isinstance(data, np.ma.MaskedArray) else np.asarray(data), where)
     return Held(cells), meaning
@@ -119,8 +115,10 @@ def _chunks_of(data: Any) -> tuple[int, ...] | None:
     return chunks if good else None
 
 
-def _settled(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def settled(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the data type in which cells are handed on: native byte order, times in a unit that is not longer than seconds."""
+    if dtype.kind == "T":  # has no byte order to speak of
+        return dtype
     dtype = dtype.newbyteorder("=")
     if dtype.kind in "mM":
         unit, _ = np.datetime_data(dtype)
@@ -142,12 +140,12 @@ def _plain(cells: Cells, where: str) -> tuple[Cells, dict[str, Any]]:
     meaning: dict[str, Any] = {}
     if cells.dtype.kind == "O":
         cells, meaning = _objects(cells, where)
-    settled = _settled(cells.dtype)
-    if settled.kind not in "biufcUSmMOV" or settled.name in {"float128", "longdouble", "complex256", "clongdouble"}:
+    dtype = settled(cells.dtype)
+    if dtype.kind not in "biufcUSmMOV" or dtype.name in {"float128", "longdouble", "complex256", "clongdouble"}:
         raise DTypeError("cells are of a type that Zarr does not have", where=where, found=str(cells.dtype))
-    if settled.kind in "US" and not settled.itemsize:
-        settled = np.dtype(f"{settled.kind}1")
-    return cells.astype(settled, copy=False), meaning
+    if dtype.kind in "US" and not dtype.itemsize:
+        dtype = np.dtype(f"{dtype.kind}1")
+    return cells.astype(dtype, copy=False), meaning
 
 
 def unmasked(cells: np.ma.MaskedArray[Any, Any]) -> Cells:

@@ -6,7 +6,7 @@ nobody has encoded; regions of them are handed over as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,8 +21,8 @@ from zapz.format.encodings import stored_scalar
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, ChunkKeys, FillValue, check_path, implicit_groups, name
 from zapz.format.v2 import DIMS
-from zapz.sources.arraylikes import Cells, Held, Region, region_of
-from zapz.sources.computing import computed, is_lazy
+from zapz.sources.arraylikes import Cells, Region, region_of
+from zapz.sources.computing import Lazy, compute, is_lazy
 from zapz.sources.source import Box, Source
 from zapz.sources.wishes import wish_of
 
@@ -153,20 +153,14 @@ class ArraysSource(Source):
         self, variables: Mapping[str, Variable], attributes: Mapping[str, Any], label: str, options: Options
     ) -> None:
         self.uri = label
-        lazy = {key: v.data for key, v in variables.items() if is_lazy(v.data)}
-        made = computed(lazy, options.memory_limit, options.folder, on_disk=options.on_disk, where=label)
+        self._options = options
         self._regions: dict[str, Region] = {}
         self._arrays: dict[str, Array] = {}
         self._encodings: dict[str, Mapping[str, Any]] = {}
         self._documents: dict[str, bytes] = {}
         for key, variable in variables.items():
             where = f"{label}, {key}"
-            data = variable.data
-            if key in lazy:
-                data = Held(
-                    region_of(made[key], where)[0].read(tuple((0, n) for n in made[key].shape)), _regular(data.chunks)
-                )
-            region, meaning = region_of(data, where)
+            region, meaning = _region(variable.data, where)
             self._add(key, variable, region, meaning, options)
         for path in ("", *implicit_groups(self._arrays, ())):
             text = jsontext.dumps(_attributes(attributes, label) if not path else {})
@@ -219,6 +213,12 @@ class ArraysSource(Source):
             wish.setdefault("dtype", "int64")
         self._encodings[path] = wish
 
+    def prepare(self, paths: Collection[str]) -> None:
+        """Compute lazily computed arrays, all of them in one go."""
+        lazy = [region for path, region in self._regions.items() if path in paths and isinstance(region, Lazy)]
+        options = self._options
+        compute(lazy, options.memory_limit, options.folder, on_disk=options.on_disk)
+
     def documents(self) -> Mapping[str, bytes]:
         """Return the metadata that describe the arrays."""
         return self._documents
@@ -258,10 +258,11 @@ def _attributes(given: Mapping[str, Any], where: str) -> dict[str, Any]:
         ) from None
 
 
-def _regular(chunks: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
-    """Return a lazily computed array's chunk shape, if all its blocks but the last have it."""
-    good = all(
-        len(set(sizes[:-1])) <= 1 and (len(sizes) == 1 or sizes[-1] <= sizes[0]) and sizes and sizes[0]
-        for sizes in chunks
-    )
-    return tuple(int(sizes[0]) for sizes in chunks) if good else None
+def _region(data: Any, where: str) -> tuple[Region, dict[str, Any]]:
+    """Return an array as something that gives regions. What objects are is seen only when they have been computed."""
+    if not is_lazy(data):
+        return region_of(data, where)
+    lazy = Lazy(data, where)
+    if lazy.dtype.kind not in "OT":
+        return lazy, {}
+    return region_of(lazy.read(tuple((0, n) for n in lazy.shape)), where)

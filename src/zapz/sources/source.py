@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from zapz.errors import AbilityError, NotFoundError
@@ -48,6 +48,10 @@ class Source(ABC):
         """
         del path, box
         return None
+
+    def prepare(self, paths: Collection[str]) -> None:
+        """Compute what is not there yet of these arrays. Called once it is known that the slice may follow, before the target is locked."""
+        del paths
 
     def encodings(self) -> Mapping[str, Mapping[str, Any]]:
         """Return what a new target's encoding should be, by variable, as a configuration says it; a configuration overrides it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,16 @@ class OpenSlice:
     def left(self, error: BaseException | None) -> None:
         """Let go of it, under an error or none."""
         self.close(error)
+
+    @property
+    def prepares(self) -> bool:
+        """Whether there is something to compute before the target is locked."""
+        return isinstance(self.store, SourceStore) and type(self.store.source).prepare is not Source.prepare
+
+    def prepare(self, paths: Collection[str]) -> None:
+        """Compute what is not there yet of these arrays."""
+        if isinstance(self.store, SourceStore):
+            self.store.source.prepare(paths)
 
     def is_unchanged(self, documents: Mapping[str, bytes]) -> bool:
         """Return whether its documents are still these."""

@@ -99,7 +99,9 @@ def _time_units(data: Region) -> Wish:
     tick = int(seconds_of(data.dtype) * 10**9)
     fallback = next((unit for unit, length in _UNITS.items() if length == tick), "nanoseconds")
     since = data.dtype.kind == "M"
-    if not isinstance(data, Held) and cells_in(data.shape) > _FEW:
+    if not isinstance(data, Held) and (
+        hasattr(data, "natural") or cells_in(data.shape) > _FEW
+    ):  # as xarray does for dask
         return {"units": f"{fallback} since 1970-01-01"} if since else {"units": fallback}
     cells = data.read(tuple((0, n) for n in data.shape)).reshape(-1)
     known = cells[~np.isnat(cells)]
@@ -123,7 +125,7 @@ def _chunks(data: Region, dims: Sequence[str], encoding: Mapping[str, Any], dim:
     if isinstance(given, int):
         given = (given,) * len(dims)
     if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != len(dims):
-        given = data.natural if isinstance(data, Held) else data.chunks
+        given = getattr(data, "natural", None) or data.chunks
     if given is not None and all(isinstance(n, int | np.integer) and n > 0 for n in given):
         return [int(n) for n in given]
     return list(default_chunks(data.shape, data.dtype.itemsize, dims.index(dim) if dim in dims else None))
