@@ -128,7 +128,7 @@ def _packed(attributes: dict[str, Any], dtype: np.dtype[Any], wish: Wish, place:
             raise ConfigError(
                 "only numbers can be packed", where=f"{place.where}.{name}", expected="no packing", found=str(dtype)
             )
-        attributes[name] = wish[name]
+        attributes[name] = float(wish[name])  # xarray decodes to the type of these numbers
     return attributes
 
 
