@@ -171,7 +171,9 @@ def _named(
 def _try(chain: CodecChain, dtype: np.dtype[Any], chunks: Sequence[int], where: str) -> None:
     """Encode and decode a few cells, so that a codec that refuses its parameters is found before anything is written."""
     shape = tuple(min(n, 2) for n in chunks)
-    cells = np.full(shape, "abc" if chain.serializer == "vlen-utf8" else b"abc" if dtype.kind == "O" else 0, dtype=dtype)
+    cells = np.full(
+        shape, "abc" if chain.serializer == "vlen-utf8" else b"abc" if dtype.kind == "O" else 0, dtype=dtype
+    )
     try:
         again = codecs.decode(chain, dtype, shape, codecs.encode(chain, dtype, cells))
         if again.shape != shape:
