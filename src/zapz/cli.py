@@ -111,6 +111,8 @@ def recover_command(
                 typer.echo(f"Finished append {name}: it had been committed and is visible now.")
             for name in done.rolled_back:
                 typer.echo(f"Undid append {name}: it had not been committed; the target is as it was before.")
+            for note in done.notes:
+                typer.echo(f"note: {note}")
 
 
 @app.command("unlock")

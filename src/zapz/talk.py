@@ -29,6 +29,7 @@ class Talker:
         self._bar: Any = None
         self._task: Any = None
         self._guard = threading.Lock()
+        self._said: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -38,8 +39,9 @@ class Talker:
 
     def remarks(self, lines: Iterable[str]) -> None:
         """Say which settings do not do what their names say."""
+        self._said = tuple(lines)
         if not self._quiet:
-            for line in lines:
+            for line in self._said:
                 print(f"note: {line}", file=sys.stderr)
 
     def _stop_bar(self) -> None:
@@ -104,6 +106,8 @@ class Talker:
             print(f"Finished append {name}, which an earlier run had committed.")
         for name in report.recovered.rolled_back:
             print(f"Undid append {name}, which an earlier run had left unfinished.")
+        for note in (*report.recovered.notes, *(note for note in report.notes if note not in self._said)):
+            print(f"note: {note}")
         if not report.slices:
             print("No slices: nothing to do.")
             return
