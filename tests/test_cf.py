@@ -745,7 +745,7 @@ def test_noon_does_not_fit_whole_days():
         (time("f8", "days since 2000-01-01"), time("f8", "ns since 2000-01-01"), 1e305, "does not fit"),
         (time("f8", "days since 2000-01-01"), time("f8", "hours since 2000-01-01"), np.inf, "not a time"),
         (time("i8", "days since 2000-01-01"), time("i8", "hours since 2000-01-01", marker=24), 1, "missing"),
-        (time("f8", "days since 2000-01-01"), time("i8", "hours since 2000-01-01"), np.nan, "missing cell"),
+        (time("f8", "days since 2000-01-01"), time("i4", "hours since 2000-01-01"), np.nan, "missing cell"),
         (time("i8", "days since 1500-01-01"), time("i8", "days since 1500-01-01", REAL[1]), 30_000, "before 1582"),
         (time("i8", "days since 1600-01-01", REAL[1]), time("i8", "days since 1600-01-01"), -10_000, "before 1582"),
         (time("i8", "days since 1600-01-01"), enc("M8[s]"), -10_000, "before 1582"),
@@ -847,12 +847,22 @@ def test_packed_float_time_is_the_nearest(values):
 @pytest.mark.parametrize("dtype", ["i2", "u2", "i8", "u8"])
 def test_time_may_use_the_whole_range(dtype):
     target, limits = time(dtype, "s since 2000-01-01"), np.iinfo(dtype)
-    for label, step in ((int(limits.min), -1), (int(limits.max), 1)):
+    least = int(limits.min) + (dtype == "i8")  # the least of all is how xarray writes not-a-time
+    for label, step in ((least, -1), (int(limits.max), 1)):
         source = time("i4", "s since 2000-01-01", add_offset=float(label // 4096 * 4096))
         rest = label - label // 4096 * 4096
         assert convert(source, target, [rest]).tolist() == [label]
-        with pytest.raises(EncodingError, match="does not fit"):
+        with pytest.raises(EncodingError, match="does not fit|would read as missing"):
             convert(source, target, [rest + step])
+
+
+def test_not_a_time_as_xarray_writes_it():
+    least = np.iinfo("i8").min
+    source, target = time("i8", "days since 2000-01-02"), time("i8", "days since 2000-01-01")
+    assert convert(source, target, [least, 0]).tolist() == [least, 1]
+    assert to_instants(source, np.array([least])) == [None]
+    with pytest.raises(EncodingError, match="missing cell"):
+        convert(source, time("i4", "days since 2000-01-01"), [least])
 
 
 NUMPY_UNITS = ["W", "D", "h", "m", "s", "ms", "us", "ns"]

@@ -104,7 +104,7 @@ def recover_command(
             done = recover(target, **settings)
         if as_json:
             print_json(done)
-        elif done.clean:
+        elif done.clean and not done.notes:
             typer.echo("Nothing to recover.")
         else:
             for name in done.rolled_forward:

@@ -189,7 +189,9 @@ def _fill(
     if "fill_value" not in wish and dtype.kind in "fcmM":
         empty = np.asarray("NaT" if dtype.kind in "mM" else np.nan, dtype)[()]
         return FillValue.of(empty), empty
-    kept = None if "fill_value" in wish else _kept_marker(meaning.plain, dtype)
+    kept = (
+        None if "fill_value" in wish else array.marker if dtype == array.dtype else _kept_marker(meaning.plain, dtype)
+    )
     return (nothing, None) if kept is None else (FillValue.of(kept), kept)
 
 

@@ -26,6 +26,7 @@ Stored: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 """Stored values, or a mask of them."""
 
 _DURATION: Final = "duration"
+_NAT: Final = np.int64(np.iinfo(np.int64).min)
 _NUMPY_UNITS: Final = {"D": "days", "h": "hours", "m": "minutes", "s": "seconds"} | {
     "ms": "milliseconds",
     "us": "microseconds",
@@ -158,6 +159,8 @@ def encoding_of(dtype: np.dtype[Any], attributes: Mapping[str, Any], marker: Sca
     calendar = str(attributes.get("calendar") or "standard")
     spans = dtype.kind in "iuf" and units in calendars.UNITS and str(attributes.get("dtype")).startswith("timedelta64")
     timed = units is not None and dtype.kind in "iuf" and (spans or calendars.parse_axis(units, calendar) is not None)
+    if timed and dtype == np.int64 and not found:
+        found.append(_NAT)  # xarray writes not-a-time so, and says no more about it
     return Encoding(
         dtype=dtype,
         marker=first,
