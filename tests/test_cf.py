@@ -852,7 +852,7 @@ def test_time_may_use_the_whole_range(dtype):
         source = time("i4", "s since 2000-01-01", add_offset=float(label // 4096 * 4096))
         rest = label - label // 4096 * 4096
         assert convert(source, target, [rest]).tolist() == [label]
-        with pytest.raises(EncodingError, match="does not fit|would read as missing"):
+        with pytest.raises(EncodingError, match=r"does not fit|would read as missing"):
             convert(source, target, [rest + step])
 
 

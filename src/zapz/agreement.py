@@ -45,13 +45,21 @@ def check_configured(target: Dataset, config: Config) -> None:
         )
     if not config.variables:
         return
-    from zapz.tailoring import Place, contradiction  # imported where used: most configurations name no variables
+    from zapz.tailoring import (  # imported where used: most configurations name no variables
+        Place,
+        contradiction,
+        names_own,
+    )
 
     for path, array in target.arrays.items():
         wish = config.variable(path).encoding
         if wish and not is_named(path, config.excluded_variables):
             where = Place(
-                zarr_format=target.zarr_format, dim=config.append_dim, steps=None, where=f"variables.{path}.encoding"
+                zarr_format=target.zarr_format,
+                dim=config.append_dim,
+                steps=None,
+                where=f"variables.{path}.encoding",
+                own=names_own(config.variables, path),
             )
             error = contradiction(array, wish, where)
             if error is not None:

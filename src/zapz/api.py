@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from zapz import config_files
@@ -93,6 +95,12 @@ def append_map(target: Target, function: Callable[..., Any], *iterables: Iterabl
     Raises:
         ZapzError: As ``append`` does. An error of the function travels on unchanged.
     """
+    if not iterables:
+        raise ConfigError("nothing to map over", where="append_map", expected="at least one iterable of arguments")
+    if "slice_source" in settings:
+        raise ConfigError("given twice", where="slice_source", hint="append_map's function is the slice source.")
+    if not callable(function) and not isinstance(function, str):
+        raise ConfigError("not callable", where="append_map, function", found=type(function).__name__)
     return append(target, (([*args], {}) for args in zip(*iterables, strict=False)), slice_source=function, **settings)
 
 
@@ -133,9 +141,13 @@ def plan(target: Target, slices: Any, config: Any = None, **settings: Any) -> Pl
         ZapzError: As ``append`` does.
     """
     place, made = _configured(config, settings, target)
-    items = list(items_of(slices))
+    if made.force_new:
+        raise ConfigError("a target cannot be replaced by a plan", where="force_new", hint="Append with it instead.")
+    items = list(islice(items_of(slices), 2))
     if len(items) != 1:
-        raise ConfigError("a plan is made for one slice", where="slices", expected="1", found=str(len(items)))
+        raise ConfigError(
+            "a plan is made for one slice", where="slices", expected="1", found="none" if not items else "more"
+        )
     return Appender(place, replace(made, dry_run=True)).plan(items[0])
 
 
@@ -153,6 +165,15 @@ def execute(plan: Plan, config: Any = None, *, slice: Any = None, **settings: An
         ZapzError: As ``append`` does.
     """
     made = config_files.resolve(config, settings)
+    if made.dry_run:
+        raise ConfigError("a plan is executed or not", where="dry_run", hint="plan.summary() says what it would do.")
+    if slice is None and re.fullmatch(r"slice \d+", plan.slice_uri):
+        raise ConfigError(
+            "the plan was made for a slice that lies in no place",
+            where="slice",
+            expected="the slice itself",
+            found="none",
+        )
     return Appender(plan.target_uri, made).execute(plan, slice)
 
 

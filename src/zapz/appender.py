@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from zapz import agreement, compat
 from zapz.array_task import Counts
-from zapz.checks import Reading, StaticVariables
+from zapz.checks import Reading, StaticVariables, digest_of, read_labels
 from zapz.config import Config
 from zapz.deciding import Decider, Prepared, State
 from zapz.errors import (
+    ConfigError,
     ConflictError,
     LockedError,
     SliceError,
@@ -29,6 +32,7 @@ from zapz.running import run_plan
 from zapz.slicing import Opener, are_places, items_of
 from zapz.sources.feeding import Feed, leave_under
 from zapz.sources.stores import OpenSlice, Target
+from zapz.steps import Placement
 from zapz.storage.dataset import fingerprint, is_empty, listing_of, open_dataset
 from zapz.storage.exchange import Successor
 from zapz.targets import check_apart, check_surroundings, open_target
@@ -66,6 +70,13 @@ class Appender:
         agreement.check_config(config)
         self.config = config
         self.store = open_target(target, config)
+        for name, callback in (("on_slice", on_slice), ("on_progress", on_progress)):
+            if callback is not None and not callable(callback):
+                raise ConfigError("not callable", where=name, found=type(callback).__name__)
+        if cancel is not None and not callable(getattr(cancel, "is_set", None)):
+            raise ConfigError(
+                "has no is_set()", where="cancel", expected="a threading.Event", found=type(cancel).__name__
+            )
         self._on_slice = on_slice
         self._on_progress = on_progress
         self._cancel = cancel
@@ -103,7 +114,8 @@ class Appender:
                 kept.push(lambda kind, error, trace: opened.close(error))  # noqa: ARG005 - what an exit is given
 
             with self._feed(items, keep) as feed:
-                reports.extend(self._reported(self._planned(opened, state)) for opened in feed)
+                for opened in feed:
+                    reports.append(self._reported(self._planned(opened, state)))  # noqa: PERF401 - a callback's StopIteration is its own
             return length_of(state, self.config)
 
     def _run_held(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
@@ -111,7 +123,8 @@ class Appender:
         if not items:
             return None
         with self.held() as (session, state), self._feed(items) as feed:
-            reports.extend(self._reported(self._appended(opened, session, state)) for opened in feed)
+            for opened in feed:
+                reports.append(self._reported(self._appended(opened, session, state)))  # noqa: PERF401 - a callback's StopIteration is its own
             return length_of(state, self.config)
 
     def _run_apart(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
@@ -137,12 +150,14 @@ class Appender:
     def _feed(
         self, items: Iterable[Any], close: Callable[[OpenSlice, BaseException | None], None] = OpenSlice.left
     ) -> Feed[Any, OpenSlice]:
-        opener = Opener(self.config, self.store, check_apart)
+        opener = Opener(self.config, self.store, check_apart, self._cancelled)
 
         def open_ready(item: Any) -> OpenSlice:
             opened = opener.open(item)
+            if not opened.prepares:
+                return opened
             try:
-                self._compute(opened, self._look())
+                self._compute(opened, self._decider.glance(opened, self._look()))
             except ZapzError as error:  # somebody may be writing just now: its turn will tell
                 _LOG.debug("%s is not computed ahead: %s", opened.uri, error)
             except BaseException as error:
@@ -158,16 +173,14 @@ class Appender:
         if not opened.prepares:
             return
         try:
-            state = self._look()
-            self._decider.place(opened, state)
+            placement = self._decider.glance(opened, self._look())
         except ZapzError:
             with self.held() as (_, state):
-                self._decider.place(opened, state)
-        self._compute(opened, state)
+                placement = self._decider.glance(opened, state)
+        self._compute(opened, placement)
 
-    def _compute(self, opened: OpenSlice, state: State) -> None:
-        if opened.prepares:
-            placement = self._decider.place(opened, state)[1]
+    def _compute(self, opened: OpenSlice, placement: Placement | None) -> None:
+        if placement is not None:
             opened.prepare({*placement.conversions, *placement.static})
 
     def _reported(self, report: SliceReport) -> SliceReport:
@@ -274,6 +287,11 @@ class Appender:
                 if any(here.get(key) != digest for key, digest in plan.base.items()):
                     what = "the target is no longer what the plan builds on"
                     raise ConflictError(what, where=plan.target_uri, hint="Plan again.")
+                known = {path: np.empty(0, array.dtype) for path, array in plan.before.arrays.items()}
+                labels = read_labels(Reading(self.store, plan.before), source, plan.placement, known)
+                if digest_of(labels) != plan.placement.labels:
+                    what = "the slice's labels are no longer what the plan was made for"
+                    raise ConflictError(what, where=plan.slice_uri, hint="Plan again.")
                 counts = run_plan(plan, source, session, self.config)
         report = _counted(SliceReport(slice=plan.slice_uri, outcome="", steps=plan.placement.length), counts)
         length = plan.placement.offset + plan.placement.length

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -75,6 +75,16 @@ def read_labels(target: Reading, source: OpenSlice, placement: Placement, known:
         distinct = len(set(mine.reshape(-1).tolist()))
         found.append(Labels(path=path, old=Line.of(meaning, last), new=Line.of(meaning, converted), distinct=distinct))
     return found
+
+
+def digest_of(labels: Sequence[Labels]) -> str:
+    """Return a digest of a slice's labels, in the target's terms; empty if there are none."""
+    digest = hashlib.sha256()
+    for found in labels:
+        digest.update(f"{found.path}\0{found.new.stored.dtype}\0".encode())
+        stored = found.new.stored
+        digest.update(repr(stored.tolist()).encode() if stored.dtype.hasobject else stored.tobytes())
+    return digest.hexdigest() if labels else ""
 
 
 class StaticVariables:

@@ -112,9 +112,8 @@ class ChunkReader:
             if unit in self._cache:
                 self._cache.move_to_end(unit)
                 return self._cache[unit]
-        if self._regions is not None:
-            cells: Cells | None = self._padded(unit)
-        else:
+        cells = self._padded(unit) if self._regions is not None else None
+        if cells is None:
             data = self.raw_unit(unit)
             cells = None if data is None else self.decode(data, unit, out if not keep else None)
         if keep:
@@ -131,28 +130,17 @@ class ChunkReader:
         """
         chunks = self.array.units.chunks
         if self._regions is not None and all(c >= n for c, n in zip(chunks, self.array.shape, strict=True)):
-            return self._region(take)
+            region: Cells | None = self._regions.cells(self.array.path, take)
+            if region is not None:
+                return region
         whole = all(a == 0 and b == c for (a, b), c in zip(take, chunks, strict=True))
         cells = self.unit(unit, out if whole else None, keep=not whole)
         return cells if cells is None or cells is out else cells[slices(take)]
 
-    def _region(self, box: Box) -> Cells:
-        cells: Cells = self._regions.cells(self.array.path, box)
-        wanted = tuple(b - a for a, b in box)
-        if cells.shape != wanted or cells.dtype != self.array.dtype:
-            raise ChunkError(
-                "the source gave other cells than were asked for",
-                where=f"{self._where}, {self.array.path}",
-                expected=f"{wanted} of {self.array.dtype}",
-                found=f"{cells.shape} of {cells.dtype}",
-            )
-        return cells
-
-    def _padded(self, unit: Index) -> Cells:
-        """Return a unit of a source of regions, of full unit shape."""
-        box = self.array.units.box(unit)
-        cells = self._region(box)
-        if cells.shape == self.array.units.chunks:
+    def _padded(self, unit: Index) -> Cells | None:
+        """Return a unit of a source of regions, of full unit shape; None if it has stored bytes only."""
+        cells: Cells | None = self._regions.cells(self.array.path, self.array.units.box(unit))
+        if cells is None or cells.shape == self.array.units.chunks:
             return cells
         whole = np.empty(self.array.units.chunks, self.array.dtype)
         whole[...] = fill_cells(self.array)

@@ -121,8 +121,10 @@ def place(
             try:
                 conversions[path] = conversion_of(slice_, target, path, f"{where}, {path}", narrow=narrow)
             except SliceError as error:
-                configured = creates and entry is not None and (entry.encoding or entry.attrs)
-                raise (_misconfigured(error, path) if configured else error) from None
+                if creates and entry is not None and (entry.encoding or entry.attrs):
+                    part = "encoding" if entry.encoding else "attrs"
+                    raise _misconfigured(error, f"variables.{path}.{part}") from None
+                raise
         elif config.static != "ignore":
             conversion_of(slice_, target, path, f"{where}, {path}", narrow=narrow)
             static.append(path)
@@ -179,14 +181,14 @@ def _slice_length(slice_: Dataset, config: Config, where: str) -> int:
     return next(iter(found.values()))
 
 
-def _misconfigured(error: SliceError, path: str) -> ConfigError:
+def _misconfigured(error: SliceError, where: str) -> ConfigError:
     """Return what is wrong with a new target's configuration, if its first slice cannot become what it says."""
     return ConfigError(
         f"the first slice cannot be stored as configured: {error.what}",
-        where=f"variables.{path}",
+        where=where,
         expected=error.expected,
         found=error.found,
-        hint="Mend its encoding and attrs, or leave the setting away.",
+        hint="Mend the setting, or leave it away.",
     )
 
 
@@ -331,7 +333,7 @@ def _attribute_notes(target: Array, source: Array) -> list[str]:
         for k in set(target.attributes) | set(source.attributes)
         if k not in _CF_ATTRIBUTES and repr(target.attributes.get(k)) != repr(source.attributes.get(k))
     )
-    if ("units" in target.attributes) != ("units" in source.attributes):
+    if ("units" in target.attributes) != ("units" in source.attributes) and source.dtype.kind not in "mM":
         differing.append("units")
     return [f"attribute {name} of {target.path} differs; the target's stays" for name in differing]
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from zapz.errors import ConfigError, SliceError, ZapzError
@@ -74,8 +75,9 @@ def append_slices(
 
 
 def _target_and_slices(arguments: list[str], target: str | None, named: str | None) -> tuple[str, list[str]]:
-    if target is not None:
+    if target is not None and target != "-":
         return target, arguments
+    arguments = arguments if target is None else ["-", *arguments]
     place, *slices = arguments or [""]
     if place == "-":
         if named is None:
@@ -84,13 +86,15 @@ def _target_and_slices(arguments: list[str], target: str | None, named: str | No
                 hint="Give -c FILE with target_dir, or the target itself.",
             )
         return named, slices
-    if not slices:
+    if not slices and (named is not None or not place):
         raise ConfigError(
             "no slices given" if place else "no target and no slices given",
             where="append",
             expected="TARGET SLICE...",
             found=place or "nothing",
-            hint="See `zapz append --help`.",
+            hint="`zapz append - SLICE...` takes the target from the configuration."
+            if named is not None
+            else "See `zapz append --help`.",
         )
     return place, slices
 
@@ -173,15 +177,24 @@ def slice_source_errors(*, show: bool) -> Iterator[None]:
     except ZapzError:
         raise
     except Exception as error:
-        notes = getattr(error, "__notes__", [])
-        if show or not any(note.startswith("In the slice source") for note in notes):
+        last = traceback_of(error)
+        if show or last is None or Path(__file__).parent in Path(last).parents:
             raise
+        named = [note for note in getattr(error, "__notes__", []) if note.startswith("In the slice source")]
         raise SliceError(
             "the slice source failed",
-            where=notes[0].removeprefix("In ").rstrip("."),
+            where=named[0].removeprefix("In ").rstrip(".") if named else last,
             found=f"{type(error).__name__}: {error}",
             hint="Mend it; --traceback shows where.",
         ) from error
+
+
+def traceback_of(error: BaseException) -> str | None:
+    """Return the file in which an error was raised; None if it does not tell."""
+    trace, last = error.__traceback__, None
+    while trace is not None:
+        last, trace = trace.tb_frame.f_code.co_filename, trace.tb_next
+    return last
 
 
 def _say_end(how: str, error: BaseException) -> None:

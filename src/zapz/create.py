@@ -86,10 +86,10 @@ def _formed(
     made = array
     marks = bool(wish.pop("marks", False)) and "fill_value" not in settings.encoding
     if wish:
-        from zapz.tailoring import Place, tailored  # imported where used: most targets do without
+        from zapz.tailoring import Place, names_own, tailored  # imported where used: most targets do without
 
         steps = array.shape[axis] if axis is not None else None
-        own = _names_own(config, path)
+        own = names_own(config.variables, path)
         made = tailored(
             array,
             wish,
@@ -115,13 +115,6 @@ def _formed(
     elif axis is not None:
         mine = {**mine, **door.regrid(mine, path, made.shape, chunks)}
     return mine
-
-
-def _names_own(config: Config, path: str) -> bool:
-    """Return whether chunks by dimension are a variable's own, so that none of them may be another's."""
-    entry = config.variables.get(path, {}).get("encoding") or {}
-    common = config.variables.get("*", {}).get("encoding") or {}
-    return any(key in entry and key not in common for key in ("chunks", "shards"))
 
 
 def _merged(hints: Wish, configured: Wish) -> dict[str, Any]:

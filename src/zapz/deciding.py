@@ -10,12 +10,13 @@ import numpy as np
 
 from zapz import compat, create
 from zapz import labels as labelling
-from zapz.checks import Reading, StaticVariables, read_labels
+from zapz.checks import Reading, StaticVariables, digest_of, read_labels
 from zapz.chunks import Cells
 from zapz.config import Config
 from zapz.existing import Planned, outcome_of, recall
 from zapz.format.metadata import Dataset
 from zapz.planning import Plan, make_plan
+from zapz.sources.source import SourceStore
 from zapz.sources.stores import OpenSlice
 from zapz.steps import Placement
 from zapz.storage.store import Store
@@ -80,12 +81,14 @@ class Decider:
         labels = read_labels(target, source, placement, known)
         length = 0 if creates else state.length
         outcome = outcome_of(target, source, placement, labels, self._config, length, state.planned)
-        if outcome is None and state.register and (not labels or self._config.label_order == "any"):
+        has_place = not isinstance(source.store, SourceStore)
+        if outcome is None and has_place and state.register and (not labels or self._config.label_order == "any"):
             outcome = recall(target, source, placement, state.register, self._config, length)
         if outcome is not None:
             return replace(prepared, outcome=outcome)
         for found in labels:
             labelling.check_labels(found, self._config, source.uri)
+        placement = replace(placement, labels=digest_of(labels))
         plan = self._plan(source, target, placement, creates=creates)
         if not creates:
             self.static.check(state.home or target, source, placement, self._config)
@@ -123,6 +126,24 @@ class Decider:
             recompress=config.recompress,
             after=create.grown(before, documents, placement.dim, stop) if known else None,
         )
+
+    def glance(self, source: OpenSlice, state: State) -> Placement | None:
+        """Decide as much as can be seen without the slice's data: form and labels; return None if they will not be needed.
+
+        Raises:
+            SliceError: It may not follow.
+        """
+        before, placement = self.place(source, state)
+        if state.dataset is None or not placement.length:
+            return placement if placement.length else None
+        target = Reading(self._store, before)
+        labels = read_labels(target, source, placement, state.last)
+        by_labels = replace(self._config, on_existing="refuse" if self._config.on_existing == "refuse" else "skip")
+        if outcome_of(target, source, placement, labels, by_labels, state.length, state.planned) is not None:
+            return placement if self._config.on_existing == "resume" else None
+        for found in labels:
+            labelling.check_labels(found, self._config, source.uri)
+        return placement
 
     def place(self, source: OpenSlice, state: State) -> tuple[Dataset, Placement]:
         """Return the target, or its form if it is made, and where the slice goes."""

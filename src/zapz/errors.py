@@ -45,7 +45,8 @@ class ZapzError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: getattr(self, name) for name in ("where", "expected", "found", "hint")}
-        return _rebuild, (type(self), self.what, fields)
+        notes = getattr(self, "__notes__", None)
+        return (_rebuild, (type(self), self.what, fields), *([{"__notes__": notes}] if notes else []))
 
 
 def _rebuild(kind: type[ZapzError], what: str, fields: dict[str, str]) -> ZapzError:

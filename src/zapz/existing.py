@@ -142,16 +142,22 @@ def _start_in_planned(earlier: Sequence[Planned], labels: Labels, where: str) ->
 def _differs_from_planned(
     earlier: Sequence[Planned], start: int, source: OpenSlice, placement: Placement
 ) -> str | None:
-    """Compare a slice with the planned one that holds its place, if one holds all of it; return a variable that differs."""
+    """Compare a slice with those planned ones that hold its place, first and last step of each part; return a variable that differs."""
+    mine, base = Reading(source.store, source.dataset), 0
     for planned in earlier:
-        if start < planned.placement.length:
-            break
-        start -= planned.placement.length
-    if start + placement.length > planned.placement.length:
-        return None
-    there = Reading(planned.source.store, planned.source.dataset)
-    meanings = planned.placement.conversions
-    return _differing(there, meanings, source, replace(placement, offset=start))
+        first, stop = max(start, base), min(start + placement.length, base + planned.placement.length)
+        there = Reading(planned.source.store, planned.source.dataset)
+        for path, meaning in placement.conversions.items():
+            axis = source.dataset.arrays[path].axis(placement.dim)
+            if axis is None or path not in planned.placement.conversions:
+                continue
+            for step in {first, stop - 1} if first < stop else set():
+                ours = meaning.apply(mine.rows(path, axis, step - start, step - start + 1))
+                rows = there.rows(path, axis, step - base, step - base + 1)
+                if not same_cells(ours, planned.placement.conversions[path].apply(rows)):
+                    return path
+        base += planned.placement.length
+    return None
 
 
 def _decide(labels: Labels, start: int, source: OpenSlice, config: Config, differing: Callable[[], str | None]) -> str:

@@ -42,6 +42,13 @@ def workers_of(config: Config, plan: Plan, *stores: Store) -> int:
     return min(most, MAX_WORKERS, processors)
 
 
+def _fingerprint(plan: Plan, source: OpenSlice) -> str:
+    """Return what a slice is recognised by if it comes again; one that lies in no place is not recognised."""
+    if isinstance(source.store, SourceStore):
+        return os.urandom(16).hex()
+    return fingerprint_of(place_of(plan.slice_uri), plan.slice.documents)
+
+
 def run_plan(
     plan: Plan,
     source: OpenSlice,
@@ -79,7 +86,7 @@ def run_plan(
             progress(done[0], total)
 
     commit = Commit(
-        fingerprint=fingerprint_of(place_of(plan.slice_uri), plan.slice.documents),
+        fingerprint=_fingerprint(plan, source),
         offset=plan.placement.offset,
         length=plan.placement.length,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -10,16 +11,19 @@ from itertools import count
 from typing import Any
 
 from zapz.config import Config
-from zapz.errors import SliceError
+from zapz.errors import CancelledError, ConfigError, SliceError
 from zapz.sources.feeding import entered, leave_under
 from zapz.sources.source import Source
 from zapz.sources.stores import Exit, OpenSlice, open_given, open_source
 from zapz.storage.given import is_given
 from zapz.storage.given import open_given as open_given_store
+from zapz.storage.posix import is_folder
 from zapz.storage.store import Store
-from zapz.storage.uris import is_local
+from zapz.storage.uris import is_local, local_path
 from zapz.waiting import open_slice
 
+_LOOK = 0.2
+"""Seconds between two looks at whether to stop."""
 _ZARR_FORMAT = 3
 """Format of a target that is made from arrays, if none is configured: that of current zarr-python and xarray."""
 
@@ -37,7 +41,14 @@ class Context:
 class Opener:
     """Opens the items of one call."""
 
-    def __init__(self, config: Config, target: Store, apart: Callable[[Store, str, Config], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        target: Store,
+        apart: Callable[[Store, str, Config], None],
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        self._cancelled = cancelled
         self.config = config
         self.target = target
         self._apart = apart
@@ -71,11 +82,21 @@ class Opener:
             leave_under(leave, error)
             raise
 
+    def _sleep(self, seconds: float) -> None:
+        """Let time pass, unless the caller asks to stop."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if self._cancelled is not None and self._cancelled():
+                raise CancelledError("cancelled", where="slices", hint="What was appended before stays.")
+            time.sleep(min(left, _LOOK))
+
     def _opened(self, item: Any, label: str, leave: Exit) -> OpenSlice:
         config = self.config
         if isinstance(item, str | os.PathLike):
+            if not os.fspath(item).strip():
+                raise SliceError("a slice has no name", where=label, expected="a path or URI", found=repr(item))
             self._apart(self.target, os.fspath(item), config)
-            return replace(open_slice(item, config), close=leave)
+            return replace(open_slice(item, config, self._sleep), close=leave)
         if isinstance(item, Source):
             return replace(open_given(item, config), close=leave)
         if is_given(item):
@@ -87,6 +108,10 @@ class Opener:
             from zapz.sources.inmemory import Options, source_of  # imported where used: paths do without
 
             folder = config.temp_dir if config.temp_dir is not None and is_local(config.temp_dir) else None
+            if folder is not None and not is_folder(str(local_path(folder))):
+                raise ConfigError(
+                    "no such folder", where="temp_dir", found=folder, hint="Make it, or leave temp_dir away."
+                )
             options = Options(
                 dim=config.append_dim,
                 zarr_format=config.zarr_format or _ZARR_FORMAT,
@@ -95,6 +120,14 @@ class Opener:
                 on_disk=config.persist_mem_slices,
             )
             return replace(open_given(source_of(item, label, options), config), close=leave)
+        if config.slice_source is not None:
+            raise SliceError(
+                "the slice source gave nothing that can be a slice",
+                where=label,
+                expected="a path or URI, a dataset, a mapping, a zarr group, a zapz.Source, or a context manager of one",
+                found=type(item).__name__,
+                hint="Does it return what it makes?",
+            )
         raise SliceError(
             "nothing that can be a slice",
             where=label,
@@ -125,11 +158,11 @@ def items_of(slices: Any) -> Iterable[Any]:
     )
     if single:
         return [slices]
-    if not hasattr(slices, "__iter__"):
+    if not hasattr(slices, "__iter__") or isinstance(slices, bytes | bytearray):
         raise SliceError(
             "nothing that can be slices",
             where="slices",
-            expected="a slice, or an iterable of slices",
+            expected="a slice, or an iterable of slices (or of arguments for slice_source)",
             found=type(slices).__name__,
         )
     found: Iterable[Any] = slices

@@ -39,6 +39,8 @@ class Placement:
     """Static variables that must equal the target's."""
     notes: tuple[str, ...] = ()
     """Differences worth telling that change nothing."""
+    labels: str = ""
+    """Digest of the slice's labels, so that a plan is not executed with another slice; empty if it has none."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the placement as values that JSON can hold exactly."""
@@ -50,6 +52,7 @@ class Placement:
             "filled": list(self.filled),
             "static": list(self.static),
             "notes": list(self.notes),
+            "labels": self.labels,
         }
 
     @classmethod
@@ -63,6 +66,7 @@ class Placement:
             filled=tuple(data["filled"]),
             static=tuple(data["static"]),
             notes=tuple(data["notes"]),
+            labels=data.get("labels", ""),
         )
 
 

@@ -86,6 +86,12 @@ def tailored(array: Array, wish: Wish, place: Place) -> Array:
     )
 
 
+def names_own(variables: Mapping[str, Any], path: str) -> bool:
+    """Return whether chunks by dimension are configured for a variable alone, so that none of them may be another's."""
+    own, common = (variables.get(name, {}).get("encoding") or {} for name in (path, "*"))
+    return any(key in own and key not in common for key in ("chunks", "shards"))
+
+
 def _is_time(meaning: Encoding) -> bool:
     return meaning.axis is not None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from zapz.reports import Report, SliceReport
 
@@ -42,7 +44,16 @@ class Talker:
         self._said = tuple(lines)
         if not self._quiet:
             for line in self._said:
-                print(f"note: {line}", file=sys.stderr)
+                self._say(f"note: {line}", sys.stderr)
+
+    def _say(self, line: str, where: TextIO | None = None) -> None:
+        """Print a line. What cannot be printed (a closed pipe, a full disk) must not decide what is appended: the rest is not said."""
+        try:
+            print(line, file=where or sys.stdout, flush=True)
+        except OSError:
+            self._quiet = True
+            with contextlib.suppress(OSError):  # what is buffered cannot be written either
+                os.dup2(os.open(os.devnull, os.O_WRONLY), (where or sys.stdout).fileno())
 
     def _stop_bar(self) -> None:
         with self._guard:
@@ -79,37 +90,37 @@ class Talker:
             "skipped": "is there already by its labels; skipped",
             "empty": "is empty; nothing to do",
         }[report.outcome]
-        print(f"{report.slice}: {detail}", flush=True)
+        self._say(f"{report.slice}: {detail}")
         if report.plan is not None:
             plan = report.plan
             counts = f"{_count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']} encoded"
             needs = f"{size(plan['bytes'])} decoded; a worker needs at most {size(plan['working_set'])}"
-            print(f"  at index {plan['offset']}: {counts}, {needs}")
+            self._say(f"  at index {plan['offset']}: {counts}, {needs}")
             for check in plan["checks"]:
                 state = (
                     "checked"
                     if check.startswith("StaticEqual") and not plan["creates"]
                     else "checked only when the data are read"
                 )
-                print(f"  {check}: {state}")
+                self._say(f"  {check}: {state}")
         shown = report.notes if self._verbose else report.notes[:3]
         for note in shown:
-            print(f"  note: {note}")
+            self._say(f"  note: {note}")
         if len(shown) < len(report.notes):
-            print(f"  … and {len(report.notes) - len(shown)} more notes (-v shows them)")
+            self._say(f"  … and {len(report.notes) - len(shown)} more notes (-v shows them)")
 
     def summary(self, report: Report) -> None:
         """Say what was done in all."""
         if self._quiet:
             return
         for name in report.recovered.rolled_forward:
-            print(f"Finished append {name}, which an earlier run had committed.")
+            self._say(f"Finished append {name}, which an earlier run had committed.")
         for name in report.recovered.rolled_back:
-            print(f"Undid append {name}, which an earlier run had left unfinished.")
+            self._say(f"Undid append {name}, which an earlier run had left unfinished.")
         for note in (*report.recovered.notes, *(note for note in report.notes if note not in self._said)):
-            print(f"note: {note}")
+            self._say(f"note: {note}")
         if not report.slices:
-            print("No slices: nothing to do.")
+            self._say("No slices: nothing to do.")
             return
         counts = [
             (report.appended, "appended"),
@@ -118,7 +129,7 @@ class Talker:
             (sum(r.outcome == "planned" for r in report.slices), "planned, nothing touched"),
         ]
         words = ", ".join(f"{n} {word}" for n, word in counts if n)
-        print(
+        self._say(
             f"{report.target}: {words}; length {report.length}; {size(report.bytes_written)} in {report.seconds:.1f} s"
         )
 

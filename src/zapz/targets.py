@@ -34,6 +34,11 @@ def open_target(target: Target, config: Config) -> Store:
         )
         if store is not None:
             return store
+    if isinstance(target, str | os.PathLike) and not os.fspath(target).strip():
+        hint = "Is a variable of the shell unset?"
+        raise ConfigError(
+            "the target has no name", where="target", expected="a path or URI", found=repr(target), hint=hint
+        )
     if not isinstance(target, str | os.PathLike):
         if hasattr(target, "abilities"):
             opened: Store = target

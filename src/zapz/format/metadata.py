@@ -113,6 +113,16 @@ class Array:
         """Return the key of a chunk below the root."""
         return join(self.path, self.keys.key(index))
 
+    def index(self, key: str) -> Index | None:
+        """Return the index of the chunk at a key below the root; None if it is no chunk of this array."""
+        prefix = f"{self.path}/" if self.path else ""
+        parts = [part for part in key[len(prefix) :].removeprefix("c").split(self.keys.separator) if part]
+        if not key.startswith(prefix) or not all(part.isdecimal() for part in parts):
+            return None
+        index = tuple(int(part) for part in parts)[: self.ndim]
+        inside = len(index) == self.ndim and all(i < n for i, n in zip(index, self.grid.counts, strict=True))
+        return index if inside and self.key(index) == key else None
+
     def axis(self, dim: str) -> int | None:
         """Return the axis named ``dim``, or None."""
         return self.dims.index(dim) if dim in self.dims else None

@@ -10,10 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from zapz.errors import ConfigError, DimensionError, MetadataError, SliceError, UnsupportedError
-from zapz.format import codecs, compressors, jsontext, v3
+from zapz.format import jsontext, v3
 from zapz.format.attributes import plain
 from zapz.format.codecs import CodecChain, endian_of
 from zapz.format.dtypes import undefined, write_marker
@@ -82,6 +80,13 @@ def source_of(item: Any, label: str, options: Options) -> ArraysSource:
     """
     if _is_data_array(item):
         item = _dataset_of(item, label)
+    if getattr(item, "children", None):
+        raise SliceError(
+            "a tree of datasets is several slices",
+            where=label,
+            found=", ".join(map(str, item.children)),
+            hint="Append each of its datasets to a target of its own, or write it as a Zarr group first.",
+        )
     if _is_dataset(item):
         variables, attributes = _of_dataset(item)
     else:
@@ -233,20 +238,6 @@ class ArraysSource(Source):
             return self._regions[path].read(box)
         except SliceError as error:
             raise error.at(f"{self.uri}, {path}") from None
-
-    def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Return a chunk as bytes: raw, or strings one after the other."""
-        data = self._documents[key] if key in self._documents else self._chunk(key)
-        return data[offset : None if length is None else offset + length]
-
-    def _chunk(self, key: str) -> bytes:
-        path, _, tail = key.rpartition("/c") if key.endswith("/c") or key == "c" else key.rpartition("/c/")
-        array = self._arrays[path]
-        index = tuple(int(part) for part in tail.split("/") if part)
-        box = array.grid.box(index)
-        whole = np.full(array.grid.chunks, array.fill.value, array.dtype)
-        whole[tuple(slice(0, b - a) for a, b in box)] = self.cells(path, box)
-        return bytes(compressors.octets(codecs.encode(array.codecs, array.dtype, whole)))
 
 
 def _attributes(given: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from zapz.errors import AbilityError, NotFoundError
+import numpy as np
+
+from zapz.errors import AbilityError, ChunkError, NotFoundError
+from zapz.format import codecs, compressors
+from zapz.format.metadata import Dataset
 from zapz.storage.store import Abilities, Children, Parts
-
-if TYPE_CHECKING:
-    import numpy as np
 
 Box = tuple[tuple[int, int], ...]
 """Start and stop along every axis, in cells."""
@@ -66,21 +68,81 @@ class SourceStore:
 
     abilities = Abilities(writable=False, exclusive=False, durable=False, listable=False)
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, dataset: Dataset) -> None:
         self.source = source
-        self.uri = source.uri
+        self.uri = os.fspath(source.uri)
         self.has_cells = type(source).cells is not Source.cells
+        self._has_bytes = type(source).read is not Source.read
+        self._dataset = dataset
 
     def cells(self, path: str, box: Box) -> np.ndarray[Any, Any] | None:
-        """Return the cells of a region; None if only stored bytes are to be had."""
-        return self.source.cells(path, box) if self.has_cells else None
+        """Return the cells of a region; None if only stored bytes are to be had.
+
+        Raises:
+            ChunkError: The source gave other cells than its documents promise.
+        """
+        found = self.source.cells(path, box) if self.has_cells else None
+        if found is None:
+            return None
+        array, wanted = self._dataset.arrays[path], tuple(b - a for a, b in box)
+        if isinstance(found, np.ma.MaskedArray):
+            raise ChunkError(
+                "the source gave masked cells",
+                where=f"{self.uri}, {path}",
+                expected="the array's marker, or NaN, where cells are missing",
+            )
+        if (
+            not isinstance(found, np.ndarray | np.generic)
+            or found.shape != wanted
+            or found.dtype.newbyteorder("=") != array.dtype
+        ):
+            raise ChunkError(
+                "the source gave other cells than were asked for",
+                where=f"{self.uri}, {path}",
+                expected=f"{wanted} of {array.dtype}",
+                found=f"{getattr(found, 'shape', type(found).__name__)} of {getattr(found, 'dtype', 'no data type')}",
+            )
+        return np.asarray(found, dtype=array.dtype)
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Return stored bytes."""
+        """Return stored bytes; made of cells, if the source has no others.
+
+        Raises:
+            NotFoundError: There is no such chunk.
+            ChunkError: The source gave no bytes.
+        """
         try:
-            return self.source.read(key, offset, length)
+            if self.has_cells and not self._has_bytes:
+                data = self._encoded(key)
+                return data[offset : None if length is None else offset + length]
+            found = self.source.read(key, offset, length)
         except KeyError as error:
             raise NotFoundError("no such chunk", where=f"{self.uri}, {key}") from error
+        if not isinstance(found, bytes | bytearray | memoryview):
+            hint = "A source says with KeyError that there is no such chunk."
+            raise ChunkError(
+                "the source gave no bytes", where=f"{self.uri}, {key}", found=type(found).__name__, hint=hint
+            )
+        return bytes(found)
+
+    def _encoded(self, key: str) -> bytes:
+        """Return a chunk of cells as the documents say that it is stored."""
+        for path, array in self._dataset.arrays.items():
+            index = array.index(key)
+            if index is None:
+                continue
+            if array.codecs.shards is not None or array.codecs.foreign is not None:
+                break
+            box = array.grid.box(index)
+            cells = self.cells(path, box)
+            if cells is None:
+                break
+            whole = np.zeros(array.grid.chunks, array.dtype)
+            if array.fill.value is not None:
+                whole[...] = array.fill.value
+            whole[tuple(slice(0, b - a) for a, b in box)] = cells
+            return bytes(compressors.octets(codecs.encode(array.codecs, array.dtype, whole)))
+        raise KeyError(key)
 
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return those documents and chunks that exist."""
@@ -90,8 +152,8 @@ class SourceStore:
     def size(self, key: str) -> int | None:
         """Return the length of a chunk in bytes."""
         try:
-            return len(self.source.read(key))
-        except KeyError:
+            return len(self.read(key))
+        except NotFoundError:
             return None
 
     def existing(self, keys: Iterable[str]) -> Iterator[str]:

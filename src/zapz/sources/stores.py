@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zapz.config import Config
-from zapz.errors import FormatError, NotFoundError, StoreError, VariableError
+from zapz.errors import FormatError, MetadataError, NotFoundError, StoreError, VariableError
 from zapz.format import documents as doors
 from zapz.format.metadata import Dataset, parent
 from zapz.selection import is_named, left_out
@@ -116,12 +116,21 @@ def open_given(source: Source, config: Config) -> OpenSlice:
         FormatError: Its documents are broken.
         VariableError: An included variable is missing.
     """
-    store = SourceStore(source)
+    documents = source.documents()
+    sound = isinstance(source.uri, str | os.PathLike) and isinstance(documents, Mapping)
+    if not sound or not all(isinstance(k, str) and isinstance(d, bytes) for k, d in documents.items()):
+        raise MetadataError(
+            "a source does not say what there is",
+            where=f"{type(source).__name__}.documents(), .uri",
+            expected="a mapping of keys (text) to documents (bytes); text",
+            found=f"{type(documents).__name__}; {type(source.uri).__name__}",
+        )
     try:
-        dataset = doors.read(dict(source.documents()))
+        dataset = doors.read(dict(documents))
     except FormatError as error:
-        raise error.at(source.uri) from None
-    return _selected(OpenSlice(uri=source.uri, store=store, dataset=dataset, encodings=source.encodings()), config)
+        raise error.at(os.fspath(source.uri)) from None
+    store = SourceStore(source, dataset)
+    return _selected(OpenSlice(uri=store.uri, store=store, dataset=dataset, encodings=source.encodings()), config)
 
 
 def _selected(found: OpenSlice, config: Config) -> OpenSlice:

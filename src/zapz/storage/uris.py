@@ -9,12 +9,12 @@ from pathlib import Path
 
 def is_local(uri: str) -> bool:
     """Return whether ``uri`` names a local path."""
-    return ("://" not in uri and "::" not in uri) or uri.startswith("file://")
+    return ("://" not in uri and "::" not in uri) or uri.startswith(("file://", "local://"))
 
 
 def local_path(uri: str) -> Path:
     """Return a local URI as an absolute path: ``~`` expanded, trailing slashes dropped, links kept."""
-    text = uri.removeprefix("file://")
+    text = uri.removeprefix("file://").removeprefix("local://")
     return Path(os.path.abspath(os.path.expanduser(text)))
 
 
