@@ -172,7 +172,7 @@ Pair = namedtuple("Pair", "first second")  # noqa: PYI024 - the untyped kind, as
 ARGUMENTS = [
     ("a.zarr", ("a.zarr",), {}),
     (None, (None,), {}),
-    ({"a", "b"}, ({"a", "b"},), {}),
+    ({"ab"}, ({"ab"},), {}),
     (b"ab", (b"ab",), {}),
     (["a", "b"], ("a", "b"), {}),
     ([], (), {}),
