@@ -122,7 +122,7 @@ def _configured(config: Any, settings: Mapping[str, Any], target: Target) -> tup
             where="target_dir",
             expected=public(result.target_dir),
             found=public(here),
-            hint=f"Either `zapz append {public(result.target_dir)} SLICE...` with that configuration, "
+            hint=f"Either `zapz append - SLICE...` (that is {public(result.target_dir)}) with that configuration, "
             f"or another configuration for {public(here)}. Nothing was touched.",
         )
     return target, result
@@ -164,7 +164,15 @@ def execute(plan: Plan, config: Any = None, *, slice: Any = None, **settings: An
         ConflictError: The target is no longer what the plan builds on.
         ZapzError: As ``append`` does.
     """
-    made = config_files.resolve(config, settings)
+    if not isinstance(plan, Plan):
+        raise ConfigError(
+            "not a plan",
+            where="plan",
+            expected="a zapz.Plan",
+            found=type(plan).__name__,
+            hint="Plan.from_json reads one.",
+        )
+    _, made = _configured(config, settings, plan.target_uri)
     if made.dry_run:
         raise ConfigError("a plan is executed or not", where="dry_run", hint="plan.summary() says what it would do.")
     if slice is None and re.fullmatch(r"slice \d+", plan.slice_uri):

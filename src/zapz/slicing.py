@@ -77,7 +77,8 @@ class Opener:
         with naming:
             inner, leave = entered(made, ours=config.slice_source is not None)
         try:
-            return self._opened(inner, f"slice {next(self._numbers)}", leave)
+            with naming:
+                return self._opened(inner, f"slice {next(self._numbers)}", leave)
         except BaseException as error:
             leave_under(leave, error)
             raise

@@ -154,6 +154,8 @@ def _of_dataset(item: Any) -> tuple[dict[str, Variable], dict[str, Any]]:
 class ArraysSource(Source):
     """A slice made of arrays in this program."""
 
+    is_ours = True
+
     def __init__(
         self, variables: Mapping[str, Variable], attributes: Mapping[str, Any], label: str, options: Options
     ) -> None:

@@ -7,8 +7,16 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zapz.config import Config
-from zapz.errors import FormatError, MetadataError, NotFoundError, StoreError, VariableError
+from zapz.config import Config, make
+from zapz.errors import (
+    ConfigError,
+    FormatError,
+    MetadataError,
+    NotFoundError,
+    StoreError,
+    UnsupportedError,
+    VariableError,
+)
 from zapz.format import documents as doors
 from zapz.format.metadata import Dataset, parent
 from zapz.selection import is_named, left_out
@@ -130,7 +138,21 @@ def open_given(source: Source, config: Config) -> OpenSlice:
     except FormatError as error:
         raise error.at(os.fspath(source.uri)) from None
     store = SourceStore(source, dataset)
-    return _selected(OpenSlice(uri=store.uri, store=store, dataset=dataset, encodings=source.encodings()), config)
+    stored = [a.path for a in dataset.arrays.values() if a.codecs.shards is not None or a.codecs.foreign is not None]
+    if stored and store.has_cells and not store.has_bytes:
+        raise UnsupportedError(
+            "a source of cells alone declares shards, or codecs that zapz does not run",
+            where=f"{store.uri}, {stored[0]}",
+            hint="Leave them out of its documents: they say how bytes are stored that it does not have.",
+        )
+    encodings = source.encodings()
+    if encodings and not source.is_ours:  # as a configuration says it, so it is read like one
+        try:
+            made = make({"variables": {path: {"encoding": dict(wish)} for path, wish in encodings.items()}})
+        except ConfigError as error:
+            raise error.at(f"{store.uri}, encodings()") from None
+        encodings = {path: made.variable(path).encoding for path in encodings}
+    return _selected(OpenSlice(uri=store.uri, store=store, dataset=dataset, encodings=encodings), config)
 
 
 def _selected(found: OpenSlice, config: Config) -> OpenSlice:

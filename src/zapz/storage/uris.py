@@ -33,8 +33,14 @@ def clean(text: str) -> str:
     return re.sub(r"\?[^\s'\")]+", "", without_users)
 
 
+_CACHES = ("simplecache", "filecache", "blockcache")
+"""Protocols in a chain that lead to the same place."""
+
+
 def place_of(uri: str) -> str:
     """Return where a URI leads: links resolved if it is local, else one spelling of those that mean the same."""
+    while uri.partition("::")[0] in _CACHES:
+        uri = uri.partition("::")[2]
     if is_local(uri):
         return os.path.realpath(local_path(uri))
     scheme, mark, rest = uri.partition("://")
