@@ -77,6 +77,11 @@ class Part:
     path: str = ""
 
 
+def _stored(cells: Any, form: Form, recipe: Recipe) -> Any:
+    """Cells as the form stores them, or of a type that the target can never hold."""
+    return cells.astype("<c16" if recipe.kind == "dtype" else form.dtype)
+
+
 class Slices:
     """Slices by zarr-python: one of each kind is written, and copied with other labels."""
 
@@ -113,7 +118,7 @@ class Slices:
         y = ROWS + (0.5 if recipe.kind == "static" else 0.0)
         cubes.write_array(path, "y", y, dims=["y"], **plain)
         cubes.write_array(
-            path, "data", np.where(values == HOLE, form.fill, values).astype("<f8" if recipe.kind == "dtype" else form.dtype),
+            path, "data", _stored(np.where(values == HOLE, form.fill, values), form, recipe),
             dims=["time", "y", "x"], chunks=form.chunks, shards=form.shards, fill=form.fill, write_empty=False,
             compressors=cubes.compressor(form.codec, form.zarr_format),
             attrs={"_FillValue": form.fill} if form.zarr_format == 3 else None, **form.more, **plain,

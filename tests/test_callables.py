@@ -21,8 +21,8 @@ from zapz.errors import ConfigError
 from zapz.sources.callables import Naming, arguments_of, import_from_here, invoke, resolve
 
 MODULES = {
-    "cubes/__init__.py": "from cubes.daily import day as daily_day\ndef top(item): return 'top'\n",
-    "cubes/daily.py": """
+    "quubes/__init__.py": "from quubes.daily import day as daily_day\ndef top(item): return 'top'\n",
+    "quubes/daily.py": """
 class Reader:
     @staticmethod
     def fixed(item): return "fixed"
@@ -33,7 +33,7 @@ class Reader:
 def day(item): return "day"
 opened = 1
 """,
-    "cubes/monthly.py": "def month(item): return 'month'\n",
+    "quubes/monthly.py": "def month(item): return 'month'\n",
     "broken/__init__.py": "",
     "broken/lacking.py": "import not_installed_anywhere\n",
     "broken/failing.py": "1 / 0\n",
@@ -51,21 +51,21 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     yield tmp_path
-    for name in [n for n in sys.modules if n.partition(".")[0] in {"cubes", "broken", "my-slices"}]:
+    for name in [n for n in sys.modules if n.partition(".")[0] in {"quubes", "broken", "my-slices"}]:
         del sys.modules[name]
 
 
 FOUND = {
-    "cubes:top": "top",
-    "cubes.top": "top",
-    "cubes:daily_day": "day",
-    "cubes.daily:day": "day",
-    "cubes.daily.day": "day",
-    "cubes.monthly.month": "month",
-    "cubes:daily.day": "day",
-    "cubes.daily:Reader.fixed": "fixed",
-    "cubes.daily.Reader.fixed": "fixed",
-    "cubes.daily:Reader.made": "Reader",
+    "quubes:top": "top",
+    "quubes.top": "top",
+    "quubes:daily_day": "day",
+    "quubes.daily:day": "day",
+    "quubes.daily.day": "day",
+    "quubes.monthly.month": "month",
+    "quubes:daily.day": "day",
+    "quubes.daily:Reader.fixed": "fixed",
+    "quubes.daily.Reader.fixed": "fixed",
+    "quubes.daily:Reader.made": "Reader",
     "my-slices:day": "dashed",
 }
 
@@ -76,7 +76,7 @@ def test_a_name_leads_to_its_callable(modules: Path, spec: str) -> None:
 
 
 def test_a_class_is_found_and_a_callable_is_taken_as_it_is(modules: Path) -> None:
-    inner = resolve("cubes.daily:Reader.Inner")
+    inner = resolve("quubes.daily:Reader.Inner")
     assert inner.__qualname__ == "Reader.Inner"
     for given in (inner, len, functools.partial(print, "x"), lambda item: item):
         assert resolve(given) is given
@@ -86,20 +86,20 @@ REFUSED = {  # what is said, besides the text itself
     "day": ["not the name of a callable", "'module:name'"],
     "": ["not the name of a callable"],
     ":day": ["not the name of a callable"],
-    "cubes:": ["not the name of a callable"],
-    "cubes..day": ["not the name of a callable"],
-    ".cubes:day": ["not the name of a callable"],
-    "cubes:daily:day": ["no 'daily:day' in 'cubes'"],
+    "quubes:": ["not the name of a callable"],
+    "quubes..day": ["not the name of a callable"],
+    ".quubes:day": ["not the name of a callable"],
+    "quubes:daily:day": ["no 'daily:day' in 'quubes'"],
     "nowhere:day": ["no module 'nowhere'", "PYTHONPATH"],
     "nowhere.deep.day": ["no module 'nowhere.deep' or 'nowhere'", "PYTHONPATH"],
-    "cubes.nowhere:day": ["no module 'cubes.nowhere'"],
-    "cubes.daily:dya": ["no 'dya' in 'cubes.daily'", "daily.py", "Did you mean 'cubes.daily:day'?"],
-    "cubes.daily.dya": ["no 'dya' in 'cubes.daily'", "Did you mean 'cubes.daily:day'?"],
-    "cubes.daily:Raeder.fixed": ["no 'Raeder'", "Did you mean 'cubes.daily:Reader.fixed'?"],
-    "cubes.daily:Reader.fixd": ["no 'fixd' in 'cubes.daily:Reader'", "Did you mean 'cubes.daily:Reader.fixed'?"],
-    "cubes.daily:zzz": ["no 'zzz'", "another module of the same name"],
-    "cubes.daily:opened": ["not callable", "a int"],
-    "cubes.daily": ["not callable", "a module", "'cubes.daily:NAME'"],
+    "quubes.nowhere:day": ["no module 'quubes.nowhere'"],
+    "quubes.daily:dya": ["no 'dya' in 'quubes.daily'", "daily.py", "Did you mean 'quubes.daily:day'?"],
+    "quubes.daily.dya": ["no 'dya' in 'quubes.daily'", "Did you mean 'quubes.daily:day'?"],
+    "quubes.daily:Raeder.fixed": ["no 'Raeder'", "Did you mean 'quubes.daily:Reader.fixed'?"],
+    "quubes.daily:Reader.fixd": ["no 'fixd' in 'quubes.daily:Reader'", "Did you mean 'quubes.daily:Reader.fixed'?"],
+    "quubes.daily:zzz": ["no 'zzz'", "another module of the same name"],
+    "quubes.daily:opened": ["not callable", "a int"],
+    "quubes.daily": ["not callable", "a module", "'quubes.daily:NAME'"],
 }
 
 
@@ -112,7 +112,7 @@ def test_a_name_that_leads_nowhere_is_refused_with_what_was_tried(modules: Path,
         assert text in str(caught.value)
 
 
-@pytest.mark.parametrize("given", [3, None, ["cubes:top"]])
+@pytest.mark.parametrize("given", [3, None, ["quubes:top"]])
 def test_what_is_no_callable_is_refused(given: Any) -> None:
     with pytest.raises(ConfigError, match=f"a {type(given).__name__}"):
         resolve(given)
@@ -149,7 +149,7 @@ def test_the_command_line_finds_modules_of_the_current_folder(
         "from zapz.sources.callables import import_from_here, resolve\n"
         f"if {calls}: import_from_here(); import_from_here()\n"
         "import os; assert sys.path.count(os.getcwd()) <= 1\n"
-        "print(resolve('cubes:top')(1))\n"
+        "print(resolve('quubes:top')(1))\n"
     )
     done = subprocess.run(
         [sys.executable, *flags, str(script)], cwd=modules, capture_output=True, text=True, check=False

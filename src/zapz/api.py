@@ -141,8 +141,6 @@ def plan(target: Target, slices: Any, config: Any = None, **settings: Any) -> Pl
         ZapzError: As ``append`` does.
     """
     place, made = _configured(config, settings, target)
-    if made.force_new:
-        raise ConfigError("a target cannot be replaced by a plan", where="force_new", hint="Append with it instead.")
     items = list(islice(items_of(slices), 2))
     if len(items) != 1:
         raise ConfigError(

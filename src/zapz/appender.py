@@ -283,6 +283,9 @@ class Appender:
                 what = "the slice is no longer what the plan was made for"
                 raise ConflictError(what, where=plan.slice_uri, hint="Plan again.")
             with self.held() as (session, state):
+                if plan.creates and state.dataset is not None:
+                    what, hint = "the plan makes a target, and there is one", "Plan again, or append with force_new."
+                    raise ConflictError(what, where=plan.target_uri, hint=hint)
                 here = fingerprint(state.dataset.documents) if state.dataset is not None else {}
                 if any(here.get(key) != digest for key, digest in plan.base.items()):
                     what = "the target is no longer what the plan builds on"
