@@ -122,7 +122,7 @@ def _configured(config: Any, settings: Mapping[str, Any], target: Target) -> tup
             where="target_dir",
             expected=public(result.target_dir),
             found=public(here),
-            hint=f"Either `zapz append - SLICE...` (that is {public(result.target_dir)}) with that configuration, "
+            hint=f"Either `zapz append {public(result.target_dir)} SLICE...` (or `zapz append - SLICE...`) with that configuration, "
             f"or another configuration for {public(here)}. Nothing was touched.",
         )
     return target, result
