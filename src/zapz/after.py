@@ -27,7 +27,7 @@ class After:
     """Where it goes."""
     creates: bool
     """Whether the target is being made."""
-    attributes: Mapping[str, Any]
+    attrs: Mapping[str, Any]
     """The root's attributes after the append, before those that are evaluated."""
 
     @property
@@ -42,11 +42,6 @@ class After:
         arrays = self.target.dataset.arrays.values()
         sizes = {dim: n for a in arrays for dim, n in zip(a.dims, a.shape, strict=True) if dim is not None}
         return {**sizes, placement.dim: placement.offset + placement.length}
-
-    @property
-    def attrs(self) -> Mapping[str, Any]:
-        """The root's attributes, before those that are being evaluated."""
-        return self.attributes
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def append_slices(
         with (
             Talker(quiet=quiet or as_json, verbose=verbose, total=len(slices)) as talker,
             signals(),
-            slice_source_errors(show=traceback),
+            slice_source_errors(show=traceback or made.slice_source is None),
         ):
             talker.remarks(remarks(made))
             report = append(place, slices, made, on_slice=talker.slice_done, on_progress=talker.progress)

@@ -105,7 +105,7 @@ class Decider:
         mode, old = self._config.attrs_update_mode, target.dataset.groups.get("", {})
         new = source.dataset.groups.get("", {})
         updated = old if creates or mode in {"keep", "ignore"} else new if mode == "replace" else {**old, **new}
-        after = After(target=target, slice=slice_, placement=placement, creates=creates, attributes=updated)
+        after = After(target=target, slice=slice_, placement=placement, creates=creates, attrs=updated)
         return configured_attributes(after, self._config)
 
     def _plan(self, source: OpenSlice, target: Reading, placement: Placement, *, creates: bool) -> Plan:

@@ -30,11 +30,10 @@ def workers_of(config: Config, plan: Plan, *stores: Store) -> int:
     """Return the number of threads to use: as many as there are processors, or as hide the time that requests take."""
     if config.workers:
         return config.workers
-    regions = any(
-        isinstance(store, SourceStore) and store.has_cells for store in stores
-    )  # read as large as they are needed
+    # Regions are read no larger than they are needed.
+    regions = any(isinstance(store, SourceStore) and store.has_cells for store in stores)
     needs = (4 * p.target.unit_bytes if regions else p.working_set for p in plan.arrays.values())
-    most = max(1, config.memory_limit // max(1, *needs, 1))
+    most = max(1, config.memory_limit // max(1, max(needs, default=1)))
     if not all(isinstance(store, LocalStore | SourceStore) for store in stores):
         largest = max((p.target.chunk_bytes for p in plan.arrays.values()), default=1)
         return min(most, max(2, min(_IN_FLIGHT, _BYTES_IN_FLIGHT // max(1, largest))))

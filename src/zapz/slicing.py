@@ -76,12 +76,11 @@ class Opener:
             naming = Naming(function, item)  # type: ignore[assignment]
         with naming:
             inner, leave = entered(made, ours=config.slice_source is not None)
-        try:
-            with naming:
+            try:
                 return self._opened(inner, f"slice {next(self._numbers)}", leave)
-        except BaseException as error:
-            leave_under(leave, error)
-            raise
+            except BaseException as error:
+                leave_under(leave, error)
+                raise
 
     def _sleep(self, seconds: float) -> None:
         """Let time pass, unless the caller asks to stop."""

@@ -61,7 +61,7 @@ def tailored(array: Array, wish: Wish, place: Place) -> Array:
         meaning = encoding_of(array.dtype, array.attributes, array.marker)
     except EncodingError as error:
         raise error.at(array.path) from None
-    dtype, serializer = _dtype(array, meaning, wish, place)
+    dtype, serializer = _dtype(array, wish, place)
     attributes = _meaning(array, meaning, dtype, wish, place)
     numbers = ["scale_factor", "add_offset", *(["units", "calendar"] if _is_time(meaning) else [])]
     renumbered = any(attributes.get(name) != array.attributes.get(name) for name in numbers)
@@ -99,12 +99,11 @@ def _is_time(meaning: Encoding) -> bool:
 # -- data type, packing, time ----------------------------------------------------------------------------------------------
 
 
-def _dtype(array: Array, meaning: Encoding, wish: Wish, place: Place) -> tuple[np.dtype[Any], str]:
+def _dtype(array: Array, wish: Wish, place: Place) -> tuple[np.dtype[Any], str]:
     if "dtype" in wish:
         return configured.dtype_of(wish["dtype"], f"{place.where}.dtype")
     if array.dtype.kind in "mM" and wish.get("units") is not None:
         return np.dtype(np.int64), "bytes"
-    del meaning
     return array.dtype, array.unit_codecs.serializer
 
 

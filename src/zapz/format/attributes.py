@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +26,8 @@ def plain(value: Any, where: str) -> Any:
     elif isinstance(value, dt.date | dt.time):
         found = value.isoformat()
     elif isinstance(value, bytes):
-        found = value.decode("utf-8", "replace")
+        with contextlib.suppress(UnicodeDecodeError):  # what is no text is refused below
+            found = value.decode()
     if found is None or isinstance(found, str | bool | int | float):
         return found
     if isinstance(found, Mapping):

@@ -192,6 +192,9 @@ def _objects(cells: Cells, where: str) -> tuple[Cells, dict[str, Any]]:
     if all_of(str):
         return _each(cells, lambda item: item if isinstance(item, str) else ""), {}
     if known and all(hasattr(item, "calendar") and hasattr(item, "microsecond") for item in known):
+        named = sorted({str(item.calendar) for item in known})
+        if len(named) > 1:
+            raise DTypeError("times of several calendars", where=where, expected="one", found=", ".join(named))
         return _ticks(cells, known)
     kinds: list[tuple[bool, Any]] = [
         (all_of(bytes), bytes),

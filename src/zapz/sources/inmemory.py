@@ -67,7 +67,7 @@ def _is_data_array(item: Any) -> bool:
 
 
 def source_of(item: Any, label: str, options: Options) -> ArraysSource:
-    """Return a slice made of arrays; lazily computed ones are computed now.
+    """Return a slice made of arrays; lazily computed ones are computed when it is prepared.
 
     Args:
         item: A mapping ``name -> (dims, array-like[, attrs[, encoding]])``, or an object as xarray's.
@@ -76,7 +76,6 @@ def source_of(item: Any, label: str, options: Options) -> ArraysSource:
 
     Raises:
         SliceError: Its variables make no sense.
-        StoreError: There is no room for computed cells.
     """
     if _is_data_array(item):
         item = _dataset_of(item, label)
@@ -219,6 +218,11 @@ class ArraysSource(Source):
         if "units" in meaning:
             wish.setdefault("dtype", "int64")
         self._encodings[path] = wish
+
+    @property
+    def pending(self) -> bool:
+        """Whether an array has not been computed yet."""
+        return any(isinstance(region, Lazy) and region.cells is None for region in self._regions.values())
 
     def prepare(self, paths: Collection[str]) -> None:
         """Compute lazily computed arrays, all of them in one go."""

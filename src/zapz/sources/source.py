@@ -53,6 +53,11 @@ class Source(ABC):
         del path, box
         return None
 
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to compute before the target is locked: true if the class has a ``prepare`` of its own."""
+        return type(self).prepare is not Source.prepare
+
     def prepare(self, paths: Collection[str]) -> None:
         """Compute what is not there yet of these arrays. Called once it is known that the slice may follow, before the target is locked."""
         del paths
@@ -62,7 +67,7 @@ class Source(ABC):
         return {}
 
     def close(self) -> None:  # noqa: B027 - nothing to close is common
-        """Let go of whatever was opened. Called exactly once."""
+        """Let go of whatever was opened. Called exactly once, if its turn came."""
 
 
 class SourceStore:

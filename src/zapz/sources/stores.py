@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zapz.config import Config, make
@@ -65,7 +65,8 @@ class OpenSlice:
     @property
     def prepares(self) -> bool:
         """Whether there is something to compute before the target is locked."""
-        return isinstance(self.store, SourceStore) and type(self.store.source).prepare is not Source.prepare
+        source = self.store.source if isinstance(self.store, SourceStore) else None
+        return source is not None and source.pending
 
     def prepare(self, paths: Collection[str]) -> None:
         """Compute what is not there yet of these arrays."""
@@ -167,11 +168,4 @@ def _selected(found: OpenSlice, config: Config) -> OpenSlice:
     documents = {key: data for key, data in dataset.documents.items() if not is_named(parent(key), out)}
     arrays = {path: array for path, array in dataset.arrays.items() if not is_named(path, out)}
     groups = {path: attributes for path, attributes in dataset.groups.items() if not is_named(path, out)}
-    return OpenSlice(
-        uri=found.uri,
-        store=found.store,
-        dataset=Dataset(zarr_format=dataset.zarr_format, arrays=arrays, groups=groups, documents=documents),
-        without=out,
-        encodings=found.encodings,
-        close=found.close,
-    )
+    return replace(found, dataset=replace(dataset, arrays=arrays, groups=groups, documents=documents), without=out)
