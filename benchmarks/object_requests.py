@@ -19,8 +19,8 @@ from typing import Any
 import fsspec
 
 import zapz
-from zapz.storage.backends import MemoryBackend
-from zapz.storage.objects import ObjectStore
+from zapz.storage.objects.backends import MemoryBackend
+from zapz.storage.objects.store import ObjectStore
 
 LATENCY = 0.05
 CHUNKS = 200

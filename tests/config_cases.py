@@ -44,7 +44,7 @@ KEPT: list[tuple[str, Any, Any]] = [
     ("prefetch", 0, 0),
     ("logging", True, True),
     ("logging", "DEBUG", "DEBUG"),
-    ("logging", {"version": 1, "root": {"level": "x"}, "own": 1}, {"version": 1, "root": {"level": "x"}, "own": 1}),
+    ("logging", {"version": 1, "root": {"level": "INFO"}}, {"version": 1, "root": {"level": "INFO"}}),
     ("profiling", False, False),
     ("profiling", "p.txt", "p.txt"),
     (

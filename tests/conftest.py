@@ -23,3 +23,33 @@ def data() -> Path:
 
 settings.register_profile("zapz", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("zapz")
+
+QUICK = {
+    f"test_{name}"
+    for name in [
+        "append_step",
+        "cf",
+        "chunk_builder",
+        "codecs",
+        "config",
+        "config_files",
+        "create",
+        "documents",
+        "expressions",
+        "grid",
+        "journal",
+        "rooms",
+        "shards",
+        "turn",
+        "variables",
+        "waits",
+    ]
+}
+"""Modules of tests that together take less than two minutes, and look at everything that is decided: ``pytest -m quick``."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is quick."""
+    for item in items:
+        if item.path.stem in QUICK and item.get_closest_marker("volume") is None:
+            item.add_marker(pytest.mark.quick)

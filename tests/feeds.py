@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from zapz.errors import CancelledError
-from zapz.sources.feeding import Feed
+from zapz.sources.feed import Feed
 
 Fault = tuple[str, int]
 """Where something fails: a stage (pull, open, use, close) and the number of an item."""

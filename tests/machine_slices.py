@@ -121,7 +121,7 @@ class Slices:
             path, "data", _stored(np.where(values == HOLE, form.fill, values), form, recipe),
             dims=["time", "y", "x"], chunks=form.chunks, shards=form.shards, fill=form.fill, write_empty=False,
             compressors=cubes.compressor(form.codec, form.zarr_format),
-            attrs={"_FillValue": form.fill} if form.zarr_format == 3 else None, **form.more, **plain,
+            attrs={"_FillValue": form.fill}, **form.more, **plain,
         )  # fmt: skip
         if recipe.seed % 2:
             cubes.consolidate(path, zarr_format=form.zarr_format)

@@ -19,9 +19,9 @@ from zarr.core.buffer import cpu
 
 import zapz
 from zapz import api
-from zapz.storage import object_lock
-from zapz.storage.objects import ObjectStore
-from zapz.txn import head as heads
+from zapz.storage.objects import lock as object_lock
+from zapz.storage.objects.store import ObjectStore
+from zapz.txn.objects import head as heads
 
 ROOT = "bucket/cube"
 SETTINGS: dict[str, Any] = {"workers": 1, "label_chunk": "keep"}
@@ -101,7 +101,7 @@ class Story:
 
     slices: tuple[Path, ...]
     """What is appended in one call."""
-    mended: tuple[Path, ...]
+    corrected: tuple[Path, ...]
     """The same, where one of them is damaged; else the very same."""
     more: Path
     """A slice that may follow whatever has become of the others."""
@@ -116,7 +116,7 @@ class Story:
 
     @property
     def damaged(self) -> bool:
-        return self.slices != self.mended
+        return self.slices != self.corrected
 
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -178,14 +178,14 @@ def make_story(folder: Path, name: str, world: World) -> Story:
         states.append(Known(documents_of(world.service.objects), values))
         ends.append(cubes.joined([*parts[:done], parts[-1]], axes))
         assert equal(look(world.service.objects)[0], values)
-    slices = mended = tuple(paths[old:-1])
+    slices = corrected = tuple(paths[old:-1])
     if spec.get("damaged"):
         slices = (folder / f"{name}-damaged.zarr",)
         write_slice(slices[0], old, spec, int(version))
         chunk = slices[0] / "data" / key.format(1)
         chunk.write_bytes(chunk.read_bytes()[:-1])
     foreign = {path: data for path, data in stale.items() if path.endswith(key.format(9))}
-    return Story(slices, mended, paths[-1], before, tuple(states), tuple(ends), frozenset(stale), foreign)
+    return Story(slices, corrected, paths[-1], before, tuple(states), tuple(ends), frozenset(stale), foreign)
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------
@@ -418,7 +418,7 @@ class Bench:
 
     def finishes(self, number: int) -> None:
         """Append again what may or may not be there, then one more slice."""
-        told = self.append(self.story.mended, "D")
+        told = self.append(self.story.corrected, "D")
         if told.code or self.settled() != len(self.story.states) - 1:
             self.wrong(f"appended again to state {number}: {told}, state {self.settled()}")
         self.goes_on(len(self.story.states) - 1)
@@ -432,7 +432,6 @@ def report(bench: Bench) -> None:
 
 def lock_of(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
     """Let lock objects be held by other machines, and waited for in no time."""
-    monkeypatch.setattr(object_lock, "time", world.clock)
     monkeypatch.setattr(
         object_lock,
         "describe_me",

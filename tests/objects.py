@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from zapz import waiting
 from zapz.storage import clock
-from zapz.storage.objects import ObjectStore
+from zapz.storage.objects.store import ObjectStore
 from zapz.storage.store import Holder
-from zapz.txn import fenced, lease, turns, vacuuming
+from zapz.txn.objects import lease, session, transaction, vacuum
 
 MUTATIONS = ("put", "put_new", "put_over", "delete")
 
@@ -67,6 +68,8 @@ class Service:
         """Called before a request is carried out; what it raises is the answer."""
         self.after: Callable[[Request], None] = lambda request: None
         """Called after it was; what it raises replaces the answer."""
+        self.denied: set[str] = set()
+        """Kinds of requests that are not allowed. Without "list", what is absent is denied too, as by S3."""
         self._tags: dict[str, str] = {}
         self._unique = unique_tags
         self._count = 0
@@ -86,6 +89,9 @@ class Service:
     def _asked(self, kind: str, path: str, action: Callable[[], Any]) -> Any:
         request = Request(kind, path)
         self.before(request)
+        hidden = "list" in self.denied and kind in {"get", "look"} and path not in self.objects
+        if kind in self.denied or hidden:
+            raise AnswerError(403)
         with self._guard:
             self.log.append(request)
             result = action()
@@ -182,12 +188,12 @@ class World:
         self.service = Service(unique_tags=unique_tags)
         self.clock = Clock()
         self.here = threading.local()
-        for module in (fenced, lease, turns, vacuuming):
+        for module in (transaction, lease, session, vacuum, waiting):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(clock, "now", self.clock.monotonic)
         monkeypatch.setattr(lease, "RENEWALS", 0)
-        monkeypatch.setattr(fenced, "_POLL", 1.1 * lease.LEASE)  # one sleep is enough to see a lease run out
-        monkeypatch.setattr(turns, "me", self._me)
+        monkeypatch.setattr(transaction, "_POLL", 1.1 * lease.LEASE)  # one sleep is enough to see a lease run out
+        monkeypatch.setattr(session, "me", self._me)
 
     def _me(self) -> Holder:
         host = getattr(self.here, "host", "elsewhere")

@@ -15,7 +15,7 @@ from objects import Dead, Request, World
 from test_transactions import Tree, tree
 from zarr.core.buffer import Buffer, cpu
 
-from zapz.txn import head as heads
+from zapz.txn.objects import head as heads
 
 DOCUMENTS = {".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json"}
 KEPT = ".zapz/kept"

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from zapz.storage import durability
+from zapz.storage.local import durability
 
 PAGE = 4096
 

@@ -16,12 +16,12 @@ from test_labels import DAYS, line, lines
 
 import zapz
 from zapz import errors
-from zapz.config import make
-from zapz.durations import Duration, check_step, iso_of, parse_step
+from zapz.cf import calendars
+from zapz.cf.durations import Duration, check_step, iso_of, parse_step
+from zapz.cf.encoding import encoding_of
+from zapz.config.settings import make
 from zapz.errors import ConfigError, LabelError, ZapzError
-from zapz.format import calendars
-from zapz.format.encodings import encoding_of
-from zapz.labels import Labels, Line, check_labels
+from zapz.planning.label_order import Labels, Line, check_labels
 
 __all__ = ["here"]
 

@@ -18,7 +18,7 @@ import pytest
 
 import zapz
 from zapz.errors import ConfigError
-from zapz.sources.callables import Naming, arguments_of, import_from_here, invoke, resolve
+from zapz.sources.slice_source import Naming, arguments_of, import_from_here, invoke, resolve
 
 MODULES = {
     "quubes/__init__.py": "from quubes.daily import day as daily_day\ndef top(item): return 'top'\n",
@@ -146,7 +146,7 @@ def test_the_command_line_finds_modules_of_the_current_folder(
     script = tmp_path_factory.mktemp("bin") / "tool"
     script.write_text(
         f"import sys; sys.path.insert(1, {str(Path(zapz.__file__).parents[1])!r})\n"
-        "from zapz.sources.callables import import_from_here, resolve\n"
+        "from zapz.sources.slice_source import import_from_here, resolve\n"
         f"if {calls}: import_from_here(); import_from_here()\n"
         "import os; assert sys.path.count(os.getcwd()) <= 1\n"
         "print(resolve('quubes:top')(1))\n"

@@ -10,9 +10,9 @@ import pytest
 import xarray as xr
 from test_expressions import Cube, Values, value
 
+from zapz.cf.encoding import encoding_of
 from zapz.errors import ConfigError
-from zapz.expressions import Time, cell_of
-from zapz.format.encodings import encoding_of
+from zapz.expressions.evaluator import Time, cell_of
 
 STORED: list[tuple[str, Any, dict[str, Any]]] = [
     ("integer", np.int16(-3), {}),

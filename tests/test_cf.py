@@ -1,4 +1,4 @@
-"""Laws of zapz.format.cf; cftime and xarray's decoding are the oracles."""
+"""Laws of zapz.cf.conversion; cftime and xarray's decoding are the oracles."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from zapz.cf import calendars, time_conversion
+from zapz.cf.conversion import Conversion, conversion, encoding_of, format_instant, to_instants
 from zapz.errors import DTypeError, EncodingError, SliceError
-from zapz.format import calendars, relabel
-from zapz.format.cf import Conversion, conversion, encoding_of, format_instant, to_instants
 
 CALENDARS = ["standard", "gregorian", "proleptic_gregorian", "julian", "noleap", "all_leap", "360_day"]
 REAL = ["standard", "proleptic_gregorian"]
@@ -141,7 +141,7 @@ def test_packed_text_is_refused():
         ("f4", np.float64(0.1), np.float32(0.1)),
         ("i2", 3 + 0j, np.int16(3)),
         ("i2", 3j, None),
-        ("b1", 0, np.bool_(False)),
+        ("b1", 0, None),  # no boolean is missing
         ("b1", 2, None),
         ("c8", 1 + 2j, np.complex64(1 + 2j)),
         ("U2", "ab", np.str_("ab")),
@@ -561,11 +561,12 @@ def test_large_packed_integers_are_not_rounded():
         convert(enc("i8"), enc("i8", {"scale_factor": 2.0}), [2**53 + 1])
 
 
-def test_equal_packing_is_cast_by_dtype():
+def test_equal_packing_is_cast_or_packed_anew():
     packed = {"scale_factor": 0.1, "add_offset": 3}
     assert convert(enc("i2", packed), enc("i4", packed), [5]).tolist() == [5]
-    with pytest.raises(DTypeError):
-        conversion(enc("i4", packed), enc("i2", packed))
+    assert convert(enc("i4", packed), enc("i2", packed), [5, -7]).tolist() == [5, -7]
+    with pytest.raises(EncodingError, match="outside the packed range"):
+        convert(enc("i4", packed), enc("i2", packed), [1 << 20])
     with pytest.raises(DTypeError):
         conversion(enc("c8"), enc("i2", packed))
 
@@ -580,11 +581,50 @@ def test_unsigned_packing_reads_the_same_in_xarray():
 
 
 def test_other_units_must_agree():
-    for old, new in [("K", "degC"), ("days", "hours"), ("m s-1", "m/s")]:
+    for old, new in [("K", "degC"), ("days", "K"), ("m s-1", "m/s")]:
         with pytest.raises(EncodingError, match="units") as caught:
             conversion(enc("f4", {"units": old}), enc("f4", {"units": new}))
         assert (caught.value.expected, caught.value.found) == (repr(new), repr(old))
         assert isinstance(caught.value, SliceError)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "values", "expected", "said"),
+    [
+        (*case, said)
+        for case in [
+            ("days", "hours", [0, 2, -1], [0, 48, -24]),
+            ("h", "minutes", [1, 3], [60, 180]),
+            ("hours", "days", [48, 0], [2, 0]),
+            ("seconds", "s", [5], [5]),
+        ]
+        for said in [(False, False), (True, False), (False, True), (True, True)]
+        if not any(
+            yes and unit in {"h", "s"} for unit, yes in zip(case[:2], said, strict=True)
+        )  # xarray writes full names
+    ],
+)
+def test_units_of_time_are_durations_where_they_differ(old, new, values, expected, said):
+    sides = [
+        ({"dtype": "timedelta64[ns]"} if yes else {}) | {"units": units}
+        for units, yes in zip((old, new), said, strict=True)
+    ]
+    found = conversion(*(enc("i8", side) for side in sides))
+    assert found.apply(np.array(values)).tolist() == expected
+    assert found.identity == (old == "seconds")
+    assert conversion(found.source, found.target) == found
+
+
+def test_a_marker_that_the_target_has_too_stays():
+    found = conversion(enc("i2", {"missing_value": -9}, -8), enc("i2", {"missing_value": -9}, -1))
+    assert found.apply(np.array([-8, -9, 5], "i2")).tolist() == [-1, -9, 5]
+
+
+def test_units_of_time_that_do_not_come_out_are_refused():
+    found = conversion(enc("i8", {"units": "hours"}), enc("i8", {"units": "days"}), name="step")
+    with pytest.raises(EncodingError, match="whole number") as caught:
+        found.apply(np.array([24, 3]))
+    assert 'variables.step.encoding.units = "hours"' in caught.value.hint
 
 
 # --- time --------------------------------------------------------------------------------------------------------
@@ -657,7 +697,7 @@ def test_integer_time_is_exact_or_refused_as_cftime_says(calendar, old, new, uni
     if any(label.denominator != 1 for label in exact):
         with pytest.raises(EncodingError, match="whole number") as caught:
             convert(source, target, values)
-        assert "would do" in caught.value.hint
+        assert 'encoding.units = "' in caught.value.hint
         return
     out = convert(source, target, values)
     assert out.dtype == np.dtype("i8")
@@ -967,7 +1007,7 @@ def test_format_instant():
 
 @given(hnp.arrays("f8", 4, elements=st.floats(allow_nan=False, allow_infinity=False)))
 def test_floats_are_taken_apart_exactly(values):
-    whole, bits = relabel._integers(values)
+    whole, bits = time_conversion._integers(values)
     assert [Fraction(int(w), 2**bits) for w in whole] == [Fraction(v) for v in values.tolist()]
 
 

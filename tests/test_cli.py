@@ -19,10 +19,11 @@ from trees import snapshot
 from typer.testing import CliRunner
 
 import zapz
-from zapz import cli, console
 from zapz.__main__ import main
-from zapz.demo import write_slice
-from zapz.quick import APPEND, parse
+from zapz.cli import app, commands
+from zapz.cli.demo import write_slice
+from zapz.cli.fast_path import APPEND, parse
+from zapz.format.grid import ceil_div
 
 
 @pytest.fixture
@@ -78,9 +79,9 @@ def test_the_quick_parser_says_what_typer_says(words: list[str]) -> None:
         return
     seen: list[dict[str, Any]] = []
     with mock.patch.object(
-        console, "append_slices", lambda arguments, **rest: seen.append({"arguments": arguments, **rest})
+        commands, "append_slices", lambda arguments, **rest: seen.append({"arguments": arguments, **rest})
     ):
-        done = CliRunner().invoke(cli.app, ["append", *words])
+        done = CliRunner().invoke(app.app, ["append", *words])
     assert done.exit_code == 0, done.output
     (typed,) = seen
     nothing = ([], None, ())
@@ -227,8 +228,8 @@ def terminal() -> Iterator[tuple[int, int]]:
 def test_progress_bar_on_a_terminal(days: list[Path], tmp_path: Path) -> None:
     """On a terminal a bar appears once an append takes a while; elsewhere there is none."""
     code = (
-        "import zapz.talk, sys\n"
-        "zapz.talk._LATER = 0.0\n"
+        "import zapz.cli.output, sys\n"
+        "zapz.cli.output._LATER = 0.0\n"
         f"sys.argv = ['zapz', 'append', {str(tmp_path / 'cube.zarr')!r}, {str(days[0])!r}]\n"
         "from zapz.__main__ import main\nmain()\n"
     )
@@ -244,3 +245,15 @@ def test_progress_bar_on_a_terminal(days: list[Path], tmp_path: Path) -> None:
         shown = os.read(ours, 65536).decode(errors="replace")
     assert done.returncode == 0
     assert "slice 1 of 1" in shown
+
+
+def test_an_error_of_our_own_is_no_error_of_the_slice_source() -> None:
+    """Whatever module of zapz raised it: exit code 1 and a traceback say that it is a bug."""
+
+    def theirs() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(zapz.SliceError, match="the slice source failed"), commands.slice_source_errors(show=False):
+        theirs()
+    with pytest.raises(ZeroDivisionError), commands.slice_source_errors(show=False):
+        ceil_div(1, 0)

@@ -11,10 +11,10 @@ from config_cases import BEYOND_SCHEMA, ENCODINGS, KEPT, REFUSED, REFUSED_ENCODI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zapz.config import NAMES, Config, Layer, make, remarks
-from zapz.config_files import resolve
+from zapz.config.files import resolve
+from zapz.config.settings import NAMES, Config, Layer, make, remarks
+from zapz.config.types import Place
 from zapz.errors import ConfigError
-from zapz.kinds import Place
 
 Settings = dict[str, Any]
 
@@ -93,6 +93,12 @@ def test_attributes_must_be_what_json_can_hold() -> None:
         says = refusal({"attrs": {"title": value}})
         assert "attrs.title" in says
         assert len(says) < 600
+
+
+def test_logging_from_python_may_hold_anything() -> None:
+    """It is for dictConfig to say what is in it."""
+    given = {"version": 1, "root": {"level": "x"}, "own": 1, "handlers": {"h": {"()": len}}}
+    assert make({"logging": given}).logging == given
 
 
 def test_callers_tables_stay_theirs() -> None:

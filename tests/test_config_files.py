@@ -17,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zapz
-from zapz.config import make
-from zapz.config_files import load, resolve
-from zapz.config_texts import read, substituted
+from zapz.config.environment import substituted
+from zapz.config.files import load, resolve
+from zapz.config.parsers import read
+from zapz.config.reference import toml
+from zapz.config.settings import make
+from zapz.config.toml_positions import lines_of
 from zapz.errors import ConfigError
-from zapz.reference import toml
-from zapz.toml_lines import lines_of
 
 SUFFIXES = (".toml", ".json", ".yaml", ".yml")
 
@@ -50,8 +51,8 @@ def refusal(text: str, suffix: str, **environment: str) -> str:
 
 
 def zapz_layer(text: str, suffix: str, environment: dict[str, str]) -> Any:
-    from zapz.config import Layer
-    from zapz.kinds import Place
+    from zapz.config.settings import Layer
+    from zapz.config.types import Place
 
     settings, lines = read(text, suffix, f"c{suffix}", environment)
     return Layer(settings, Place(f"c{suffix}, ", lines))
@@ -122,8 +123,15 @@ def test_yaml_may_be_empty_and_refer_to_itself() -> None:
     assert parsed("# nothing\n", ".yaml") == {}
     text = "variables:\n  a: &a {encoding: {dtype: int16}}\n  b:\n    <<: *a\n    attrs: {u: 1}\n"
     assert make(parsed(text, ".yaml")).variable("b").encoding == {"dtype": "int16"}
-    bomb = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]\n" for n in range(1, 60))
-    assert len(parsed(bomb, ".yaml")) == 60
+
+
+@pytest.mark.parametrize("form", ["[*a{0}, *a{0}, *a{0}]", "{{x: *a{0}, y: [*a{0}], z: *a{0}}}"])
+def test_aliases_do_not_make_a_file_larger_than_it_is(form: str) -> None:
+    def text(levels: int) -> str:
+        return "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} {form.format(n)}\n" for n in range(levels))
+
+    assert len(parsed(text(9), ".yaml")) == 10
+    assert "c.yaml: found aliases that make more than 1,000,000 values of it" in refusal(text(59), ".yaml")
 
 
 BROKEN: list[tuple[str, str, str]] = [
@@ -160,7 +168,7 @@ def test_other_suffixes(name: str, tmp_path: Path) -> None:
 
 
 def test_yaml_needs_its_package(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['yaml'] = None; from zapz.config_files import load; load('c.yaml', {})"
+    code = "import sys; sys.modules['yaml'] = None; from zapz.config.files import load; load('c.yaml', {})"
     (tmp_path / "c.yaml").write_text("workers: 1")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "ConfigError" in done.stderr
@@ -168,7 +176,7 @@ def test_yaml_needs_its_package(tmp_path: Path) -> None:
 
 
 def test_importing_reads_nothing_heavy() -> None:
-    code = "import zapz.config_files, sys; print(*sys.modules)"
+    code = "import zapz.config.files, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"yaml", "tomli", "fsspec", "zarr"} & set(done.stdout.split())
 
@@ -192,7 +200,7 @@ def test_importing_reads_nothing_heavy() -> None:
     ],
 )
 def test_variables(text: str, found: str) -> None:
-    assert substituted(text, "c", {"A": "1", "B_2": "two", "C": "$A"}) == found
+    assert substituted(text, "c", {"A": "1", "B_2": "two", "C": "$A"})[0] == found
 
 
 @pytest.mark.parametrize(
@@ -208,6 +216,13 @@ def test_variables_that_are_none(text: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         substituted(text, "c", {"HOME": "x", "A": "1"})
     assert says in str(caught.value)
+
+
+def test_braces_around_nothing(tmp_path: Path) -> None:
+    """With the environment of the process, which no name but text can be looked up in."""
+    (tmp_path / "c.toml").write_text("append_dim = '${}'")
+    with pytest.raises(ConfigError, match=r"not a variable, .*line 1: expected"):
+        resolve(tmp_path / "c.toml", {})
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -250,11 +265,11 @@ def test_files_and_tables_merge_in_order(tmp_path: Path) -> None:
 def test_paths_of_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "c.json").write_text('{"workers": 3}')
+    (tmp_path / "c.json").write_text('{"zarr_format": 3}')
     with fsspec.open("memory://configs/c.json", "wb") as stream:
-        stream.write(b'{"workers": 3}')
+        stream.write(b'{"zarr_format": 3}')
     for file in ("~/c.json", "c.json", Path("c.json"), f"file://{tmp_path}/c.json", "memory://configs/c.json"):
-        assert resolve(file, {}).workers == 3
+        assert resolve(file, {}).zarr_format == 3
 
 
 @pytest.mark.parametrize(
@@ -272,10 +287,17 @@ def test_files_that_cannot_be_read(file: str, says: str, tmp_path: Path, monkeyp
 def test_the_suffix_of_a_chained_uri(tmp_path: Path) -> None:
     """A file in an archive is what its own name says; a query is no part of a name."""
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("c.json", '{"workers": 3}')
-    assert resolve(f"zip://c.json::file://{tmp_path}/a.zip", {}).workers == 3
-    (tmp_path / "c.json").write_text('{"workers": 4}')
-    assert resolve(f"simplecache::file://{tmp_path}/c.json", {}).workers == 4
+        archive.writestr("c.json", '{"zarr_format": 3}')
+    assert resolve(f"zip://c.json::file://{tmp_path}/a.zip", {}).zarr_format == 3
+    (tmp_path / "c.json").write_text('{"zarr_format": 2}')
+    assert resolve(f"simplecache::file://{tmp_path}/c.json", {}).zarr_format == 2
+
+
+@pytest.mark.parametrize("place", ["{}", "simplecache::file://{}"])
+def test_a_file_that_is_too_long(place: str, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_bytes(b"#" * ((16 << 20) + 1))
+    with pytest.raises(ConfigError, match=r"too long, .*c\.toml: expected at most 16777216 bytes"):
+        resolve(place.format(tmp_path / "c.toml"), {})
 
 
 def test_not_text(tmp_path: Path) -> None:

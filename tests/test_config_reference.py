@@ -12,11 +12,11 @@ from config_cases import BEYOND_SCHEMA, ENCODINGS, KEPT, REFUSED, REFUSED_ENCODI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zapz.config import SETTINGS, Config, make
+from zapz.config.reference import CLOSING, OPENING, insert_into, render, toml
+from zapz.config.settings import SETTINGS, Config, make
+from zapz.config.table_types import ANY_NAME
+from zapz.config.types import Key
 from zapz.errors import ConfigError
-from zapz.kinds import Key
-from zapz.reference import CLOSING, OPENING, insert_into, render, toml
-from zapz.tables import ANY_NAME
 
 README = Path(__file__).parent.parent / "README.md"
 SCHEMA = json.loads(render("json"))

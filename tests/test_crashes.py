@@ -219,15 +219,18 @@ def test_real_process_killed_after_a_delay(
 
 
 _PAUSED = """
-import os, sys, time
+import os, select, signal, sys
 real = os.{name}
 left = [{skip}]
 def paused(*args, **kwargs):
     if {target!r} in str(args[{argument}]):
         left[0] -= 1
         if left[0] == 0:
+            reading, writing = os.pipe()
+            os.set_blocking(writing, False)
+            signal.set_wakeup_fd(writing)
             print("here", flush=True)
-            time.sleep(20)
+            select.select([reading], [], [], 20)  # until there is a signal, whatever its handler does
     return real(*args, **kwargs)
 os.{name} = paused
 from zapz.__main__ import main

@@ -5,7 +5,9 @@ from __future__ import annotations
 import cProfile
 import io
 import logging
+import os
 import re
+import stat
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -18,6 +20,7 @@ import pytest
 
 from zapz.diagnostics import diagnosed, logger
 from zapz.errors import ConfigError
+from zapz.profile_file import FIRST_LINE
 
 
 @dataclass
@@ -251,7 +254,7 @@ def report(tmp_path: Path, **settings: Any) -> list[str]:
     """The functions of a report, in its order."""
     with diagnosed(Settings(profiling={"path": str(tmp_path / "p"), "log_level": "NOTSET", **settings})):
         work()
-    return re.findall(r"^ +\d.*\.py:\d+\((\w+)\)$", (tmp_path / "p").read_text(), re.MULTILINE)
+    return re.findall(r"^ +\d.*\.py:\d+\((.+)\)$", (tmp_path / "p").read_text(), re.MULTILINE)
 
 
 def test_a_profile_is_sorted_and_restricted(tmp_path: Path) -> None:
@@ -270,6 +273,68 @@ def test_a_profile_that_cannot_be_written_is_refused_before(place: str, tmp_path
         pytest.fail("the block was entered")
     assert (caught.value.where, caught.value.found) == ("profiling.path", str(tmp_path / place))
     assert caught.value.hint
+
+
+OTHERS = {
+    "a text": lambda path: path.write_text("precious"),
+    "an empty file": lambda path: path.touch(),
+    "half of the first line": lambda path: path.write_text(FIRST_LINE[:-1]),
+    "the first line further down": lambda path: path.write_text(f"\n{FIRST_LINE}\n"),
+    "a link to a report": lambda path: (path.with_name("p").write_text(f"{FIRST_LINE}\nreport"), path.symlink_to("p")),
+    "a link to a text": lambda path: (path.with_name("q").write_text("precious"), path.symlink_to("q")),
+    "a link to nothing": lambda path: path.symlink_to("nothing"),
+    "a pipe": os.mkfifo,
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+@pytest.mark.parametrize("form", [str, lambda path: {"path": str(path)}])
+def test_a_profile_overwrites_nothing_else(what: str, form: Any, tmp_path: Path) -> None:
+    """It is refused before, and nothing changes."""
+    path = tmp_path / "precious"
+    OTHERS[what](path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    with pytest.raises(ConfigError) as caught, diagnosed(Settings(profiling=form(path))):
+        pytest.fail("the block was entered")
+    says = ("a link" if "link" in what else "a file that zapz did not write",)
+    assert (caught.value.where, caught.value.found) == ("profiling.path", f"{path}, {says[0]}")
+    assert caught.value.hint == "Name another file, or remove this one."
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+    assert path.is_symlink() == ("link" in what)
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_what_comes_to_lie_there_meanwhile_is_not_overwritten(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "precious"
+    with diagnosed(Settings(logging=True, profiling=str(path))):
+        OTHERS[what](path)
+    assert f"profile not written to {path}" in capsys.readouterr().err
+    assert not any(b"function calls" in p.read_bytes() for p in tmp_path.iterdir() if p.is_file())
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_profile_is_written_over_an_earlier_one_whole(tmp_path: Path) -> None:
+    """Also if the earlier one was longer; the file keeps its mode."""
+    report(tmp_path)
+    (tmp_path / "p").write_text((tmp_path / "p").read_text() + "more\n" * 1000)
+    (tmp_path / "p").chmod(0o600)
+    report(tmp_path, restrictions=[1])
+    text = (tmp_path / "p").read_text()
+    assert text.startswith(f"{FIRST_LINE}\n")
+    assert "more" not in text
+    assert text.count(FIRST_LINE) == 1
+    assert stat.S_IMODE((tmp_path / "p").stat().st_mode) == 0o600
+
+
+def test_a_new_profile_takes_the_mode_that_the_umask_gives(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        report(tmp_path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "p").stat().st_mode) == 0o640
 
 
 def test_a_pattern_that_is_none_is_refused_before() -> None:

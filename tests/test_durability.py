@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import zapz
-from zapz.demo import write_slice
-from zapz.storage import durability
-from zapz.storage.durability import Syncer
+from zapz.cli.demo import write_slice
+from zapz.storage.local import durability
+from zapz.storage.local.durability import Syncer
 
 
 class Log:
@@ -174,6 +174,9 @@ def test_syncfs_is_trusted_on_local_file_systems_only(
     (tmp_path / "a").write_text("a")
     monkeypatch.setattr(durability, "_syncfs", lambda: lambda _: pytest.fail("syncfs"))
     monkeypatch.setattr(durability, "file_system", lambda _: kind)
+    monkeypatch.setattr(
+        durability, "_waiting", lambda: 0
+    )  # otherwise other processes decide whether it would be called
     seen: list[int] = []
     honest = os.fsync
     monkeypatch.setattr(os, "fsync", lambda descriptor: (seen.append(descriptor), honest(descriptor))[1])

@@ -13,8 +13,9 @@ import pytest
 import xarray as xr
 import zarr
 
-from zapz.sources.callables import invoke
-from zapz.sources.feeding import Feed, entered
+from zapz.sources.contexts import entered
+from zapz.sources.feed import Feed
+from zapz.sources.slice_source import invoke
 
 Log = list[tuple[Any, ...]]
 DATASET = xr.Dataset({"x": ("time", [1, 2])})

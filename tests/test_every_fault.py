@@ -92,9 +92,13 @@ def tree_of(state: State) -> Tree:
 Act = Callable[[str, Callable[[], Any]], Any]
 """What to do about an operation: its name, and what carries it out."""
 
-CHANGES = frozenset(("create", "write", "pwrite", "replace", "rename", "link", "unlink", "mkdir", "rmdir", "ftruncate"))
+CHANGES = frozenset(
+    ("create", "write", "pwrite", "replace", "rename", "link", "unlink", "mkdir", "rmdir", "ftruncate")
+) | {name for name in ("fchmod", "fchown", "setxattr", "removexattr") if hasattr(os, name)}
 SYNCS = frozenset(("fsync", "fdatasync"))
-LOOKS = frozenset(("open", "read", "pread", "stat", "lstat", "fstat", "scandir", "listdir"))
+LOOKS = frozenset(("open", "read", "pread", "stat", "lstat", "fstat", "scandir", "listdir")) | {
+    name for name in ("listxattr", "getxattr") if hasattr(os, name)
+}
 
 
 @contextmanager
@@ -140,7 +144,7 @@ def watched(root: Path, act: Act) -> Iterator[None]:
         return descriptor
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zapz.storage.durability._syncfs", lambda: None, raising=False)
+        patch.setattr("zapz.storage.local.durability._syncfs", lambda: None, raising=False)
         for name in real:
             patch.setattr(os, name, wrapped(name) if name != "open" else opened)
         yield

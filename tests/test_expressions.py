@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zapz.errors import ConfigError
-from zapz.expressions import MAX_DEPTH, Cell, Time, check, evaluate, has_expressions
+from zapz.expressions.evaluator import MAX_DEPTH, Cell, Time, check, evaluate, has_expressions
 
 DAY = 86400
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from volumes import amount, volume
 
 from zapz.errors import CancelledError
-from zapz.sources.feeding import Feed
+from zapz.sources.feed import Feed
 
 PATIENCE = 20.0
 """Seconds until a test that waits for something gives up."""
@@ -330,7 +330,7 @@ def test_the_thread_pulls_nothing_after_the_caller_cancels() -> None:
         wait(begun)
         cancel.set()
         with feed._changed:
-            feed._wait(lambda: feed._end is not None)
+            feed._wait(lambda: feed._ended)
         with pytest.raises(CancelledError):
             next(feed)
     assert closed == [0, 1]

@@ -311,16 +311,21 @@ ACCEPTED: dict[str, Callable[[], Pair]] = {
 }  # fmt: skip
 
 
+UNCLEAR = {"another marker", "a marker into nan", "marker and missing_value", "static variable with gaps"}
+"""In v2 these markers are fill values that no attribute calls missing, as xarray writes them: a setting says how they are read."""
+
+
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_accepted(case: str, here: Path) -> None:
     first, second = ACCEPTED[case]()
+    read_as = {"v2_fill_value": "missing"} if case in UNCLEAR else {}
     paths = {(n, f): write(here / f"{n}-v{f}.zarr", (first, second)[n], f) for n in (0, 1) for f in (2, 3)}
     expected = joined([paths[0, 2], paths[1, 3]])
     formats_of_this_case = [*CROSSED, (2, 2)] if list(ACCEPTED).index(case) % 2 else [(2, 3), (3, 3)]
     for formats in formats_of_this_case:
         target = here / f"cube-v{formats[0]}-from-v{formats[1]}.zarr"
         slices = [paths[0, formats[0]], paths[1, formats[1]]]
-        report = zapz.append(target, slices, **FAST)
+        report = zapz.append(target, slices, **FAST, **read_as)
         assert report.appended == 2
         assert report.length == first.sizes["time"] + second.sizes["time"]
         found = opened(target, consolidated=formats in CROSSED)
@@ -329,7 +334,7 @@ def test_accepted(case: str, here: Path) -> None:
             assert found[name].dims == variable.dims
         if "time" in first.variables and formats != (3, 2):
             before = snapshot(target)
-            again = zapz.append(target, slices, **FAST)
+            again = zapz.append(target, slices, **FAST, **read_as)
             assert (again.appended, again.already) == (0, 2), "running it again is not the same"
             assert snapshot(target) == before
 
@@ -471,7 +476,7 @@ REFUSED: dict[str, Refusal] = {
         errors.DimensionError,
         ("second.zarr, v", "(time, x)", "(x)"),
     ),
-    "no append dimension": (lambda: (cube(), cube(2).isel(time=0)), errors.DimensionError, ("'time'", "x", "--append-dim")),
+    "no append dimension": (lambda: (cube(), cube(2).isel(time=0)), errors.DimensionError, ("'time'", "x", "expand_dims")),
     "float64 into float32": (
         lambda: (cube(), encoded(cube(2), dtype="f8")),
         errors.DTypeError,

@@ -22,7 +22,7 @@ from test_transactions import Tree, bad_slice, differ, tree
 
 import zapz
 from zapz.errors import AbilityError, ConfigError, ConflictError
-from zapz.storage import exchange
+from zapz.storage.local import exchange
 
 NEXT = ".cube.zarr.zapz-new"
 """Where the new target is built."""

@@ -26,7 +26,7 @@ from volumes import volume
 
 import zapz
 from zapz.errors import JournalError, LockedError
-from zapz.storage import exchange
+from zapz.storage.local import exchange
 
 KINDS: dict[str, dict[str, Any]] = {
     "small": {
@@ -229,7 +229,7 @@ def test_what_a_crash_left_is_told(tmp_path: Path) -> None:
 def test_killed_process(tmp_path: Path) -> None:
     """The same for a real process that ends without a word: right after the exchange, and right before."""
     code = (
-        "import os, sys, zapz; from zapz.storage import exchange; real = exchange.swap; count = []\n"
+        "import os, sys, zapz; from zapz.storage.local import exchange; real = exchange.swap; count = []\n"
         "def swap(a, b):\n"
         "    count.append(a)\n"
         "    if len(count) == 2 and sys.argv[1] == 'before': os._exit(9)\n"

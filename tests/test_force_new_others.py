@@ -23,7 +23,7 @@ from test_transactions import SOURCE, differ, tree
 
 import zapz
 from zapz.errors import ConflictError, LockedError
-from zapz.storage import exchange
+from zapz.storage.local import exchange
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from volumes import amount, volume
 
 import zapz
 from zapz.errors import ZapzError
-from zapz.storage import exchange
+from zapz.storage.local import exchange
 
 OLD: dict[str, Any] = {"zarr_format": 3, "shape": (2,), "chunks": (2, 2), "static": False}
 NEW: dict[str, Any] = {"zarr_format": 2, "shape": (2, 2), "chunks": (2, 1, 2), "static": False}

@@ -19,7 +19,8 @@ from test_transactions import Scenario, Server, cli, differ, scenario_of, server
 from zapz.errors import JournalError
 from zapz.format.metadata import ChunkKeys
 from zapz.txn import journal
-from zapz.txn.journal import Document, Extent, Intent
+from zapz.txn.extents import Extent
+from zapz.txn.journal import Document, Intent
 
 __all__ = ["scenario_of", "server"]
 
@@ -34,7 +35,7 @@ spans = st.lists(
 chunk_keys = st.builds(ChunkKeys, style=st.sampled_from(["default", "v2"]), separator=st.sampled_from(["/", "."]))
 intents = st.builds(
     Intent,
-    id=names,
+    id=st.from_regex(r"[0-9A-Za-z][0-9A-Za-z_-]{0,15}", fullmatch=True),
     made_root=st.booleans(),
     base=st.dictionaries(paths, st.none() | digests, max_size=4),
     documents=st.lists(st.builds(Document, key=paths, digest=digests), max_size=4).map(tuple),
@@ -218,6 +219,15 @@ def test_keys_outside_the_target(key: Any) -> None:
         {"documents": [["a"]]},
         {"id": "a/b"},
         {"id": ""},
+        {"id": ".."},
+        {"id": "-a"},
+        {"id": "a b"},
+        {"id": "a\n"},
+        {"id": "ä"},
+        {"id": "a" * 65},
+        {"documents": [["a", 3]]},
+        {"extents": [["a", "v2", ".", [[0, 1.5]]]]},
+        {"extents": [["a", "v2", ".", [[False, True]]]]},
         {"type": "other"},
     ],
 )

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -15,12 +16,15 @@ import pytest
 from trees import snapshot
 
 import zapz
-from zapz.demo import write_slice
-from zapz.errors import ConflictError, LockedError
-from zapz.storage import leased, locks
-from zapz.storage.flock import describe_me
-from zapz.storage.opening import open_store
-from zapz.txn.recover import HEAD
+from zapz.cli.demo import write_slice
+from zapz.errors import ConflictError, FormatError, LockedError
+from zapz.operations.target_state import TargetReader
+from zapz.storage.holder import describe_me
+from zapz.storage.layout import HEAD
+from zapz.storage.local import lease_lock, turn, turn_folders
+from zapz.storage.local import lock as locks
+from zapz.storage.open import open_store
+from zapz.waiting import Wait
 
 LEASE = 0.6
 ELSEWHERE = {"host": "elsewhere", "boot": "- - -", "process": 1, "since": "2026-11-21T00:00:00+00:00"}
@@ -28,8 +32,8 @@ ELSEWHERE = {"host": "elsewhere", "boot": "- - -", "process": 1, "since": "2026-
 
 @pytest.fixture(autouse=True)
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leased, "LEASE", LEASE)
-    monkeypatch.setattr(leased, "_POLL", 0.02)
+    monkeypatch.setattr(turn, "LEASE", LEASE)
+    monkeypatch.setattr(lease_lock, "_POLL", 0.02)
 
 
 @pytest.fixture(params=["a network's file system", "no flock"])
@@ -54,10 +58,11 @@ def days(tmp_path: Path) -> list[Path]:
 
 
 def other_holds(target: Path, content: dict[str, object]) -> Path:
-    """Let somebody else hold a target's lock."""
+    """Let somebody else hold a target's lock: with a lease, or, without one, with ``flock`` on a machine that has it."""
     lock = target / HEAD
-    lock.parent.mkdir()
-    lock.write_text(json.dumps(content))
+    owner = lock / "turn" / "theirs" / "owner" if "lease" in content else lock
+    owner.parent.mkdir(parents=True)
+    owner.write_text(json.dumps(content))
     return lock
 
 
@@ -73,7 +78,7 @@ def test_append_and_nothing_remains(without_flock: None, days: list[Path], tmp_p
 def test_one_at_a_time(without_flock: None, days: list[Path], tmp_path: Path) -> None:
     target = tmp_path / "cube.zarr"
     zapz.append(target, days[0])
-    with open_store(target).hold(HEAD, 0), pytest.raises(LockedError, match=str(os.getpid())):
+    with open_store(target).hold(HEAD, Wait()), pytest.raises(LockedError, match=str(os.getpid())):
         zapz.append(target, days[1])
     assert zapz.append(target, days[1]).appended == 1
 
@@ -84,7 +89,7 @@ def test_waiting_for_its_end(without_flock: None, days: list[Path], tmp_path: Pa
     began = threading.Event()
 
     def hold() -> None:
-        with open_store(target).hold(HEAD, 0):
+        with open_store(target).hold(HEAD, Wait()):
             began.set()
             time.sleep(3 * LEASE)  # it is touched all the while, so nobody may take over
 
@@ -138,14 +143,28 @@ def test_flock_leaves_a_leased_lock_alone(days: list[Path], tmp_path: Path) -> N
     found = zapz.info(target).lock
     assert found is not None
     assert found.host == "elsewhere"
-    lock.unlink()
+    shutil.rmtree(lock)
     assert zapz.append(target, days[1]).appended == 1
+
+
+def test_a_lock_that_becomes_a_turn_while_it_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found on a mount: who looked then ended with an error of Python's."""
+    target = tmp_path / "cube.zarr"
+    target.mkdir()
+    lock = other_holds(target, ELSEWHERE | {"lease": LEASE})
+    answers = [False]
+    monkeypatch.setattr(locks, "is_folder", lambda path: answers.pop() if answers else os.path.isdir(path))
+    found = locks.holder(str(target / HEAD))
+    assert found is not None
+    assert found.host == "elsewhere"
+    shutil.rmtree(lock)
+    assert locks.holder(str(target / HEAD)) is None
 
 
 def lose_the_lock(target: Path) -> None:
     """Somebody else takes the lock over."""
-    os.replace(target / HEAD, target / f"{HEAD}.gone")
-    (target / HEAD).write_text(json.dumps(ELSEWHERE | {"lease": 1e9}))
+    (mine,) = (target / HEAD / "turn").iterdir()
+    turn_folders.end(str(target / HEAD), mine.name)
 
 
 def stall(target: Path) -> None:
@@ -165,17 +184,17 @@ def test_who_lost_the_lock_stops(
     zapz.append(target, days[0])
     before = zapz.info(target).dims
     if trouble is stall:
-        monkeypatch.setattr(leased, "TOUCHES", 0.1)
+        monkeypatch.setattr(turn, "TOUCHES", 0.1)
     done: list[bool] = []
     store = open_store(target)
     honest = type(store).create
 
-    def late(self: object, key: str, parts: object) -> object:
+    def late(self: object, key: str, parts: object, *rest: object) -> object:
         if not done and key.startswith("sst/"):
             done.append(True)
             trouble(target)
             time.sleep(LEASE / 2)
-        return honest(self, key, parts)
+        return honest(self, key, parts, *rest)
 
     monkeypatch.setattr(type(store), "create", late)
     with pytest.raises(ConflictError, match="given up"):
@@ -192,6 +211,29 @@ def test_no_links(without_flock: None, days: list[Path], tmp_path: Path, monkeyp
     zapz.append(tmp_path / "cube.zarr", days[0])
     monkeypatch.setattr(os, "link", refuse)
     zapz.append(tmp_path / "cube.zarr", days[1])
-    with open_store(tmp_path / "cube.zarr").hold(HEAD, 0), pytest.raises(LockedError):
+    with open_store(tmp_path / "cube.zarr").hold(HEAD, Wait()), pytest.raises(LockedError):
         zapz.append(tmp_path / "cube.zarr", days[2])
     assert not (tmp_path / "cube.zarr" / ".zapz").exists()
+
+
+def test_touching_ends(without_flock: None, days: list[Path], tmp_path: Path) -> None:
+    """No thread is left behind, and nothing touches what is no longer ours."""
+    before = set(threading.enumerate())
+    zapz.append(tmp_path / "cube.zarr", days[0])
+    assert set(threading.enumerate()) <= before
+
+
+def test_what_is_read_once_the_lock_is_lost_proves_nothing(
+    without_flock: None, days: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a mixture, which is nobody's fault."""
+    target = tmp_path / "cube.zarr"
+    zapz.append(target, days[0])
+
+    def mixture(*_args: object) -> None:
+        lose_the_lock(target)
+        raise FormatError("the target's variables differ in length")
+
+    monkeypatch.setattr(TargetReader, "look", mixture)
+    with pytest.raises(ConflictError, match="given up"):
+        zapz.append(target, days[1])

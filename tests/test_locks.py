@@ -26,8 +26,9 @@ __all__ = ["scenario_of", "server"]
 
 _HOLD = """
 import sys, time
-from zapz.storage.opening import open_store
-with open_store(sys.argv[1]).hold(".zapz/head", 0):
+from zapz.storage.open import open_store
+from zapz.waiting import Wait
+with open_store(sys.argv[1]).hold(".zapz/head", Wait()):
     print("held", flush=True)
     sys.stdin.readline()
 """

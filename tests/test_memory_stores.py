@@ -17,9 +17,9 @@ from open_places import Custom, Dying, Memory, Slow, in_memory, values
 from zarr.storage import MemoryStore
 
 import zapz
-from zapz.storage.given import open_given
-from zapz.storage.objects import ObjectStore
-from zapz.txn import lease, turns
+from zapz.storage.adapters import open_given
+from zapz.storage.objects.store import ObjectStore
+from zapz.txn.objects import lease, session
 
 
 def test_conditions_hold_among_threads() -> None:
@@ -79,14 +79,14 @@ def dead_writer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]
     monkeypatch.setattr(lease, "RENEWALS", 0)
     with subprocess.Popen(["true"]) as process:
         process.wait()
-    honest = turns.me
+    honest = session.me
 
     def me() -> Any:
         held = honest()
         return type(held)(host=held.host, boot=held.boot, process=process.pid, since=held.since)
 
-    monkeypatch.setattr(turns, "me", me)
-    yield lambda: monkeypatch.setattr(turns, "me", honest)
+    monkeypatch.setattr(session, "me", me)
+    yield lambda: monkeypatch.setattr(session, "me", honest)
     Dying.left = 10**9
 
 

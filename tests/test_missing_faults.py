@@ -8,10 +8,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import itertools
+import json
 import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,14 +25,18 @@ from test_every_fault import State, become, look, recorded
 from test_power_loss import Judge, states
 
 import zapz
+from zapz import waiting
 from zapz.errors import ConflictError, LockedError
 from zapz.storage import clock as clocks
-from zapz.storage import durability, flock, leased, locks
-from zapz.storage.durability import Syncer
-from zapz.storage.local import LocalStore
+from zapz.storage import holder
+from zapz.storage.layout import HEAD, decision_key
+from zapz.storage.local import durability, lock, turn, turn_folders
+from zapz.storage.local.durability import Syncer
+from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Holder
-from zapz.txn import journal, recover, transaction
-from zapz.txn.recover import HEAD, decision_key
+from zapz.txn import journal
+from zapz.txn.local import recovery, transaction
+from zapz.waiting import Wait
 
 SETTINGS: dict[str, Any] = {"workers": 1, "label_chunk": "keep"}
 
@@ -200,7 +206,7 @@ def test_lock_file_goes_while_it_is_held(tmp_path: Path, monkeypatch: pytest.Mon
         honest(path, **options)
 
     monkeypatch.setattr(os, "unlink", unlink)
-    with LocalStore(tmp_path).hold(HEAD, 0):
+    with LocalStore(tmp_path).hold(HEAD, Wait()):
         pass
     assert held == [True]
 
@@ -217,7 +223,7 @@ def test_lock_on_a_removed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         honest(descriptor, how)
 
     monkeypatch.setattr(fcntl, "flock", locked)
-    with pytest.raises(LockedError), LocalStore(tmp_path).hold(HEAD, 0):
+    with pytest.raises(LockedError), LocalStore(tmp_path).hold(HEAD, Wait()):
         pass
     os.close(theirs[0])
 
@@ -228,61 +234,73 @@ def networked(patch: pytest.MonkeyPatch, clock: list[float]) -> None:
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    patch.setattr(locks, "is_networked", lambda _: True)
-    patch.setattr(leased, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
+    patch.setattr(lock, "is_networked", lambda _: True)
+    patch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
     patch.setattr(clocks, "now", lambda: clock[0])
 
 
-@pytest.mark.parametrize("end", ["/000003", "x/2", "/commit"])
-def test_lock_with_a_lease_that_is_lost(lines: Lines, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    """After half a lease without a touch, nothing more is written, decided or removed: another lock may be there."""
+@pytest.mark.parametrize("end", ["/000003", "way/1", "/commit"])
+def test_lease_that_was_not_renewed(lines: Lines, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """After half a lease without a touch the owner stops by himself: nothing more is decided or removed."""
     clock = [1000.0]
     networked(monkeypatch, clock)
-    head = lines.target / HEAD
-    honest, late, written = os.open, [], []
+    honest, late = os.open, []
 
     def opened(path: Any, flags: int, *rest: Any, **options: Any) -> int:
-        if late and flags & os.O_CREAT and os.fspath(path).startswith(str(lines.target / "x")):
-            written.append(path)
         descriptor = honest(path, flags, *rest, **options)
         if not late and flags & os.O_CREAT and os.fspath(path).endswith(end):
             late.append(path)
-            clock[0] += leased.LEASE / 2 + 1
-            head.unlink()
-            head.write_text("theirs")
+            clock[0] += turn.LEASE / 2 + 1
         return descriptor
 
     monkeypatch.setattr(os, "open", opened)
     with pytest.raises(ConflictError, match="lock"):
         lines.append()
     assert late
-    assert not written
     assert lines.values() == tuple(range(5))
-    assert head.read_text() == "theirs"
 
 
-HERE = os.uname().nodename
 WHO = {
-    "itself": (HERE, "m s p", True, False),
-    "a process that has ended": (HERE, "m s p", False, True),
-    "of another host": ("elsewhere", "m s p", False, False),
-    "before this machine was started anew": (HERE, "m t p", True, True),
-    "of another machine of this name": (HERE, "n t p", False, False),
-    "of a machine that does not say when it was started": (HERE, "m - p", False, False),
-    "of another container": (HERE, "m s q", False, False),
-    "of a container that does not say which": (HERE, "m s -", False, False),
+    "itself": ("m s p", True, False),
+    "a process that has ended": ("m s p", False, True),
+    "on a machine of another image": ("n s p", False, True),
+    "before the machine was started anew, or of its clone": ("m t p", False, False),
+    "of a machine that does not say when it was started": ("m - p", False, False),
+    "of another container": ("m s q", False, False),
+    "of a container that does not say which": ("m s -", False, False),
 }
-"""Host, boot, whether the process number is one of a living process; whether it is certainly dead."""
+"""Boot, whether the process number is one of a living process; whether it is certainly dead."""
 
 
 @pytest.mark.parametrize("name", WHO)
 def test_who_is_dead(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flock, "_boot", lambda: "m s p")
+    monkeypatch.setattr(holder, "_boot", lambda: "m s p")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    host, boot, lives, dead = WHO[name]
-    holder = Holder(host=host, boot=boot, process=os.getpid() if lives else ended.pid, since="")
-    assert flock.is_dead(holder) == dead
+    boot, lives, dead = WHO[name]
+    held = Holder(host="any", boot=boot, process=os.getpid() if lives else ended.pid, since="")
+    assert holder.is_dead(held) == dead
+
+
+def test_who_is_dead_where_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then two machines look the same."""
+    monkeypatch.setattr(holder, "_boot", lambda: "- - -")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert not holder.is_dead(Holder(host=os.uname().nodename, boot="- - -", process=ended.pid, since=""))
+
+
+def test_process_number_that_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that began at another time is another one; where that is not known, it may be the same."""
+    mine = holder.me()
+    ticks, _, clock = mine.started.partition(" ")
+    assert ticks.isdecimal()
+    assert not holder.is_dead(mine)
+    assert holder.is_dead(replace(mine, started=f"1 {clock}"))
+    assert not holder.is_dead(replace(mine, started="1 time:[1]"))
+    assert not holder.is_dead(replace(mine, started="-"))
+    monkeypatch.setattr(holder, "started", lambda _: "-")
+    assert not holder.is_dead(mine)
 
 
 # -- local transactions ------------------------------------------------------------------------------------------------
@@ -306,10 +324,10 @@ def test_replacement_that_is_not_written(lines: Lines) -> None:
     plan = zapz.plan(lines.target, lines.slice, **SETTINGS)
     store = lines.store
     before = look(lines.target)
-    with store.hold(HEAD, 0):
+    with store.hold(HEAD, Wait()):
         with pytest.raises(AssertionError), transaction.begin(store, plan, "t"):
             pass
-        store.remove_folder(recover.TRANSACTIONS)
+        store.remove_folder(recovery.TRANSACTIONS)
     assert look(lines.target) == before
 
 
@@ -356,10 +374,10 @@ def test_missing_chunk_over_a_stale_one(tmp_path: Path) -> None:
 def test_undo_finds_a_decision(lines: Lines) -> None:
     """Whoever undoes, and finds it decided meanwhile, finishes."""
     become(lines.target, lines.crashed(decided=True))
-    (name,) = recover.pending(lines.store)
-    intent = recover.read_intent(lines.store, name)
+    (name,) = recovery.pending(lines.store)
+    intent = recovery.read_intent(lines.store, name)
     assert intent is not None
-    recover.undo(lines.store, intent)
+    recovery.undo(lines.store, intent)
     assert lines.values() == tuple(range(11))
 
 
@@ -402,7 +420,7 @@ def test_nothing_happens_before_the_lock(lines: Lines, decided: bool) -> None:
     """Somebody is in the middle of an append: nobody else touches anything."""
     become(lines.target, lines.crashed(decided=decided))
     other = LocalStore(lines.target)
-    with other.hold(HEAD, 0):
+    with other.hold(HEAD, Wait()):
         before = look(lines.target)
         with pytest.raises(LockedError):
             lines.append()
@@ -419,3 +437,51 @@ def test_journal_elsewhere(lines: Lines) -> None:
         with pytest.raises(ConflictError, match="another place"):
             run(lines.target, lines.slice, journal="beside", **SETTINGS)
         assert look(lines.target.parent) == before
+
+
+def test_undo_with_a_lock_that_is_lost(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds the lock now decides what becomes of the append: no ballot, no decision, nothing removed."""
+    become(lines.target, lines.crashed(decided=False))
+    store = LocalStore(lines.target)
+    (name,) = recovery.pending(store)
+    intent = recovery.read_intent(store, name)
+    assert intent is not None
+    before = look(lines.target)
+
+    def lost() -> None:
+        raise ConflictError("the lock may be another process's by now")
+
+    monkeypatch.setattr(store, "check_lock", lost)
+    with pytest.raises(ConflictError, match="lock"):
+        recovery.undo(store, intent)
+    assert look(lines.target) == before
+
+
+def test_turn_that_changed_hands_before_it_was_ended(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at a dead process's turn and its end, a living one began another: that one keeps it."""
+    clock = [1000.0]
+    networked(monkeypatch, clock)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    told = {**holder.describe_me(), "lease": turn.LEASE, "started": "-"}
+    turns = lines.target / HEAD / "turn"
+
+    def begin(name: str, process: int) -> None:
+        (turns / name).mkdir(parents=True)
+        (turns / name / "owner").write_text(json.dumps({**told, "process": process}))
+
+    begin("dead", dead.pid)
+    honest, ended = turn_folders.end, []
+
+    def end(path: str, token: str) -> None:
+        if not ended:
+            ended.append(token)
+            honest(path, token)
+            begin("fresh", os.getppid())
+        honest(path, token)
+
+    monkeypatch.setattr(turn_folders, "end", end)
+    with pytest.raises(LockedError, match=str(os.getppid())):
+        lines.append()
+    assert ended == ["dead"]
+    assert [path.name for path in turns.iterdir()] == ["fresh"]

@@ -19,12 +19,17 @@ from objects import CHUNKS, AnswerError, Dead, Request, Service, World, read_lin
 
 import zapz
 from zapz.errors import AbilityError, ConflictError, LockedError, StoreError
-from zapz.storage import flock, object_lock
-from zapz.storage.answers import meaning
-from zapz.storage.probing import probed
-from zapz.txn import fenced, lease, turns, vacuuming
-from zapz.txn import head as heads
-from zapz.txn.recover import LOCK
+from zapz.storage import holder
+from zapz.storage.layout import LOCK
+from zapz.storage.objects import lock as object_lock
+from zapz.storage.objects.capabilities import probed
+from zapz.storage.objects.errors import meaning
+from zapz.txn import session as sessions
+from zapz.txn.objects import head as heads
+from zapz.txn.objects import lease, transaction, vacuum
+from zapz.txn.objects.session import ObjectCoordinator
+from zapz.txn.protocol import Vacuumed
+from zapz.waiting import Wait
 
 SETTINGS: dict[str, Any] = {"workers": 1, "label_chunk": "keep"}
 BEGINNING, ROWS, MORE = tuple(range(5)), tuple(range(5, 11)), (20, 21)
@@ -41,7 +46,7 @@ class Cloud:
         self.slices = {rows: write_line(folder / f"{rows[0]}.zarr", rows) for rows in (BEGINNING, ROWS, MORE)}
         zapz.append(self.store, self.slices[BEGINNING], **SETTINGS)
         self.service.log.clear()
-        patch.setattr(fenced, "_POLL", 1.0)
+        patch.setattr(transaction, "_POLL", 1.0)
 
     def append(self, rows: tuple[int, ...] = ROWS, **settings: Any) -> None:
         """Append some rows, as somebody who has not been here before."""
@@ -53,7 +58,7 @@ class Cloud:
 
     def head(self) -> heads.Head:
         """Return the head."""
-        return fenced.read_head(self.store)[0]
+        return transaction.read_head(self.store)[0]
 
     def changes(self) -> list[str]:
         """Return what was asked to be changed."""
@@ -181,7 +186,7 @@ def test_lease_ends_before_a_stale_chunk_is_replaced(cloud: Cloud, how: str) -> 
 def test_renewals(cloud: Cloud, how: str) -> None:
     """A renewal counts from when it was sent; one that is refused ends the lease."""
     cloud.crash("x/1")
-    head, tag = fenced.read_head(cloud.store)
+    head, tag = transaction.read_head(cloud.store)
     held = lease.Lease(cloud.store, head, tag if how == "slow" else "no tag", cloud.clock.now)  # type: ignore[arg-type]
     with cloud.at("head", cloud.later(31.0 if how == "slow" else 0.0)):
         assert held.move(lambda head: head.renew(1.0)) == (how == "slow")
@@ -221,8 +226,8 @@ def test_takeover(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, dead: bool) -> 
     """After a lease, and another one before the same keys are written, unless the owner is certainly dead: then at once."""
     cloud.crash("decision")
     if dead:
-        monkeypatch.setattr(fenced, "is_dead", lambda _: True)
-    assert (turns.time_to_take_over(cloud.store) == 0) == dead
+        monkeypatch.setattr(transaction, "is_dead", lambda _: True)
+    assert (ObjectCoordinator(cloud.store)._time_to_take_over() == 0) == dead
     start, times = cloud.clock.now, {}
     cloud.service.before = lambda r: times.setdefault(r.path.rpartition("/")[2], cloud.clock.now) if r.changes else None
     cloud.append(MORE, **({} if dead else {"lock_wait": 1000.0}))
@@ -234,10 +239,10 @@ def test_takeover(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, dead: bool) -> 
 def test_takeover_long_after(cloud: Cloud) -> None:
     """When the last sign of life was long ago by all clocks, nobody has to watch for a lease."""
     cloud.crash("x/1")
-    cloud.clock.now += fenced._LONG_AGO
-    assert turns.time_to_take_over(cloud.store) > 0
+    cloud.clock.now += transaction._LONG_AGO
+    assert ObjectCoordinator(cloud.store)._time_to_take_over() > 0
     cloud.clock.now += 11 * lease.LEASE
-    assert turns.time_to_take_over(cloud.store) == 0
+    assert ObjectCoordinator(cloud.store)._time_to_take_over() == 0
     cloud.append(MORE)
     assert cloud.values() == BEGINNING + MORE
 
@@ -270,7 +275,7 @@ def test_fences_alone(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, moment: str
     """An owner that stands still for long, and does not look at its lease, does no harm to who takes over meanwhile."""
 
     def overtake() -> None:
-        cloud.clock.now += fenced._LONG_AGO + 11 * lease.LEASE
+        cloud.clock.now += transaction._LONG_AGO + 11 * lease.LEASE
         cloud.append(MORE, lock_wait=1000.0)
 
     monkeypatch.setattr(lease.Lease, "check", lambda _: None)
@@ -331,7 +336,7 @@ def test_other_tool_changes_a_document_of_a_crashed_append(cloud: Cloud) -> None
 def test_append_that_became_visible_in_part(cloud: Cloud) -> None:
     """What is applied already is passed over."""
     cloud.crash(".zmetadata")
-    cloud.clock.now += fenced._LONG_AGO + 11 * lease.LEASE
+    cloud.clock.now += transaction._LONG_AGO + 11 * lease.LEASE
     assert len(zapz.recover(cloud.store).rolled_forward) == 1
     assert cloud.values() == BEGINNING + ROWS
 
@@ -339,7 +344,7 @@ def test_append_that_became_visible_in_part(cloud: Cloud) -> None:
 def test_head_that_has_moved_on(cloud: Cloud) -> None:
     """Somebody else settles what is under way, and takes a turn, while we do."""
     cloud.crash("decision")
-    cloud.clock.now += fenced._LONG_AGO + 11 * lease.LEASE
+    cloud.clock.now += transaction._LONG_AGO + 11 * lease.LEASE
     theirs = heads.encode(heads.Head(epoch=99))
     with cloud.at("head", lambda: cloud.service._store("bucket/cube/.zapz/head", theirs)):
         zapz.recover(cloud.store)
@@ -355,7 +360,7 @@ def test_what_a_refused_append_has_written_is_remembered(cloud: Cloud, tmp_path:
     before = cloud.values()
     zapz.append(cloud.world.store(), cloud.slices[MORE], **SETTINGS)
     assert [d.extent.spans for d in cloud.head().dirty] == [((2, 3),)]
-    done = vacuuming.vacuum(cloud.world.store(), 0.0, "v")
+    done = sessions.vacuum(cloud.world.store(), Wait(), "v")
     assert done.removed >= 1
     assert "bucket/cube/x/2" not in cloud.service.objects
     assert (cloud.values(), cloud.head().dirty) == ((before or ()) + MORE, ())
@@ -365,7 +370,7 @@ def test_vacuum_leaves_the_boundary_chunk(cloud: Cloud) -> None:
     """A refused append may have written it; it holds what readers see."""
     with cloud.at("x/2", cloud.fails(403)), pytest.raises(StoreError):
         cloud.append()
-    vacuuming.vacuum(cloud.world.store(), 0.0, "v")
+    sessions.vacuum(cloud.world.store(), Wait(), "v")
     assert cloud.values() == BEGINNING
 
 
@@ -373,15 +378,15 @@ def test_vacuum_waits_for_late_requests(cloud: Cloud) -> None:
     """The owner of what was taken over may have requests on their way."""
     cloud.crash("decision")
     with pytest.raises(LockedError):
-        vacuuming.vacuum(cloud.world.store(), 0.0, "v")
+        sessions.vacuum(cloud.world.store(), Wait(), "v")
     zapz.recover(cloud.store)
     cloud.service._store("bucket/cube/x/2", b"\7" * 16)
     with pytest.raises(LockedError, match="on their way"):
-        vacuuming.vacuum(cloud.world.store(), 0.0, "v")
+        sessions.vacuum(cloud.world.store(), Wait(), "v")
     cloud.clock.now += 3 * lease.LEASE
-    assert vacuuming.vacuum(cloud.world.store(), 0.0, "w") == vacuuming.Vacuumed(removed=1, kept=1)
-    cloud.clock.now += 2 * vacuuming._HOUR
-    assert vacuuming.vacuum(cloud.world.store(), 0.0, "u") == vacuuming.Vacuumed(removed=1, kept=0)
+    assert sessions.vacuum(cloud.world.store(), Wait(), "w") == Vacuumed(removed=1, kept=1)
+    cloud.clock.now += 2 * vacuum._HOUR
+    assert sessions.vacuum(cloud.world.store(), Wait(), "u") == Vacuumed(removed=1, kept=0)
 
 
 def test_lease_ends_before_a_removal(cloud: Cloud) -> None:
@@ -390,7 +395,7 @@ def test_lease_ends_before_a_removal(cloud: Cloud) -> None:
     cloud.service._store("bucket/cube/x/2", b"\7" * 16)
     cloud.clock.now += 3 * lease.LEASE
     with cloud.at("x/2", cloud.later(31.0), kind="look"), pytest.raises(ConflictError, match="turn"):
-        vacuuming.vacuum(cloud.world.store(), 0.0, "v")
+        sessions.vacuum(cloud.world.store(), Wait(), "v")
     assert "bucket/cube/x/2" in cloud.service.objects
 
 
@@ -405,7 +410,7 @@ def test_vacuum_of_an_array_that_was_made_anew(cloud: Cloud) -> None:
         cloud.service._store(path, json.dumps(document).encode())
     cloud.clock.now += 3 * lease.LEASE
     before = cloud.service.objects["bucket/cube/x/2"]
-    assert vacuuming.vacuum(cloud.world.store(), 0.0, "v").removed == 0
+    assert sessions.vacuum(cloud.world.store(), Wait(), "v").removed == 0
     assert cloud.service.objects["bucket/cube/x/2"] == before
 
 
@@ -446,7 +451,7 @@ def test_chunks_too_large_for_one_request(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 class Careless(Service):
-    """A service that heeds some conditions only."""
+    """A service that honours some conditions only."""
 
     def __init__(self, lacks: str) -> None:
         super().__init__()
@@ -496,7 +501,7 @@ def test_lock_where_nothing_is_replaced_on_conditions(cloud: Cloud) -> None:
         cloud.append()
     assert (seen, lock in cloud.service.objects, cloud.values()) == ([True], False, BEGINNING + ROWS)
     store = cloud.world.store()
-    with object_lock.hold(store, LOCK, 0.0):
+    with object_lock.hold(store, LOCK, Wait()):
         with pytest.raises(LockedError):
             cloud.append(MORE)
         theirs = json.dumps({"host": "elsewhere", "boot": "-", "process": 1, "since": ""}).encode()
@@ -506,7 +511,7 @@ def test_lock_where_nothing_is_replaced_on_conditions(cloud: Cloud) -> None:
         cloud.append(MORE)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    cloud.service._store(lock, json.dumps({**flock.describe_me(), "process": ended.pid}).encode())
+    cloud.service._store(lock, json.dumps({**holder.describe_me(), "process": ended.pid}).encode())
     cloud.append(MORE)
     assert cloud.values() == BEGINNING + ROWS + MORE
 
@@ -517,3 +522,21 @@ def test_lock_where_nothing_is_replaced_on_conditions(cloud: Cloud) -> None:
 def test_what_a_status_means(status: int, kind: str) -> None:
     """A 409 is no verdict: another conditional request is under way."""
     assert meaning(AnswerError(status)) == kind
+
+
+def test_decision_that_comes_after_everything_is_forgotten(cloud: Cloud) -> None:
+    """The owner stood still before it decided; it was decided against, vacuumed, and that forgotten: then nothing decides any more."""
+
+    def pass_by() -> None:
+        cloud.clock.now += transaction._LONG_AGO + 11 * lease.LEASE
+        assert zapz.recover(cloud.world.store()).rolled_back
+        cloud.clock.now += 3 * lease.LEASE
+        sessions.vacuum(cloud.world.store(), Wait(), "v")
+        cloud.clock.now += 2 * vacuum._HOUR
+        assert sessions.vacuum(cloud.world.store(), Wait(), "w").removed == 1
+
+    with cloud.at("decision", pass_by), pytest.raises(ConflictError, match="taken over"):
+        cloud.append()
+    assert cloud.values() == BEGINNING
+    cloud.append()
+    assert cloud.values() == BEGINNING + ROWS

@@ -36,11 +36,12 @@ from fsspec.registry import _registry as registered
 from servers import BUCKET, HOST, Server, azurite, ceph, free_port, moto_s3, on_azurite, on_ceph  # noqa: F401  # fixtures
 
 import zapz
-from zapz.demo import write_slice
-from zapz.storage import backends, objects
-from zapz.storage.opening import open_store
-from zapz.txn import lease
-from zapz.txn.recover import LOCK
+from zapz.cli.demo import write_slice
+from zapz.storage.layout import LOCK
+from zapz.storage.objects import backends
+from zapz.storage.objects import store as objects
+from zapz.storage.open import open_store
+from zapz.txn.objects import lease
 
 pytestmark = pytest.mark.filterwarnings("default")  # clients' own
 
@@ -237,12 +238,12 @@ def test_several_targets_at_once(service: Server, tmp_path: Path) -> None:
         assert cube.objects() == expected
 
 
-# -- what services heed ----------------------------------------------------------------------------------------------------
+# -- what services honour ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def unprobed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget what services heed."""
+    """Forget what services honour."""
     monkeypatch.setattr(objects, "_PROBED", {})
 
 
@@ -335,7 +336,7 @@ def gone() -> int:
 
 def test_locks_of_others(google: Cube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of another machine stays until it is unlocked, one of a process here that lives stays, and a dead one's goes by itself."""
-    from zapz.storage.flock import describe_me
+    from zapz.storage.holder import describe_me
 
     monkeypatch.setattr(lease, "LEASE", 0.1)
     slices = [path for path, _ in made(tmp_path, *LAYOUTS["v2 misaligned"])]
@@ -344,7 +345,7 @@ def test_locks_of_others(google: Cube, tmp_path: Path, monkeypatch: pytest.Monke
     def leave(**who: Any) -> None:
         fsspec.filesystem("gs").pipe_file(f"{BUCKET}/{google.name}/{LOCK}", json.dumps(describe_me() | who).encode())
 
-    leave(host="elsewhere", process=1)
+    leave(host="elsewhere", boot="- - -", process=1)
     with pytest.raises(zapz.LockedError, match="elsewhere") as caught:
         google.append(slices[1])
     assert caught.value.exit_code == 7
@@ -363,8 +364,8 @@ def test_locks_of_others(google: Cube, tmp_path: Path, monkeypatch: pytest.Monke
 PROGRAM = """
 import itertools, json, os, signal, sys, threading
 import zapz
-from zapz.storage import backends
-from zapz.txn import lease
+from zapz.storage.objects import backends
+from zapz.txn.objects import lease
 
 job = json.loads(sys.argv[1])
 lease.LEASE = job["lease"]

@@ -12,9 +12,9 @@ import zarr
 from trees import snapshot
 
 import zapz
-from zapz.chunks import ChunkReader, document_of, fill_cells, region
-from zapz.storage.dataset import open_dataset
-from zapz.storage.opening import open_store
+from zapz.storage.chunk_reader import ChunkReader, document_of, fill_cells, region
+from zapz.storage.hierarchy import open_dataset
+from zapz.storage.open import open_store
 
 ROOT = Path(os.environ.get("ZAPZ_DATA", "/nonexistent"))
 NEEDS = pytest.mark.skipif(not ROOT.is_dir(), reason="real data are not here: ZAPZ_DATA does not name their folder")

@@ -154,15 +154,20 @@ class Judge:
         return recovery_of(self.story(name), rng, self.bench, killed)
 
     def problems(self, story: Story, found: Iterator[State], most: int = 3) -> list[str]:
-        """Judge states, every other one by running the append again; return what is wrong with the first ones that fail."""
+        """Judge states, every other one by running the append again, both ways once success was told; return what is wrong with the first ones."""
         problems: list[str] = []
+        ways = (
+            (state, again)
+            for number, state in enumerate(found)
+            for again in ((False, True) if state.lowest else (number % 2 == 1,))
+        )
         with unwatched(story.refuse_links):
-            for number, state in enumerate(found):
+            for state, again in ways:
                 self.count += 1
-                problem = judge(self.bench, story, state, again=number % 2 == 1)
+                problem = judge(self.bench, story, state, again=again)
                 self.bench.clear()
                 if problem:
-                    way = "append run again" if number % 2 else "recovered"
+                    way = "append run again" if again else "recovered"
                     problems.append(f"{state.explain(story)}; {way}: {problem}")
                     if len(problems) == most:
                         break

@@ -43,7 +43,8 @@ MEANWHILE = 0
 def attend(pipe: Connection, barrier: Barrier) -> None:
     """Be one of the crew: do what is asked for, until there is nothing more."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    from zapz import api, cli  # noqa: F401 - warm
+    from zapz import api  # noqa: F401 - warm
+    from zapz.cli import app as cli  # noqa: F401 - warm
 
     with suppress(EOFError):
         while True:

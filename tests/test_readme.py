@@ -1,4 +1,4 @@
-"""Every command and every piece of Python that the README shows runs."""
+"""Every command and every piece of Python that the README and the pages in ``docs`` show runs."""
 
 import os
 import re
@@ -10,26 +10,34 @@ from pathlib import Path
 import pytest
 
 import zapz
-from zapz.demo import run
+from zapz.cli.demo import run
+from zapz.config.files import resolve
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
-def commands() -> list[str]:
+def commands(page: str = README) -> list[str]:
     return [
-        line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")
+        line.removeprefix("$ ")
+        for block in blocks("console", page)
+        for line in block.splitlines()
+        if line.startswith("$ ")
     ]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the demo has run, with a ``zapz`` command on the path."""
-    place = tmp_path_factory.mktemp("readme")
+    return furnished(tmp_path_factory.mktemp("readme"))
+
+
+def furnished(place: Path) -> Path:
     run(place / "zapz-demo", lambda _: None)
     command = place / "bin" / "zapz"
     command.parent.mkdir()
@@ -47,10 +55,7 @@ def test_every_command(folder: Path) -> None:
     shown = commands()
     assert len(shown) >= 8
     for command in shown:
-        done = subprocess.run(
-            command, shell=True, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        assert_succeeds(command, folder)
     assert zapz.info(folder / "cube.zarr").dims["time"] == 5
 
 
@@ -60,31 +65,46 @@ def test_every_piece_of_python(folder: Path) -> None:
     assert len(local) >= 5
     zapz.append(folder / "cube.zarr", sorted((folder / "zapz-demo").glob("2024-06-0*.zarr")))
     for piece in local:
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", piece],
-            cwd=folder,
-            env=environment(folder),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        promised = re.findall(r"^ *print\(.*\)  # (.*)$", piece, re.MULTILINE)
-        assert promised
-        assert [line for line in done.stdout.splitlines() if line in promised] == promised, done.stdout
+        assert_prints_what_it_says(piece, folder)
+
+
+def output_of(command: list[str], folder: Path) -> str:
+    """Run a command that succeeds, and return what it prints."""
+    done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def assert_succeeds(command: str, folder: Path) -> None:
+    output_of(["bash", "-c", command], folder)
+
+
+def assert_prints_what_it_says(piece: str, folder: Path) -> None:
+    printed = output_of([sys.executable, "-W", "error", "-c", piece], folder)
+    promised = re.findall(r"^ *print\(.*\)  # (.*)$", piece, re.MULTILINE)
+    assert promised
+    assert [line for line in printed.splitlines() if line in promised] == promised, printed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_every_page(page: Path, tmp_path: Path) -> None:
+    """Its commands succeed in their order, then its pieces of Python run; what it shows of configurations is one."""
+    text = page.read_text(encoding="utf-8")
+    folder = furnished(tmp_path)
+    for command in commands(text):
+        assert_succeeds(command, folder)
+    for piece in blocks("python", text):
+        assert_prints_what_it_says(piece, folder)
+    for block in blocks("toml", text):
+        (folder / "shown.toml").write_text(block)
+        resolve(folder / "shown.toml", {}, dict.fromkeys(re.findall(r"\$(\w+)", block), "x"))
+    assert f"docs/{page.name}" in README
+    assert all((page.parent / link).exists() for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text))
 
 
 def test_the_configuration_that_is_shown(folder: Path) -> None:
     (folder / "shown.toml").write_text(blocks("toml")[0].replace('"cube.zarr"', '"made.zarr"'))
-    done = subprocess.run(
-        ["zapz", "append", "-c", "shown.toml", "-", "zapz-demo/2024-06-01.zarr", "zapz-demo/2024-06-02.zarr"],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    assert_succeeds("zapz append -c shown.toml - zapz-demo/2024-06-01.zarr zapz-demo/2024-06-02.zarr", folder)
     found = {variable.path: variable for variable in zapz.info(folder / "made.zarr").variables}
     assert found["sst"].dtype == "int16"
     assert found["sst"].chunks == (1, 90, 90)

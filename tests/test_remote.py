@@ -20,7 +20,7 @@ import zarr
 from trees import snapshot
 
 import zapz
-from zapz.demo import write_slice
+from zapz.cli.demo import write_slice
 
 DAYS = 3
 

@@ -93,7 +93,7 @@ FAILURES: dict[str, tuple[Callable[[Path], Any], int]] = {
 @pytest.mark.parametrize("labels", [True, False], ids=["labels", "register"])
 @pytest.mark.parametrize("kind", FAILURES)
 def test_failure_at_a_slice(kind: str, labels: bool, slice_of: Callable[..., Path], tmp_path: Path) -> None:
-    """Slices before it stay; mended, the same command passes over those and continues; once more, it does nothing."""
+    """Slices before it stay; corrected, the same command passes over those and continues; once more, it does nothing."""
     spoil, code = FAILURES[kind]
     settings = FAST if labels else REGISTER
     for bad in (0, 2):

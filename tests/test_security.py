@@ -15,10 +15,10 @@ import pytest
 from trees import snapshot
 
 import zapz
-from zapz.demo import write_slice
+from zapz.cli.demo import write_slice
 from zapz.errors import ZapzError
+from zapz.storage.layout import journal_key
 from zapz.txn import journal
-from zapz.txn.recover import journal_key
 
 LIMIT = 600 << 20
 """Bytes of address space that a run may have beyond start-up."""
@@ -131,7 +131,7 @@ def run_limited(code: str) -> subprocess.CompletedProcess[str]:
     """Run Python code that has little memory to spare, and prints what became of it."""
     program = f"""
         import resource, sys
-        import numpy, numcodecs, zapz, zapz.api, zapz.appender
+        import numpy, numcodecs, zapz, zapz.api, zapz.operations.append
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() if sys.platform == "linux" else 0
         resource.setrlimit(resource.RLIMIT_AS, (used + {LIMIT}, used + {LIMIT}))
         try:

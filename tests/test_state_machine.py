@@ -34,7 +34,7 @@ from volumes import amount, volume
 
 import zapz
 from zapz.errors import ConflictError, LockedError, NotFoundError, SliceError
-from zapz.storage import durability
+from zapz.storage.local import durability
 
 NAMES = ["data", "time", "y"]
 SETTINGS = st.fixed_dictionaries(
@@ -200,7 +200,7 @@ class Machine(RuleBasedStateMachine):
         *, bases: list[Cube] | None = None, lazily: bool = False,
     ) -> Any:  # fmt: skip
         """Append, or try to; look at the report if there is one."""
-        bases = list(self.allowed) if bases is None else bases
+        bases = list({cube.history: cube for cube in self.allowed}.values()) if bases is None else bases
         paths = [p.path for p in parts]
 
         def action() -> Any:

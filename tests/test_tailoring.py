@@ -370,6 +370,8 @@ def test_any_type_of_zarr_v2_opens_in_v3(dtype: Any, tmp_path: Path) -> None:
         expected = expected.astype(object).flatten().tolist()
         if dtype.kind == "O":  # no text is missing text, and v3 has no marker for it
             expected = [value if isinstance(value, str) else "" for value in expected]
+        if dtype.kind == "b":  # nor is a boolean missing, though xarray reads one of v2 that equals the fill value so
+            expected = [value if isinstance(value, bool) else False for value in expected]
         assert found.astype(object).flatten().tolist() == expected
 
 

@@ -116,15 +116,15 @@ from zapz.errors import ZapzError
 
 import contextlib, importlib
 with contextlib.suppress(ImportError):  # syncs go through os.fsync, which is counted and does nothing
-    importlib.import_module("zapz.storage.durability")._syncfs = lambda: None
+    importlib.import_module("zapz.storage.local.durability")._syncfs = lambda: None
 
-import zapz.demo
+import zapz.cli.demo
 for name in ("ascii", "utf-8-sig"):  # a child that is another user may not be allowed to import any more
     codecs.lookup(name)
 with tempfile.TemporaryDirectory() as folder:
-    zapz.demo.run(pathlib.Path(folder, "demo"), lambda line: None)
+    zapz.cli.demo.run(pathlib.Path(folder, "demo"), lambda line: None)
 
-CHANGES = ("write", "pwrite", "replace", "link", "unlink", "mkdir", "rmdir", "ftruncate")
+CHANGES = ("write", "pwrite", "replace", "link", "unlink", "mkdir", "rmdir", "ftruncate", "fchmod", "fchown")
 LOOKS = ("read", "pread", "stat", "lstat", "fstat", "scandir", "fsync")
 
 def patch(order):
@@ -197,7 +197,9 @@ def patch(order):
 
 def serve(order):
     if order.get("uid"):
-        os.setgroups([]); os.setgid(order["uid"]); os.setuid(order["uid"])
+        os.setgroups(order.get("groups", [])); os.setgid(order["uid"]); os.setuid(order["uid"])
+    if "umask" in order:
+        os.umask(order["umask"])
     state = patch(order)
     reply = {"code": 0, "error": "", "message": ""}
     try:

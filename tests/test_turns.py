@@ -19,7 +19,7 @@ from objects import Dead, Request, World, read_line, write_line
 from volumes import amount, volume
 
 import zapz
-from zapz.txn.lease import Lease
+from zapz.txn.objects.lease import Lease
 
 ROWS = {"A": tuple(range(100, 106)), "B": tuple(range(200, 209)), "C": (300, 301), "D": (400, 401, 402, 403)}
 LENGTHS = (3, 4, 5, 8)

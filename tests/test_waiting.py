@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cubes
@@ -22,7 +23,9 @@ import pytest
 from test_transactions import cli, differ, tree
 
 import zapz
-from zapz import execution, waiting
+from zapz import waiting
+from zapz.execution import run as execution
+from zapz.sources import readiness
 
 FAST: dict[str, Any] = {"durability": "process", "workers": 1, "label_chunk": "keep"}
 POLL: dict[str, Any] = {"interval": 0.05, "timeout": 20}
@@ -208,7 +211,7 @@ def test_slice_that_never_comes(how: str, tmp_path: Path) -> None:
     assert tree(tmp_path).keys() == {".", "zapz.toml"}
 
 
-def test_polling_true(room: Room) -> None:
+def test_polling_true(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """``slice_polling = true`` looks every two seconds (which do not pass here)."""
     part, place = room.finished(3), room.place / "later.zarr"
     pauses: list[float] = []
@@ -218,7 +221,8 @@ def test_polling_true(room: Room) -> None:
         if len(pauses) == 3:
             put(part, place)
 
-    source = waiting.open_slice(place, zapz.Config(slice_polling=True), sleep)
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: sum(pauses), sleep=sleep))
+    source = readiness.open_slice(place, zapz.Config(slice_polling=True))
     assert source.dataset.lengths("time")
     assert len(pauses) >= 3
     assert pauses == [2] * len(pauses)

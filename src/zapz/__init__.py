@@ -12,60 +12,85 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from zapz.api import append, append_map, execute, info, plan, recover, unlock, vacuum
-    from zapz.config import Config
-    from zapz.description import Info
+    from zapz.config.settings import Config
     from zapz.errors import (
+        AbilityError,
         CancelledError,
         ChunkError,
         ConfigError,
         ConflictError,
+        DimensionError,
+        DTypeError,
+        EncodingError,
         FormatError,
         JournalError,
+        LabelError,
         LockedError,
+        MetadataError,
+        NotFoundError,
         SliceError,
         StoreError,
+        UnsupportedError,
+        VariableError,
         ZapzError,
     )
-    from zapz.planning import Plan
+    from zapz.operations.describe import Info
+    from zapz.planning.plan import Plan
     from zapz.reports import Report, SliceReport
     from zapz.sources.source import Source
-    from zapz.txn.recover import Recovery
-    from zapz.txn.vacuuming import Vacuumed
+    from zapz.txn.protocol import Vacuumed
+    from zapz.txn.recovery import Recovery
 
 _HOMES = {
     "api": ("append", "append_map", "execute", "info", "plan", "recover", "unlock", "vacuum"),
     "reports": ("Report", "SliceReport"),
-    "config": ("Config",),
-    "description": ("Info",),
-    "planning": ("Plan",),
-    "txn.recover": ("Recovery",),
-    "txn.vacuuming": ("Vacuumed",),
+    "config.settings": ("Config",),
+    "operations.describe": ("Info",),
+    "planning.plan": ("Plan",),
+    "txn.recovery": ("Recovery",),
+    "txn.protocol": ("Vacuumed",),
     "sources.source": ("Source",),
     "errors": (
+        "AbilityError",
         "CancelledError",
         "ChunkError",
         "ConfigError",
         "ConflictError",
+        "DTypeError",
+        "DimensionError",
+        "EncodingError",
         "FormatError",
         "JournalError",
+        "LabelError",
         "LockedError",
+        "MetadataError",
+        "NotFoundError",
         "SliceError",
         "StoreError",
+        "UnsupportedError",
+        "VariableError",
         "ZapzError",
     ),
 }
 """Module of each public name. No module is named like a function: importing it would hide the function."""
 
 __all__ = [
+    "AbilityError",
     "CancelledError",
     "ChunkError",
     "Config",
     "ConfigError",
     "ConflictError",
+    "DTypeError",
+    "DimensionError",
+    "EncodingError",
     "FormatError",
     "Info",
     "JournalError",
+    "LabelError",
     "LockedError",
+    "MetadataError",
+    "NotFoundError",
     "Plan",
     "Recovery",
     "Report",
@@ -73,7 +98,9 @@ __all__ = [
     "SliceReport",
     "Source",
     "StoreError",
+    "UnsupportedError",
     "Vacuumed",
+    "VariableError",
     "ZapzError",
     "append",
     "append_map",

@@ -2,18 +2,18 @@
 
 import sys
 
-from zapz.quick import parse
+from zapz.cli.fast_path import parse
 
 
 def main() -> None:
     """Run the command line: the everyday one at once, all others through Typer."""
     values = parse(sys.argv[2:]) if sys.argv[1:2] == ["append"] else None
     if values is None:
-        from zapz.cli import app
+        from zapz.cli.app import app
 
         app()
     else:
-        from zapz.console import append_slices
+        from zapz.cli.commands import append_slices
 
         append_slices(**values)
 

@@ -10,23 +10,24 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from zapz import config_files
-from zapz.appender import Appender, Cancel, OnSlice
-from zapz.config import Config, remarks
+from zapz.config import files
+from zapz.config.settings import Config, remarks
 from zapz.errors import ConfigError
-from zapz.planning import Plan
+from zapz.operations.append import Appender, Cancel, OnSlice
+from zapz.operations.target import open_target
+from zapz.planning.plan import Plan
 from zapz.reports import Report
-from zapz.slicing import items_of
-from zapz.sources.stores import Target
-from zapz.storage.opening import require_folder
+from zapz.sources.open_slice import Target
+from zapz.sources.opener import items_of
+from zapz.storage.open import require_folder
 from zapz.storage.uris import place_of, public
-from zapz.targets import open_target
-from zapz.txn import sessions
-from zapz.txn.recover import Recovery
+from zapz.txn import session
+from zapz.txn.recovery import Recovery
+from zapz.waiting import Wait
 
 if TYPE_CHECKING:
-    from zapz.description import Info
-    from zapz.txn.vacuuming import Vacuumed
+    from zapz.operations.describe import Info
+    from zapz.txn.protocol import Vacuumed
 
 
 def append(
@@ -106,7 +107,7 @@ def append_map(target: Target, function: Callable[..., Any], *iterables: Iterabl
 
 def _configured(config: Any, settings: Mapping[str, Any], target: Target) -> tuple[Target, Config]:
     """Return the target and the configuration, which must not name another target."""
-    result = config_files.resolve(config, settings)
+    result = files.resolve(config, settings)
     if target is None:
         if result.target_dir is None:
             raise ConfigError(
@@ -192,10 +193,10 @@ def recover(target: Target, config: Any = None, **settings: Any) -> Recovery:
         LockedError: Another process is appending.
         NotFoundError: There is no such target.
     """
-    made = config_files.resolve(config, settings)
+    made = files.resolve(config, settings)
     store = open_target(target, made)
     require_folder(store)
-    return sessions.recover_left(store, made.lock_wait)
+    return session.recover_left(store, Wait(made.lock_wait))
 
 
 def unlock(target: Target, config: Any = None, **settings: Any) -> bool:
@@ -205,9 +206,9 @@ def unlock(target: Target, config: Any = None, **settings: Any) -> bool:
         LockedError: The holder lives, or its lease is fresh.
         NotFoundError: There is no such target.
     """
-    store = open_target(target, config_files.resolve(config, settings))
+    store = open_target(target, files.resolve(config, settings))
     require_folder(store)
-    return sessions.unlock(store)
+    return session.unlock(store)
 
 
 def vacuum(target: Target, config: Any = None, **settings: Any) -> Vacuumed:
@@ -217,12 +218,10 @@ def vacuum(target: Target, config: Any = None, **settings: Any) -> Vacuumed:
         LockedError: Somebody is at work, or was until very recently.
         NotFoundError: There is no such target.
     """
-    from zapz.txn import vacuuming
-
-    made = config_files.resolve(config, settings)
+    made = files.resolve(config, settings)
     store = open_target(target, made)
     require_folder(store)
-    return vacuuming.vacuum(store, made.lock_wait, os.urandom(8).hex())
+    return session.vacuum(store, Wait(made.lock_wait), os.urandom(8).hex())
 
 
 def info(target: Target, config: Any = None, **settings: Any) -> Info:
@@ -232,7 +231,7 @@ def info(target: Target, config: Any = None, **settings: Any) -> Info:
         FormatError: It is not (supported) Zarr.
         StoreError: Storage failed; ``NotFoundError`` if there is nothing.
     """
-    from zapz.description import info_of
+    from zapz.operations.describe import info_of
 
-    made = config_files.resolve(config, settings)
+    made = files.resolve(config, settings)
     return info_of(open_target(target, made), made)

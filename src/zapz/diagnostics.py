@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from zapz import profile_file
 from zapz.errors import ConfigError
 
 _NAME: Final = "zapz"
@@ -121,7 +122,7 @@ def _configure(setting: Mapping[str, Any]) -> None:
     except (ValueError, TypeError, AttributeError) as error:
         found = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
         expected = "a table that Python's logging.config.dictConfig takes"
-        hint = "Mend it, or give just a level."
+        hint = "Correct it, or give just a level."
         raise ConfigError(
             "logging cannot be set up", where="logging", expected=expected, found=found, hint=hint
         ) from error
@@ -162,6 +163,8 @@ def _profile_of(setting: bool | str | Mapping[str, Any] | None) -> _Profile | No
             found=str(path),
             hint="Make the folder, or name another file.",
         )
+    if path is not None:
+        profile_file.check(path)
     restrictions = tuple(table.get("restrictions", ()))
     for pattern in restrictions:
         try:
@@ -210,7 +213,7 @@ def _report(found: Any, profile: _Profile) -> None:
     if profile.path is None:
         return
     try:
-        profile.path.write_text(text.getvalue(), encoding="utf-8")
+        profile_file.write(profile.path, text.getvalue())
     except OSError as error:
         logger().warning("profile not written to %s: %s", profile.path, error)
     else:

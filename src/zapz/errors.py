@@ -54,14 +54,14 @@ def _rebuild(kind: type[ZapzError], what: str, fields: dict[str, str]) -> ZapzEr
 
 
 class ConfigError(ZapzError, ValueError):
-    """A setting is unknown, mistyped or contradicts another: mend the configuration."""
+    """A setting is unknown, mistyped or contradicts another: correct the configuration."""
 
     exit_code = 2
     code = "config"
 
 
 class SliceError(ZapzError, ValueError):
-    """This slice may not follow this target: mend the slice, change a setting, or skip it."""
+    """This slice may not follow this target: correct the slice, change a setting, or skip it."""
 
     exit_code = 3
     code = "slice"

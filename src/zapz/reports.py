@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from zapz.txn.recover import Recovery
+from zapz.checks.comparing import Compared
+from zapz.execution.writer import Counts
+from zapz.txn.recovery import Recovery
+
+__all__ = ["Compared", "Report", "SliceReport"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +31,22 @@ class SliceReport:
     """Bytes of chunks written."""
     seconds: float = 0.0
     """Time it took."""
+    compared: Compared | None = None
+    """What was compared of a slice that is there already; None if nothing was."""
     notes: tuple[str, ...] = ()
     """Differences worth knowing that changed nothing."""
     plan: Mapping[str, Any] | None = None
     """Summary of the plan, in a dry run."""
+
+    def counted(self, counts: Counts) -> SliceReport:
+        """Return the report of a slice that has been appended."""
+        return replace(
+            self,
+            outcome="appended",
+            copied_chunks=counts.copied,
+            encoded_chunks=counts.encoded,
+            bytes_written=counts.bytes,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,1 +1,6 @@
-"""What Zarr is: chunk grids, metadata, codecs, shards and CF meaning. Pure: nothing in here does input or output."""
+"""What Zarr is: chunk grids, metadata, codecs, shards, and the documents of Zarr v2 and v3.
+
+Pure: no input or output. May import: ``errors``, ``cf`` (for the missing values that a v2 fill value stands for).
+Begin with ``metadata`` (the values: ``Dataset``, ``Array``), then ``grid`` (chunks as integers) and ``codecs``;
+``documents`` picks ``v2`` or ``v3``: past these nothing asks which format it is.
+"""

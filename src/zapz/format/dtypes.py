@@ -326,9 +326,9 @@ def read_marker(value: Any, dtype: DType, where: str) -> Any:
 def has_attribute(marker: Any, dtype: DType) -> bool:
     """Return whether a marker is written as ``_FillValue`` in Zarr v3.
 
-    Only numbers and booleans: not-a-time is missing without being said to be, and xarray reads no other such attribute.
+    Only numbers: not-a-time is missing without being said to be, and xarray reads no other such attribute.
     """
-    return marker is not None and dtype.kind in "biufc"
+    return marker is not None and dtype.kind in "iufc"
 
 
 def write_marker(value: Any, dtype: DType) -> Any:

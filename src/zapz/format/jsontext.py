@@ -108,9 +108,7 @@ def _check_depth(text: str, where: str) -> None:
         if mark in "[{":
             depth += 1
             if depth > MAX_DEPTH:
-                raise MetadataError(
-                    "metadata is nested too deeply", where=where, expected=f"at most {MAX_DEPTH} levels"
-                )
+                raise MetadataError("nested too deeply", where=where, expected=f"at most {MAX_DEPTH} levels")
         elif mark in "]}":
             depth -= 1
 

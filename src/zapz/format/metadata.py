@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -76,6 +76,13 @@ class Array:
     """The value that readers take for "missing" (CF ``_FillValue``; for v2 also ``fill_value``); None if there is none."""
     attributes: Mapping[str, Any] = field(compare=False)
     """Attributes, parsed; the documents keep their text."""
+    assumed: bool = field(default=False, compare=False)
+    """Whether a v2 ``fill_value`` that no attribute confirms says that ``marker`` is one; to zarr-python it is a value."""
+
+    @property
+    def is_label(self) -> bool:
+        """Whether it is the coordinate of its own dimension, which is never missing (CF section 2.5.1)."""
+        return self.dims == (name(self.path),)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -145,6 +152,27 @@ class Dataset:
     documents: Mapping[str, bytes]
     """Every metadata document by key, as it was read."""
 
+    @property
+    def bounds(self) -> dict[str, Array]:
+        """Bounds of other variables, by path, and whose bounds they are; they are never missing either (CF section 7.1)."""
+        found: dict[str, Array] = {}
+        for path, array in self.arrays.items():
+            for key in ("bounds", "climatology"):
+                text = array.attributes.get(key)
+                if isinstance(text, str) and (named := join(parent(path), text)) in self.arrays and named != path:
+                    found.setdefault(named, array)
+        return found
+
+    def attributes_of(self, path: str) -> dict[str, Any]:
+        """Return a variable's attributes; bounds without units of their own have their parent's (CF sections 7.1, 7.4)."""
+        attributes = dict(self.arrays[path].attributes)
+        if "units" in attributes or (whose := self.bounds.get(path)) is None:
+            return attributes
+        return {
+            **{key: whose.attributes[key] for key in ("units", "calendar") if key in whose.attributes},
+            **attributes,
+        }
+
     def lengths(self, dim: str) -> dict[str, int]:
         """Return the length along ``dim`` of every array that has it."""
         found = ((path, array, array.axis(dim)) for path, array in self.arrays.items())
@@ -176,6 +204,11 @@ def implicit_groups(nodes: Iterable[str], known: Iterable[str]) -> list[str]:
             missing.add(folder)
             folder = parent(folder)
     return sorted(missing)
+
+
+def is_named(path: str, names: Collection[str]) -> bool:
+    """Return whether a variable is one of the named ones, or lies in a named group."""
+    return any(path == given or path.startswith(f"{given}/") for given in names)
 
 
 def check_path(path: str) -> None:

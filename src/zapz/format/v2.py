@@ -6,23 +6,25 @@ Sources: Zarr v2 specification; the ``_ARRAY_DIMENSIONS`` convention of xarray; 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from zapz.errors import MetadataError, UnsupportedError
+from zapz.cf.attributes import MARKING, PACKING
+from zapz.cf.encoding import is_boolean
+from zapz.cf.markers import among, is_nan, missing_values
+from zapz.errors import EncodingError, MetadataError, UnsupportedError
 from zapz.format import dtypes, jsontext
 from zapz.format.codecs import FILTERS, VARIABLE, Codec, CodecChain
+from zapz.format.fields import DIMS, changed_members, dims_of, lengths, netcdf_dims
 from zapz.format.grid import RegularGrid
-from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, implicit_groups, join, name, parent
+from zapz.format.metadata import Array, ChunkKeys, Dataset, check_path, implicit_groups, join, name, parent
 
 FORMAT = 2
 ARRAY, GROUP, ATTRIBUTES, CONSOLIDATED = ".zarray", ".zgroup", ".zattrs", ".zmetadata"
 NODES = (ARRAY, GROUP, ATTRIBUTES)
 """Names of the documents that describe one node."""
-DIMS = "_ARRAY_DIMENSIONS"
-MAX_LENGTH = 2**62
-"""Longest axis accepted, exclusive: beyond it no reader's arithmetic is safe."""
 
 
 def read(documents: Mapping[str, bytes]) -> Dataset:
@@ -47,7 +49,11 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
             groups[path] = _attributes(documents.get(join(path, ATTRIBUTES)), join(path, ATTRIBUTES))
     if "" not in groups and "" not in arrays:
         groups[""] = _attributes(documents.get(ATTRIBUTES), ATTRIBUTES)
-    return Dataset(zarr_format=FORMAT, arrays=arrays, groups=groups, documents=dict(documents))
+    dataset = Dataset(zarr_format=FORMAT, arrays=arrays, groups=groups, documents=dict(documents))
+    for path in dataset.bounds:
+        if arrays[path].assumed and "_FillValue" not in arrays[path].attributes:  # no bound is missing
+            arrays[path] = replace(arrays[path], marker=None, assumed=False)
+    return dataset
 
 
 def _attributes(document: bytes | None, where: str) -> dict[str, Any]:
@@ -82,56 +88,45 @@ def read_array(path: str, document: bytes, attributes: bytes | None) -> Array:
     attrs = _attributes(attributes, join(path, ATTRIBUTES))
     codecs = _chain(meta, dtype, endian, len(shape), where)
     fill = dtypes.read_fill(meta["fill_value"], dtype, where, codecs.serializer)
-    return Array(
+    array = Array(
         path=path,
-        dims=dims_of(attrs.get(DIMS), len(shape), join(path, ATTRIBUTES)),
+        dims=dims_of(attrs.get(DIMS, netcdf_dims(shape, attrs, meta)), len(shape), join(path, ATTRIBUTES)),
         dtype=dtype,
         grid=RegularGrid(shape=shape, chunks=chunks),
         keys=ChunkKeys(style="v2", separator=_separator(meta.get("dimension_separator", "."), where)),
         codecs=codecs,
         fill=fill,
-        marker=_marker(fill, dtype, attrs, join(path, ATTRIBUTES)),
+        marker=dtypes.read_marker(attrs.get("_FillValue"), dtype, join(path, ATTRIBUTES)),
         attributes={k: v for k, v in attrs.items() if k != DIMS},
     )
+    return _marked(array, attrs)
 
 
-def _marker(fill: FillValue, dtype: np.dtype[Any], attributes: Mapping[str, Any], where: str) -> Any:
-    """Return what readers take for "missing": the fill value, else ``_FillValue``."""
-    return fill.value if fill.value is not None else dtypes.read_marker(attributes.get("_FillValue"), dtype, where)
+def _marked(array: Array, attrs: Mapping[str, Any]) -> Array:
+    """Return an array whose fill value, if it has one, is its marker, as to xarray; and whether other readers agree."""
+    fill = array.fill.value
+    if fill is None:
+        return array
+    never_missing = array.is_label or is_boolean(array.dtype, attrs)
+    if never_missing and "_FillValue" not in attrs and not is_nan(fill):
+        return array
+    unclear = array.dtype.kind in "iufc" and not is_nan(fill) and not _is_confirmed(array, attrs)
+    return replace(array, marker=fill, assumed=unclear)
 
 
-def lengths(value: Any, field: str, where: str, *, least: int) -> tuple[int, ...]:
-    """Check a list of axis lengths.
-
-    Raises:
-        MetadataError: It is not a list of integers from ``least`` to 2^62.
-    """
-    good = isinstance(value, list) and all(
-        isinstance(n, int) and not isinstance(n, bool) and least <= n < MAX_LENGTH for n in value
-    )
-    if not good:
-        raise MetadataError(
-            f"{field} does not make sense",
-            where=where,
-            expected=f"integers from {least} to 2^62",
-            found=repr(value)[:80],
-        )
-    return tuple(value)
-
-
-def dims_of(value: Any, ndim: int, where: str) -> tuple[str | None, ...]:
-    """Check dimension names; None stands for "not given".
-
-    Raises:
-        MetadataError: Their number is not that of the axes.
-    """
-    if value is None:
-        return (None,) * ndim
-    if not isinstance(value, list) or len(value) != ndim or not all(d is None or isinstance(d, str) for d in value):
-        raise MetadataError(
-            "dimension names do not fit the array", where=where, expected=f"{ndim} names", found=repr(value)[:80]
-        )
-    return tuple(value)
+def _is_confirmed(array: Array, attrs: Mapping[str, Any]) -> bool:
+    """Return whether attributes say, to whoever reads them, that the fill value stands for missing cells."""
+    fill = array.fill.value
+    if array.marker is not None:
+        return bool(array.marker == fill)
+    try:
+        named = missing_values(array.dtype, attrs)
+    except EncodingError:  # which is said where the meaning is asked for
+        return False
+    if named:
+        return among(fill, named)
+    packed = not PACKING.isdisjoint(attrs)
+    return not MARKING.isdisjoint(attrs) or bool(packed and fill != 0)  # 0 is what zarr-python writes unasked
 
 
 def _separator(value: Any, where: str) -> Any:
@@ -250,14 +245,6 @@ def set_attributes(documents: Mapping[str, bytes], path: str, values: Mapping[st
     return changed_members(key, text, jsontext.parse_object(text, key), (), values)
 
 
-def changed_members(
-    key: str, text: str, old: Mapping[str, Any], place: jsontext.Path, values: Mapping[str, Any]
-) -> dict[str, bytes]:
-    """Return a document with other members in one of its objects; nothing if all are what they were."""
-    new = {n: jsontext.dumps(v) for n, v in values.items() if n not in old or repr(old[n]) != repr(v)}
-    return {key: jsontext.replaced(text, {(*place, n): t for n, t in new.items()}).encode()} if new else {}
-
-
 def regrid(
     documents: Mapping[str, bytes], path: str, shape: tuple[int, ...], chunks: tuple[int, ...] | None = None
 ) -> dict[str, bytes]:
@@ -269,10 +256,26 @@ def regrid(
     return {key: jsontext.replaced(jsontext.text_of(documents[key], key), values).encode()}
 
 
+def hides(array: Array, value: Any) -> bool:
+    """Return whether xarray takes a label of this value for missing, because it is the fill value."""
+    return hides_some(array) and bool(array.fill.value == value)
+
+
+def hides_some(array: Array) -> bool:
+    """Return whether some value would be missing to xarray, and to nothing else. NaN is missing anyway."""
+    return (array.marker is None or array.assumed) and array.fill.value is not None and not is_nan(array.fill.value)
+
+
+def without_fill(documents: Mapping[str, bytes], path: str) -> dict[str, bytes]:
+    """Return the changed document of an array that gets no fill value, so that no reader takes a cell for missing."""
+    key = join(path, ARRAY)
+    return {key: jsontext.replaced(jsontext.text_of(documents[key], key), {("fill_value",): "null"}).encode()}
+
+
 def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, bytes]:
     """Return the consolidated metadata for these documents: refreshed where it exists, added at the root if ``create``.
 
-    Every entry is its document's own text, so a stale entry is mended and no number is written anew.
+    Every entry is its document's own text, so a stale entry is corrected and no number is written anew.
     """
     changed: dict[str, bytes] = {}
     roots = {parent(key) for key in documents if name(key) == CONSOLIDATED} | ({""} if create else set())

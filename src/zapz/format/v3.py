@@ -12,9 +12,9 @@ import numpy as np
 
 from zapz.errors import MetadataError, UnsupportedError
 from zapz.format import dtypes, jsontext
+from zapz.format.fields import DIMS, changed_members, dims_of, lengths, netcdf_dims
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, implicit_groups, join, parent
-from zapz.format.v2 import DIMS, changed_members, dims_of, lengths
 from zapz.format.v3_codecs import named, read_chain, write_chain
 
 FORMAT = 3
@@ -142,10 +142,11 @@ def _read_array(path: str, meta: Mapping[str, Any], where: str) -> Array:
     if not isinstance(codecs, list) or not codecs:
         raise MetadataError("codecs do not make sense", where=where, expected="a list", found=repr(codecs)[:80])
     dims = meta.get("dimension_names")
-    in_attributes = dims is None and DIMS in attributes
+    if dims is None:
+        dims = attributes.get(DIMS, netcdf_dims(shape, attributes))
     return Array(
         path=path,
-        dims=dims_of(attributes[DIMS] if in_attributes else dims, len(shape), where),
+        dims=dims_of(dims, len(shape), where),
         dtype=dtype,
         grid=RegularGrid(shape=shape, chunks=chunks),
         keys=_keys(meta["chunk_key_encoding"], where),
@@ -254,7 +255,7 @@ def regrid(
 def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, bytes]:
     """Return the group documents with consolidated metadata: refreshed where it exists, added at the root if ``create``.
 
-    Every entry is its document's own text, so a stale entry is mended and no number is written anew.
+    Every entry is its document's own text, so a stale entry is corrected and no number is written anew.
     """
     changed: dict[str, bytes] = {}
     for key in sorted(documents, key=len, reverse=True):

@@ -11,7 +11,7 @@ import numpy as np
 from zapz.errors import MetadataError, UnsupportedError
 from zapz.format import jsontext
 from zapz.format.codecs import Codec, CodecChain, Shards, endian_of
-from zapz.format.v2 import lengths
+from zapz.format.fields import lengths
 
 _SHUFFLE = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 

@@ -9,9 +9,6 @@ from typing import Any, Protocol
 from zapz.errors import NotFoundError
 from zapz.format.compressors import Buffer, octets
 
-OURS = ".zapz"
-"""Folder of the lock and the journal."""
-
 Parts = Iterable[Buffer]
 """The bytes of one object, in order."""
 
@@ -70,6 +67,8 @@ class Holder:
     """Process number."""
     since: str
     """When it was taken, UTC, ISO 8601."""
+    started: str = "-"
+    """When the process began, in ticks of a clock since the machine's start, and which clock; "-" if that is not known."""
 
 
 class Store(Protocol):

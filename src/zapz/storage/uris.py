@@ -6,6 +6,9 @@ import os
 import re
 from pathlib import Path
 
+from zapz.errors import ConfigError
+from zapz.storage.layout import OURS
+
 
 def is_local(uri: str) -> bool:
     """Return whether ``uri`` names a local path."""
@@ -46,3 +49,25 @@ def place_of(uri: str) -> str:
     scheme, mark, rest = uri.partition("://")
     same = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
     return f"{same.get(scheme, scheme)}{mark}{rest.strip('/')}"
+
+
+def inside(uri: str, folder: str) -> str:
+    """Return the URI of a folder inside of what a URI names: of a chained one (an archive) in its first part."""
+    first, mark, rest = uri.partition("::")
+    return f"{first.rstrip('/') if not first.endswith('://') else first}{'' if first.endswith('://') else '/'}{folder}{mark}{rest}"
+
+
+def beside_of(root: str) -> str:
+    """Return the folder of lock and journal beside the folder of a bucket.
+
+    Raises:
+        ConfigError: It is the bucket itself.
+    """
+    if "/" not in root.strip("/"):
+        raise ConfigError(
+            "a whole bucket has no place beside it",
+            where="journal",
+            expected='"inside", or a target in a folder of the bucket',
+            found="beside",
+        )
+    return f"{root}{OURS}"

@@ -10,6 +10,7 @@ Without its ``ready`` record the intent was never complete, and so nothing was c
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,38 +18,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from zapz.errors import FormatError, JournalError
-from zapz.format.grid import Box, count, indices
-from zapz.format.metadata import ChunkKeys, check_path, join, parent
+from zapz.format.metadata import ChunkKeys, check_path, parent
+from zapz.storage.layout import is_ours
+from zapz.txn.extents import Extent
 
 MAGIC = b"zapz journal 1\n"
 _FAMILY = b"zapz journal "
 _HEAD = struct.Struct("<III")
 _KEYS_PER_RECORD = 1000
+_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 Outcome = Literal["commit", "abort"]
-Unreadable = (struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
+Unreadable = (struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError)
 """What reading a damaged record raises, apart from errors of zapz."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extent:
-    """Keys of one array that a transaction may create or replace: integer ranges, never a listing."""
-
-    path: str
-    """Array."""
-    keys: ChunkKeys
-    """How an index becomes a key."""
-    spans: Box
-    """Range of chunk indices per axis."""
-
-    def all(self) -> Iterator[str]:
-        """Yield every key."""
-        return (join(self.path, self.keys.key(index)) for index in indices(self.spans))
-
-    @property
-    def count(self) -> int:
-        """Number of keys."""
-        return count(self.spans)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +115,7 @@ def records(data: bytes, where: str) -> list[dict[str, Any]]:
         payload, position = found
         try:
             record = json.loads(payload)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise damaged(where, str(error)) from error
         if not isinstance(record, dict):
             raise damaged(where, "a record that is no object")
@@ -210,6 +192,7 @@ def read(data: bytes, where: str) -> Intent | None:
         JournalError: It is damaged, from another version, or names a key outside the target.
     """
     intent: Intent | None = None
+    names: dict[str, list[str]] = {"existing": [], "folders": [], "foreign": []}
     ready = False
     for record in records(data, where):
         try:
@@ -217,23 +200,21 @@ def read(data: bytes, where: str) -> Intent | None:
             if kind == "begin" and intent is None:
                 intent = from_record(record)
             elif intent is not None and kind in {"existing", "folders"} and not ready:
-                names = tuple(_safe(k) for k in record["keys"])
-                intent = (
-                    replace(intent, existing=intent.existing + names)
-                    if kind == "existing"
-                    else replace(intent, folders=intent.folders + names)
-                )
+                names[kind] += [_safe(k) for k in record["keys"]]
             elif intent is not None and kind == "ready":
                 ready = True
-                if record["existing"] != len(intent.existing):
+                if record["existing"] != len(names["existing"]):
                     raise damaged(where, "records are missing")
             elif intent is not None and kind == "foreign" and ready:
-                intent = replace(intent, foreign=(*intent.foreign, _safe(record["key"])))
+                names["foreign"].append(_safe(record["key"]))
             else:
                 raise damaged(where, f"an unexpected record {kind!r}")
         except (*Unreadable, FormatError) as error:
             raise damaged(where, f"{type(error).__name__} {error}") from error
-    return intent if ready else None
+    if intent is None or not ready:
+        return None
+    existing, folders, others = (tuple(keys) for keys in names.values())
+    return replace(intent, existing=existing, folders=folders, foreign=others)
 
 
 def from_record(record: Mapping[str, Any]) -> Intent:
@@ -241,11 +222,13 @@ def from_record(record: Mapping[str, Any]) -> Intent:
     base = record["base"]
     if not all(isinstance(v, str) or v is None for v in base.values()):
         raise TypeError("a digest that is no text")
+    if not all(isinstance(digest, str) for _, digest in record["documents"]):
+        raise TypeError("a digest that is no text")
     return Intent(
-        id=_name(record["id"]),
+        id=name_of(record["id"]),
         made_root=bool(record["made_root"]),
         base={_safe(k): v for k, v in base.items()},
-        documents=tuple(Document(key=_safe(k), digest=str(d)) for k, d in record["documents"]),
+        documents=tuple(Document(key=_safe(k), digest=d) for k, d in record["documents"]),
         extents=tuple(extent_of(e) for e in record["extents"]),
     )
 
@@ -255,10 +238,12 @@ def extent_of(record: Any) -> Extent:
     path, style, separator, spans = record
     if style not in {"default", "v2"} or separator not in {".", "/"}:
         raise ValueError(f"chunk keys {style!r} {separator!r}")
-    box = tuple((int(a), int(b)) for a, b in spans)
-    if any(a < 0 or b < a for a, b in box):
+    box = tuple((a, b) for a, b in spans)
+    if not all(type(n) is int for span in box for n in span) or any(a < 0 or b < a for a, b in box):
         raise ValueError(f"a range {box}")
-    return Extent(path=_safe(path), keys=ChunkKeys(style=style, separator=separator), spans=box)
+    if is_ours(_safe(path)):
+        raise ValueError(f"chunks of {path!r}")
+    return Extent(path=path, keys=ChunkKeys(style=style, separator=separator), spans=box)
 
 
 def _safe(key: Any) -> str:
@@ -268,11 +253,11 @@ def _safe(key: Any) -> str:
     return key
 
 
-def _name(value: Any) -> str:
-    name = _safe(value)
-    if "/" in name or not name:
-        raise ValueError(f"a name {name!r}")
-    return name
+def name_of(value: Any) -> str:
+    """Return the name of a transaction, which becomes that of folders and files."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError(f"a name {value!r}"[:100])
+    return value
 
 
 def decision(

@@ -1,0 +1,218 @@
+"""What the stored numbers of an array mean, and exact conversion from one meaning to another, or refusal.
+
+The CF conventions let the same value be stored in many ways: packed (section 8.1), with a marker for missing cells
+(section 2.5.1), as a count of time units since a date (section 4.4)::
+
+    stored 215  --scale_factor 0.1, add_offset 250-->  271.5       stored 0  --"days since 2024-01-02"-->  2024-01-02
+
+`encoding_of` reads such a meaning from attributes, `conversion` says how to get from the slice's to the target's, and
+`Conversion.apply` does it to stored values. What cannot be converted exactly (packed: to half a quantum) is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from zapz.cf import calendars
+from zapz.cf.encoding import NOT_A_TIME, Encoding, encoding_of, encoding_or_bare
+from zapz.cf.kernels import NO_TIME, cast, check_units, masked, relabelled, way_of
+from zapz.cf.markers import Scalar, Stored, among, is_nan, mask, nans, stored_scalar
+from zapz.cf.time_conversion import CellError
+from zapz.errors import EncodingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "Conversion",
+    "Encoding",
+    "Scalar",
+    "conversion",
+    "encoding_of",
+    "encoding_or_bare",
+    "format_instant",
+    "shown",
+    "to_instants",
+]
+
+BLOCK: Final = 1 << 20
+"""Cells converted at a time, so that temporaries stay small beside a chunk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """From one meaning of stored numbers to another; made by `conversion`, which has checked that it can be."""
+
+    source: Encoding
+    """Meaning of the values given to `apply`."""
+    target: Encoding
+    """Meaning of the values it returns."""
+    identity: bool
+    """True if stored values already mean the same, so that copying bytes is right."""
+    guards_marker: bool
+    """True if a real value could be the target's marker: then `apply` must see every chunk, even if `identity`."""
+    narrow: bool = False
+    """True if the user chose the target's data type, so that numbers may be rounded to it."""
+    name: str = ""
+    """The variable, for what errors say can be done."""
+
+    def apply(self, values: Stored) -> Stored:
+        """Convert stored source values to stored target values (CF sections 2.5.1, 4.4 and 8.1).
+
+        Args:
+            values: Stored values of the source's dtype, of any byte order. May be returned if nothing changes.
+
+        Returns:
+            Stored target values: same shape, the target's dtype.
+
+        Raises:
+            EncodingError: A value cannot be converted; names the first such value and its index.
+        """
+        stored = np.asarray(values).astype(self.source.dtype, casting="equiv", copy=False)
+        if self.identity and not self.guards_marker:
+            return stored
+        source, target = self.source.plain, self.target.plain
+        way = way_of(source, target, narrow=self.narrow)
+        flat = stored.reshape(-1).view(source.dtype) if self.source.reinterpreted else stored.reshape(-1)
+        out = np.empty(0 if self.identity else flat.shape, target.dtype)
+        size = flat.size if way is relabelled else BLOCK  # only all labels together show whether two become equal
+        for start in range(0, flat.size, size or 1):
+            cells = flat[start : start + size]
+            try:
+                converted = masked(way, cells, source, target)
+            except CellError as error:
+                index = tuple(int(i) for i in np.unravel_index(start + error.index, stored.shape))
+                found = f"{shown(source, cells[error.index])} at index {index}"
+                hint = error.hint.replace("NAME", self.name or "NAME")
+                raise EncodingError(error.what, expected=error.expected, found=found, hint=hint) from None
+            if not self.identity:
+                out[start : start + size] = converted
+        if self.identity:
+            return stored
+        return (out.view(self.target.dtype) if self.target.reinterpreted else out).reshape(stored.shape)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the conversion as values that JSON can hold exactly."""
+        sides = {"source": self.source.to_json(), "target": self.target.to_json()}
+        return {**sides, "narrow": self.narrow, "name": self.name}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Conversion:
+        """Undo `to_json`."""
+        source, target = Encoding.from_json(data["source"]), Encoding.from_json(data["target"])
+        return conversion(source, target, narrow=data.get("narrow", False), name=data.get("name", ""))
+
+
+def conversion(source: Encoding, target: Encoding, *, narrow: bool = False, name: str = "") -> Conversion:
+    """Find how stored values of ``source`` become stored values of ``target`` with the same meaning.
+
+    Args:
+        source: Meaning of the slice's values.
+        target: Meaning of the target's values.
+        narrow: Whether the user chose the target's data type, so that numbers may be rounded to it; never beyond its range.
+        name: The variable, for what errors say can be done.
+
+    Raises:
+        EncodingError: The meanings differ in a way that cannot be converted.
+        DTypeError: The data type cannot be cast safely.
+    """
+    source, target = _alike_durations(source, target)
+    plain, goal = source.plain, target.plain
+    check_units(plain, goal)
+    way = way_of(plain, goal, narrow=narrow)
+    markers, goals = plain.markers, goal.markers
+    if way is cast:
+        fill = goal.fill
+        # NaN is missing whatever the marker; but where the slice names it, it becomes the target's marker.
+        lost = [v for v in markers if not (among(v, goals) or (is_nan(v) and (fill is None or is_nan(fill))))]
+        # Cells that may equal an unclear marker are examined; those that are copied equal none.
+        unclear = any(among(value, lost) for value in source.unclear)
+        kept = all(among(value, source.unclear) for value in lost)
+        same = plain.dtype == goal.dtype and kept and source.reinterpreted == target.reinterpreted
+        real = [stored_scalar(plain.dtype, value) for value in goals if not is_nan(value)]
+        guards = unclear or any(value is not None and not among(value, markers) for value in real)
+    else:
+        same, guards = False, any(not is_nan(value) for value in goals)
+    return Conversion(source=source, target=target, identity=same, guards_marker=guards, narrow=narrow, name=name)
+
+
+def _alike_durations(source: Encoding, target: Encoding) -> tuple[Encoding, Encoding]:
+    """Settle whether numbers with a unit of time are durations: writers choose such units file by file, and not all say so.
+
+    They are on both sides if one of them says so, or if the units differ: durations can be converted.
+    """
+    pair = [source, target]
+    names = [calendars.unit_of(side.units if side.calendar == "duration" else side.other_units) for side in pair]
+    said = [side.calendar == "duration" for side in pair]
+    if None in names or all(said) or not {side.dtype.kind for side in pair} <= set("iuf"):
+        return source, target
+    if not any(said) and names[0] == names[1]:
+        return source, replace(target, other_units=source.other_units)
+    durations = [
+        replace(
+            side,
+            units=name,
+            calendar="duration",
+            other_units=None,
+            missing=(NOT_A_TIME,) if side.dtype == np.int64 and not side.markers else side.missing,
+        )
+        for side, name in zip(pair, names, strict=True)
+    ]
+    return durations[0], durations[1]
+
+
+def to_instants(encoding: Encoding, values: Stored) -> list[Fraction | None]:
+    """Return the instants of stored labels (CF section 4.4), in order of storage.
+
+    Returns:
+        Exact seconds since 1970-01-01T00:00:00, counted in the calendar of the encoding; None where missing.
+        For standard, proleptic_gregorian and julian the seconds are the same time; timedelta64 gives its length.
+
+    Raises:
+        EncodingError: The array holds no times, times of indefinite units (months, years), or an infinite one.
+    """
+    plain = encoding.plain
+    axis = plain.axis
+    if axis is None or axis.opaque:
+        found = repr(encoding.units or encoding.other_units or "no units")
+        raise EncodingError(NO_TIME, expected='units such as "days since 2000-01-01"', found=found)
+    scale, offset = plain.packing
+    step, origin = axis.step * Fraction(scale), axis.origin + axis.step * Fraction(offset)
+    cells = np.asarray(values).astype(encoding.dtype, casting="equiv").reshape(-1).view(plain.dtype)
+    missing = mask(cells, plain.markers) | nans(cells)
+    numbers = cells.view(np.int64) if plain.dtype.kind in "mM" else cells
+    if (infinite := np.isinf(numbers.astype(np.float64)) & ~missing).any():
+        raise EncodingError(NO_TIME, expected="a finite number", found=f"inf at index ({int(np.argmax(infinite))},)")
+    pairs = zip(numbers.tolist(), missing.tolist(), strict=True)
+    return [None if gone else origin + Fraction(number) * step for number, gone in pairs]
+
+
+def format_instant(encoding: Encoding, value: Any) -> str:
+    """Write one stored label as ISO 8601 text, "missing", or plainly if it is no time (CF section 4.4).
+
+    Floating-point labels are written to the microsecond, integers to the nanosecond.
+    """
+    axis = encoding.axis
+    if axis is None or axis.opaque or axis.calendar == "duration":
+        item = value.item() if isinstance(value, np.generic) and value.dtype.kind not in "mM" else value
+        text = repr(item) if isinstance(item, str | bytes) else str(item)
+        return f"{text} ({encoding.units})" if axis is not None and axis.opaque and encoding.units else text
+    instant = to_instants(encoding, np.asarray(value, encoding.dtype))[0]
+    digits = 6 if encoding.dtype.kind == "f" else 9
+    return "missing" if instant is None else calendars.format_seconds(axis.calendar, instant, digits)
+
+
+def shown(encoding: Encoding, value: Any) -> str:
+    """Return a stored value for people, and what it means if that is a time or packed."""
+    try:
+        text = str(value.item()) if isinstance(value, np.generic) and value.dtype.kind not in "mMV" else str(value)
+    except OverflowError:  # NumPy cannot write every time that it can hold
+        text = f"{np.asarray(value).view(np.int64)} ticks of {encoding.dtype}"
+    if encoding.units is not None and encoding.dtype.kind in "iuf" and np.isfinite(value):
+        return f"{text} ({format_instant(encoding, value)})"
+    scale, offset = encoding.packing
+    return text if (scale, offset) == (1, 0) else f"{text} (value {float(value) * scale + offset:g})"

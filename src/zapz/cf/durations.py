@@ -1,0 +1,136 @@
+"""Steps between labels as they are written: ``"+"``, numbers, ``"12h"``, ISO 8601 durations such as ``"PT1H"`` or ``"-P1M"``. Pure.
+
+A month is no fixed length of time, so a duration counts either months or seconds, never both::
+
+    "P1Y2M" -> 14 months        "P1DT12H", "36h" -> 129600 s        "P1M1D" -> refused
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final, NoReturn, TypeAlias
+
+from zapz.cf.calendars import DAY
+from zapz.errors import ConfigError
+
+_LONGEST: Final = 64
+"""Characters of the longest step that is read; exponents and digits beyond it are a slip."""
+_SHORT: Final = re.compile(r"([+-]?)([0-9]*(?:\.[0-9]+)?)(ns|us|ms|s|min|m|h|H|d|D|W)")
+_ISO: Final = re.compile(
+    r"([+-]?)P(?:([0-9]+)Y)?(?:([0-9]+)M)?(?:(N)W)?(?:(N)D)?(?:T(?=[0-9])(?:(N)H)?(?:(N)M)?(?:(N)S)?)?".replace(
+        "N", r"[0-9]+(?:[.,][0-9]+)?"
+    )
+)
+_SECONDS: Final = {
+    "ns": Fraction(1, 10**9),
+    "us": Fraction(1, 10**6),
+    "ms": Fraction(1, 10**3),
+    "s": Fraction(1),
+    "min": Fraction(60),
+    "m": Fraction(60),
+    "h": Fraction(3600),
+    "H": Fraction(3600),
+    "d": Fraction(DAY),
+    "D": Fraction(DAY),
+    "W": Fraction(7 * DAY),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duration:
+    """A length of time: some months, or some seconds."""
+
+    months: int = 0
+    """Calendar months; negative backwards."""
+    seconds: Fraction = Fraction(0)
+    """Seconds; negative backwards; 0 if it counts months."""
+    text: str
+    """As it was written."""
+
+
+Step: TypeAlias = Duration | Fraction | str
+"""A duration, a number in the labels' own units, or just "+" or "-"."""
+
+
+def check_step(value: Any) -> None:
+    """Check a value of ``append_step`` as far as that is possible without labels.
+
+    Raises:
+        ConfigError: It is not a step.
+    """
+    parse_step(value)
+
+
+def parse_step(value: Any) -> Step:
+    """Read a value of ``append_step``.
+
+    Args:
+        value: A number other than 0; "+" or "-"; a number with a unit, such as "12h"; or an ISO 8601 duration with a sign.
+
+    Raises:
+        ConfigError: It is not a step.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        return text if text in {"+", "-"} else _duration(text)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or not value:
+        _refuse(value)
+    return Fraction(value)
+
+
+def iso_of(seconds: Fraction) -> str:
+    """Write a length of time as ISO 8601 duration, to the nanosecond: days, hours, minutes and seconds as far as they are not 0."""
+    whole, nanoseconds = divmod(round(abs(seconds) * 10**9), 10**9)
+    fraction = f".{nanoseconds:09d}".rstrip("0") if nanoseconds else ""
+    hours, minutes, rest = whole // 3600 % 24, whole // 60 % 60, whole % 60
+    days = f"{whole // DAY}D" if whole >= DAY else ""
+    clock = "".join(f"{n}{unit}" for n, unit in ((hours, "H"), (minutes, "M")) if n)
+    clock += f"{rest}{fraction}S" if rest or fraction or not (days or clock) else ""
+    sign = "-" if seconds < 0 and (whole or nanoseconds) else ""
+    return f"{sign}P{days}{'T' if clock else ''}{clock}"
+
+
+def _duration(text: str) -> Duration:
+    if len(text) > _LONGEST:
+        _refuse(f"{text[:_LONGEST]}...")
+    if match := _SHORT.fullmatch(text):
+        return _made(text, match[1], seconds=Fraction(match[2] or 1) * _SECONDS[match[3]])
+    match = _ISO.fullmatch(text)
+    if match is None:
+        _refuse(text)
+    sign, years, months, *parts = match.groups()
+    numbers = [part and part.replace(",", ".") for part in parts]
+    written = [number for number in numbers if number]
+    if any("." in number for number in written[:-1]):
+        _refuse(text, "a fraction in the last number only")
+    if (years or months) and written:
+        _refuse(text, "either years and months, or weeks to seconds: months are no fixed length of time")
+    units = ("W", "D", "h", "min", "s")
+    seconds = sum(Fraction(number) * _SECONDS[unit] for number, unit in zip(numbers, units, strict=True) if number)
+    return _made(text, sign, months=12 * int(years or 0) + int(months or 0), seconds=Fraction(seconds))
+
+
+def _made(text: str, sign: str, *, months: int = 0, seconds: Fraction) -> Duration:
+    if not months and not seconds:
+        _refuse(text)
+    way = -1 if sign == "-" else 1
+    return Duration(months=way * months, seconds=way * seconds, text=text)
+
+
+class DurationError(ConfigError):
+    """A text looks like a duration, and breaks one of their rules, which ``expected`` says."""
+
+
+def _refuse(value: object, expected: str = "") -> NoReturn:
+    any_step = 'a number other than 0, "+", "-", or a duration such as "12h", "-1D", "PT1H" or "P1M"'
+    kind = DurationError if expected else ConfigError
+    raise kind(
+        "append_step is not a step",
+        where="append_step",
+        expected=expected or any_step,
+        found=repr(value),
+        hint="Correct it, or leave it out to let gaps pass.",
+    )

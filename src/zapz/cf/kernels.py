@@ -1,0 +1,266 @@
+"""The ways in which stored values become others of the same meaning: cast, packed anew, relabelled; and which of them fits.
+
+Each takes cells, the mask of missing ones, and both encodings; missing cells may become anything. What does not come out exactly
+(packed: to half a quantum) is a `CellError`.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+
+from zapz.cf import calendars
+from zapz.cf.encoding import Encoding
+from zapz.cf.markers import Scalar, Stored, is_nan, mask, nans
+from zapz.cf.time_conversion import CellError, relabel
+from zapz.errors import DTypeError, EncodingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Way: TypeAlias = "Callable[[Stored, Stored, Encoding, Encoding], Stored]"
+"""Cells, the mask of missing ones, and both encodings, to cells."""
+NO_TIME: Final = "not a time"
+UNCLEAR: Final = (
+    'Set v2_fill_value = "value" if such cells are values, as zarr-python reads them, '
+    'or "missing" if they are missing, as xarray reads them.'
+)
+"""What to do about a fill value of Zarr v2 that no attribute calls missing."""
+_EPSILON: Final = 8 * float(np.finfo(np.float64).eps)  # relative allowance for a few roundings in float64
+_EITHER_GREGORIAN: Final = {"standard", "proleptic_gregorian"}
+
+
+def masked(way: Way, cells: Stored, source: Encoding, target: Encoding) -> Stored:
+    """Convert cells; the missing ones become the target's marker, and no other may (CF section 2.5.1)."""
+    missing = mask(cells, source.markers)
+    if way is relabelled or target.dtype.kind not in "fcmM":
+        missing |= nans(cells)
+    out = way(cells, missing, source, target)
+    marked = mask(out, [value for value in target.markers if not is_nan(value)])
+    landed = marked & ~missing
+    if landed.any():
+        hint = "Give the slice the target's _FillValue." if not target.unclear else UNCLEAR
+        raise CellError(
+            what="real value would read as missing",
+            bad=landed,
+            expected=f"anything but {_list(target.markers)}",
+            hint=hint,
+        )
+    if way is cast:
+        missing &= ~marked  # what the target reads as missing anyway stays what it is
+    if (unclear := missing & mask(cells, source.unclear)).any():
+        raise CellError(
+            what="a cell equals a marker that is missing for some readers and a value for others",
+            bad=unclear,
+            expected=f"anything but {_list(source.unclear)}",
+            hint=UNCLEAR,
+        )
+    if missing.any():
+        fill = target.fill
+        if fill is None:
+            hint = "Create the target with a _FillValue."
+            raise CellError(what="missing cell", bad=missing, expected="none: the target has no marker", hint=hint)
+        out[missing] = fill
+    return out
+
+
+def cast(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
+    """Same meaning of numbers: only the dtype changes."""
+    if source.dtype.kind in "iu" and target.dtype in (np.float64, np.complex128):
+        inexact = _floats(cells)[1] & ~missing
+        if inexact.any():
+            raise CellError(what="integer is not exact in float64", bad=inexact, expected="an integer below 2**53")
+    return cells.astype(target.dtype)
+
+
+def _narrow(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
+    """Floating-point numbers of another width: the nearest, or refused if there is none."""
+    del source
+    with np.errstate(over="ignore"):
+        out = cells.astype(target.dtype)
+    outside = np.isinf(out) & ~np.isinf(cells) & ~missing
+    if outside.any():
+        hint = "Create the target with a wider dtype."
+        raise CellError(what="value does not fit", bad=outside, expected=f"a finite {target.dtype}", hint=hint)
+    return out
+
+
+def _round(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
+    """Numbers as the integers, or in the floating type, that the user chose: like packing with a quantum of 1."""
+    return _repack(cells, missing, source, target, rounded=source.dtype.kind == "f")
+
+
+def _repack(cells: Stored, missing: Stored, source: Encoding, target: Encoding, *, rounded: bool = False) -> Stored:
+    """Unpack to float64, pack as the target does: value = stored * scale_factor + add_offset (CF section 8.1)."""
+    (scale, offset), (quantum, base) = source.packing, target.packing
+    numbers, inexact = _floats(cells)
+    if (inexact & ~missing).any():
+        raise CellError(what="integer is not exact in float64", bad=inexact & ~missing, expected="one below 2**53")
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = np.where(missing, base, numbers * scale + offset)
+        packed = (value - base) / quantum
+        if target.dtype.kind == "f":
+            out = packed.astype(target.dtype)
+            outside = np.isinf(out) & ~np.isinf(numbers) & ~missing
+        else:
+            packed = np.rint(packed)
+            limits = np.iinfo(target.dtype)
+            inside = (packed >= float(limits.min)) & (packed < float(limits.max) + 1)
+            outside = ~inside & ~missing
+            out = np.where(inside, packed, 0).astype(target.dtype)
+    if outside.any():
+        hint = "Create the target with another scale_factor, add_offset or dtype."
+        raise CellError(what="value outside the packed range", bad=outside, expected=_range(target), hint=hint)
+    if target.dtype.kind == "f":
+        moved = (
+            (out.astype(np.float64) != packed)
+            & ~missing
+            & (source.dtype.kind in "iu")
+            & (source.packing == target.packing)
+        )
+        if moved.any():
+            raise CellError(what=f"integer is not exact in {target.dtype}", bad=moved, expected="a smaller one")
+        return out
+    again = out.astype(np.float64) * quantum + base
+    allowed = _EPSILON * np.maximum(np.abs(value), max(abs(offset), abs(base)))
+    if rounded or (quantum, base) != (1, 0):  # integers that are not packed must be met exactly
+        allowed += abs(quantum) / 2
+    far = (np.abs(again - value) > allowed) & ~missing
+    if far.any():
+        raise CellError(
+            what="value would change",
+            bad=far,
+            expected=f"a multiple of {quantum} beside {base}",
+            hint="Create the target with a finer packing, or unpacked.",
+        )
+    return out
+
+
+def _truth(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
+    """Booleans that are stored as integers 0 and 1."""
+    del source
+    other = (cells != 0) & (cells != 1) & ~missing
+    if other.any():
+        hint = "Readers differ about other numbers: write 1 for true in the slice."
+        raise CellError(what="not a boolean", bad=other, expected="0 or 1", hint=hint)
+    out: Stored = (cells == 1).astype(target.dtype)
+    return out
+
+
+def _retext(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
+    """Text of another length, or of variable length: the same text, or refused."""
+    del source
+    out = cells.astype(target.dtype)
+    cut = (out.astype(cells.dtype) != cells) & ~missing
+    if cut.any():
+        hint = 'Create the target with a longer type, or with dtype "string".'
+        raise CellError(what="text is too long", bad=cut, expected=f"{target.dtype}", hint=hint)
+    return out
+
+
+def relabelled(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
+    """Other time units, calendar or packing of time: the same instants (CF section 4.4)."""
+    old, new = source.axis, target.axis
+    if old is None or new is None:
+        raise TypeError(NO_TIME)
+    (scale, offset), (quantum, base) = [[Fraction(part) for part in side.packing] for side in (source, target)]
+    unit, zero = new.step * quantum, new.origin + new.step * base
+    start = Fraction(calendars.days_of("standard", *calendars.GREGORIAN_START) * calendars.DAY)
+    dtype = np.dtype(np.int64) if target.dtype.kind in "mM" else target.dtype
+    out = relabel(
+        cells.view(np.int64) if source.dtype.kind in "mM" else cells,
+        missing,
+        factor=old.step * scale / unit,
+        shift=(old.origin + old.step * offset - zero) / unit,
+        unit=unit,
+        earliest=None if old.calendar == new.calendar else (start - zero) / unit,
+        dtype=dtype,
+        units=f"UNIT since {calendars.reference_of(target.units)}"
+        if target.units and target.calendar != "duration"
+        else "UNIT",
+    )
+    out = out.view(target.dtype)
+    if (lost := nans(out) & ~missing).any():
+        raise CellError(what="time would read as missing", bad=lost, expected=f"anything but {target.fill!r}")
+    return out
+
+
+def way_of(source: Encoding, target: Encoding, *, narrow: bool = False) -> Way:  # noqa: PLR0911 - one per kind of types
+    """Choose how to convert, or raise `DTypeError`. Time labels tell by their values whether they fit another type."""
+    axis, kinds = source.axis, source.dtype.kind + target.dtype.kind
+    alike = axis == target.axis and source.packing == target.packing
+    related = set(kinds) <= set("biufc") or kinds in {"UU", "SS"}
+    if alike and (source.dtype == target.dtype or (related and np.can_cast(source.dtype, target.dtype, "safe"))):
+        return cast
+    if source.boolean and target.dtype.kind == "b":
+        return _truth
+    if kinds in {"UU", "SS", "UO", "OU"}:
+        return _retext
+    if axis is not None and not axis.opaque:
+        return relabelled
+    small = max(source.dtype.itemsize, target.dtype.itemsize) <= 8  # noqa: PLR2004 - what float64 holds
+    if set(kinds) <= set("iuf") and small:
+        if narrow and alike:
+            return _narrow if kinds == "ff" else _round
+        packed = target.scale is not None or target.offset is not None
+        floats = kinds[0] == "f" and kinds[1] in "iu" and target.markers  # read as floats, since some were missing
+        if not alike or floats or packed:
+            return _repack
+    if narrow and kinds == "cc" and alike:
+        return _narrow
+    raise _wrong_dtype(source, target)
+
+
+def check_units(source: Encoding, target: Encoding) -> None:
+    """Refuse units and calendars between which nothing can be converted (CF sections 3.1 and 4.4)."""
+    old, new = source.axis, target.axis
+    if source.other_units and target.other_units and source.other_units != target.other_units:
+        raise differ(name="units", expected=target.other_units, found=source.other_units)
+    if old is None or new is None:
+        if old is new:
+            return
+        if {source.dtype.kind, target.dtype.kind} & set("mM"):
+            raise _wrong_dtype(source, target)
+        expected, found = (side.units or side.other_units or "none" for side in (target, source))
+        raise differ(name="time units", expected=expected, found=found)
+    if (old.calendar == "duration") != (new.calendar == "duration"):
+        raise _wrong_dtype(source, target)
+    if old.calendar != new.calendar and {old.calendar, new.calendar} != _EITHER_GREGORIAN:
+        raise differ(name="calendar", expected=new.calendar, found=old.calendar)
+    if (old.opaque or new.opaque) and (old != new or source.packing != target.packing):
+        expected, found = (side.units or str(side.dtype) for side in (target, source))
+        raise differ(name="time units", expected=expected, found=found)
+
+
+def _floats(cells: Stored) -> tuple[Stored, Stored]:
+    """The numbers as float64, and a mask of the integers that are not exact in it."""
+    numbers = cells.astype(np.float64)
+    if cells.dtype.kind not in "iu" or cells.dtype.itemsize < 8:  # noqa: PLR2004
+        return numbers, np.zeros(cells.shape, dtype=bool)
+    inside = numbers < float(np.iinfo(cells.dtype).max)  # which float64 rounds up to a power of two
+    return numbers, np.where(inside, numbers, 0).astype(cells.dtype) != cells
+
+
+def differ(*, name: str, expected: object, found: object) -> EncodingError:
+    """Return the error of two meanings that differ in an attribute."""
+    hint = f"Write the slice with the target's {name}."
+    return EncodingError(f"{name} cannot be converted", expected=repr(expected), found=repr(found), hint=hint)
+
+
+def _wrong_dtype(source: Encoding, target: Encoding) -> DTypeError:
+    hint = "Write the slice with the target's type, or create the target with a wider one."
+    return DTypeError("data type cannot be cast safely", expected=str(target.dtype), found=str(source.dtype), hint=hint)
+
+
+def _range(encoding: Encoding) -> str:
+    if encoding.dtype.kind == "f":
+        return f"a finite {encoding.dtype}"
+    (scale, offset), limits = encoding.packing, np.iinfo(encoding.dtype)
+    ends = sorted((int(limits.min) * scale + offset, int(limits.max) * scale + offset))
+    return f"{ends[0]:g} to {ends[1]:g}"
+
+
+def _list(markers: tuple[Scalar, ...]) -> str:
+    return ", ".join(str(marker) if isinstance(marker, np.generic) else repr(marker) for marker in markers)

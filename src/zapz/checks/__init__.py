@@ -1,0 +1,6 @@
+"""Checks that need data: static variables, labels, and slices that are there already.
+
+May import: all below, but of ``txn`` only the register of commits.
+Begin with ``reading`` (cells of a target or slice, for checks), then ``static`` (static variables) and ``already_appended`` (is this
+slice there, and is it equal?); ``comparing`` does the comparison, ``configured_attributes`` evaluates expressions in attributes.
+"""

@@ -1,0 +1,113 @@
+"""The dataset as it is after an append, for expressions in attributes: cells of target and slice, read one by one as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zapz.checks.reading import Reading
+from zapz.config.settings import Config
+from zapz.expressions.evaluator import Cell, cell_of, evaluate
+from zapz.format.attributes import plain
+from zapz.planning.configured_variables import described
+from zapz.planning.meaning import meaning_of
+from zapz.planning.placement import Placement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class After:
+    """Target and slice as one dataset."""
+
+    target: Reading
+    """The target as it is; of a new one its form."""
+    slice: Reading
+    """The slice."""
+    placement: Placement
+    """Where it goes."""
+    creates: bool
+    """Whether the target is being made."""
+    attrs: Mapping[str, Any]
+    """The root's attributes after the append, before those that are evaluated."""
+
+    @property
+    def variables(self) -> Mapping[str, Grown]:
+        """The target's variables, grown."""
+        return _Variables(self)
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Length of every dimension."""
+        placement = self.placement
+        arrays = self.target.dataset.arrays.values()
+        sizes = {dim: n for a in arrays for dim, n in zip(a.dims, a.shape, strict=True) if dim is not None}
+        return {**sizes, placement.dim: placement.offset + placement.length}
+
+
+@dataclass(frozen=True, slots=True)
+class _Variables(Mapping[str, "Grown"]):
+    after: After
+
+    def __getitem__(self, path: str) -> Grown:
+        if path not in self.after.target.dataset.arrays:
+            raise KeyError(path)
+        return Grown(self.after, path)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.after.target.dataset.arrays)
+
+    def __len__(self) -> int:
+        return len(self.after.target.dataset.arrays)
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """One variable after the append."""
+
+    after: After
+    path: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        array, placement = self.after.target.dataset.arrays[self.path], self.after.placement
+        axis = array.axis(placement.dim)
+        return tuple(placement.offset + placement.length if i == axis else n for i, n in enumerate(array.shape))
+
+    def cell(self, index: tuple[int, ...]) -> Cell:
+        """Return the decoded value of one cell; None if it is missing."""
+        after, path = self.after, self.path
+        placement, dataset = after.placement, after.target.dataset
+        axis = dataset.arrays[path].axis(placement.dim)
+        offset = placement.offset if axis is not None else 0
+        is_new = after.creates or (axis is not None and index[axis] >= offset)
+        if not is_new:
+            stored = after.target.cells(path, tuple((i, i + 1) for i in index))
+        elif path in placement.conversions:
+            place = tuple(i - offset if n == axis else i for n, i in enumerate(index))
+            stored = after.slice.cells(path, tuple((i, i + 1) for i in place))
+            stored = placement.conversions[path].apply(stored)
+        else:
+            return None
+        return cell_of(meaning_of(dataset, path), stored.reshape(-1)[0])
+
+
+def configured_attributes(after: After, config: Config) -> dict[str, dict[str, Any]]:
+    """Return the configured attributes by path of the node ("" is the root), with expressions evaluated.
+
+    They are written with every append, where they have changed.
+
+    Raises:
+        ConfigError: An expression makes no sense for this dataset.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    if config.attrs:
+        values = evaluate(config.attrs, after)
+        found[""] = {key: plain(value, f"attrs.{key}") for key, value in values.items()}
+    for path in after.target.dataset.arrays if config.variables else ():
+        attrs = config.variable(path).attrs
+        if attrs:
+            described(attrs, path)
+            values = evaluate(attrs, after, f"variables.{path}.attrs")
+            found[path] = {key: plain(value, f"variables.{path}.attrs.{key}") for key, value in values.items()}
+    return found

@@ -1,0 +1,122 @@
+"""Checks that need data: static variables, labels, and slices that are there already."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from zapz.errors import LabelError, SliceError
+from zapz.format import v2
+from zapz.format.dtypes import undefined
+from zapz.format.grid import Box, indices
+from zapz.format.metadata import Dataset
+from zapz.planning.label_order import Labels, Line
+from zapz.planning.placement import Placement
+from zapz.sources.open_slice import OpenSlice
+from zapz.storage.chunk_reader import Cells, ChunkReader, document_of, fill_cells, region
+from zapz.storage.store import Store
+
+_LAST = 2
+
+
+class Reading:
+    """Reads cells of a dataset in a store, for checks."""
+
+    def __init__(self, store: Store, dataset: Dataset, cache_bytes: int = 0) -> None:
+        self.store = store
+        self.dataset = dataset
+        self._cache_bytes = cache_bytes
+        self._readers: dict[str, ChunkReader] = {}
+
+    def reader(self, path: str) -> ChunkReader:
+        """Return a reader of one array's chunks; the same one again where it keeps what it has decoded."""
+        if path in self._readers:
+            return self._readers[path]
+        document = document_of(self.dataset.documents, path)
+        reader = ChunkReader(self.store, self.dataset.arrays[path], document, self.store.uri, self._cache_bytes)
+        if self._cache_bytes:
+            self._readers[path] = reader
+        return reader
+
+    def cells(self, path: str, box: Box) -> Cells:
+        """Return the stored cells of a box."""
+        return region(self.reader(path), box, fill_cells(self.dataset.arrays[path]))
+
+    def rows(self, path: str, axis: int, start: int, stop: int) -> Cells:
+        """Return the stored cells of some steps along an axis."""
+        shape = self.dataset.arrays[path].shape
+        return self.cells(path, tuple((start, stop) if i == axis else (0, n) for i, n in enumerate(shape)))
+
+
+def label_paths(target: Dataset, dim: str) -> list[str]:
+    """Return the label variables of the append dimension, the root's first (CF section 5: one-dimensional, named like it)."""
+    return [p for p, a in sorted(target.arrays.items()) if a.dims == (dim,) and p.rpartition("/")[2] == dim]
+
+
+def read_labels(target: Reading, source: OpenSlice, placement: Placement, known: Mapping[str, Cells]) -> list[Labels]:
+    """Read what ``planning.compatibility`` needs to know of labels: the target's last two, and all of the slice.
+
+    Args:
+        target: The target.
+        source: The slice.
+        placement: Where the slice goes.
+        known: The target's last labels as this call has written them, so that they are not read again.
+    """
+    found = []
+    for path in label_paths(target.dataset, placement.dim):
+        if path in placement.filled or path not in source.dataset.arrays:
+            continue
+        last = (
+            known[path] if path in known else target.rows(path, 0, max(0, placement.offset - _LAST), placement.offset)
+        )
+        mine = Reading(source.store, source.dataset).rows(path, 0, 0, placement.length)
+        conversion = placement.conversions[path]
+        meaning = conversion.target
+        try:
+            converted = conversion.apply(mine)
+        except SliceError as error:
+            raise error.at(f"{source.uri}, {path}") from None
+        distinct = len(set(mine.reshape(-1).tolist()))
+        found.append(Labels(path=path, old=Line.of(meaning, last), new=Line.of(meaning, converted), distinct=distinct))
+    return found
+
+
+def hidden(target: Reading, path: str, stored: Cells, where: str) -> bool:
+    """Return whether xarray would take new labels of a v2 target for missing, so that its fill value must go.
+
+    Then a chunk of labels that is missing would read as nothing in particular: all of them must be there, or read the same.
+
+    Args:
+        target: The target.
+        path: The label variable.
+        stored: The new labels, as the target stores them.
+        where: The slice, for messages.
+
+    Raises:
+        LabelError: A chunk of labels is missing.
+    """
+    array = target.dataset.arrays[path]
+    if target.dataset.zarr_format != v2.FORMAT or not any(v2.hides(array, value) for value in stored.reshape(-1)):
+        return False
+    if array.fill.value != undefined(array.dtype):
+        keys = [array.key(index) for index in indices(tuple((0, n) for n in array.grid.counts))]
+        missing = sorted(set(keys) - set(target.store.existing(keys)))
+        if missing:
+            raise LabelError(
+                "a label equals the fill_value, which stands for labels that were not written",
+                where=f"{where}, {path}",
+                expected=f"every chunk of labels in the target, so that the fill_value {array.fill.value} can go",
+                found=f"no {missing[0]}",
+                hint="Write the labels of the target once more: read them, and write them with write_empty_chunks=True.",
+            )
+    return True
+
+
+def digest_of(labels: Sequence[Labels]) -> str:
+    """Return a digest of a slice's labels, in the target's terms; empty if there are none."""
+    digest = hashlib.sha256()
+    for found in labels:
+        digest.update(f"{found.path}\0{found.new.stored.dtype}\0".encode())
+        stored = found.new.stored
+        digest.update(repr(stored.tolist()).encode() if stored.dtype.hasobject else stored.tobytes())
+    return digest.hexdigest() if labels else ""

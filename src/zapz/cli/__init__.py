@@ -1,0 +1,6 @@
+"""The command line.
+
+May import: ``api``, ``reports``, ``config``, ``diagnostics``, and what describes a target; the demo also ``format``.
+Begin with ``app`` (commands and options, in Typer), then ``commands`` (what a command does around the Python API: messages, exit codes,
+signals). ``fast_path`` reads the everyday command without Typer, ``output`` prints.
+"""

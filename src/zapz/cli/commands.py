@@ -1,0 +1,185 @@
+"""What a command does around the Python API: errors become messages and exit codes, signals roll back, JSON is printed alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from zapz import interrupts
+from zapz.errors import ConfigError, SliceError, ZapzError
+from zapz.interrupts import Stopped
+
+
+def append_slices(
+    arguments: list[str],
+    *,
+    config: list[str] | None,
+    target: str | None,
+    append_dim: str | None,
+    force_new: bool,
+    dry_run: bool,
+    as_json: bool,
+    on_existing: str | None,
+    wait: float | None,
+    lock_wait: float | None,
+    workers: int | None,
+    target_option: list[str] | None,
+    slice_option: list[str] | None,
+    trust_config: bool,
+    quiet: bool,
+    verbose: bool,
+    traceback: bool,
+) -> None:
+    """Run ``zapz append``; a flag that was not given overrides nothing."""
+    given = {"append_dim": append_dim, "on_existing": on_existing, "lock_wait": lock_wait, "workers": workers}
+    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if wait is not None:
+        settings["slice_polling"] = {"timeout": wait}
+    flags = {"dry_run": dry_run, "force_new": force_new, "trust_config": trust_config}
+    settings |= {name: True for name, given in flags.items() if given}
+    with errors(show=traceback, as_json=as_json):
+        settings |= storage("target_storage_options", target_option) | storage("slice_storage_options", slice_option)
+        from zapz.api import append
+        from zapz.cli.output import Talker
+        from zapz.config.files import resolve
+        from zapz.config.settings import remarks
+
+        made = resolve(config, settings)
+        place, slices = _target_and_slices(arguments, target, made.target_dir)
+        if isinstance(made.slice_source, str):
+            from zapz.sources.slice_source import import_from_here
+
+            import_from_here()
+        with (
+            Talker(quiet=quiet or as_json, verbose=verbose, total=len(slices)) as talker,
+            interrupts.handled(),
+            slice_source_errors(show=traceback or made.slice_source is None),
+        ):
+            talker.remarks(remarks(made))
+            report = append(place, slices, made, on_slice=talker.slice_done, on_progress=talker.progress)
+        if as_json:
+            print_json(report)
+        else:
+            talker.summary(report)
+
+
+def _target_and_slices(arguments: list[str], target: str | None, named: str | None) -> tuple[str, list[str]]:
+    if target is not None and target != "-":
+        return target, arguments
+    arguments = arguments if target is None else ["-", *arguments]
+    place, *slices = arguments or [""]
+    if place == "-":
+        if named is None:
+            raise ConfigError(
+                "TARGET is - but no configuration names a target_dir",
+                hint="Give -c FILE with target_dir, or the target itself.",
+            )
+        return named, slices
+    if not slices and (named is not None or not place):
+        raise ConfigError(
+            "no slices given" if place else "no target and no slices given",
+            where="append",
+            expected="TARGET SLICE...",
+            found=place or "nothing",
+            hint="`zapz append - SLICE...` takes the target from the configuration."
+            if named is not None
+            else "See `zapz append --help`.",
+        )
+    return place, slices
+
+
+def storage(name: str, pairs: list[str] | None) -> dict[str, Any]:
+    """Return storage options given as K=V, values being JSON where they can be.
+
+    Raises:
+        ConfigError: One is not K=V.
+    """
+    if not pairs:
+        return {}
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, mark, text = pair.partition("=")
+        if not mark:
+            flag = f"--{name.partition('_')[0]}-option"
+            raise ConfigError("not a storage option", where=flag, expected="K=V", found=repr(key))
+        try:
+            options[key] = json.loads(text)
+        except ValueError:
+            options[key] = text
+    return {name: options}
+
+
+def print_json(value: Any) -> None:
+    """Print a value of the API as JSON."""
+    from zapz.reports import as_json
+
+    print(json.dumps(as_json(value), indent=2, default=str))
+
+
+@contextlib.contextmanager
+def errors(*, show: bool, as_json: bool) -> Iterator[None]:
+    """Turn errors into messages on standard error (and JSON on standard output) and exit codes."""
+    try:
+        yield
+    except Stopped as stopped:
+        _say_end("Interrupted" if stopped.number == signal.SIGINT else "Stopped", stopped)
+        raise SystemExit(128 + stopped.number) from None
+    except KeyboardInterrupt as interrupt:
+        _say_end("Interrupted", interrupt)
+        raise SystemExit(130) from None
+    except ZapzError as error:
+        if show:
+            raise
+        if as_json:
+            fields = {name: getattr(error, name) for name in ("code", "what", "where", "expected", "found", "hint")}
+            print(json.dumps({"error": {**fields, "exit_code": error.exit_code, "message": str(error)}}, indent=2))
+        print(f"zapz: {error}", file=sys.stderr)
+        for note in getattr(error, "__notes__", ()):
+            print(f"      {note}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+@contextlib.contextmanager
+def slice_source_errors(*, show: bool) -> Iterator[None]:
+    """Say that it is the user's function that failed, and where; its slice is not a slice (exit code 3).
+
+    Raises:
+        SliceError: It raised an error of its own.
+    """
+    try:
+        yield
+    except ZapzError:
+        raise
+    except Exception as error:
+        last = traceback_of(error)
+        if show or last is None or Path(__file__).parents[1] in Path(last).parents:
+            raise
+        from zapz.sources.slice_source import SourceNote  # imported where used: most appends do without
+
+        named = [note for note in getattr(error, "__notes__", []) if isinstance(note, SourceNote)]
+        raise SliceError(
+            "the slice source failed",
+            where=named[0].removeprefix("In ").rstrip(".") if named else last,
+            found=f"{type(error).__name__}: {error}",
+            hint="Correct it; --traceback shows where.",
+        ) from error
+
+
+def traceback_of(error: BaseException) -> str | None:
+    """Return the file in which an error was raised; None if it does not tell."""
+    trace, last = error.__traceback__, None
+    while trace is not None:
+        last, trace = trace.tb_frame.f_code.co_filename, trace.tb_next
+    return last
+
+
+def _say_end(how: str, error: BaseException) -> None:
+    """Say how a run ended, and what is left to do if undoing it did not succeed."""
+    notes = getattr(error, "__notes__", [])
+    rest = " ".join(notes) if notes else "what was not committed has been rolled back."
+    print(f"{how}; {rest}", file=sys.stderr)

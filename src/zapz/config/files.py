@@ -1,0 +1,114 @@
+"""Configuration files: found, read, and merged with what a call was given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from zapz.config.settings import Config, Layer, make
+from zapz.config.trust import Origin
+from zapz.config.types import Place
+from zapz.errors import ConfigError
+from zapz.storage.uris import clean, is_local, local_path, public
+
+ConfigFile = str | os.PathLike[str]
+"""Path or URI of a configuration file."""
+ConfigLike = Config | Mapping[str, Any] | ConfigFile | Sequence[Mapping[str, Any] | ConfigFile] | None
+"""What a configuration can be given as."""
+
+_MOST = 16 << 20
+"""Bytes that a configuration file may have."""
+
+
+def resolve(config: ConfigLike, settings: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Config:
+    """Make a configuration from what an API call was given: later layers win, and ``settings`` win over all.
+
+    Args:
+        config: A configuration, a mapping of settings, a configuration file, or a sequence of the last two.
+        settings: Settings by name.
+        environment: What variables in files stand for; the process's environment if None.
+
+    Raises:
+        ConfigError: A file cannot be read, or a setting is wrong, or may not be set where it is.
+    """
+    arguments = Layer(settings, Place("argument "))
+    if isinstance(config, Config):
+        return make({name: getattr(config, name) for name in config.__slots__}, arguments) if settings else config
+    if config is None:
+        parts: Sequence[Any] = []
+    elif isinstance(config, Sequence) and not isinstance(config, str | bytes):
+        parts = config
+    else:
+        parts = [config]
+    said = [part["trust_config"] for part in (*parts, settings) if isinstance(part, Mapping) and "trust_config" in part]
+    trusted = said[-1:] == [True]
+    return make(*(_layer(part, environment, trusted=trusted) for part in parts), arguments)
+
+
+def _layer(part: Any, environment: Mapping[str, str] | None, *, trusted: bool) -> Layer:
+    if isinstance(part, Mapping):
+        return Layer(part, Place())
+    if isinstance(part, str | os.PathLike):
+        return load(part, environment, trusted=trusted)
+    raise ConfigError(
+        "nothing that can be a configuration",
+        where="config",
+        expected="a path or URI, a table of settings, or a list of these",
+        found=type(part).__name__,
+    )
+
+
+def load(file: ConfigFile, environment: Mapping[str, str] | None = None, *, trusted: bool = False) -> Layer:
+    """Read one configuration file: TOML, JSON or YAML, as its name ends.
+
+    Args:
+        file: Path or URI.
+        environment: What variables in it stand for; the process's environment if None.
+        trusted: Whether a file that is not local may do what a local one may: use such variables, and set anything.
+
+    Returns:
+        Its settings, not validated yet, with the lines where they stand and what they may set.
+
+    Raises:
+        ConfigError: It cannot be read, or is not what its name says, or uses variables and may not; names the line where it can.
+    """
+    from zapz.config.parsers import read  # imported where used: most appends read no file
+
+    given = os.fspath(file)
+    where = public(given)
+    parts = [part for part in where.split("::") if "://" in part or "::" not in where]
+    try:
+        text = _bytes_of(given, where).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError("the configuration file is not UTF-8", where=where, found=str(error)) from error
+    suffix = PurePosixPath((parts or [where])[0]).suffix
+    origin = Origin.LOCAL_FILE if trusted or is_local(given) else Origin.ELSEWHERE
+    known = os.environ if environment is None else environment
+    settings, lines = read(text, suffix, where, None if origin is Origin.ELSEWHERE else known)
+    return Layer(settings, Place(f"{where}, ", lines), origin)
+
+
+def _bytes_of(uri: str, where: str) -> bytes:
+    what = "cannot read the configuration file"
+    try:
+        with _open(uri) as stream:
+            data: bytes = stream.read(_MOST + 1)
+    except OSError as error:
+        raise ConfigError(
+            what, where=where, found=error.strerror or clean(str(error)) or type(error).__name__
+        ) from error
+    except Exception as error:  # every backend has errors of its own
+        raise ConfigError(what, where=where, found=f"{type(error).__name__}: {clean(str(error))}") from error
+    if len(data) > _MOST:
+        raise ConfigError("the configuration file is too long", where=where, expected=f"at most {_MOST} bytes")
+    return data
+
+
+def _open(uri: str) -> Any:
+    if is_local(uri):
+        return Path(local_path(uri)).open("rb")
+    import fsspec  # imported where used
+
+    return fsspec.open(uri, "rb")

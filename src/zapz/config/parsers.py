@@ -1,0 +1,191 @@
+"""The text of a configuration file becomes settings, with the line of each key: TOML, JSON and YAML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, time
+from typing import Any
+
+from zapz.config.environment import Span, refuse_secrets, substituted
+from zapz.config.toml_positions import lines_of, spans_of
+from zapz.config.types import Steps
+from zapz.errors import ConfigError, MetadataError
+from zapz.format import jsontext
+
+Lines = Mapping[Steps, int]
+"""Line of each key."""
+_Read = tuple[Any, Lines]
+_MOST = 1_000_000
+"""Values that a YAML file may have, counted as often as it refers to them."""
+
+
+def read(text: str, suffix: str, where: str, environment: Mapping[str, str] | None) -> tuple[dict[str, Any], Lines]:
+    """Return the settings that a file holds, and the lines of their keys.
+
+    Args:
+        text: Its text.
+        suffix: What its name ends with, which says what it is.
+        where: The file, for messages.
+        environment: Variables that ``$NAME`` and ``${NAME}`` stand for, None if they may not be used; ``$$`` stands for ``$``.
+
+    Raises:
+        ConfigError: The suffix is unknown, the text is not what it says, a variable is not set or may not be used, or holds a secret
+            that would be published.
+    """
+    if suffix.lower() not in _READERS:
+        raise ConfigError(
+            "cannot tell what a configuration file is",
+            where=where,
+            expected=" or ".join(_READERS),
+            found=suffix or "no suffix",
+        )
+    name, reader, spans = _READERS[suffix.lower()]
+    text, values = substituted(text, where, environment)
+    try:
+        settings, lines = reader(text, where)
+    except RecursionError as error:
+        raise ConfigError("the configuration file is nested too deeply", where=where) from error
+    if not isinstance(settings, dict):
+        what = f"the configuration file is {name}, but holds no settings"
+        raise ConfigError(what, where=where, expected="keys and their values", found=type(settings).__name__)
+    refuse_secrets(values, lambda: spans(text), where)
+    return settings, lines
+
+
+def _toml(text: str, where: str) -> _Read:
+    import tomli  # imported where used
+
+    try:
+        return _dates_as_text(tomli.loads(text)), lines_of(text)
+    except tomli.TOMLDecodeError as error:
+        raise _broken("TOML", where, str(error)) from error
+
+
+def _json(text: str, where: str) -> _Read:
+    try:
+        settings = jsontext.parse(text, where)
+    except MetadataError as error:
+        found = [part for part in (error.what, error.found) if part]
+        raise _broken("JSON", where, ": ".join(found) + _lines_with(text, error.found)) from error
+    return settings, dict(_json_lines(text, settings, 0, ()))
+
+
+def _lines_with(text: str, quoted: str) -> str:
+    """Say on which lines a key stands that is quoted in a message; nothing if it is no key."""
+    pattern = rf'"{re.escape(quoted[1:-1])}"\s*:'
+    lines = sorted({text.count("\n", 0, match.start()) + 1 for match in re.finditer(pattern, text)})
+    return f" (line {', '.join(map(str, lines))})" if lines else ""
+
+
+def _json_lines(text: str, value: Any, start: int, steps: Steps) -> Iterator[tuple[Steps, int]]:
+    if isinstance(value, dict):
+        for member in jsontext.members(text, start):
+            inner = (*steps, member.key)
+            yield inner, text.count("\n", 0, member.start) + 1
+            yield from _json_lines(text, value[member.key], member.start, inner)
+
+
+def _json_spans(text: str) -> Iterator[Span]:
+    for member in jsontext.members(text):
+        yield Span(member.key, member.start, member.end)
+
+
+def _yaml(text: str, where: str) -> _Read:
+    try:
+        import yaml  # type: ignore[import-untyped] # imported where used
+    except ImportError as error:
+        raise ConfigError(
+            "reading YAML takes another package", where=where, found=str(error), hint="pip install 'zapz[yaml]'"
+        ) from error
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        """Leaves dates the text that they are."""
+
+    Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
+    lines: dict[Steps, int] = {}
+    try:
+        loader = Loader(text)
+        node = loader.get_single_node()
+        _yaml_lines(node, where, (), lines, {})
+        return ({} if node is None else loader.construct_document(node)), lines
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        raise _broken("YAML", where, f"{error.problem} at line {mark.line + 1}, column {mark.column + 1}") from error
+    except yaml.YAMLError as error:
+        raise _broken("YAML", where, str(error)) from error
+
+
+def _yaml_lines(node: Any, where: str, steps: Steps, lines: dict[Steps, int], sizes: dict[int, int]) -> int:
+    """Note the line of each key of a YAML node, once if it is referred to again; return how many values it has with what it refers to.
+
+    Refuse a key that stands twice in one table, and aliases that make a few lines an enormous configuration.
+    """
+    if id(node) in sizes or not isinstance(getattr(node, "value", None), list):
+        return sizes.get(id(node), 1)
+    sizes[id(node)] = size = 1
+    if node.id == "sequence":
+        for position, inner in enumerate(node.value):
+            size += _yaml_lines(inner, where, (*steps, position), lines, sizes)
+    else:
+        size += _yaml_table(node, where, steps, lines, sizes)
+    if size > _MOST:
+        raise _broken("YAML", where, f"aliases that make more than {_MOST:,} values of it")
+    sizes[id(node)] = size
+    return size
+
+
+def _yaml_table(node: Any, where: str, steps: Steps, lines: dict[Steps, int], sizes: dict[int, int]) -> int:
+    size = 0
+    for key, inner in node.value:
+        here, line = (*steps, str(key.value)), key.start_mark.line + 1
+        if here in lines:
+            found = f"a key stands twice in one table: {key.value!r} at lines {lines[here]} and {line}"
+            raise _broken("YAML", where, found)
+        lines[here] = line
+        size += _yaml_lines(inner, where, here, lines, sizes)
+    return size
+
+
+def _yaml_spans(text: str) -> Iterator[Span]:
+    """Where the values of each setting stand: also behind aliases, and in tables that are merged into the root."""
+    import yaml
+
+    root = yaml.compose(text, yaml.SafeLoader)
+    tables, seen = [root] if root else [], set[tuple[str, int]]()
+    for outer in tables:
+        for key, value in outer.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                merged = value.value if value.id == "sequence" else [value]
+                tables += [inner for inner in merged if inner not in tables]
+                continue
+            nodes = [value]
+            while nodes:
+                node = nodes.pop()
+                if (key.value, id(node)) in seen:
+                    continue
+                seen.add((key.value, id(node)))
+                if isinstance(node.value, str):
+                    yield Span(key.value, node.start_mark.index, node.end_mark.index)
+                else:
+                    nodes += [x for inner in node.value for x in (inner if isinstance(inner, tuple) else [inner])]
+
+
+def _dates_as_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _dates_as_text(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_dates_as_text(inner) for inner in value]
+    return value.isoformat() if isinstance(value, date | time) else value
+
+
+def _broken(what: str, where: str, found: str) -> ConfigError:
+    return ConfigError(f"the configuration file is not {what}", where=where, found=found)
+
+
+_READERS: Mapping[str, tuple[str, Callable[[str, str], _Read], Callable[[str], Iterator[Span]]]] = {
+    ".toml": ("TOML", _toml, spans_of),
+    ".json": ("JSON", _json, _json_spans),
+    ".yaml": ("YAML", _yaml, _yaml_spans),
+    ".yml": ("YAML", _yaml, _yaml_spans),
+}

@@ -1,0 +1,115 @@
+"""The reference of all settings, written from their definitions: Markdown, JSON schema, a commented TOML template."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from zapz.config.settings import SETTINGS
+from zapz.config.table_types import ANY_NAME
+from zapz.config.types import Key, Kind, word
+from zapz.errors import ConfigError
+
+FORMATS = ("md", "json", "toml")
+"""Formats of the reference."""
+
+OPENING, CLOSING = "<!-- settings: generated, do not edit -->", "<!-- end of settings -->"
+"""What the reference stands between in the README."""
+
+_NESTED = {
+    f"variables.{ANY_NAME}": f"`variables.{ANY_NAME}` (`{ANY_NAME}` is a variable's, or `*` for all)",
+    f"variables.{ANY_NAME}.encoding": f"`variables.{ANY_NAME}.encoding`",
+    "slice_polling": "`slice_polling`",
+    "profiling": "`profiling`",
+}
+"""Tables inside settings that get a table of their own, with its heading."""
+
+_BARE_KEY = re.compile(r"[\w-]+", re.ASCII)
+
+
+def render(style: str) -> str:
+    """Return the reference as "md", "json" (JSON schema) or "toml".
+
+    Raises:
+        ConfigError: Another style is asked for.
+    """
+    renderers = {"md": _markdown, "json": _schema, "toml": _template}
+    if style not in renderers:
+        raise ConfigError(
+            "unknown format of the reference", where="--format", expected=" or ".join(FORMATS), found=repr(style)
+        )
+    return renderers[style]()
+
+
+def insert_into(readme: str) -> str:
+    """Return a README with the reference of today between its markers.
+
+    ``p = pathlib.Path("README.md"); p.write_text(insert_into(p.read_text()))`` brings it up to date.
+
+    Raises:
+        ConfigError: It has no markers.
+    """
+    before, opened, rest = readme.partition(OPENING)
+    _, closed, after = rest.partition(CLOSING)
+    if not opened or not closed:
+        raise ConfigError("the README has no place for the settings", expected=f"{OPENING} … {CLOSING}")
+    return f"{before}{OPENING}\n\n{_markdown()}\n\n{CLOSING}{after}"
+
+
+def _markdown() -> str:
+    parts = [_rows("setting", SETTINGS.keys)]
+    parts += [f"{heading}:\n\n{_rows('key', _within(path))}" for path, heading in _NESTED.items()]
+    return "\n\n".join(parts)
+
+
+def _within(path: str) -> Mapping[str, Key]:
+    kind: Kind = SETTINGS
+    for name in path.split("."):
+        kind = kind.keys[name].kind
+    return kind.keys
+
+
+def _rows(what: str, keys: Mapping[str, Key]) -> str:
+    rows = [f"| {what} | values | default | meaning |", "|---|---|---|---|"]
+    for name, key in keys.items():
+        default = "" if key.default is None else f"`{toml(key.default)}`"
+        rows.append(f"| `{name}` | {key.kind.words} | {default} | {key.doc} |")
+    return "\n".join(rows)
+
+
+def _schema() -> str:
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "zapz configuration"}
+    return json.dumps(head | dict(SETTINGS.schema), indent=2, ensure_ascii=False)
+
+
+def _template() -> str:
+    lines = ["# zapz configuration: every setting with its default. Remove the # of what you change.", ""]
+    for path, key in _every_key("", SETTINGS.keys):
+        name = path.replace(ANY_NAME, '"*"')
+        has_keys = any(nested.startswith(f"{path}.") or nested == path for nested in _NESTED)
+        lines += [f"# {key.doc}", f"# Values: {key.kind.words}."]
+        lines += [] if key.example is None else [f"# For example: {name} = {toml(key.example)}"]
+        lines += [f"# {name} = {'…' if key.default is None or has_keys else toml(key.default)}", ""]
+    return "\n".join(lines).rstrip()
+
+
+def _every_key(prefix: str, keys: Mapping[str, Key]) -> Iterator[tuple[str, Key]]:
+    """Every key with its path and, behind it, the keys of its table."""
+    for name, key in keys.items():
+        path = f"{prefix}{name}"
+        yield path, key
+        for inner in (path, f"{path}.{ANY_NAME}"):
+            if inner in _NESTED:
+                yield from _every_key(f"{inner}.", _within(inner))
+
+
+def toml(value: Any) -> str:
+    """Return a value as TOML."""
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{k if _BARE_KEY.fullmatch(k) else word(k)} = {toml(v)}" for k, v in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    return word(value)

@@ -1,0 +1,213 @@
+"""Kinds of tables: with known keys, with any names, with anything. How tables merge is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, time
+from typing import Any
+
+from zapz.config.types import Key, Kind, Place, nearest, shown
+from zapz.errors import ConfigError
+
+ANY_NAME = "NAME"
+"""Stands in the reference for a key that can have any name."""
+
+_DEEPEST = 50
+"""Levels of nesting that a table of JSON values may have."""
+
+
+def table(words: str, keys: Mapping[str, Key], *, unsets: bool = True) -> Kind:
+    """A table of known keys; tables given later are merged into it key by key.
+
+    Args:
+        words: What it is.
+        keys: The keys.
+        unsets: Whether null, where it is no value of a key, takes back what was given earlier; it is refused otherwise.
+    """
+
+    def read(value: Any, place: Place) -> dict[str, Any]:
+        result = {}
+        for name, inner in _items(value, place):
+            if name not in keys:
+                raise _unknown(name, keys, place)
+            takes_back = inner is None and unsets and not keys[name].kind.takes(None)
+            result[name] = None if takes_back else keys[name].kind.check(inner, place / name)
+        return result
+
+    return Kind(
+        words=words,
+        schema={
+            "type": "object",
+            "properties": {name: property_schema(key, unsets=unsets) for name, key in keys.items()},
+            "additionalProperties": False,
+        },
+        takes=is_table,
+        read=read,
+        merge=lambda earlier, later: _merged(earlier, later, {name: key.kind for name, key in keys.items()}),
+        keys=keys,
+    )
+
+
+def names(words: str, item: Kind) -> Kind:
+    """A table in which every name has a value of one kind."""
+
+    def read(value: Any, place: Place) -> dict[str, Any]:
+        return {
+            name: None if inner is None and not item.takes(None) else item.check(inner, place / name)
+            for name, inner in _items(value, place)
+        }
+
+    return Kind(
+        words=words,
+        schema={"type": "object", "additionalProperties": nullable(item.schema), "propertyNames": {"minLength": 1}},
+        takes=is_table,
+        read=read,
+        merge=lambda earlier, later: _merged(earlier, later, dict.fromkeys(later, item)),
+        keys={ANY_NAME: Key(kind=item, doc=words)},
+    )
+
+
+def free(
+    words: str = "a table",
+    *,
+    plain: bool = False,
+    secret: bool = False,
+    look: Callable[[str, str], object] | None = None,
+) -> Kind:
+    """A table of anything; null is a value in it.
+
+    Args:
+        words: What it is.
+        plain: Whether it must be what JSON can hold; dates become text then.
+        secret: Whether a wrong value is kept out of messages.
+        look: Looks at every text of a plain table, with its place; a ConfigError refuses it.
+    """
+
+    def read(value: Any, place: Place) -> dict[str, Any]:
+        if not is_table(value):
+            raise ConfigError(
+                "setting has a value that it cannot have", where=str(place), expected=words, found=type(value).__name__
+            )
+        return {name: _plain(inner, place / name, look) if plain else inner for name, inner in _items(value, place)}
+
+    return Kind(
+        words=words,
+        schema={"type": "object"},
+        takes=(lambda value: value is not None) if secret else is_table,
+        read=read,
+        merge=_deeply,
+    )
+
+
+def codec(words: str, naming: str, others: Kind | None = None) -> Kind:
+    """A table that configures one codec; a later one replaces it whole.
+
+    Args:
+        words: What it is.
+        naming: The key that names the codec.
+        others: Kind of the other keys' table, if only those are allowed; anything JSON can hold if None.
+    """
+    inside = others or free(plain=True)
+
+    def read(value: Any, place: Place) -> dict[str, Any]:
+        given = dict(inside.check(value, place))
+        if not isinstance(given.get(naming), str) or not given[naming]:
+            raise ValueError(f"It has no {naming!r}.")
+        return given
+
+    properties = {naming: {"type": "string", "minLength": 1}}
+    schema = {
+        **inside.schema,
+        "properties": {**inside.schema.get("properties", {}), **properties},
+        "required": [naming],
+    }
+    return Kind(words=words, schema=schema, takes=is_table, read=read)
+
+
+def is_table(value: Any) -> bool:
+    """Return whether a value is a table."""
+    return isinstance(value, Mapping)
+
+
+def nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema that takes null too."""
+    if isinstance(schema.get("type"), str):
+        return {**schema, "type": [schema["type"], "null"]}
+    if "enum" in schema:
+        return {**schema, "enum": [*schema["enum"], *([] if None in schema["enum"] else [None])]}
+    return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
+
+
+def property_schema(key: Key, *, unsets: bool) -> dict[str, Any]:
+    """Return the JSON schema of a key's value, with what documents it."""
+    known = {"default": key.default, "examples": None if key.example is None else [key.example]}
+    return {
+        "description": key.doc,
+        **(nullable(key.kind.schema) if unsets else key.kind.schema),
+        **{name: value for name, value in known.items() if value is not None},
+    }
+
+
+def _items(value: Mapping[Any, Any], place: Place) -> Iterator[tuple[str, Any]]:
+    for name, inner in value.items():
+        if not isinstance(name, str) or not name:
+            raise ConfigError(
+                "a key is no text", where=str(place), expected="a name", found=shown(name), hint="Put it in quotes."
+            )
+        yield name, inner
+
+
+def _unknown(name: str, keys: Mapping[str, Key], place: Place) -> ConfigError:
+    meant = nearest(name, keys)
+    deeper = [f"{outer}.{name}" for outer, key in keys.items() if name in key.kind.keys]
+    if deeper:
+        hint = f"It belongs one level deeper: {deeper[0]!r}."
+    elif meant:
+        hint = f"Did you mean {meant!r} ({keys[meant].kind.words})?"
+    else:
+        hint = "`zapz config` lists all settings." if not place.steps else f"It can have {', '.join(keys)}."
+    return ConfigError("unknown setting", where=str(place / name), found=repr(name), hint=hint)
+
+
+def _merged(earlier: Any, later: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """Merge key by key; None takes a key back where it is no value of it."""
+    result = dict(earlier) if is_table(earlier) else {}
+    for name, value in later.items():
+        if value is None and not kinds[name].takes(None):
+            result.pop(name, None)
+        else:
+            result[name] = kinds[name].merge(result.get(name), value)
+    return result
+
+
+def _deeply(earlier: Any, later: Any) -> Any:
+    if not is_table(later):
+        return later
+    result = dict(earlier) if is_table(earlier) else {}
+    for name, value in later.items():
+        result[name] = _deeply(result.get(name), value)
+    return result
+
+
+def _plain(value: Any, place: Place, look: Callable[[str, str], object] | None) -> Any:
+    """Return what JSON can hold: of NumPy's scalars and arrays their values, of dates their text."""
+    if len(place.steps) > _DEEPEST:
+        raise ConfigError("nested too deeply", where=str(place)[:200], expected=f"at most {_DEEPEST} levels")
+    if is_table(value):
+        return {name: _plain(inner, place / name, look) for name, inner in _items(value, place)}
+    if isinstance(value, list | tuple):
+        return [_plain(inner, place / position, look) for position, inner in enumerate(value)]
+    if isinstance(value, str) and look is not None:
+        look(value, str(place))
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if hasattr(value, "tolist") and value.dtype.kind in "biufU":
+        return _plain(value.tolist(), place, look)
+    raise ConfigError(
+        "not a value that Zarr attributes can hold",
+        where=str(place),
+        expected="text, a number, true or false, null, a list or a table of such",
+        found=shown(value),
+    )

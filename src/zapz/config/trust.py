@@ -1,0 +1,119 @@
+"""Who may set what: the origin of settings, and the one table of those that are harmless. Pure.
+
+A configuration can name code to run, files to write and secrets to publish. What the caller says, in Python or on the command line, is
+the caller's own. A local file that the caller names may do nearly as much. A file that comes from somewhere else may set only what
+`HARMLESS` lists: a new setting stays out of its reach until it is added there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import Enum, auto
+
+from zapz.config.types import Place, dotted
+from zapz.errors import ConfigError
+
+
+class Origin(Enum):
+    """Where settings come from."""
+
+    CALLER = auto()
+    """Keyword arguments, mappings and `Config` objects in Python, flags of the command line: trusted."""
+    LOCAL_FILE = auto()
+    """A local file that the caller names, or any file that the caller trusts: may set everything but `UNFILED`."""
+    ELSEWHERE = auto()
+    """A file that the caller may not have written: may set what is `HARMLESS`, and may not read the environment."""
+
+
+HARMLESS = frozenset(
+    {
+        # which data follow, and how they are laid out
+        "version",
+        "append_dim",
+        "append_step",
+        "label_order",
+        "label_chunk",
+        "slice_size",
+        "fixed_dims",
+        "included_variables",
+        "excluded_variables",
+        "variables",
+        "attrs",
+        "attrs_update_mode",
+        "zarr_format",
+        "static",
+        "on_missing",
+        "on_extra",
+        "v2_fill_value",
+        # more care, or waiting
+        "recompress",
+        "verify",
+        "register",
+        "lock_wait",
+        "slice_polling",
+        "slice_ready",
+        "slice_complete",
+        # accepted, and without effect
+        "slice_engine",
+        "disable_rollback",
+    }
+)
+"""Settings that a file may set which the caller did not write.
+
+Each of them says something about the data of the slices and the target that the caller names, and nothing else. A setting does not belong
+here if it names code, a place or an option of a storage; reads or writes a file other than slices and target, or reaches beyond them by
+links; weakens what is promised about crashes, power failures and readers, or replaces data that are there; asks for the machine's memory
+or threads; changes what the command does; or says whom to trust.
+"""
+
+UNFILED = frozenset({"trust_config"})
+"""Settings that no file may set, whatever its origin."""
+
+PUBLISHED = frozenset({"attrs", "variables"})
+"""Settings whose values go into the metadata of the target, where everybody reads them."""
+
+TRUST_HINT = "If you trust the file like a program: --trust-config (in Python trust_config=True)."
+"""How a caller lets a file from elsewhere do what a local one may."""
+
+_SECRET = re.compile(
+    r"SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|PASSCODE|CREDENTIAL|PRIVATE|BEARER|COOKIE|CONNECTION_?STRING"
+    r"|(API|ACCESS|ACCOUNT|STORAGE|SIGNING|ENCRYPTION|MASTER|SHARED|AUTH|SSH|HMAC|AES|RSA)_?KEY"
+    r"|(^|_)(JWT|SAS|PAT)(_|$)|_(PASS|PWD)$",
+    re.IGNORECASE,
+)
+
+
+def looks_secret(name: str) -> bool:
+    """Return whether a variable of the environment holds a secret, by its name."""
+    return _SECRET.search(name) is not None
+
+
+def check(names: Iterable[str], origin: Origin, place: Place) -> None:
+    """Refuse settings that may not come from where they do.
+
+    Args:
+        names: Settings that are there, also those without a value.
+        origin: Where they come from.
+        place: Their table, for messages.
+
+    Raises:
+        ConfigError: One may not be set there.
+    """
+    if origin is Origin.CALLER:
+        return
+    for name in names:
+        if name in UNFILED:
+            raise ConfigError(
+                "a setting that no file may set",
+                where=str(place / name),
+                found=dotted((name,)),
+                hint=f"Remove it. The caller says so: --{name.replace('_', '-')} on the command line, {name}=True in Python.",
+            )
+        if origin is Origin.ELSEWHERE and name not in HARMLESS:
+            raise ConfigError(
+                "a setting that a configuration file from a URI may not set",
+                where=str(place / name),
+                found=dotted((name,)),
+                hint=f"Set it in a local file, or as a flag or an argument. {TRUST_HINT}",
+            )

@@ -1,0 +1,241 @@
+"""Settings of variables: what an entry of ``variables`` can hold, in which form it is kept, and which entry holds for a variable."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from zapz.cf.calendars import CALENDARS
+from zapz.config.table_types import codec, free, names, table
+from zapz.config.types import Key, Kind, Place, choice, either, flag, nearest, null, number, several, text
+from zapz.errors import ConfigError
+
+ALL = "*"
+"""Name of the entry that holds for all variables."""
+
+DTYPES = (
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    *("float16", "float32", "float64", "complex64", "complex128", "bool", "string", "bytes"),
+)
+"""Data types that have a plain name; "string" and "bytes" are of variable length."""
+
+_SIZED = re.compile(r"[<|=]?([US][1-9]\d*)")
+_TIME = re.compile(r"[<=]?(?:(datetime64)|(timedelta64)|(M8)|(m8))\[([1-9]\d*)?(Y|M|W|D|h|m|s|ms|us|ns)\]")
+_SHORT = re.compile(r"[<|=]?[iufcb][1-9]\d?")
+_CODED = ("compressor", "filters")
+"""What makes bytes in Zarr v2's form; ``codecs`` does it in v3's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariableSettings:
+    """What is configured for one variable."""
+
+    dims: tuple[str, ...] | None = None
+    """Names of its dimensions, in order; None if they are not configured."""
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+    """The keys of its encoding that are configured; None is a value."""
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    """Its configured attributes."""
+
+
+def parse_dtype(given: Any) -> str:
+    """Return the one text that zapz uses for a data type.
+
+    Args:
+        given: Text such as "int16", "i2", "U8", "datetime64[s]", "string"; or what NumPy makes a data type of.
+
+    Raises:
+        ValueError: It is none, or none that zapz creates; the text says what to do, if there is something.
+    """
+    name = given if isinstance(given, str) else _numpy_name(given)
+    if name in DTYPES:
+        return name
+    if name == "str":
+        return "string"
+    if match := _SIZED.fullmatch(name):
+        return match[1]
+    if match := _TIME.fullmatch(name):
+        kind = "datetime64" if match[1] or match[3] else "timedelta64"
+        return f"{kind}[{match[5] or ''}{match[6]}]"
+    if _SHORT.fullmatch(name):
+        try:
+            short = np.dtype(name).name
+        except TypeError:
+            short = ""
+        if short in DTYPES:
+            return short
+    raise ValueError(_dtype_hint(name))
+
+
+def _numpy_name(given: Any) -> str:
+    dtype = np.dtype(given)
+    if dtype.kind == "T":  # NumPy's strings of variable length
+        return "string"
+    exact = not dtype.isnative or (dtype.kind in "US" and dtype.itemsize)
+    return str(dtype.str if exact else dtype.name)
+
+
+def _dtype_hint(name: str) -> str:
+    if name.startswith(">"):
+        return "Byte order belongs to the codecs, not to the type."
+    if name.startswith(("datetime64", "timedelta64", "M8", "m8")):
+        return "It takes a unit, as in 'datetime64[s]'."
+    if name == "object":
+        return "Text of variable length is 'string'."
+    meant = nearest(name, DTYPES)
+    return f"Did you mean {meant!r}?" if meant else ""
+
+
+def _check_expressions(value: str, where: str) -> None:
+    if "{{" in value:
+        from zapz.expressions.parser import parts_of  # imported where used: few attributes have expressions
+
+        parts_of(value, where)
+
+
+ATTRIBUTES: Kind = free("a table of attributes", plain=True, look=_check_expressions)
+"""Attributes: any JSON value; expressions in texts can be read."""
+
+
+def _dtype() -> Kind:
+    return Kind(
+        words='the name of a NumPy number, "bool", "string", "bytes", "U8" or "S8" (any length), "datetime64[s]" or "timedelta64[s]" '
+        "(any unit)",
+        schema={"type": "string", "minLength": 1},
+        takes=lambda value: isinstance(value, str | type | np.dtype),
+        read=lambda value, _: parse_dtype(value),
+    )
+
+
+def _lengths(*, whole: Kind) -> Kind:
+    """Lengths by dimension: a list, or a table that names dimensions; null is the whole dimension."""
+    length = either(number(integer=True, least=1), null("whole"))
+    words = f"a list of {length.words}, or a table of such by dimension"
+    return replace(
+        either(several(length), names("lengths by dimension", length), whole), words=f"{words}, or {whole.words}"
+    )
+
+
+def _fill_value() -> Kind:
+    part = either(number(), choice("NaN", "Infinity", "-Infinity"))
+    pair = replace(several(part, length=2), words="[real, imaginary]")
+    return either(number(), text('text ("NaN" too)', empty=True), pair, null(other=False), flag())
+
+
+def _coded_once(value: Mapping[str, Any], place: Place) -> None:
+    both = [name for name in _CODED if name in value]
+    if both and "codecs" in value:
+        raise ConfigError(
+            "codecs are given twice",
+            where=str(place / both[0]),
+            expected="`codecs`, or `compressor` and `filters`",
+            found=" and ".join([*both, "codecs"]),
+            hint="Remove one of the two forms; either serves both Zarr formats.",
+        )
+
+
+def _encoding() -> Kind:
+    """The encoding: codecs in one of two forms, of which a later one displaces an earlier one."""
+    plain = table("a table of the encoding's keys", _ENCODING, unsets=False)
+
+    def read(value: Any, place: Place) -> Any:
+        _coded_once(value, place)
+        return plain.read(value, place)
+
+    def merge(earlier: Any, later: Any) -> Any:
+        displaced = _CODED if "codecs" in later else ("codecs",) if any(name in later for name in _CODED) else ()
+        kept = {name: value for name, value in (earlier or {}).items() if name not in displaced}
+        return plain.merge(kept, later)
+
+    return replace(plain, read=read, merge=merge)
+
+
+_V2_CODEC = codec('a table with an "id" (as numcodecs configures it)', "id")
+_V3_CODEC = codec(
+    'a table of "name" and "configuration"',
+    "name",
+    table(
+        'a table of "name" and "configuration"',
+        {
+            "name": Key(kind=text(), doc="Name of the codec."),
+            "configuration": Key(kind=free(plain=True), doc="Its configuration."),
+        },
+        unsets=False,
+    ),
+)
+
+_ENCODING: Mapping[str, Key] = {
+    "dtype": Key(kind=_dtype(), doc="Data type as stored.", example="int16"),
+    "chunks": Key(
+        kind=_lengths(whole=null("whole")),
+        doc="Chunk lengths; null, or `whole`, is the whole dimension, or all of them.",
+        example=[1, "whole", 512],
+    ),
+    "shards": Key(
+        kind=_lengths(whole=null(other=False)),
+        doc="Shard lengths, multiples of the chunks' (Zarr v3); null for no shards.",
+        example={"time": 64},
+    ),
+    "fill_value": Key(
+        kind=_fill_value(),
+        doc="Value, as stored, of cells that nobody wrote; readers of Zarr v2 take it for missing. Null for none.",
+        example=-9999,
+    ),
+    "scale_factor": Key(
+        kind=number(finite=True, nonzero=True), doc="Packing: value = stored * scale_factor + add_offset.", example=0.01
+    ),
+    "add_offset": Key(kind=number(finite=True), doc="Packing: see scale_factor.", example=273.15),
+    "units": Key(kind=text(), doc="Units of stored times.", example="hours since 2000-01-01"),
+    "calendar": Key(kind=choice(*CALENDARS), doc="Calendar of stored times.", example="standard"),
+    "compressor": Key(
+        kind=either(_V2_CODEC, null(other=False)),
+        doc="Compressor in the form of Zarr v2, for either format; null for none.",
+        example={"id": "zstd", "level": 5},
+    ),
+    "filters": Key(
+        kind=either(several(_V2_CODEC), null(other=False)),
+        doc="Filters in the form of Zarr v2, for either format; null for none.",
+        example=[{"id": "delta", "dtype": "<i2"}],
+    ),
+    "codecs": Key(
+        kind=several(_V3_CODEC),
+        doc="Codecs in the form of Zarr v3, for either format; instead of compressor and filters.",
+        example=[{"name": "bytes"}, {"name": "zstd", "configuration": {"level": 5}}],
+    ),
+}
+
+_ENTRY: Mapping[str, Key] = {
+    "dims": Key(
+        kind=several(text(), distinct=True),
+        doc="Names of the variable's dimensions, in order; a slice's must be the same.",
+        example=["time", "lat", "lon"],
+    ),
+    "encoding": Key(kind=_encoding(), doc="How the variable is stored; what is not given is as in the first slice."),
+    "attrs": Key(
+        kind=ATTRIBUTES,
+        doc="Attributes, put over those of the first slice; values may hold `{{ … }}`.",
+        example={"units": "mg m-3"},
+    ),
+}
+
+_ENTRY_KIND = table("a table of `dims`, `encoding` and `attrs`", _ENTRY)
+
+VARIABLES: Kind = names("a table that gives variables (`*`: all) their entries", _ENTRY_KIND)
+"""The kind of the setting ``variables``."""
+
+
+def settings_of(entries: Mapping[str, Mapping[str, Any]], path: str) -> VariableSettings:
+    """Return what holds for a variable: its own entry, merged over the one for all.
+
+    Args:
+        entries: The setting ``variables``, validated.
+        path: The variable.
+    """
+    merged: Mapping[str, Any] = {}
+    for name in (ALL, path):
+        merged = _ENTRY_KIND.merge(merged, entries.get(name, {}))
+    return VariableSettings(**merged)

@@ -1,0 +1,317 @@
+"""Build the chunks of one array: copy, look, assemble, encode; nothing in here knows where they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from zapz.errors import ChunkError, EncodingError, ZapzError
+from zapz.execution.shard_builder import ShardBuilder
+from zapz.execution.sparse import missing_value
+from zapz.format import codecs, shards
+from zapz.format.compressors import Buffer, octets
+from zapz.format.grid import Box, Index, indices, slices
+from zapz.format.lossy import near
+from zapz.format.metadata import Array
+from zapz.planning.plan import Plan
+from zapz.planning.steps import (
+    ArrayPlan,
+    ClearChunk,
+    CopyChunk,
+    EncodeChunk,
+    ExtendShard,
+    Inner,
+    KeepInner,
+    Piece,
+    Step,
+)
+from zapz.storage.chunk_reader import Cells, ChunkReader, document_of, fill_cells, zarr_chunk
+from zapz.storage.presence import IndexSet
+from zapz.storage.store import Parts, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltChunk:
+    """A chunk's (shard's) bytes, before they are anywhere."""
+
+    parts: Parts
+    """Its bytes. They can be taken once: those of a shard are made on the way."""
+    copied: bool = False
+    """Whether they are the slice's own bytes."""
+
+    def to_bytes(self) -> bytes:
+        """Return all of it."""
+        return b"".join(octets(part) for part in self.parts)
+
+
+class ChunkBuilder:
+    """Builds the chunks of one array: from the slice's chunks and those that the target has, without knowing where they go."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        path: str,
+        source: Store,
+        target: Store,
+        *,
+        cache_bytes: int = 0,
+        verify: bool = False,
+        present: IndexSet | None = None,
+    ) -> None:
+        """Describe an array of a plan.
+
+        Args:
+            plan: What happens.
+            path: The array.
+            source: The slice's store.
+            target: The target's store, to read boundary chunks from.
+            cache_bytes: Decoded chunks of the slice are kept up to this size.
+            verify: Decode every chunk that is copied.
+            present: The chunks that the slice has, if that is known.
+        """
+        self._plan: ArrayPlan = plan.arrays[path]
+        self._verify = verify
+        array = self._plan.target
+        self._where = plan.slice_uri
+        self._document = document_of(plan.after.documents, path)
+        self._old = ChunkReader(target, array, self._document, plan.target_uri)
+        self._new: ChunkReader | None = None
+        if self._plan.source is not None:
+            self._new = ChunkReader(
+                source, self._plan.source, document_of(plan.slice.documents, path), plan.slice_uri, cache_bytes, present
+            )
+        self._conversion = self._plan.conversion
+        self._missing: tuple[Cells, bool] | None = None
+        self._shards: ShardBuilder | None = None
+        if (config := array.codecs.shards) is not None:
+            self._shards = ShardBuilder(config, self._old, target)
+
+    def build(self, step: Step) -> BuiltChunk | None:
+        """Return a chunk; None if it need not exist, because all of it reads as the fill value.
+
+        Whoever writes to a key at which something lies may not leave it there then: see ``filled``.
+
+        Raises:
+            ChunkError: A chunk is damaged or will not encode.
+            SliceError: A value cannot be converted.
+            StoreError: Storage failed.
+        """
+        if isinstance(step, CopyChunk):
+            return self._copied(step)
+        if isinstance(step, ExtendShard):
+            return self._shard(step.index, self._plan.inner(step.index), extends=self._plan.is_boundary(step.index))
+        if isinstance(step, EncodeChunk):
+            cells = self._assemble(step)
+            return None if cells is None else _whole([self._encoded(cells, step.index, _old_blocks(step))])
+        return self._lacked(step.index)
+
+    def filled(self, step: Step) -> BuiltChunk:
+        """Return a chunk all of which reads as the fill value, for a step that ``build`` answers with None; raises as that does."""
+        if self._shards is not None:
+            return BuiltChunk(parts=self._shards.empty())
+        array = self._plan.target
+        old = _old_blocks(step) if isinstance(step, EncodeChunk) else ()
+        cells = np.broadcast_to(fill_cells(array), array.units.chunks)
+        return BuiltChunk(parts=[self._encoded(cells, step.index, old)])
+
+    # -- copying ---------------------------------------------------------------------------------------------------------
+
+    def _copied(self, step: CopyChunk) -> BuiltChunk | None:
+        reader = self._reader()
+        data = reader.raw(step.source)
+        if data is None:
+            return self._lacked(step.index)
+        self._look(reader, step.source, data)
+        return BuiltChunk(parts=[data], copied=True)
+
+    def _reader(self) -> ChunkReader:
+        if self._new is None:
+            raise AssertionError("a step reads from a slice that has no such array")
+        return self._new
+
+    def _look(self, reader: ChunkReader, index: Index, data: bytes) -> None:
+        """Look at the outside of a chunk; decode it where that was asked for, or where values must be seen."""
+        array = reader.array
+        config = array.codecs.shards
+        try:
+            if config is None:
+                codecs.inspect(array.codecs, array.dtype, array.grid.chunk_size, data)
+            else:
+                start, length = shards.index_range(config, reader.units_per_shard, len(data))
+                shards.parse(config, reader.units_per_shard, data[start : start + length], len(data))
+        except ChunkError as error:
+            raise error.at(reader.name(index)) from None
+        if self._verify or self._plan.examined:
+            for unit in _units_of(array, index):
+                raw = data if config is None else reader.raw_unit(unit)
+                if raw is not None:
+                    self._examine(reader, unit, reader.decode(raw, unit))
+
+    def _examine(self, reader: ChunkReader, unit: Index, cells: Cells) -> None:
+        """Let the conversion see the cells of a chunk that is copied; those beyond the shape do not count."""
+        if self._plan.examined and self._conversion is not None:
+            box = reader.array.units.box(unit)
+            self._convert(cells[tuple(slice(0, b - a) for a, b in box)], reader.name(unit))
+
+    def _convert(self, cells: Cells, where: str) -> Cells:
+        if self._conversion is None:
+            return cells
+        try:
+            return self._conversion.apply(cells)
+        except ZapzError as error:
+            raise error.at(where) from None
+
+    # -- what the slice lacks --------------------------------------------------------------------------------------------
+
+    def _lacked(self, index: Index) -> BuiltChunk | None:
+        """Return a chunk that the slice lacks, and that must read as the slice's fill value, in the target's terms."""
+        value, is_fill = self._missing_value()
+        if is_fill:
+            return None
+        if self._shards is not None:
+            cleared = ((n, ClearChunk(path=self._plan.path, index=s.index)) for n, s in self._plan.inner(index))
+            return self._shard(index, cleared, extends=False)
+        return _whole([self._encoded(np.broadcast_to(value, self._plan.target.grid.chunks), index)])
+
+    def _missing_value(self) -> tuple[Cells, bool]:
+        """Return the target's value for cells that the slice lacks, and whether that is the target's fill value."""
+        if self._missing is None:
+            self._missing = missing_value(self._plan, self._where)
+        return self._missing
+
+    # -- encoding --------------------------------------------------------------------------------------------------------
+
+    def _assemble(self, step: EncodeChunk) -> Cells | None:
+        """Put a unit together; None if every cell of it is a missing one that reads as the fill value."""
+        array = self._plan.target
+        shape = array.units.chunks
+        if len(step.pieces) == 1 and (cells := self._single(step.pieces[0])) is not None:
+            return cells
+        covered = sum(int(np.prod([b - a for a, b in p.put], dtype=object)) for p in step.pieces)
+        out: Cells | None = None
+        missing = self._plan.source is not None or self._missing_value()[1]
+        for piece in step.pieces:
+            if out is None:
+                out = np.empty(shape, array.dtype)
+                if covered < array.units.chunk_size:
+                    out[...] = fill_cells(array) if self._plan.source is not None else self._missing_value()[0]
+            missing = self._place(piece, out) and missing
+        return None if missing else out
+
+    def _single(self, piece: Piece) -> Cells | None:
+        """Return a unit that is one whole unit of the slice, without copying its cells; None if it is not, or is missing."""
+        reader = self._reader() if piece.origin == "slice" else None
+        if reader is None or any(
+            b - a != c for (a, b), c in zip(piece.put, self._plan.target.units.chunks, strict=True)
+        ):
+            return None
+        if reader.array.units.chunks != self._plan.target.units.chunks:
+            return None
+        cells = reader.unit(piece.index)
+        return None if cells is None else self._convert(cells, reader.name(piece.index))
+
+    def _place(self, piece: Piece, out: Cells) -> bool:
+        """Put one piece into ``out``; return whether it is missing and reads as the fill value."""
+        there = out[slices(piece.put)]
+        if piece.origin == "target":
+            cells = self._old.unit(piece.index)
+            if cells is None:
+                there[...] = fill_cells(self._plan.target)
+                return True  # it stays as it was: without a fill value no more was known of these cells before
+            there[...] = cells[slices(piece.take)]
+            return False
+        reader = self._reader()
+        plain = (
+            self._conversion is None or (self._conversion.identity and not self._plan.examined)
+        ) and reader.array.dtype == out.dtype
+        into = there if plain and there.flags.c_contiguous else None
+        cells = reader.part(piece.index, piece.take, into)
+        if cells is None:
+            there[...], is_fill = self._missing_value()
+            return is_fill
+        if cells is not into:
+            there[...] = cells if plain else self._convert(cells, reader.name(piece.index))
+        return False
+
+    def _encoded(self, cells: Cells, unit: Index, old: tuple[Box, ...] = ()) -> Buffer:
+        """Encode a unit; where the chain is lossy, see whether it gives back what it must.
+
+        Args:
+            cells: The unit's cells.
+            unit: Its index.
+            old: Blocks of it that the target already had.
+        """
+        array = self._plan.target
+        try:
+            if array.codecs.foreign is not None:
+                return zarr_chunk(array, self._document).encode(np.ascontiguousarray(cells))
+            data = codecs.encode(array.unit_codecs, array.dtype, cells)
+        except ZapzError as error:
+            raise error.at(self._old.name(unit)) from None
+        if array.codecs.lossy:
+            _check_lossy(array, cells, self._old.decode(data, unit), unit, old, self._old.name(unit))
+        return data
+
+    # -- shards ----------------------------------------------------------------------------------------------------------
+
+    def _shard(self, index: Index, inner: Iterable[tuple[int, Inner]], *, extends: bool) -> BuiltChunk | None:
+        if self._shards is None:
+            raise AssertionError("a step makes a shard of an array that has none")
+        chunks = ((n, step if isinstance(step, KeepInner) else self._inner(step)) for n, step in inner)
+        return _whole(self._shards.build(index, chunks, extends=extends))
+
+    def _inner(self, step: CopyChunk | EncodeChunk | ClearChunk) -> Buffer | None:
+        """Return the bytes of an inner chunk; None if it is missing and reads as the fill value."""
+        if isinstance(step, CopyChunk):
+            reader = self._reader()
+            raw = reader.raw_unit(step.source)
+            if raw is not None:
+                array = reader.array
+                try:
+                    codecs.inspect(array.unit_codecs, array.dtype, array.units.chunk_size, raw)
+                except ChunkError as error:
+                    raise error.at(reader.name(step.source)) from None
+                if self._verify or self._plan.examined:
+                    self._examine(reader, step.source, reader.decode(raw, step.source))
+                return raw
+        if isinstance(step, EncodeChunk):
+            cells = self._assemble(step)
+            return None if cells is None else self._encoded(cells, step.index, _old_blocks(step))
+        value, is_fill = self._missing_value()
+        return None if is_fill else self._encoded(np.broadcast_to(value, self._plan.target.units.chunks), step.index)
+
+
+def _whole(parts: Parts | None) -> BuiltChunk | None:
+    return None if parts is None else BuiltChunk(parts=parts)
+
+
+def _check_lossy(array: Array, cells: Cells, again: Cells, unit: Index, old: tuple[Box, ...], where: str) -> None:
+    """A lossy filter must give back the old cells to the bit, and the new ones as near as it promises."""
+    filters = ", ".join(s.id for s in array.unit_codecs.stages)
+    for block in old:
+        if cells[slices(block)].tobytes() != again[slices(block)].tobytes():
+            raise EncodingError(
+                "the target's lossy filter would change old values",
+                where=where,
+                found=filters,
+                hint="Give the target a chunk length that slices fill, so that chunks are not rewritten.",
+            )
+    inside = tuple((0, b - a) for a, b in array.units.box(unit))
+    if not near(array, cells[slices(inside)], again[slices(inside)]):
+        raise EncodingError(
+            "the target's filter cannot hold the slice's values",
+            where=where,
+            found=filters,
+            hint="They are outside its range, or missing cells do not survive it: create the target without it.",
+        )
+
+
+def _old_blocks(step: EncodeChunk) -> tuple[Box, ...]:
+    return tuple(piece.put for piece in step.pieces if piece.origin == "target")
+
+
+def _units_of(array: Array, index: Index) -> Iterator[Index]:
+    per = tuple(c // u for c, u in zip(array.grid.chunks, array.units.chunks, strict=True))
+    return indices(tuple((i * n, min((i + 1) * n, t)) for i, n, t in zip(index, per, array.units.counts, strict=True)))

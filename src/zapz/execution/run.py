@@ -1,0 +1,148 @@
+"""Run a plan in bounded memory: read, look, write; decode and encode only where the plan says so.
+
+Nothing is kept in lists: steps come lazily, a window of them is under way, and a source chunk that several target chunks need is kept
+decoded in a cache whose size is bounded by the number of workers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from zapz.execution.chunk_builder import ChunkBuilder
+from zapz.execution.sparse import Found
+from zapz.execution.writer import Counts, Sink, write_step
+from zapz.planning.plan import Plan
+from zapz.planning.steps import Step
+from zapz.storage.store import Store
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+_BATCH = 8
+"""Steps that a worker takes at a time."""
+_INLINE = 16
+"""Plans of at most so many small chunks are run without starting threads."""
+_SMALL = 1 << 16
+
+
+def run(
+    plan: Plan,
+    source: Store,
+    target: Store,
+    sink: Sink,
+    *,
+    workers: int,
+    verify: bool = False,
+    progress: Callable[[int], None] | None = None,
+    found: Found | None = None,
+) -> Counts:
+    """Execute every step of a plan.
+
+    Args:
+        plan: What to do.
+        source: The slice's store.
+        target: The target's store, to read boundary chunks from.
+        sink: Where chunks are written.
+        workers: Steps under way at once.
+        verify: Decode every chunk that is copied.
+        progress: Called with the number of steps done, from any thread.
+        found: What exists of arrays with very many chunks, if that was looked for.
+
+    Raises:
+        ChunkError: A chunk is damaged or will not encode.
+        SliceError: A value cannot be converted.
+        StoreError: Storage failed.
+        ConflictError: Somebody else wrote a planned chunk.
+    """
+    found = found or Found()
+    builders = _builders(plan, source, target, workers, found, verify=verify)
+    total = Counts()
+    guard = threading.Lock()
+
+    def batch(steps: list[Step]) -> None:
+        mine = Counts()
+        for step in steps:
+            write_step(builders[step.path], step, sink, mine)
+        with guard:
+            total.add(mine)
+        if progress is not None:
+            progress(len(steps))
+
+    steps = plan.steps() if not found.needed else _steps(plan, found, sink)
+    first = list(islice(steps, _INLINE + 1))
+    small = len(first) <= _INLINE and all(p.target.chunk_bytes <= _SMALL for p in plan.arrays.values())
+    if workers == 1 or small:
+        for step in chain(first, steps):
+            batch([step])
+    else:
+        from concurrent.futures import ThreadPoolExecutor  # imported where used: small slices do without threads
+
+        with ThreadPoolExecutor(workers, thread_name_prefix="zapz") as threads:
+            _pump(threads, _batches(chain(first, steps)), batch, workers)
+    return total
+
+
+def _builders(
+    plan: Plan, source: Store, target: Store, workers: int, found: Found, *, verify: bool
+) -> dict[str, ChunkBuilder]:
+    """Return what builds the chunks of each array; all together keep as many decoded chunks as there are workers."""
+    units = (max(p.target.unit_bytes, p.source.unit_bytes if p.source else 0) for p in plan.arrays.values())
+    cache = workers * max(units, default=0)
+    return {
+        path: ChunkBuilder(
+            plan, path, source, target, cache_bytes=cache, verify=verify, present=found.present.get(path)
+        )
+        for path in plan.arrays
+    }
+
+
+def _steps(plan: Plan, found: Found, sink: Sink) -> Iterator[Step]:
+    """Yield the steps of a plan that have something to do."""
+    for path in sorted(plan.arrays):
+        each = plan.arrays[path]
+        if path not in found.needed:
+            yield from each.steps()
+            continue
+        needed = found.needed[path]
+        for key in sink.replaced():
+            if (index := each.target.index(key)) is not None:
+                needed.add(index)
+        yield from map(each.step, needed)
+
+
+def _batches(steps: Iterable[Step]) -> Iterator[list[Step]]:
+    iterator = iter(steps)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch
+
+
+def _pump(
+    executor: Executor, batches: Iterator[list[Step]], action: Callable[[list[Step]], None], workers: int
+) -> None:
+    """Keep a window of batches under way; the first error stops it, and nothing is left running."""
+    from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, wait
+
+    running: set[Future[None]] = set()
+    try:
+        for batch in batches:
+            running.add(executor.submit(action, batch))
+            if len(running) >= 2 * workers:
+                _collect(running, FIRST_COMPLETED)
+        _collect(running, ALL_COMPLETED)
+    finally:
+        for future in running:
+            future.cancel()
+        wait(running)
+
+
+def _collect(running: set[Future[None]], when: str) -> None:
+    """Wait for batches, take those that are done out of ``running``, and raise the first error."""
+    from concurrent.futures import wait
+
+    done, rest = wait(running, return_when=when)
+    running.intersection_update(rest)
+    while done:
+        done.pop().result()  # kept here, a future would know the error, which knows this frame: nothing would free the slice

@@ -1,0 +1,182 @@
+"""Arrays with far more chunks than exist: which of their steps have anything to do.
+
+A plan has a step for every chunk that it touches. Where these are very many, and a chunk that the slice lacks reads as missing in the
+target too, only those steps are carried out whose chunk the slice or the target has::
+
+    touched chunks    [ . . . . . a . . . . . . . b . . . . . . ]
+    in the slice                  x                                  copied, or encoded
+    at the target's key                           x                  made to read as missing
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from zapz.cf.conversion import encoding_or_bare
+from zapz.errors import SliceError, StoreError, ZapzError
+from zapz.format.grid import Box, Index, ceil_div, count, indices
+from zapz.format.metadata import Array, FillValue
+from zapz.planning.plan import Plan
+from zapz.planning.steps import ArrayPlan
+from zapz.storage.chunk_reader import Cells, fill_cells
+from zapz.storage.local.store import LocalStore
+from zapz.storage.presence import MANY, IndexSet, present
+from zapz.storage.store import Store
+
+VERY_MANY = 1 << 22
+"""At most so many chunks that the slice lacks are written, where they must be; a remote slice is listed only if it has more."""
+_DENSE = 8
+"""If one chunk in so many exists, all steps are carried out, in the order that suits caches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What exists of arrays with very many chunks."""
+
+    present: Mapping[str, IndexSet] = field(default_factory=dict)
+    """Chunks (shards) of the slice, per array."""
+    needed: Mapping[str, IndexSet] = field(default_factory=dict)
+    """Chunks of the target that chunks of the slice touch, for arrays of which only these have to be made, and those that exist there."""
+    notes: tuple[str, ...] = ()
+    """What is worth telling."""
+
+    def steps(self, plan: ArrayPlan) -> int:
+        """Return how many steps of an array have something to do."""
+        return len(self.needed[plan.path]) if plan.path in self.needed else plan.copies + plan.encodes
+
+
+def missing_cells(array: Array) -> Cells:
+    """Return what readers take for missing, as a 0-dimensional array: marker, NaN or not-a-time, else the fill value."""
+    out = fill_cells(array)
+    if array.dtype.kind not in "OV":
+        missing = encoding_or_bare(array.dtype, array.attributes, array.marker).fill
+        if missing is not None:
+            out[()] = missing
+    return out
+
+
+def missing_value(plan: ArrayPlan, where: str) -> tuple[Cells, bool]:
+    """Return the target's value for cells that the slice lacks, and whether that is the target's fill value.
+
+    Args:
+        plan: What happens to the array.
+        where: The slice.
+
+    Raises:
+        ZapzError: The slice's fill value has no place in the target's encoding.
+    """
+    target, source = plan.target, plan.source
+    if source is None:
+        value = missing_cells(target)
+    else:
+        value = fill_cells(source)
+        if plan.conversion is not None:
+            try:
+                value = plan.conversion.apply(value.reshape(1)).reshape(())
+            except ZapzError as error:
+                raise error.at(f"{where}, {source.path}, fill value of missing chunks") from None
+    absent = fill_cells(target)
+    undefined = target.fill.image is None and (source is None or source.fill.image is not None)
+    same = not undefined and FillValue.of(value[()]).image == FillValue.of(absent[()]).image
+    return value, same
+
+
+def look(plan: Plan, source: Store, target: Store) -> Found:
+    """Find out what exists of the slice's arrays with very many chunks.
+
+    Raises:
+        SliceError: More chunks that the slice lacks would have to be written than can be.
+        StoreError: The slice cannot be listed, or the target would have to hold more chunks than can be written.
+    """
+    found: dict[str, IndexSet] = {}
+    needed: dict[str, IndexSet] = {}
+    notes: list[str] = []
+    local = isinstance(target, LocalStore)
+    for path, each in plan.arrays.items():
+        touched, size = count(each.spans), _size(each)
+        if size <= MANY or not source.abilities.listable:
+            continue
+        unfit: ZapzError | None = None
+        try:
+            value, is_fill = missing_value(each, plan.slice_uri)
+        except ZapzError as error:  # which matters only if the slice lacks a chunk
+            value, is_fill, unfit = fill_cells(each.target), False, error
+        written = not (local and is_fill)
+        if size <= VERY_MANY and (written or not isinstance(source, LocalStore)):
+            continue
+        there = IndexSet(_stored(each))
+        if each.source is not None:
+            for index in present(source, path, each.source.keys, _stored(each), strict=True):
+                there.add(index)
+        if written:
+            lacking = touched - len(_touched(each, there))
+            if lacking and unfit is not None:
+                raise unfit
+            each_has = 1 if is_fill else each.target.grid.chunk_size // each.target.units.chunk_size
+            _require_few(plan, each, lacking * each_has, value, is_fill=is_fill)
+            continue
+        goal = _touched(each, there)
+        if len(goal) * _DENSE >= touched:
+            continue
+        found[path], needed[path] = there, goal
+        notes.append(f"{path}: {touched:,} chunks, {len(there):,} of them in the slice; the others read as missing")
+    return Found(present=found, needed=needed, notes=tuple(notes))
+
+
+def _size(plan: ArrayPlan) -> int:
+    """Return how many units (inner chunks, if there are shards) would have to be gone through."""
+    return max(count(plan.unit_spans), math.prod(plan.source.units.counts) if plan.source is not None else 0)
+
+
+def _stored(plan: ArrayPlan) -> Box:
+    """Return the range of all chunks that the slice may have of an array."""
+    return tuple((0, n) for n in plan.source.grid.counts) if plan.source is not None else ((0, 0),)
+
+
+def _touched(plan: ArrayPlan, there: IndexSet) -> IndexSet:
+    """Return the target's chunks that chunks of the slice touch."""
+    goal = IndexSet(plan.spans)
+    for index in there:
+        for each in indices(_covered(plan, index)):
+            goal.add(each)
+    return goal
+
+
+def _covered(plan: ArrayPlan, index: Index) -> Box:
+    assert plan.source is not None  # noqa: S101 - for the type checker
+    box = plan.source.grid.box(index)
+    chunks = plan.target.grid.chunks
+    return tuple(((a + o) // c, ceil_div(b + o, c)) for (a, b), o, c in zip(box, plan.origin, chunks, strict=True))
+
+
+def _require_few(plan: Plan, each: ArrayPlan, lacking: int, value: Cells, *, is_fill: bool) -> None:
+    """Refuse to write out more chunks than anybody waits for."""
+    if lacking <= VERY_MANY:
+        return
+    where = f"{plan.slice_uri}, {each.path}"
+    found = f"{lacking:,} chunks that the slice lacks"
+    if is_fill:
+        raise StoreError(
+            "the slice lacks too many chunks: on object stores each of them must be written",
+            where=where,
+            expected=f"at most {VERY_MANY:,}",
+            found=found,
+            hint="Append to a local copy of the target, or make the target with larger chunks.",
+        )
+    fill = fill_cells(each.target)[()]
+    remedy = (
+        f"Put {each.path} into the slice, with fill value {fill!s}"
+        if each.source is None
+        else f"Write {each.path} of the slice anew with fill value {fill!s}"
+    )
+    raise SliceError(
+        "the slice lacks too many chunks that would have another value in the target",
+        where=where,
+        expected=f"at most {VERY_MANY:,}, or the target's fill value {fill!s}",
+        found=f"{found}, which read as {np.asarray(value)[()]!s}",
+        hint=f"{remedy}, the target's: then chunks that are missing stay missing.",
+    )

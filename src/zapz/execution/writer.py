@@ -1,0 +1,67 @@
+"""Write what a step makes: the only place that asks what lies at a chunk's key, and that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from zapz.execution.chunk_builder import ChunkBuilder
+from zapz.format.grid import Index
+from zapz.planning.steps import Step
+from zapz.storage.store import Parts
+
+
+class Sink(Protocol):
+    """Where steps write to; a transaction is one."""
+
+    def put(self, path: str, index: Index, parts: Parts) -> int:
+        """Write a chunk and return how many bytes that were."""
+
+    def replaces(self, path: str, index: Index) -> bool:
+        """Return whether something lies at a chunk's key already."""
+
+    def replaced(self) -> Iterable[str]:
+        """Return the keys at which something lies already, where only those are replaced."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What a run did."""
+
+    copied: int = 0
+    """Chunks (shards) whose bytes were copied."""
+    encoded: int = 0
+    """Chunks that were put together from decoded cells, or shards from inner chunks."""
+    bytes: int = 0
+    """Bytes written to chunks."""
+    notes: tuple[str, ...] = ()
+    """What is worth telling."""
+
+    def add(self, other: Counts) -> None:
+        """Add another run's counts."""
+        self.copied += other.copied
+        self.encoded += other.encoded
+        self.bytes += other.bytes
+
+
+def write_step(builder: ChunkBuilder, step: Step, sink: Sink, counts: Counts) -> None:
+    """Carry out one step.
+
+    Args:
+        builder: Makes the chunks of its array.
+        step: The step.
+        sink: Where chunks are written.
+        counts: Is added to.
+
+    Raises:
+        ZapzError: As ``ChunkBuilder.build`` and the sink do.
+    """
+    built = builder.build(step)
+    if built is None:
+        if not sink.replaces(step.path, step.index):
+            return
+        built = builder.filled(step)
+    counts.bytes += sink.put(step.path, step.index, built.parts)
+    counts.copied += built.copied
+    counts.encoded += not built.copied

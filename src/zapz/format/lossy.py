@@ -1,0 +1,41 @@
+"""Filters that lose precision: how far they may move a value. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from zapz.format.metadata import Array
+
+Cells = np.ndarray[Any, Any]
+
+
+def near(array: Array, here: Cells, there: Cells) -> bool:
+    """Return whether a lossy chain moved values no further than its filters say; what is not finite, or missing, not at all.
+
+    Args:
+        array: The array whose filters they are.
+        here: Cells before.
+        there: The same cells after encoding and decoding, or as they are stored.
+    """
+    absolute = relative = 0.0
+    for stage in array.unit_codecs.stages:
+        if stage.id == "fixedscaleoffset":
+            absolute += 0.5 / abs(float(stage.config["scale"]))
+        elif stage.id == "quantize":
+            absolute += 0.5 * 10.0 ** -int(stage.config["digits"])
+        elif stage.id == "bitround":
+            relative += 2.0 ** -int(stage.config["keepbits"])
+    same = here == there
+    if here.dtype.kind in "fc":
+        same |= (here != here) & (there != there)  # noqa: PLR0124 - NaN is the value unequal to itself
+    if bool(np.all(same)) or not (absolute or relative) or here.dtype.kind not in "iuf":
+        return bool(np.all(same))
+    before, after = here.astype(np.float64), there.astype(np.float64)
+    moved = np.abs(after - before)
+    rounding = np.finfo(here.dtype).eps if here.dtype.kind == "f" else 0.0
+    allowed = moved <= absolute * (1 + 1e-6) + (relative + 4 * rounding) * np.abs(before)
+    if array.marker is not None:
+        allowed &= here != array.marker
+    return bool(np.all(same | (allowed & np.isfinite(after))))

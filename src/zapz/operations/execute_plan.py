@@ -1,0 +1,65 @@
+"""Execute a plan that was made earlier, perhaps by another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+import numpy as np
+
+from zapz.checks.character_arrays import in_form_of
+from zapz.checks.reading import Reading, digest_of, read_labels
+from zapz.config.settings import Config
+from zapz.errors import ConflictError
+from zapz.operations.plan_slice import State
+from zapz.operations.run_plan import run_plan
+from zapz.planning.plan import Plan
+from zapz.reports import SliceReport
+from zapz.sources.open_slice import OpenSlice
+from zapz.storage.hierarchy import fingerprint
+from zapz.storage.store import Store
+from zapz.txn.protocol import Session
+
+
+def execute_plan(
+    plan: Plan,
+    source: OpenSlice,
+    held: Callable[[], AbstractContextManager[tuple[Session, State]]],
+    config: Config,
+    store: Store,
+) -> SliceReport:
+    """Execute a plan.
+
+    Args:
+        plan: The plan.
+        source: The slice that it was made for.
+        held: Takes a turn at the target, and reads it.
+        config: Settings.
+        store: The target.
+
+    Raises:
+        ConflictError: Slice or target are no longer what the plan was made for.
+    """
+    source = replace(source, without=None)
+    if not plan.creates:
+        source = in_form_of(source, plan.before, plan.placement.dim)
+    if not source.is_unchanged(plan.slice.documents):
+        what = "the slice is no longer what the plan was made for"
+        raise ConflictError(what, where=plan.slice_uri, hint="Plan again.")
+    with held() as (session, state):
+        if plan.creates and state.dataset is not None:
+            what, hint = "the plan makes a target, and there is one", "Plan again, or append with force_new."
+            raise ConflictError(what, where=plan.target_uri, hint=hint)
+        here = fingerprint(state.dataset.documents) if state.dataset is not None else {}
+        if any(here.get(key) != digest for key, digest in plan.base.items()):
+            what = "the target is no longer what the plan builds on"
+            raise ConflictError(what, where=plan.target_uri, hint="Plan again.")
+        known = {path: np.empty(0, array.dtype) for path, array in plan.before.arrays.items()}
+        labels = read_labels(Reading(store, plan.before), source, plan.placement, known)
+        if digest_of(labels) != plan.placement.labels:
+            what = "the slice's labels are no longer what the plan was made for"
+            raise ConflictError(what, where=plan.slice_uri, hint="Plan again.")
+        counts = run_plan(plan, source, session, config, store)
+    report = SliceReport(slice=plan.slice_uri, outcome="", steps=plan.placement.length, notes=counts.notes)
+    return report.counted(counts)

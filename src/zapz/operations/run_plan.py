@@ -1,0 +1,125 @@
+"""Execute a plan as one transaction: with how many threads, and on which conditions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+from zapz.checks.already_appended import fingerprint_of
+from zapz.config.settings import Config
+from zapz.errors import CancelledError, SliceError
+from zapz.execution import run, sparse
+from zapz.execution.writer import Counts
+from zapz.planning.plan import Plan
+from zapz.sources.open_slice import OpenSlice
+from zapz.sources.source_store import SourceStore
+from zapz.storage.local.store import LocalStore
+from zapz.storage.store import Store
+from zapz.storage.uris import place_of
+from zapz.txn.protocol import Session
+from zapz.txn.register import Commit
+
+MAX_WORKERS = 8
+_IN_FLIGHT = 64
+"""Requests to object services that are under way together, at most."""
+_BYTES_IN_FLIGHT = 1 << 28
+"""Bytes of chunks that are under way together, where their number is not set."""
+
+
+def workers_of(config: Config, plan: Plan, *stores: Store) -> int:
+    """Return the number of threads to use: as many as there are processors, or as hide the time that requests take."""
+    if config.workers:
+        return config.workers
+    # Regions are read no larger than they are needed.
+    regions = any(isinstance(store, SourceStore) and store.has_cells for store in stores)
+    needs = (4 * p.target.unit_bytes if regions else p.working_set for p in plan.arrays.values())
+    most = max(1, config.memory_limit // max(1, max(needs, default=1)))
+    if not all(isinstance(store, LocalStore | SourceStore) for store in stores):
+        largest = max((p.target.chunk_bytes for p in plan.arrays.values()), default=1)
+        return min(most, max(2, min(_IN_FLIGHT, _BYTES_IN_FLIGHT // max(1, largest))))
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(most, MAX_WORKERS, processors)
+
+
+def _fingerprint(plan: Plan, source: OpenSlice) -> str:
+    """Return what a slice is recognised by if it comes again; one that lies in no place is not recognised."""
+    if not source.has_place:
+        return os.urandom(16).hex()
+    return fingerprint_of(place_of(plan.slice_uri), plan.slice.documents)
+
+
+def run_plan(
+    plan: Plan,
+    source: OpenSlice,
+    session: Session,
+    config: Config,
+    target: Store,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Counts:
+    """Execute a plan as one transaction of a session.
+
+    Args:
+        plan: The plan.
+        source: The slice.
+        session: A turn at the target.
+        config: Settings.
+        target: The target.
+        progress: Called with chunks done and chunks planned, from any thread.
+        cancelled: Asked between chunks whether to stop.
+
+    Raises:
+        CancelledError: ``cancelled`` said so; nothing was appended.
+        SliceError: The slice's metadata changed while it was copied.
+        ZapzError: As ``append`` does.
+    """
+    found = sparse.look(plan, source.store, target)
+    commit = Commit(
+        fingerprint=_fingerprint(plan, source),
+        offset=plan.placement.offset,
+        length=plan.placement.length,
+    )
+    with session.begin(plan, commit, os.urandom(8).hex()) as transaction:
+        counts = run.run(
+            plan,
+            source.store,
+            transaction.reading,
+            transaction,
+            workers=workers_of(config, plan, source.store, transaction.reading),
+            verify=config.verify,
+            progress=_counting(plan, found, progress, cancelled),
+            found=found,
+        )
+        if not source.is_unchanged(plan.slice.documents):
+            raise SliceError(
+                "the slice's metadata changed while it was copied",
+                where=plan.slice_uri,
+                hint="Something still writes to it. Append it when it is complete: --wait SECONDS, slice_ready, slice_complete.",
+            )
+        return replace(counts, notes=found.notes)
+
+
+def _counting(
+    plan: Plan,
+    found: sparse.Found,
+    progress: Callable[[int, int], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> Callable[[int], None] | None:
+    """Return what is called when steps are done, from any thread: it counts, and looks whether to stop; None if nobody asked for either."""
+    if progress is None and cancelled is None:
+        return None
+    total = sum(map(found.steps, plan.arrays.values())) if progress is not None else 0
+    done = [0]
+
+    def count(steps: int) -> None:
+        if cancelled is not None and cancelled():
+            raise CancelledError(
+                "cancelled", where=plan.slice_uri, hint="This slice was not appended; those before it stay."
+            )
+        done[0] += steps
+        if progress is not None:
+            progress(done[0], max(done[0], total))
+
+    return count

@@ -1,0 +1,127 @@
+"""Where a target is: how it is opened, and where it must not be."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from zapz.config.settings import Config
+from zapz.errors import ConfigError, FormatError, SliceError
+from zapz.sources.open_slice import Target
+from zapz.storage.adapters import is_given, open_given
+from zapz.storage.hierarchy import PYRAMID
+from zapz.storage.layout import OURS
+from zapz.storage.local.posix import is_file
+from zapz.storage.local.store import LocalStore
+from zapz.storage.open import open_store
+from zapz.storage.store import Store
+from zapz.storage.uris import place_of
+
+_NODES = (".zgroup", ".zarray", "zarr.json")
+_CONSOLIDATED = (".zmetadata", "zarr.json")
+_IS_CONSOLIDATED = re.compile(rb'"consolidated_metadata"\s*:\s*\{')
+_LEVEL = re.compile(r"\d+\.(?:zarr|link)")
+
+
+def open_target(target: Target, config: Config) -> Store:
+    """Open the store of a target.
+
+    Raises:
+        ConfigError: It is nothing that can be a target.
+        AbilityError: It cannot be written.
+    """
+    if is_given(target):
+        store = open_given(
+            target,
+            durable=config.durability == "full",
+            follow_links=config.follow_links,
+            beside=config.journal == "beside",
+            single_writer=config.single_writer,
+        )
+        if store is not None:
+            return store
+    if isinstance(target, str | os.PathLike) and (not os.fspath(target).strip() or "\0" in os.fspath(target)):
+        hint = "Is a variable of the shell unset?"
+        raise ConfigError(
+            "the target has no name", where="target", expected="a path or URI", found=repr(target), hint=hint
+        )
+    if not isinstance(target, str | os.PathLike):
+        if hasattr(target, "abilities"):
+            opened: Store = target
+            return opened
+        raise ConfigError(
+            "nothing that can be a target",
+            where="target",
+            expected="a path or URI, an fsspec mapper, or a zarr store",
+            found=type(target).__name__,
+        )
+    return open_store(
+        target,
+        config.target_storage_options,
+        durable=config.durability == "full",
+        follow_links=config.follow_links,
+        beside=config.journal == "beside",
+        single_writer=config.single_writer,
+    )
+
+
+def check_surroundings(store: Store) -> None:
+    """Refuse a target that is part of something larger: of a Zarr group, or of a pyramid.
+
+    The other levels of a pyramid would lack what was appended, and the consolidated metadata of a group would not know of it. On services a
+    group counts only if it has such metadata.
+
+    Raises:
+        FormatError: It is; names the whole.
+    """
+    if isinstance(store, LocalStore):
+        root = store.root.resolve()
+        place = str(root)
+        names = (PYRAMID, *_NODES)
+        found = [(str(folder), name) for folder in root.parents for name in names if is_file(str(folder / name))]
+    else:
+        from zapz.storage.objects.store import ObjectStore  # imported where used: local appends do without it
+
+        place = store.uri.rstrip("/")
+        above = store.above((PYRAMID, *_CONSOLIDATED)) if isinstance(store, ObjectStore) else {}
+        found = [at for at, data in above.items() if at[1] != _CONSOLIDATED[1] or _IS_CONSOLIDATED.search(data)]
+    whole, _, name = place.rpartition("/")
+    pyramid = next((folder for folder, mark in found if mark == PYRAMID), None)
+    if pyramid is None and whole.endswith(".levels") and _LEVEL.fullmatch(name):
+        pyramid = whole
+    if pyramid is not None:
+        raise FormatError(
+            "the target is one level of a pyramid",
+            where=store.uri,
+            expected="a dataset that is no level",
+            found=f"a level of {pyramid}",
+            hint="Appended to alone, it would no longer fit the other levels. Append to another dataset, and make the levels from it.",
+        )
+    if found:
+        raise FormatError(
+            "the target lies inside another Zarr dataset",
+            where=store.uri,
+            found=found[0][0],
+            hint="Append to that dataset's root, or move the target out of it.",
+        )
+
+
+def check_apart(store: Store, name: str, config: Config) -> None:
+    """Refuse a slice that is, contains, or lies in the target; links are resolved.
+
+    Raises:
+        SliceError: It does.
+    """
+    a, b = place_of(store.uri), place_of(name)
+    if (
+        b in {a, f"{a}{OURS}" if config.journal == "beside" else a}
+        or a.startswith(b.rstrip("/") + "/")
+        or b.startswith(a.rstrip("/") + "/")
+    ):
+        raise SliceError(
+            "slice and target are the same, or one lies inside the other",
+            where=name,
+            expected="two places",
+            found=f"target {store.uri}",
+            hint="Give another slice.",
+        )

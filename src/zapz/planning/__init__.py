@@ -1,0 +1,6 @@
+"""Decide what an append does: may a slice follow, where does it go, which chunks are copied and which encoded.
+
+Pure: metadata and label values come in, a ``Plan`` goes out. May import: ``errors``, ``cf``, ``format``, ``expressions``, ``config``.
+Begin with ``plan`` (the value), then ``steps`` (integer arithmetic: what happens to each chunk) and ``compatibility`` (may it follow?).
+``new_target`` and ``encoding`` say what a new target looks like.
+"""

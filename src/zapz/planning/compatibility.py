@@ -1,0 +1,278 @@
+"""May this slice follow this target? Pure: it gets metadata and label values, and answers with a placement or a refusal.
+
+Every refusal names the slice, the variable, what was expected, what was found, and what the user can do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from zapz.cf.attributes import SAY_WHAT_IS_STORED
+from zapz.cf.conversion import Conversion
+from zapz.config.settings import Config
+from zapz.errors import (
+    ConfigError,
+    DimensionError,
+    FormatError,
+    SliceError,
+    UnsupportedError,
+    VariableError,
+)
+from zapz.format.metadata import Array, Dataset
+from zapz.planning.config_checks import OTHER_FORM, apart_hint, check_dims, check_fixed, dims_in, named, naming_hint
+from zapz.planning.meaning import conversion_of
+from zapz.planning.placement import Placement
+
+
+def check_target(target: Dataset, config: Config, where: str) -> int:
+    """Check that a target can be appended to, and return its length along the append dimension.
+
+    Raises:
+        UnsupportedError: No variable has the append dimension, or one has it twice.
+        FormatError: Its variables disagree about the length: the dataset is damaged.
+    """
+    dim = config.append_dim
+    found = target.lengths(dim)
+    if not found:
+        raise UnsupportedError(
+            "no variable of the target has the append dimension",
+            where=where,
+            expected=repr(dim),
+            found=dims_in(target) or "no named dimensions",
+            hint=naming_hint(target, dim),
+        )
+    for path in found:
+        if target.arrays[path].dims.count(dim) > 1:
+            raise UnsupportedError(
+                "a variable has the append dimension twice",
+                where=f"{where}, {path}",
+                hint="It cannot grow along one axis alone.",
+            )
+    if len(set(found.values())) > 1:
+        raise FormatError(
+            "the target's variables differ in length",
+            where=where,
+            found=_some({f"{p}: {n}": 0 for p, n in found.items()}),
+            hint=apart_hint(found) or "Was it torn by another tool?",
+        )
+    return next(iter(found.values()))
+
+
+def place(
+    target: Dataset,
+    slice_: Dataset,
+    config: Config,
+    where: str,
+    *,
+    creates: bool = False,
+    chosen: Collection[str] = (),
+) -> Placement:
+    """Decide whether a slice may follow, labels apart.
+
+    Args:
+        target: The target; of a new one its form, with length 0.
+        slice_: The slice.
+        config: Settings.
+        where: The slice, for messages.
+        creates: Whether the target is being made from this slice.
+        chosen: Variables whose data type the slice itself wishes to be stored.
+
+    Raises:
+        SliceError: It may not follow.
+    """
+    dim = config.append_dim
+    length = _slice_length(slice_, config, where)
+    check_fixed(slice_, config, where)
+    offset = check_target(target, config, "target")
+    _check_size(target, config, length, where)
+    conversions: dict[str, Conversion] = {}
+    filled: list[str] = []
+    static: list[str] = []
+    notes: list[str] = []
+    for path, array in target.arrays.items():
+        source = slice_.arrays.get(path) if path not in config.excluded_variables else None
+        grows = array.axis(dim) is not None
+        if source is None:
+            if grows:
+                filled.append(_missing(path, config, where))
+            continue
+        _check_dims(array, source, dim, f"{where}, {path}")
+        check_dims(source, config, where)
+        if grows or creates:
+            conversions[path] = _conversion(slice_, target, path, where, config, creates=creates, chosen=chosen)
+        elif config.static != "ignore":
+            _conversion(slice_, target, path, where, config, creates=False, chosen=chosen)
+            static.append(path)
+        notes += _attribute_notes(array, source)
+    notes += _extra(target, slice_, config, where)
+    if not creates and config.zarr_format not in {None, target.zarr_format}:
+        notes.append(
+            f"zarr_format = {config.zarr_format} is for new targets; this one is of format {target.zarr_format}, and stays so"
+        )
+    return Placement(
+        dim=dim,
+        offset=offset,
+        length=length,
+        conversions=conversions,
+        filled=tuple(filled),
+        static=tuple(static),
+        notes=tuple(notes),
+    )
+
+
+def _conversion(
+    slice_: Dataset, target: Dataset, path: str, where: str, config: Config, *, creates: bool, chosen: Collection[str]
+) -> Conversion:
+    """Return how a variable's stored values become the target's; where a configuration is the cause that they cannot, say which."""
+    entry = config.variable(path) if config.variables else None
+    narrow = path in chosen or (entry is not None and "dtype" in entry.encoding)
+    try:
+        return conversion_of(slice_, target, path, f"{where}, {path}", config, narrow=narrow)
+    except SliceError as error:
+        if creates and entry is not None and (entry.encoding or entry.attrs):
+            part = "encoding" if entry.encoding else "attrs"
+            raise _misconfigured(error, f"variables.{path}.{part}") from None
+        raise
+
+
+def _slice_length(slice_: Dataset, config: Config, where: str) -> int:
+    dim = config.append_dim
+    found = {p: n for p, n in slice_.lengths(dim).items() if p not in config.excluded_variables}
+    if not found:
+        raise DimensionError(
+            "no variable of the slice has the append dimension",
+            where=where,
+            expected=repr(dim),
+            found=dims_in(slice_) or "no named dimensions",
+            hint=naming_hint(slice_, dim),
+        )
+    sizes: dict[str, tuple[str, int]] = {}
+    for path, array in slice_.arrays.items():
+        if path in config.excluded_variables:
+            continue
+        if array.dims.count(dim) > 1:
+            raise DimensionError(
+                "a variable has the append dimension twice", where=f"{where}, {path}", found=repr(array.dims)
+            )
+        folder = path.rpartition("/")[0]
+        for name, size in zip(array.dims, array.shape, strict=True):
+            if name is None:
+                continue
+            scope = name if name == dim else f"{folder}/{name}"
+            other, known = sizes.setdefault(scope, (path, size))
+            if known != size:
+                raise DimensionError(
+                    f"the slice's variables disagree about dimension {name!r}",
+                    where=where,
+                    expected=f"{known} as in {other}",
+                    found=f"{size} in {path}",
+                    hint=apart_hint(found) if name == dim else "",
+                )
+    return next(iter(found.values()))
+
+
+def _misconfigured(error: SliceError, where: str) -> ConfigError:
+    """Return what is wrong with a new target's configuration, if its first slice cannot become what it says."""
+    return ConfigError(
+        f"the first slice cannot be stored as configured: {error.what}",
+        where=where,
+        expected=error.expected,
+        found=error.found,
+        hint="Correct the setting, or remove it.",
+    )
+
+
+def _check_size(target: Dataset, config: Config, length: int, where: str) -> None:
+    wanted = config.slice_size
+    if wanted is None:
+        return
+    if wanted == "chunk":
+        dim = config.append_dim
+        large = [
+            a for a in target.arrays.values() if (axis := a.axis(dim)) is not None and a.step_bytes(axis) > SMALL_STEP
+        ] or [a for a in target.arrays.values() if a.axis(dim) is not None]
+        sizes = {a.path: a.grid.chunks[a.dims.index(dim)] for a in large}
+        for path, size in sizes.items():
+            if length != size:
+                raise DimensionError(
+                    "the slice's size is not the target's chunk length",
+                    where=where,
+                    expected=f"{size} steps, the chunk of {path}",
+                    found=f"{length}",
+                )
+    elif length != wanted:
+        raise DimensionError(
+            "the slice has the wrong size", where=where, expected=f"{wanted} steps (slice_size)", found=f"{length}"
+        )
+
+
+SMALL_STEP = 256
+"""A variable is small if one step of it is at most this many bytes: labels, bounds, per-step scalars."""
+
+
+def _missing(path: str, config: Config, where: str) -> str:
+    if config.on_missing == "fill":
+        return path
+    raise VariableError(
+        "a variable is missing in the slice",
+        where=where,
+        expected=path,
+        found="none",
+        hint='Set on_missing = "fill" to append its fill value.',
+    )
+
+
+def _extra(target: Dataset, slice_: Dataset, config: Config, where: str) -> list[str]:
+    notes = []
+    for path, array in slice_.arrays.items():
+        if path in target.arrays or path in config.excluded_variables:
+            continue
+        if array.axis(config.append_dim) is None:
+            notes.append(f"static variable {path} of the slice is not in the target and is left out")
+        elif config.on_extra == "ignore":
+            notes.append(f"variable {path} of the slice is not in the target and is ignored")
+        else:
+            raise VariableError(
+                "the slice has a variable that the target lacks",
+                where=where,
+                found=path,
+                hint=f'Set excluded_variables = ["{path}"], or on_extra = "ignore".',
+            )
+    return notes
+
+
+def _check_dims(target: Array, source: Array, dim: str, where: str) -> None:
+    if source.dims != target.dims:
+        raise DimensionError(
+            "dimensions differ",
+            where=where,
+            expected=named(target.dims),
+            found=named(source.dims),
+            hint=OTHER_FORM,
+        )
+    for name, have, want in zip(target.dims, source.shape, target.shape, strict=True):
+        if name != dim and have != want:
+            raise DimensionError(
+                f"dimension {name!r} has another size",
+                where=where,
+                expected=f"{want}",
+                found=f"{have}",
+                hint="Is it the same grid? Bring the slice to the target's, or append it to another target.",
+            )
+
+
+def _attribute_notes(target: Array, source: Array) -> list[str]:
+    differing = sorted(
+        k
+        for k in set(target.attributes) | set(source.attributes)
+        if k not in SAY_WHAT_IS_STORED and repr(target.attributes.get(k)) != repr(source.attributes.get(k))
+    )
+    if ("units" in target.attributes) != ("units" in source.attributes) and source.dtype.kind not in "mM":
+        differing.append("units")
+    return [f"attribute {name} of {target.path} differs; the target's stays" for name in differing]
+
+
+def _some(items: Mapping[str, Any]) -> str:
+    names = list(items)
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")  # noqa: PLR2004 - three show the pattern

@@ -1,0 +1,139 @@
+"""Does a configuration agree with itself, with an existing target, and with the form of a slice? Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from zapz.config.settings import Config
+from zapz.errors import ConfigError, DimensionError
+from zapz.format.metadata import Array, Dataset, is_named, name, parent
+from zapz.planning.selection import takes_part
+
+OTHER_FORM = "Bring the slice to the target's form, or append it to another target."
+"""What to do about a slice of another form."""
+
+
+def check_config(config: Config) -> None:
+    """Refuse a configuration whose parts contradict one another, before anything is looked at.
+
+    Raises:
+        ConfigError: They do.
+    """
+    if config.append_dim in config.fixed_dims:
+        raise ConfigError(
+            "the append dimension has no fixed size",
+            where=f"fixed_dims.{config.append_dim}",
+            hint="To demand a size of every slice, set slice_size.",
+        )
+
+
+def check_configured(target: Dataset, config: Config) -> None:
+    """Refuse a configuration that says something else than an existing target.
+
+    Raises:
+        ConfigError: A configured encoding is not the target's, or a configured variable is not there.
+    """
+    for path in config.variables:
+        if path == "*" or path in target.arrays or not takes_part(path, config):
+            continue
+        raise ConfigError(
+            "a configured variable is not in the target",
+            where=f"variables.{path}",
+            expected=", ".join(sorted(target.arrays)),
+            found=repr(path),
+            hint="Variables are made with the target: remove this one, or make the target anew with force_new.",
+        )
+    if not config.variables:
+        return
+    from zapz.planning.encoding import Place, contradiction, names_own
+
+    for path, array in target.arrays.items():
+        wish = config.variable(path).encoding
+        if wish and not is_named(path, config.excluded_variables):
+            where = Place(
+                zarr_format=target.zarr_format,
+                dim=config.append_dim,
+                steps=None,
+                where=f"variables.{path}.encoding",
+                own=names_own(config.variables, path),
+            )
+            error = contradiction(array, wish, where)
+            if error is not None:
+                raise error
+
+
+def check_fixed(slice_: Dataset, config: Config, where: str) -> None:
+    """Check the sizes of dimensions that are configured."""
+    sizes = {d: n for a in slice_.arrays.values() for d, n in zip(a.dims, a.shape, strict=True) if d is not None}
+    for dim, size in config.fixed_dims.items():
+        if sizes.get(dim) != size:
+            raise DimensionError(
+                f"dimension {dim!r} does not have its fixed size",
+                where=where,
+                expected=f"{size} (fixed_dims)",
+                found=str(sizes.get(dim, "no such dimension")),
+                hint="Is it the right slice? Or correct fixed_dims.",
+            )
+
+
+def check_dims(source: Array, config: Config, where: str) -> None:
+    """Check the dimensions of a slice's variable against the configured ones."""
+    dims = config.variable(source.path).dims if config.variables else None
+    if dims is not None and tuple(dims) != source.dims:
+        raise DimensionError(
+            "dimensions are not the configured ones",
+            where=f"{where}, {source.path}",
+            expected=f"{named(dims)} (variables.{source.path}.dims)",
+            found=named(source.dims),
+            hint=OTHER_FORM,
+        )
+
+
+def named(names: Sequence[str | None]) -> str:
+    """Return dimensions for people."""
+    return "(" + ", ".join(name or "?" for name in names) + ")"
+
+
+def dims_in(dataset: Dataset) -> str:
+    """Return the names of all dimensions for people; empty if none has a name."""
+    return ", ".join(sorted({d for a in dataset.arrays.values() for d in a.dims if d is not None}))
+
+
+def naming_hint(dataset: Dataset, dim: str) -> str:
+    """Say what to do about a dataset none of whose variables has the append dimension."""
+    scalar = next((path for path, array in dataset.arrays.items() if name(path) == dim and not array.ndim), None)
+    if scalar is not None:
+        return (
+            f"Its {scalar} is a scalar, for one step without a dimension: give the slice that dimension "
+            f'(in xarray: ds.expand_dims("{dim}")).'
+        )
+    dims = dims_in(dataset)
+    if dims:
+        first = dims.partition(",")[0]
+        return f'Name the append dimension that it has, such as append_dim = "{first}" (in the shell: --append-dim {first}).'
+    nameless = next((array for array in dataset.arrays.values() if array.ndim), None)
+    if nameless is None:
+        return "It has no array with a dimension along which it could grow."
+    names = ", ".join(f'"{text}"' for text in (dim, *(f"dim_{i}" for i in range(1, nameless.ndim))))
+    return (
+        "Zarr keeps dimension names in dimension_names (v3) or in the attribute _ARRAY_DIMENSIONS, which is read in both formats. Write "
+        f'them into every array, for example: zarr.open_group(PATH)["{nameless.path}"].attrs["_ARRAY_DIMENSIONS"] = [{names}].'
+    )
+
+
+def apart_hint(lengths: Mapping[str, int]) -> str:
+    """Say how to append groups that have lengths of their own; nothing if the variables of one group differ.
+
+    Args:
+        lengths: Length along the append dimension, by path of the variable.
+    """
+    groups: dict[str, set[int]] = {}
+    for path, length in lengths.items():
+        groups.setdefault(parent(path), set()).add(length)
+    if len(groups) < 2 or any(len(several) > 1 for several in groups.values()):  # noqa: PLR2004 - one is no choice
+        return ""
+    first = next(group for group in sorted(groups) if group)
+    return (
+        f"The groups have lengths of their own: append each to a target of its own, with its path in place of the slice's "
+        f'(SLICE/{first}), or with included_variables = ["{first}"].'
+    )

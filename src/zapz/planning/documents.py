@@ -1,0 +1,131 @@
+"""The documents that an append writes, in the order in which they may become visible. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from zapz.config.settings import Config
+from zapz.errors import MetadataError
+from zapz.format import documents as doors
+from zapz.format import jsontext, v2, v3
+from zapz.format.metadata import Dataset, join, name, parent
+
+_NCZARR = ("_nczarr_group", "_NCZARR_GROUP")
+"""Attributes in which netCDF-C keeps the sizes of dimensions, depending on its version."""
+
+
+def changed_documents(
+    target: Dataset,
+    slice_: Dataset,
+    config: Config,
+    stop: int,
+    *,
+    creates: bool,
+    attributes: Mapping[str, Mapping[str, Any]] | None = None,
+    unfilled: Collection[str] = (),
+) -> dict[str, bytes]:
+    """Return the documents that an append to length ``stop`` writes, in the order in which they may become visible.
+
+    Arrays first, then groups, and what readers open first, the root's consolidated metadata, last.
+
+    Args:
+        target: The target as it is.
+        slice_: The slice.
+        config: Settings.
+        stop: Length of the target afterwards.
+        creates: Whether the target is made.
+        attributes: Configured attributes by path of the node ("" is the root), expressions evaluated.
+        unfilled: Label variables (of v2) that lose their fill value, because the slice has a label that equals it.
+    """
+    door = doors.of(target.zarr_format)
+    changed: dict[str, bytes] = {}
+    documents = dict(target.documents)
+    for path, array in target.arrays.items():
+        axis = array.axis(config.append_dim)
+        if axis is not None:
+            shape = tuple(stop if i == axis else n for i, n in enumerate(array.shape))
+            changed |= door.regrid(documents, path, shape)
+        if path in unfilled:
+            changed |= v2.without_fill({**documents, **changed}, path)
+    if not creates and config.attrs_update_mode in {"replace", "update"}:
+        changed |= _attributes(target, slice_, config)
+    documents |= changed
+    for path, values in (attributes or {}).items():
+        mine = door.set_attributes(documents, path, values)
+        changed |= mine
+        documents |= mine
+    for path in target.groups:
+        for key, data in _netcdf(documents, path, config.append_dim, stop).items():
+            changed[key] = documents[key] = data
+    if creates:
+        changed = documents
+    has_root = (
+        any(parent(key) == "" and name(key) in {v2.GROUP, v3.NODE} for key in documents) and "" not in target.arrays
+    )
+    try:
+        refreshed = door.consolidate(documents, create=config.consolidated and has_root)
+    except MetadataError as error:  # broken consolidated metadata below the root
+        raise error.at("target") from None
+    final = {**changed, **refreshed}
+    return {key: final[key] for key in sorted(final, key=lambda key: _turn(key, refreshed))}
+
+
+def grown(target: Dataset, documents: Mapping[str, bytes], dim: str, stop: int) -> Dataset:
+    """Return a target whose arrays have grown to ``stop`` along ``dim``, as its changed documents say."""
+    arrays = {}
+    for path, array in target.arrays.items():
+        axis = array.axis(dim)
+        if axis is not None:
+            shape = tuple(stop if i == axis else n for i, n in enumerate(array.shape))
+            array = replace(array, grid=replace(array.grid, shape=shape))  # noqa: PLW2901 - the grown one
+        arrays[path] = array
+    return replace(target, arrays=arrays, documents={**target.documents, **documents})
+
+
+def _turn(key: str, consolidated: Mapping[str, bytes]) -> tuple[int, int, str]:
+    """Order of visibility: deeper nodes first, within a node attributes before the array, consolidated last."""
+    depth = -key.count("/")
+    kind = (v2.ATTRIBUTES, v2.ARRAY, v2.GROUP, v3.NODE, v2.CONSOLIDATED).index(name(key))
+    return (1 if key in consolidated else 0, depth, f"{parent(key)} {kind}")
+
+
+def _attributes(target: Dataset, slice_: Dataset, config: Config) -> dict[str, bytes]:
+    door, other = doors.of(target.zarr_format), doors.of(slice_.zarr_format)
+    changed: dict[str, bytes] = {}
+    for path in target.groups:
+        if path not in slice_.groups:
+            continue
+        old, new = door.attributes_text(target.documents, path), other.attributes_text(slice_.documents, path)
+        parts = {m.key: new[m.start : m.end] for m in jsontext.members(new)}
+        if config.attrs_update_mode == "update":
+            parts = {m.key: old[m.start : m.end] for m in jsontext.members(old)} | parts
+        text = jsontext.joined(parts, indent=2)
+        if jsontext.parse(text, path) != jsontext.parse(old, path):
+            changed |= door.with_attributes(target.documents, path, text)
+    return changed
+
+
+def _netcdf(documents: Mapping[str, bytes], path: str, dim: str, stop: int) -> dict[str, bytes]:
+    """Return the document in which netCDF-C keeps a group's dimension sizes, with the new one; nothing if there is none."""
+    key, prefix = join(path, v2.ATTRIBUTES), jsontext.Path()
+    if key not in documents:
+        key, prefix = join(path, v3.NODE), ("attributes",)
+    if key not in documents:
+        return {}
+    text = jsontext.text_of(documents[key], key)
+    meta: Any = jsontext.parse_object(text, key)
+    for member in prefix:
+        meta = meta.get(member) if isinstance(meta.get(member), dict) else {}
+    for attribute in _NCZARR:
+        group = meta.get(attribute)
+        if not isinstance(group, dict):
+            continue
+        for member in ("dimensions", "dims"):
+            sizes = group.get(member)
+            if isinstance(sizes, dict) and dim in sizes:
+                place: jsontext.Path = (*prefix, attribute, member, dim)
+                place = (*place, "size") if isinstance(sizes[dim], dict) else place
+                return {key: jsontext.replaced(text, {place: str(stop)}).encode()}
+    return {}

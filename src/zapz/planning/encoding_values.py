@@ -1,0 +1,185 @@
+"""Encodings as users write them, read into the values of this package: data types, codec chains of either form, fill values.
+
+``compressor`` and ``filters`` have the form of Zarr v2 (numcodecs configurations), ``codecs`` that of Zarr v3 (named configurations).
+Either is read for either format; whether the wished format can write the chain is the door's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from zapz.errors import ConfigError, MetadataError, UnsupportedError, ZapzError
+from zapz.format import codecs, dtypes, v3_codecs
+from zapz.format.codecs import Codec, CodecChain
+from zapz.format.metadata import FillValue
+
+VARIABLE_TEXTS = {"string": "vlen-utf8", "bytes": "vlen-bytes"}
+"""Serializers of the data types of variable length that a configuration can name."""
+
+
+def dtype_of(text: str, where: str) -> tuple[np.dtype[Any], str]:
+    """Return the data type that a configuration names, and the serializer that its items need.
+
+    Raises:
+        ConfigError: There is no such type.
+    """
+    if text in VARIABLE_TEXTS:
+        return np.dtype(object), VARIABLE_TEXTS[text]
+    try:
+        dtype = np.dtype(text)
+    except TypeError as error:
+        hint = 'Such as "int16", "float32", "bool", "string", "U8", "datetime64[s]".'
+        raise ConfigError("unknown data type", where=where, found=repr(text), hint=hint) from error
+    if dtype.kind not in "biufcUSmM" or not dtype.itemsize:
+        expected = "a number, bool, text of fixed or variable length, datetime64 or timedelta64"
+        raise ConfigError("unknown data type", where=where, expected=expected, found=repr(text))
+    return dtype.newbyteorder("="), "bytes"
+
+
+def fill_of(value: Any, dtype: np.dtype[Any], serializer: str, where: str) -> FillValue:
+    """Return a configured fill value as one of the data type; undefined for None.
+
+    Raises:
+        ConfigError: The data type cannot hold it.
+    """
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else None
+    found, what = repr(value), "the fill value does not fit the data type"
+    if limits is not None and isinstance(value, int | float) and not limits.min <= value <= limits.max:
+        expected = f"{limits.min} to {limits.max} ({dtype})"
+        raise ConfigError(what, where=where, expected=expected, found=found)
+    if value is not None and dtype.kind in "USO":
+        return FillValue.of(_text(value, dtype, serializer, where))
+    try:
+        with np.errstate(over="ignore"):
+            fill = dtypes.read_fill(value, dtype, where, serializer)
+    except (MetadataError, OverflowError) as error:
+        hint = "Give a value of the stored data type."
+        raise ConfigError(what, where=where, expected=f"a {dtype}", found=found, hint=hint) from error
+    parts = value if isinstance(value, list | tuple) else [value]
+    if dtype.kind in "fc" and np.isinf(fill.value) and all(isinstance(part, int | float) for part in parts):
+        raise ConfigError(what, where=where, expected=f"a finite {dtype}", found=found)
+    return fill
+
+
+def _text(value: Any, dtype: np.dtype[Any], serializer: str, where: str) -> Any:
+    """Return text as a fill value: as bytes (UTF-8) where bytes are stored."""
+    stored: Any = value
+    if dtype.kind == "S" or serializer == "vlen-bytes":
+        stored = value.encode() if isinstance(value, str) else value
+    length = dtype.itemsize // (4 if dtype.kind == "U" else 1)
+    if not isinstance(value, str | bytes) or (dtype.kind in "US" and len(stored) > length):
+        expected = (
+            f"text of at most {length} {'bytes' if dtype.kind == 'S' else 'characters'}"
+            if dtype.kind in "US"
+            else "text"
+        )
+        raise ConfigError(
+            "the fill value does not fit the data type", where=where, expected=expected, found=repr(value)
+        )
+    return stored if dtype.kind == "O" else np.asarray(stored, dtype)[()]
+
+
+def chain_of(
+    wish: Mapping[str, Any], base: CodecChain, dtype: np.dtype[Any], serializer: str, chunks: Sequence[int], where: str
+) -> CodecChain:
+    """Return the chain of one unit that a configuration asks for.
+
+    Args:
+        wish: May hold ``compressor`` and ``filters``, or ``codecs``; what it does not hold is the base's.
+        base: The unit's chain so far; its stages must already fit ``dtype``.
+        dtype: Data type, native byte order.
+        serializer: What turns items into bytes.
+        chunks: Shape of the unit.
+        where: For messages.
+
+    Raises:
+        ConfigError: A codec is unknown or refuses its configuration.
+    """
+    if "codecs" in wish:
+        chain = _named(wish["codecs"], dtype, serializer, chunks, f"{where}.codecs")
+    else:
+        packed = _compresses(base.stages)
+        filters = base.stages[:-1] if packed else base.stages
+        compressor = base.stages[-1:] if packed else ()
+        if "filters" in wish:
+            filters = tuple(_stage(c, f"{where}.filters") for c in wish["filters"] or ())
+            if filters and filters[0].id == serializer != "bytes":
+                filters = filters[1:]  # v2 has the serializer of strings as the first filter
+        if "compressor" in wish:
+            compressor = () if wish["compressor"] is None else (_stage(wish["compressor"], f"{where}.compressor"),)
+        chain = replace(base, serializer=serializer, stages=(*filters, *compressor), foreign=None, shards=None)
+    for stage in chain.stages:
+        _check_filter(stage, dtype, where)
+    if chain.strict != base.strict:
+        _try(chain, dtype, chunks, where)
+    return chain
+
+
+def _check_filter(stage: Codec, dtype: np.dtype[Any], where: str) -> None:
+    """Refuse a filter that is configured for cells of another type: other readers take its word for theirs."""
+    name = "decode_dtype" if stage.id == "astype" else "dtype"
+    given = stage.config.get(name)
+    if stage.id in codecs.FILTERS and isinstance(given, str) and np.dtype(given).newbyteorder("=") != dtype:
+        raise ConfigError(
+            "a filter is configured for another data type",
+            where=f"{where}.filters, {stage.id}",
+            expected=f"{name} {dtype}",
+            found=given,
+            hint="Give it the data type that is stored.",
+        )
+
+
+def _compresses(stages: Sequence[Codec]) -> bool:
+    """Whether the last stage is what v2 calls the compressor."""
+    return bool(stages) and stages[-1].id not in codecs.FILTERS
+
+
+def _stage(config: Mapping[str, Any], where: str) -> Codec:
+    codec = Codec(id=config["id"], config={key: value for key, value in config.items() if key != "id"})
+    if codec.id not in codecs.ALLOWED:
+        raise ConfigError(
+            "unknown codec", where=where, expected=", ".join(sorted(codecs.ALLOWED)), found=repr(codec.id)
+        )
+    return codec
+
+
+def _named(
+    configured: Sequence[Any], dtype: np.dtype[Any], serializer: str, chunks: Sequence[int], where: str
+) -> CodecChain:
+    try:
+        named = [v3_codecs.named(codec, where) for codec in configured]
+        if all(name not in {"bytes", "vlen-utf8", "vlen-bytes", "sharding_indexed"} for name, _ in named):
+            kinds = [v3_codecs.is_array_filter(name) or name == "transpose" for name, _ in named]
+            place = kinds.index(False) if False in kinds else len(kinds)
+            named.insert(place, (serializer, {}))  # the array-to-bytes codec goes without saying
+        chain = v3_codecs.read_chain(named, dtype, serializer, tuple(chunks), where)
+    except MetadataError as error:
+        raise ConfigError(error.what, where=where, expected=error.expected, found=error.found) from error
+    if chain.shards is not None:
+        hint = "Give the shape of a shard as `shards`, and here the codecs of its inner chunks."
+        raise ConfigError("sharding is configured in another place", where=where, hint=hint)
+    if chain.foreign is not None:
+        expected = "codecs of Zarr v3 or numcodecs that zapz runs, array filters first"
+        raise ConfigError("unknown codec", where=where, expected=expected, found=", ".join(name for name, _ in named))
+    return chain
+
+
+def _try(chain: CodecChain, dtype: np.dtype[Any], chunks: Sequence[int], where: str) -> None:
+    """Encode and decode a few cells, so that a codec that refuses its parameters is found before anything is written."""
+    shape = tuple(min(n, 2) for n in chunks)
+    cells = np.full(
+        shape, "abc" if chain.serializer == "vlen-utf8" else b"abc" if dtype.kind == "O" else 0, dtype=dtype
+    )
+    try:
+        again = codecs.decode(chain, dtype, shape, codecs.encode(chain, dtype, cells))
+        if again.shape != shape:
+            raise UnsupportedError("codecs change the shape", expected=str(shape), found=str(again.shape))
+    except (ZapzError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        found = f"{', '.join(stage.id for stage in chain.stages)}: {error}"
+        raise ConfigError(
+            "a codec does not work with this configuration", where=where, found=found, hint="Correct its parameters."
+        ) from error

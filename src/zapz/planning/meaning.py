@@ -1,0 +1,119 @@
+"""What a variable's stored numbers mean, in a slice and in a target, and how the ones become the others. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from zapz.cf.attributes import SAY_WHAT_IS_STORED
+from zapz.cf.conversion import Conversion, conversion
+from zapz.cf.encoding import Encoding, encoding_of
+from zapz.config.settings import Config
+from zapz.errors import EncodingError, SliceError
+from zapz.format import v2
+from zapz.format.dtypes import read_marker, undefined
+from zapz.format.metadata import Dataset
+
+_TEXT = {"U": {"bytes"}, "S": {"bytes"}, "O": {"vlen-utf8", "vlen-bytes"}}
+"""Serializers of text, by kind of data type."""
+_CHARACTER = np.dtype("S1")
+
+
+def meaning_of(dataset: Dataset, path: str, fills: str | None = None) -> Encoding:
+    """Return what a variable's stored numbers mean; bounds without units of their own have their parent's (CF sections 7.1, 7.4).
+
+    Args:
+        dataset: Where it is.
+        path: Which.
+        fills: What cells are that equal a v2 fill value without being called missing: "missing", a "value", or unsettled if None.
+
+    Raises:
+        EncodingError: Its attributes make no sense.
+    """
+    array = dataset.arrays[path]
+    if array.assumed and fills == "value":
+        array = replace(array, marker=read_marker(array.attributes.get("_FillValue"), array.dtype, path), assumed=False)
+    attributes, marker = dataset.attributes_of(path), array.marker
+    if array.dtype == _CHARACTER:  # NUL behind a text is no missing character
+        return encoding_of(array.dtype, {k: v for k, v in attributes.items() if k != "missing_value"}, None)
+    if marker is None and array.unit_codecs.serializer in _TEXT.get(array.dtype.kind, ()):
+        # Empty text is nothing anywhere.
+        marker = undefined(array.dtype) if array.unit_codecs.serializer != "vlen-bytes" else b""
+    unclear: list[Any] = []
+    if array.assumed and fills is None:
+        said = read_marker(array.attributes.get("_FillValue"), array.dtype, path)
+        unclear = [value for value in (marker, said) if value is not None]
+    return encoding_of(array.dtype, attributes, marker, unclear=unclear)
+
+
+def conversion_of(
+    slice_: Dataset, target: Dataset, path: str, where: str, config: Config, *, narrow: bool = False
+) -> Conversion:
+    """Return how stored values of a slice's variable become the target's.
+
+    Args:
+        slice_: The slice.
+        target: The target.
+        path: The variable.
+        where: The slice and variable, for messages.
+        config: Settings.
+        narrow: Whether the target's data type was chosen by the user, so that numbers may be rounded to it.
+
+    Raises:
+        SliceError: They cannot.
+    """
+    source, array = slice_.arrays[path], target.arrays[path]
+    mine, theirs = array.unit_codecs, source.unit_codecs
+    texts = {theirs.serializer, mine.serializer} == {"bytes", "vlen-utf8"} and "U" in {
+        source.dtype.kind,
+        array.dtype.kind,
+    }
+    objects = "O" in {source.dtype.kind, array.dtype.kind} and theirs.serializer != mine.serializer
+    if objects and not texts and not (theirs.foreign or mine.foreign):
+        raise EncodingError(
+            "objects are stored in another way",
+            where=where,
+            expected=mine.serializer,
+            found=theirs.serializer,
+        )
+    fills = config.v2_fill_value
+    try:
+        meanings = meaning_of(slice_, path, fills), meaning_of(target, path, fills)
+    except EncodingError as error:
+        if _say_the_same(slice_, target, path):
+            bare = Encoding(dtype=array.dtype.newbyteorder("="))
+            return conversion(bare, bare, name=path)
+        raise error.at(where) from None
+    try:
+        made = conversion(*meanings, narrow=narrow, name=path)
+        hiding = _hiding(target, path, config)
+        copied = made.identity and slice_.zarr_format == target.zarr_format and source.fill == array.fill
+        return made if hiding is None or copied else conversion(meanings[0], hiding, narrow=narrow, name=path)
+    except SliceError as error:
+        raise error.at(where) from None
+
+
+def _hiding(target: Dataset, path: str, config: Config) -> Encoding | None:
+    """Return the meaning of growing bounds to xarray, which takes a v2 fill value for missing although no bound is; else None.
+
+    Bounds that are copied into an array of the same fill value read as before. Others may not begin to be missing.
+    """
+    array = target.arrays[path]
+    fill = array.fill.value
+    if target.zarr_format != v2.FORMAT or path not in target.bounds or array.axis(config.append_dim) is None:
+        return None
+    if array.marker is not None or fill is None or array.dtype.kind not in "iufc" or config.v2_fill_value == "value":
+        return None
+    return encoding_of(array.dtype, target.attributes_of(path), fill, unclear=[fill])
+
+
+def _say_the_same(slice_: Dataset, target: Dataset, path: str) -> bool:
+    """Return whether a variable stores numbers alike on both sides, so that attributes which zapz does not understand do not matter."""
+    here, there = slice_.arrays[path], target.arrays[path]
+    mine, theirs = (
+        {key: repr(value) for key, value in dataset.attributes_of(path).items() if key in SAY_WHAT_IS_STORED}
+        for dataset in (slice_, target)
+    )
+    return (here.dtype, here.fill, repr(here.marker), mine) == (there.dtype, there.fill, repr(there.marker), theirs)

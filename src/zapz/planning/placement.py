@@ -1,0 +1,58 @@
+"""Where a slice goes, and how its values become the target's: a value that says that it may follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zapz.cf.conversion import Conversion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where a slice goes and how its values become the target's: what ``planning.compatibility`` answers if it may follow."""
+
+    dim: str
+    """The append dimension."""
+    offset: int
+    """Length of the target before: the slice's first step goes here."""
+    length: int
+    """Number of steps of the slice."""
+    conversions: Mapping[str, Conversion]
+    """Per variable that is written from the slice: how its stored values become the target's."""
+    filled: tuple[str, ...] = ()
+    """Variables that grow although the slice lacks them."""
+    static: tuple[str, ...] = ()
+    """Static variables that must equal the target's."""
+    notes: tuple[str, ...] = ()
+    """Differences worth telling that change nothing."""
+    labels: str = ""
+    """Digest of the slice's labels, so that a plan is not executed with another slice; empty if it has none."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the placement as values that JSON can hold exactly."""
+        return {
+            "dim": self.dim,
+            "offset": self.offset,
+            "length": self.length,
+            "conversions": {path: c.to_json() for path, c in self.conversions.items()},
+            "filled": list(self.filled),
+            "static": list(self.static),
+            "notes": list(self.notes),
+            "labels": self.labels,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Placement:
+        """Undo ``to_json``."""
+        return cls(
+            dim=data["dim"],
+            offset=data["offset"],
+            length=data["length"],
+            conversions={path: Conversion.from_json(c) for path, c in data["conversions"].items()},
+            filled=tuple(data["filled"]),
+            static=tuple(data["static"]),
+            notes=tuple(data["notes"]),
+            labels=data.get("labels", ""),
+        )

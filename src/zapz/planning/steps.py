@@ -1,0 +1,297 @@
+"""What happens to the chunks of one array when a slice is appended. Integer arithmetic only.
+
+For an array that grows from ``N`` by ``M`` steps, every touched chunk falls in one of four cases::
+
+      target chunk       |  old cells | new cells |        step
+      wholly new, aligned, equal bytes:   [ b b b ]        CopyChunk    its bytes, untouched
+      a shard, equal inner bytes:     [ a a | b b ]        ExtendShard  its inner chunks' bytes, untouched
+      anything else:                  [ a a | b b ]        EncodeChunk  pieces decoded, converted, encoded
+      the slice has nothing:              [ . . . ]        ClearChunk   reads as the fill value
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from zapz.cf.conversion import Conversion
+from zapz.format.codecs import same_bytes
+from zapz.format.grid import Box, Index, Span, count, grouped, indices, intersect, shift, touched
+from zapz.format.metadata import Array
+from zapz.planning.placement import Placement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A block of cells that goes into a chunk."""
+
+    origin: Literal["target", "slice"]
+    """Whose chunk the cells come from."""
+    index: Index
+    """Chunk (inner chunk, if sharded) there."""
+    take: Box
+    """Cells within that chunk."""
+    put: Box
+    """Cells within the chunk being made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyChunk:
+    """Copy one chunk's bytes."""
+
+    path: str
+    """Array."""
+    index: Index
+    """Target chunk."""
+    source: Index
+    """Slice chunk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeChunk:
+    """Put a chunk together from decoded pieces; cells that no piece covers get the fill value."""
+
+    path: str
+    """Array."""
+    index: Index
+    """Target chunk."""
+    pieces: tuple[Piece, ...]
+    """Old cells first, then the slice's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendShard:
+    """Make or extend a shard, inner chunk by inner chunk (``ArrayPlan.inner``)."""
+
+    path: str
+    """Array."""
+    index: Index
+    """Target shard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearChunk:
+    """Make a chunk read as the fill value, whatever lies at its key."""
+
+    path: str
+    """Array."""
+    index: Index
+    """Target chunk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepInner:
+    """Leave an inner chunk of a shard where it is."""
+
+    index: Index
+    """Inner chunk."""
+
+
+Step = CopyChunk | EncodeChunk | ExtendShard | ClearChunk
+
+
+Inner = CopyChunk | EncodeChunk | ClearChunk | KeepInner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayPlan:
+    """What happens to one array."""
+
+    target: Array
+    """The array as it will be."""
+    source: Array | None
+    """The slice's array; None if the slice has none."""
+    axis: int | None
+    """Axis of the append dimension; None for a static array that a new target takes over."""
+    offset: int
+    """Old length along the axis, in cells; 0 without an axis."""
+    stop: int
+    """New length along the axis, in cells; 0 without an axis."""
+    conversion: Conversion | None
+    """How stored values become the target's; None if there is nothing to convert."""
+    verbatim: bool
+    """Whether whole chunks (shards) of the slice are the target's, byte for byte."""
+    inner_verbatim: bool
+    """Whether inner chunks (chunks, if not sharded) are."""
+
+    @property
+    def path(self) -> str:
+        """Path of the array."""
+        return self.target.path
+
+    @property
+    def spans(self) -> Box:
+        """Range of touched target chunks, per axis."""
+        return self._touched(self.target.grid.counts, self.target.grid.chunks)
+
+    def touches(self, index: Index) -> bool:
+        """Return whether a chunk is among them."""
+        spans = self.spans
+        return len(index) == len(spans) and all(a <= i < b for i, (a, b) in zip(index, spans, strict=True))
+
+    @property
+    def unit_spans(self) -> Box:
+        """Range of touched units of the target (inner chunks, if it is sharded), per axis."""
+        return self._touched(self.target.units.counts, self.target.units.chunks)
+
+    def _touched(self, counts: tuple[int, ...], chunks: tuple[int, ...]) -> Box:
+        whole: list[Span] = [(0, n) for n in counts]
+        if self.axis is not None:
+            whole[self.axis] = touched(self.offset, self.stop, chunks[self.axis])
+        return tuple(whole)
+
+    @property
+    def origin(self) -> Index:
+        """Target cell at which the slice's first cell goes."""
+        return tuple(self.offset if i == self.axis else 0 for i in range(self.target.ndim))
+
+    @property
+    def old_box(self) -> Box:
+        """Cells that the target already has."""
+        return tuple(
+            (0, self.offset if i == self.axis else n if self.axis is not None else 0)
+            for i, n in enumerate(self.target.shape)
+        )
+
+    @property
+    def new_box(self) -> Box:
+        """Cells that this append writes."""
+        return tuple((self.offset if i == self.axis else 0, n) for i, n in enumerate(self.target.shape))
+
+    def is_boundary(self, index: Index) -> bool:
+        """Return whether a touched chunk also holds old cells."""
+        return self.axis is not None and index[self.axis] * self.target.grid.chunks[self.axis] < self.offset
+
+    def boundary_keys(self) -> Iterator[str]:
+        """Yield the keys of all touched chunks that also hold old cells."""
+        axis, chunks = self.axis, self.target.grid.chunks
+        if axis is not None and self.offset % chunks[axis]:
+            last = self.offset // chunks[axis]
+            spans = tuple((last, last + 1) if i == axis else span for i, span in enumerate(self.spans))
+            yield from map(self.target.key, indices(spans))
+
+    def step(self, index: Index) -> Step:
+        """Return the step that makes a touched chunk."""
+        path = self.path
+        if self.source is None and not self.is_boundary(index):
+            return ClearChunk(path=path, index=index)
+        if self.verbatim:
+            return CopyChunk(path=path, index=index, source=self._source_index(index, self.target.grid.chunks))
+        if self.target.codecs.shards is not None:
+            return ExtendShard(path=path, index=index)
+        return EncodeChunk(path=path, index=index, pieces=self._pieces(index))
+
+    def steps(self) -> Iterator[Step]:
+        """Yield every step once, ordered so that neighbours share source chunks."""
+        if self.source is None or self.verbatim or not self.target.ndim:
+            order = indices(self.spans)
+        else:
+            order = grouped(self.spans, self.target.grid.chunks, self.source.units.chunks, self.origin)
+        return (self.step(index) for index in order)
+
+    def _source_index(self, index: Index, chunks: tuple[int, ...]) -> Index:
+        return tuple(i - o // c for i, o, c in zip(index, self.origin, chunks, strict=True))
+
+    def inner(self, index: Index) -> Iterator[tuple[int, Inner]]:
+        """Yield what each inner chunk of a shard becomes, with its number in the shard's index table.
+
+        Inner chunks beyond the new shape are left out: the shard does not hold them.
+        """
+        units = self.target.units
+        per_shard = tuple(c // u for c, u in zip(self.target.grid.chunks, units.chunks, strict=True))
+        first = tuple(i * n for i, n in zip(index, per_shard, strict=True))
+        spans = tuple((f, min(f + n, total)) for f, n, total in zip(first, per_shard, units.counts, strict=True))
+        for unit in indices(spans):
+            number = 0
+            for u, f, n in zip(unit, first, per_shard, strict=True):
+                number = number * n + (u - f)
+            yield number, self.inner_step(unit)
+
+    def inner_step(self, unit: Index) -> Inner:
+        """Return what one inner chunk becomes."""
+        box = self.target.units.box(unit)
+        if self.axis is not None and box[self.axis][1] <= self.offset:
+            return KeepInner(index=unit)
+        is_new = self.axis is None or box[self.axis][0] >= self.offset
+        if self.source is None and is_new:
+            return ClearChunk(path=self.path, index=unit)
+        if self.inner_verbatim and is_new:
+            return CopyChunk(path=self.path, index=unit, source=self._source_index(unit, self.target.units.chunks))
+        return EncodeChunk(path=self.path, index=unit, pieces=self._pieces(unit))
+
+    def _pieces(self, unit: Index) -> tuple[Piece, ...]:
+        units = self.target.units
+        corner = tuple(i * c for i, c in zip(unit, units.chunks, strict=True))
+        box = units.box(unit)
+        pieces: list[Piece] = []
+        old = intersect(box, self.old_box) if self.axis is not None else None
+        if old is not None:
+            local = shift(old, corner, -1)
+            pieces.append(Piece(origin="target", index=unit, take=local, put=local))
+        new = intersect(box, self.new_box) if box else ()
+        if new is not None and self.source is not None:
+            wanted = shift(new, self.origin, -1)
+            grid = self.source.units
+            for index in indices(grid.covering(wanted)):
+                cells = intersect(grid.box(index), wanted) if wanted else ()
+                if cells is None:
+                    continue
+                start = tuple(i * c for i, c in zip(index, grid.chunks, strict=True))
+                put = shift(shift(cells, self.origin), corner, -1)
+                pieces.append(Piece(origin="slice", index=index, take=shift(cells, start, -1), put=put))
+        return tuple(pieces)
+
+    @property
+    def examined(self) -> bool:
+        """Whether copied chunks must be decoded too, because a real value might be the target's marker."""
+        return self.conversion is not None and self.conversion.guards_marker
+
+    @property
+    def copies(self) -> int:
+        """Number of chunks that are copied whole."""
+        return count(self.spans) if self.verbatim else 0
+
+    @property
+    def encodes(self) -> int:
+        """Number of chunks that are put together."""
+        return 0 if self.verbatim else count(self.spans)
+
+    @property
+    def working_set(self) -> int:
+        """Bytes that one worker needs at worst: decoded target and source unit, and their encoded forms."""
+        source = self.source.unit_bytes if self.source is not None else 0
+        return 4 * max(self.target.unit_bytes, source) if not self.verbatim else self.target.chunk_bytes
+
+
+def plan_array(
+    target: Array, source: Array | None, axis: int | None, placement: Placement, *, recompress: bool
+) -> ArrayPlan:
+    """Plan one array: decide which of its chunks may be copied."""
+    conversion = placement.conversions.get(target.path)
+    offset = placement.offset if axis is not None else 0
+    alike = source is not None and source.dtype == target.dtype and (conversion is None or conversion.identity)
+    verbatim = inner_verbatim = False
+    if alike and source is not None:
+        verbatim = source.grid.chunks == target.grid.chunks and same_bytes(source.codecs, target.codecs)
+        inner_verbatim = source.units.chunks == target.units.chunks and same_bytes(
+            source.unit_codecs, target.unit_codecs
+        )
+        if source.codecs.shards is not None:  # inner chunks that a copied shard lacks read as the target's fill value
+            verbatim = verbatim and source.fill.image == target.fill.image
+        if recompress:
+            verbatim = verbatim and source.codecs.strict == target.codecs.strict
+            inner_verbatim = inner_verbatim and source.unit_codecs.strict == target.unit_codecs.strict
+    if axis is not None:
+        verbatim = verbatim and offset % target.grid.chunks[axis] == 0
+        inner_verbatim = inner_verbatim and offset % target.units.chunks[axis] == 0
+    return ArrayPlan(
+        target=target,
+        source=source,
+        axis=axis,
+        offset=offset,
+        stop=offset + placement.length if axis is not None else 0,
+        conversion=conversion,
+        verbatim=verbatim,
+        inner_verbatim=inner_verbatim,
+    )

@@ -1,0 +1,263 @@
+"""Slices made of arrays in a program: mappings, and objects with ``variables``, ``dims`` and ``attrs`` such as xarray's.
+
+Nothing here imports xarray: its objects are known by what they have. Arrays appear to the engine as a Zarr hierarchy whose chunks
+nobody has encoded; regions of them are handed over as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zapz.cf.attributes import NAMES_ENCODED
+from zapz.cf.markers import stored_scalar
+from zapz.errors import ConfigError, DimensionError, MetadataError, SliceError, UnsupportedError
+from zapz.format import jsontext, v3
+from zapz.format.attributes import plain
+from zapz.format.codecs import CodecChain, endian_of
+from zapz.format.dtypes import undefined, write_marker
+from zapz.format.fields import DIMS
+from zapz.format.grid import RegularGrid
+from zapz.format.metadata import Array, ChunkKeys, FillValue, check_path, implicit_groups, name
+from zapz.sources.array_like import Cells, Region, region_of
+from zapz.sources.dask_arrays import Lazy, compute, is_lazy
+from zapz.sources.encoding_defaults import wish_of
+from zapz.sources.source import Box, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What making a source of arrays needs to know."""
+
+    dim: str = "time"
+    """Append dimension."""
+    zarr_format: int = 3
+    """Format of the target, if this slice makes it."""
+    memory_limit: int = 1_000_000_000
+    """Bytes that computed cells may take in memory."""
+    folder: str | None = None
+    """Where cells go that take more."""
+    on_disk: bool = False
+    """Whether computed cells go there whatever they take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A named array of a slice, before it is looked into."""
+
+    dims: tuple[str, ...]
+    """Names of its dimensions."""
+    data: Any
+    """Something that looks like an array."""
+    attributes: Mapping[str, Any]
+    """Attributes as the program gave them."""
+    encoding: Mapping[str, Any]
+    """How it would like to be stored, in xarray's words."""
+
+
+def _is_dataset(item: Any) -> bool:
+    return all(hasattr(item, part) for part in ("variables", "dims", "attrs"))
+
+
+def _is_data_array(item: Any) -> bool:
+    return not _is_dataset(item) and all(hasattr(item, part) for part in ("coords", "dims", "attrs", "variable"))
+
+
+def source_of(item: Any, label: str, options: Options) -> ArraysSource:
+    """Return a slice made of arrays; lazily computed ones are computed when it is prepared.
+
+    Args:
+        item: A mapping ``name -> (dims, array-like[, attrs[, encoding]])``, or an object as xarray's.
+        label: What to call it in messages.
+        options: Append dimension, and the bounds of computing.
+
+    Raises:
+        SliceError: Its variables make no sense.
+    """
+    if _is_data_array(item):
+        item = _dataset_of(item, label)
+    if getattr(item, "children", None):
+        raise SliceError(
+            "a tree of datasets is several slices",
+            where=label,
+            found=", ".join(map(str, item.children)),
+            hint="Append each of its datasets to a target of its own, or write it as a Zarr group first.",
+        )
+    if _is_dataset(item):
+        variables, attributes = _of_dataset(item)
+    else:
+        variables, attributes = {key: _of_entry(str(key), entry, label) for key, entry in item.items()}, {}
+    return ArraysSource({str(k): v for k, v in variables.items()}, attributes, label, options)
+
+
+def _dataset_of(array: Any, label: str) -> Any:
+    if array.name is None:
+        raise SliceError(
+            "the array has no name",
+            where=label,
+            hint="Give it one (array.name), or append a dataset: array.to_dataset(name=…).",
+        )
+    return array.to_dataset(promote_attrs=False)
+
+
+def _of_entry(key: str, entry: Any, label: str) -> Variable:
+    if hasattr(entry, "dims") and hasattr(entry, "attrs") and hasattr(entry, "shape"):
+        return _of_variable(getattr(entry, "variable", entry))
+    if not isinstance(entry, list | tuple) or not 2 <= len(entry) <= 4:  # noqa: PLR2004 - dims, data, attrs, encoding
+        raise SliceError(
+            "a variable is not described",
+            where=f"{label}, {key}",
+            expected="(dims, array[, attrs[, encoding]])",
+            found=f"{type(entry).__name__}",
+        )
+    dims = (entry[0],) if isinstance(entry[0], str) else tuple(entry[0])
+    attributes, encoding = (dict(part or {}) for part in (*entry[2:], None, None)[:2])
+    return Variable(dims=dims, data=entry[1], attributes=attributes, encoding=encoding)
+
+
+def _of_variable(variable: Any) -> Variable:
+    """Take over one of xarray's variables; what is not in memory is read later, region by region."""
+    chunked = getattr(variable, "chunks", None) is not None
+    in_memory = getattr(variable, "_in_memory", False)
+    data = variable.data if chunked else variable.values if in_memory else variable
+    return Variable(dims=tuple(variable.dims), data=data, attributes=variable.attrs, encoding=variable.encoding)
+
+
+def _of_dataset(item: Any) -> tuple[dict[str, Variable], dict[str, Any]]:
+    """Take over a dataset with its coordinates: which they are is said in attributes (CF section 5)."""
+    variables = {str(key): _of_variable(variable) for key, variable in item.variables.items()}
+    known = {str(key) for key in getattr(item, "coords", ())}
+    coordinates = known - {str(dim) for dim in item.dims}
+    naming = [key for key in NAMES_ENCODED if key != "coordinates"]
+    referred = {w for v in variables.values() for k in naming for w in str(v.encoding.get(k) or "").split()}
+    written: set[str] = set()
+    described = {}
+    for key, variable in variables.items():
+        related = {k: variable.encoding[k] for k in NAMES_ENCODED if variable.encoding.get(k) is not None}
+        mine = sorted(c for c in coordinates - referred if set(variables[c].dims) <= set(variable.dims))
+        settled = "coordinates" in variable.attributes or "coordinates" in variable.encoding
+        if mine and key not in known and not settled:
+            related["coordinates"] = " ".join(mine)
+        written |= set(str(related.get("coordinates", variable.attributes.get("coordinates", ""))).split())
+        described[key] = replace(variable, attributes={**variable.attributes, **related})
+    rest = sorted(c for c in coordinates - referred - written if " " not in c)
+    attributes = dict(item.attrs)
+    if rest and "coordinates" not in attributes:
+        attributes["coordinates"] = " ".join(rest)
+    return described, attributes
+
+
+class ArraysSource(Source):
+    """A slice made of arrays in this program."""
+
+    is_ours = True
+
+    def __init__(
+        self, variables: Mapping[str, Variable], attributes: Mapping[str, Any], label: str, options: Options
+    ) -> None:
+        self.uri = label
+        self._options = options
+        self._regions: dict[str, Region] = {}
+        self._arrays: dict[str, Array] = {}
+        self._encodings: dict[str, Mapping[str, Any]] = {}
+        self._documents: dict[str, bytes] = {}
+        for key, variable in variables.items():
+            where = f"{label}, {key}"
+            region, meaning = _region(variable.data, where)
+            self._add(key, variable, region, meaning, options)
+        for path in ("", *implicit_groups(self._arrays, ())):
+            text = jsontext.dumps(_attributes(attributes, label) if not path else {})
+            self._documents |= v3.write_group(path, text)
+
+    def _add(self, path: str, variable: Variable, data: Region, meaning: Mapping[str, Any], options: Options) -> None:
+        where = f"{self.uri}, {path}"
+        try:
+            check_path(path)
+        except MetadataError as error:
+            raise error.at(self.uri) from None
+        if len(variable.dims) != len(data.shape) or not all(isinstance(dim, str) for dim in variable.dims):
+            raise DimensionError(
+                "dimensions do not fit the array",
+                where=where,
+                expected=f"{len(data.shape)} names",
+                found=repr(variable.dims),
+            )
+        attributes = {**_attributes(variable.attributes, where), **meaning}
+        serializer = "vlen-utf8" if data.dtype.kind == "O" else "bytes"
+        array = Array(
+            path=path,
+            dims=variable.dims,
+            dtype=data.dtype,
+            grid=RegularGrid(shape=data.shape, chunks=data.chunks or tuple(max(1, n) for n in data.shape)),
+            keys=ChunkKeys(style="default", separator="/"),
+            codecs=CodecChain(
+                serializer=serializer, endian=endian_of(data.dtype, "little") if serializer == "bytes" else None
+            ),
+            fill=FillValue.of(undefined(data.dtype)),
+            marker=None,
+            attributes=attributes,
+        )
+        if attributes.get("_FillValue") is not None:  # as stored: it becomes the attribute that v3 knows
+            marker = stored_scalar(data.dtype, attributes["_FillValue"])
+            attributes["_FillValue"] = None if marker is None else write_marker(marker, data.dtype)
+        attributes = {key: value for key, value in attributes.items() if key != "_FillValue" or value is not None}
+        try:
+            self._documents |= v3.write_array(array, jsontext.dumps(attributes))
+        except UnsupportedError as error:
+            raise error.at(where) from None
+        self._arrays[path], self._regions[path] = array, data
+        label = name(path) in variable.dims
+        wish = wish_of(
+            data, variable.dims, variable.encoding, dim=options.dim, zarr_format=options.zarr_format, is_label=label
+        )
+        if "_FillValue" in attributes and "dtype" not in wish:
+            wish.pop("fill_value", None)  # the attribute says it already
+        if "units" in meaning:
+            wish.setdefault("dtype", "int64")
+        self._encodings[path] = wish
+
+    @property
+    def pending(self) -> bool:
+        """Whether an array has not been computed yet."""
+        return any(isinstance(region, Lazy) and region.cells is None for region in self._regions.values())
+
+    def prepare(self, paths: Collection[str]) -> None:
+        """Compute lazily computed arrays, all of them in one go."""
+        lazy = [region for path, region in self._regions.items() if path in paths and isinstance(region, Lazy)]
+        options = self._options
+        compute(lazy, options.memory_limit, options.folder, on_disk=options.on_disk)
+
+    def documents(self) -> Mapping[str, bytes]:
+        """Return the metadata that describe the arrays."""
+        return self._documents
+
+    def encodings(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what the variables wish."""
+        return self._encodings
+
+    def cells(self, path: str, box: Box) -> Cells:
+        """Return a region of an array."""
+        try:
+            return self._regions[path].read(box)
+        except SliceError as error:
+            raise error.at(f"{self.uri}, {path}") from None
+
+
+def _attributes(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    try:
+        return {str(key): plain(value, str(key)) for key, value in given.items() if key != DIMS}
+    except ConfigError as error:
+        raise SliceError(
+            error.what, where=f"{where}, {error.where}", expected=error.expected, found=error.found
+        ) from None
+
+
+def _region(data: Any, where: str) -> tuple[Region, dict[str, Any]]:
+    """Return an array as something that gives regions. What objects are is seen only when they have been computed."""
+    if not is_lazy(data):
+        return region_of(data, where)
+    lazy = Lazy(data, where)
+    if lazy.dtype.kind not in "OT":
+        return lazy, {}
+    return region_of(lazy.read(tuple((0, n) for n in lazy.shape)), where)

@@ -1,0 +1,131 @@
+"""Compute lazily computed arrays (dask) once each, all of a slice in one go, in bounded memory.
+
+Arrays of one slice share inputs, and a rechunked one needs every input chunk for several of its own. So their graph is run as a whole,
+before the target is locked, into memory or, beyond the limit, into unnamed files, which vanish with the process that made them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zapz.errors import SliceError, StoreError
+from zapz.format.grid import slices
+from zapz.sources.array_like import filled, settled
+from zapz.sources.source import Box
+
+Cells = np.ndarray[Any, Any]
+_SEQUENTIAL = ("sync", "synchronous", "single-threaded")
+
+
+def is_lazy(data: Any) -> bool:
+    """Return whether something is a dask array, without importing dask."""
+    return all(hasattr(data, part) for part in ("__dask_graph__", "dask", "chunks", "dtype"))
+
+
+class Lazy:
+    """A dask array; its cells are there once it has been computed, on its own or with others."""
+
+    chunks = None
+
+    def __init__(self, array: Any, where: str) -> None:
+        if any(isinstance(n, float) and math.isnan(n) for n in array.shape):
+            raise SliceError(
+                "a lazily computed array does not know its shape",
+                where=where,
+                found=str(array.shape),
+                hint="Call compute_chunk_sizes() on it.",
+            )
+        self.array = _unmasked(array)
+        self.shape = tuple(int(n) for n in array.shape)
+        self.dtype = settled(self.array.dtype)
+        self.natural = _regular(array.chunks)
+        """Shape of the blocks in which it is made, which a new target may take over."""
+        self.cells: Cells | None = None
+        self._guard = threading.Lock()
+
+    def read(self, box: Box) -> Cells:
+        """Return the cells of a box; all of them are computed if they have not been."""
+        with self._guard:
+            if self.cells is None:
+                compute([self], 0, None, on_disk=False)
+        cells: Cells = (self.cells if self.cells is not None else np.empty(0))[slices(box)]
+        return cells
+
+
+def _regular(chunks: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
+    """Return a lazily computed array's chunk shape, if all its blocks but the last have it."""
+    good = all(
+        sizes and sizes[0] and len(set(sizes[:-1])) <= 1 and (len(sizes) == 1 or sizes[-1] <= sizes[0])
+        for sizes in chunks
+    )
+    return tuple(int(sizes[0]) for sizes in chunks) if good else None
+
+
+def compute(arrays: Sequence[Lazy], limit: int, folder: str | None, *, on_disk: bool) -> None:
+    """Compute arrays together, each block of their common graph once.
+
+    Args:
+        arrays: The arrays; those that have been computed are passed over.
+        limit: Bytes that their cells may take in memory; beyond it they go to unnamed files. 0: no limit.
+        folder: Where such files lie; the system's temporary folder if None.
+        on_disk: Whether they go to files whatever they take.
+
+    Raises:
+        StoreError: There is no space for the files.
+    """
+    pending = [array for array in arrays if array.cells is None]
+    if not pending:
+        return
+    import dask  # imported where used: whoever has dask arrays has dask
+    import dask.array
+
+    total = sum(math.prod(a.shape) * a.dtype.itemsize for a in pending)
+    spill = on_disk or 0 < limit < total
+    made = [_room(a.shape, a.dtype, folder if spill else None, spill=spill) for a in pending]
+    scheduler = dask.config.get("scheduler", None)
+    dask.array.store(
+        [a.array for a in pending],
+        made,
+        lock=False,
+        compute=True,
+        scheduler=scheduler if scheduler in _SEQUENTIAL else "threads",
+    )
+    for array, cells in zip(pending, made, strict=True):
+        array.cells = cells
+
+
+def _unmasked(array: Any) -> Any:
+    """Return a dask array whose blocks are not masked."""
+    meta = getattr(array, "_meta", None)
+    if not isinstance(meta, np.ma.MaskedArray):
+        return array
+    return array.map_blocks(filled, dtype=filled(np.ma.masked_array(np.ones(1, meta.dtype), mask=[True])).dtype)
+
+
+def _room(shape: tuple[int, ...], dtype: np.dtype[Any], folder: str | None, *, spill: bool) -> Cells:
+    size = math.prod(shape) * dtype.itemsize
+    if not spill or dtype.hasobject or not size:
+        return np.empty(shape, dtype)
+    try:
+        with tempfile.TemporaryFile(dir=Path(folder).expanduser() if folder else None, prefix="zapz-") as file:
+            if hasattr(os, "posix_fallocate"):  # a page of a mapping that finds no space later would kill the process
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+            return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+    except OSError as error:
+        raise StoreError(
+            "no room for a computed slice",
+            where=folder or tempfile.gettempdir(),
+            expected=f"{size} bytes",
+            found=error.strerror or str(error),
+            hint="Set temp_dir to a folder with more space, or raise memory_limit.",
+        ) from error

@@ -1,0 +1,191 @@
+"""What a slice that was never stored wishes for its encoding: its own ``encoding``, else what ``xarray.Dataset.to_zarr`` would choose.
+
+The result has the form of a configuration, and a configuration overrides it. Times get the coarsest unit in which all of them are whole,
+counted from the first one; floating-point numbers NaN as their marker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zapz.sources.array_like import Held, Region, cells_in, seconds_of
+
+Wish = dict[str, Any]
+_UNITS = {
+    "days": 86400 * 10**9,
+    "hours": 3600 * 10**9,
+    "minutes": 60 * 10**9,
+    "seconds": 10**9,
+    "milliseconds": 10**6,
+    "microseconds": 10**3,
+    "nanoseconds": 1,
+}
+"""Nanoseconds of a unit, coarsest first."""
+_LARGEST = 4 << 20
+"""Bytes of a chunk where nobody says how large it shall be."""
+_FEW = 1 << 20
+"""Times that are looked at to find their unit, if they are not in memory."""
+_CHARACTER = np.dtype("S1")
+NAT = int(np.iinfo(np.int64).min)
+_BLOSC = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}
+_ZSTD = {"id": "zstd", "level": 0}
+
+
+def wish_of(
+    data: Region, dims: Sequence[str], encoding: Mapping[str, Any], *, dim: str, zarr_format: int, is_label: bool
+) -> Wish:
+    """Return the encoding that one variable of an in-memory slice wishes for.
+
+    Args:
+        data: Its cells.
+        dims: Its dimensions.
+        encoding: Its own ``encoding``, in the words of xarray; what these do not mean for Zarr is left out.
+        dim: The append dimension.
+        zarr_format: Format of the target, for the compressor that is the format's default.
+        is_label: Whether it is a coordinate of its own dimension, none of which may be missing.
+    """
+    wish: Wish = {}
+    for name in ("scale_factor", "add_offset", "units", "calendar"):
+        if encoding.get(name) is not None and (name in {"scale_factor", "add_offset"} or _is_time(data)):
+            wish[name] = _item(encoding[name])
+    dtype = _dtype(encoding.get("dtype"), data.dtype)
+    if dtype is not None and not (_is_time(data) and dtype[:2] in {"da", "ti"}):
+        wish["dtype"] = dtype
+    if data.dtype.kind in "mM":
+        wish = {**_time_units(data), "dtype": "int64", **wish}
+        if not is_label:
+            wish["fill_value"] = NAT if wish["dtype"] == "int64" else None
+    elif data.dtype.kind == "f":
+        wish["fill_value"] = "NaN" if wish.get("dtype", "float64").startswith("float") else None
+    for name in ("missing_value", "_FillValue"):
+        if name in encoding and (encoding[name] is not None or name == "_FillValue"):
+            wish["fill_value"] = _item(encoding[name])
+            wish["marks"] = encoding[name] is not None
+    wish["chunks"] = _chunks(data, dims, encoding, dim)
+    if encoding.get("shards") is not None and zarr_format != 2:  # noqa: PLR2004 - a format
+        wish["shards"] = [int(n) for n in encoding["shards"]]
+    return wish | _codecs(encoding, zarr_format)
+
+
+def _is_time(data: Region) -> bool:
+    return data.dtype.kind in "mM"
+
+
+def _item(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic | np.ndarray) else value
+    if isinstance(value, float) and not np.isfinite(value):
+        return "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _dtype(value: Any, cells: np.dtype[Any]) -> str | None:
+    """Return the data type that an encoding asks for, as a configuration says it; None if it asks for none."""
+    if value is None:
+        return None
+    if value is str or value is object or value == "str" or type(value).__name__ == "StringDType":
+        return "string"
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        return None
+    if dtype.kind == "O":
+        return "string"
+    if dtype == _CHARACTER and dtype != cells:  # that of the file, whose characters have been joined to texts since
+        return None
+    return dtype.str[1:] if dtype.kind in "US" else dtype.name if dtype.kind in "biufcmM" else None
+
+
+def _time_units(data: Region) -> Wish:
+    """Return the units that xarray would choose: the coarsest in which all times are whole, since the first of them."""
+    tick = int(seconds_of(data.dtype) * 10**9)
+    fallback = next((unit for unit, length in _UNITS.items() if length == tick), "nanoseconds")
+    since = data.dtype.kind == "M"
+    if not isinstance(data, Held) and (
+        hasattr(data, "natural") or cells_in(data.shape) > _FEW
+    ):  # as xarray does for dask
+        return {"units": f"{fallback} since 1970-01-01"} if since else {"units": fallback}
+    cells = data.read(tuple((0, n) for n in data.shape)).reshape(-1)
+    known = cells[~np.isnat(cells)]
+    ticks = known.view(np.int64)
+    steps = np.diff(ticks) if since else ticks
+    common = int(np.gcd.reduce(np.abs(steps))) * tick if steps.size else 0
+    unit = next((u for u, length in _UNITS.items() if common % length == 0), fallback)
+    if not since:
+        return {"units": unit}
+    first = str(known[0]).replace("T", " ") if known.size else "1970-01-01 00:00:00"
+    return {"units": f"{unit} since {_trimmed(first)}", "calendar": "proleptic_gregorian"}
+
+
+def _trimmed(text: str) -> str:
+    """Leave out the zeros of a fraction of a second."""
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _chunks(data: Region, dims: Sequence[str], encoding: Mapping[str, Any], dim: str) -> list[int | None]:
+    given = encoding.get("chunks")
+    if isinstance(given, int):
+        given = (given,) * len(dims)
+    if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != len(dims):
+        given = getattr(data, "natural", None) or data.chunks
+    if given is not None and all(isinstance(n, int | np.integer) and n > 0 for n in given):
+        return [int(n) for n in given]
+    return list(default_chunks(data.shape, data.dtype.itemsize, dims.index(dim) if dim in dims else None))
+
+
+def default_chunks(shape: tuple[int, ...], itemsize: int, axis: int | None) -> tuple[int, ...]:
+    """Return the chunk shape of a new array of which nobody says more: a slice's steps whole, the rest halved until it is small.
+
+    Args:
+        shape: Shape of the slice's array.
+        itemsize: Bytes of a cell.
+        axis: Axis of the append dimension, which is not divided; None if there is none.
+    """
+    chunks = [max(1, n) for n in shape]
+    others = [i for i in range(len(shape)) if i != axis]
+    while others and cells_in(tuple(chunks)) * itemsize > _LARGEST:
+        longest = max(others, key=lambda i: chunks[i])
+        if chunks[longest] == 1:
+            break
+        chunks[longest] = -(-chunks[longest] // 2)
+    return tuple(chunks)
+
+
+def _codecs(encoding: Mapping[str, Any], zarr_format: int) -> Wish:
+    """Return compressor and filters in the form of either format; where there are none, the format's default."""
+    default = _BLOSC if zarr_format == 2 else _ZSTD  # noqa: PLR2004 - a format
+    named = encoding.get("compressors", encoding.get("compressor", "default"))
+    if isinstance(named, str):
+        compressors: list[Any] = [default]
+    else:
+        compressors = list(named) if isinstance(named, list | tuple) else [] if named is None else [named]
+    filters = encoding.get("filters")
+    filters = list(filters) if isinstance(filters, list | tuple) else []
+    stages = [_config(codec) for codec in (*filters, *compressors)]
+    if any(stage is None for stage in stages):
+        return {"compressor": default}
+    if any("name" in stage for stage in stages if stage is not None):
+        return {"codecs": [_as_v3(stage) for stage in stages if stage is not None]}
+    wish: Wish = {"compressor": _config(compressors[-1]) if compressors else None}
+    if filters or len(compressors) > 1:
+        wish["filters"] = [_config(codec) for codec in (*filters, *compressors[:-1])]
+    return wish
+
+
+def _config(codec: Any) -> dict[str, Any] | None:
+    """Return the configuration of a codec object of numcodecs or zarr, or of a table; None if it is neither."""
+    if isinstance(codec, Mapping):
+        return dict(codec)
+    for method in ("get_config", "to_dict"):
+        if hasattr(codec, method):
+            return dict(getattr(codec, method)())
+    return None
+
+
+def _as_v3(config: Mapping[str, Any]) -> dict[str, Any]:
+    if "name" in config:
+        return dict(config)
+    rest = {key: value for key, value in config.items() if key != "id"}
+    return {"name": f"numcodecs.{config['id']}", "configuration": rest}

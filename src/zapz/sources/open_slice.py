@@ -1,0 +1,177 @@
+"""Open what a user names as a slice: stores by path and URI, and sources, as one kind of thing for the engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from zapz.config.settings import Config, make
+from zapz.errors import (
+    ConfigError,
+    FormatError,
+    MetadataError,
+    NotFoundError,
+    StoreError,
+    UnsupportedError,
+    VariableError,
+)
+from zapz.format import documents as doors
+from zapz.format.metadata import Dataset, is_named, parent
+from zapz.planning.selection import left_out
+from zapz.sources.source import Source
+from zapz.sources.source_store import SourceStore
+from zapz.storage.hierarchy import documents_of, open_dataset
+from zapz.storage.open import open_store
+from zapz.storage.store import Store
+from zapz.storage.uris import is_local
+
+Item = str | os.PathLike[str]
+"""How a place is named."""
+
+Target = Any
+"""What a user may name as a target: a place, or a store that is open already."""
+
+
+Exit = Callable[[BaseException | None], None]
+"""Closes something; receives the error under which it is left, None if all went well."""
+
+
+def _nothing(_: BaseException | None) -> None:
+    """Close nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSlice:
+    """An open slice."""
+
+    uri: str
+    """What it is called, for people."""
+    store: Store
+    """Its chunks, by key; or regions of its arrays."""
+    dataset: Dataset
+    """Its metadata, those of variables that do not take part left out."""
+    without: frozenset[str] | None = frozenset()
+    """Variables and groups that do not take part; None if that is not known."""
+    encodings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What it wishes for a new target's encoding, if it was never stored."""
+    close: Exit = _nothing
+    """Lets go of it; called exactly once."""
+    has_place: bool = True
+    """Whether it lies in a place, by which it is recognised if it comes again."""
+
+    def left(self, error: BaseException | None) -> None:
+        """Let go of it, under an error or none."""
+        self.close(error)
+
+    @property
+    def prepares(self) -> bool:
+        """Whether there is something to compute before the target is locked."""
+        source = self.store.source if isinstance(self.store, SourceStore) else None
+        return source is not None and source.pending
+
+    def prepare(self, paths: Collection[str]) -> None:
+        """Compute what is not there yet of these arrays."""
+        if isinstance(self.store, SourceStore):
+            self.store.source.prepare(paths)
+
+    def is_unchanged(self, documents: Mapping[str, bytes]) -> bool:
+        """Return whether its documents are still these."""
+        try:
+            here = self.documents(documents)
+        except (FormatError, NotFoundError):
+            return False
+        return here == dict(documents)
+
+    def documents(self, known: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """Return its documents as they are now; of those that do not take part none.
+
+        Args:
+            known: What they were, for a slice of which no more is known.
+        """
+        if self.without is None:
+            return self.store.read_many(known)
+        if isinstance(self.store, SourceStore):
+            found = self.store.source.documents()
+            return {key: data for key, data in found.items() if not is_named(parent(key), self.without)}
+        return documents_of(self.store, self.without) or {}
+
+
+def open_slice_store(item: Item, config: Config) -> Store:
+    """Return the store of a slice; nothing is read yet, but of a reference set its file."""
+    options = config.slice_storage_options if not is_local(os.fspath(item)) else None
+    return open_store(item, options, follow_links=config.follow_links, references=config.slice_references)
+
+
+def open_source(item: Item | Store, config: Config) -> OpenSlice:
+    """Open a slice in a store and read its metadata once, those of variables that do not take part apart.
+
+    Raises:
+        NotFoundError: It is not there.
+        FormatError: It is not Zarr, damaged, or not supported.
+        VariableError: An included variable is missing.
+    """
+    name = os.fspath(item) if isinstance(item, str | os.PathLike) else item.uri
+    try:
+        store = open_slice_store(item, config) if isinstance(item, str | os.PathLike) else item
+        dataset = open_dataset(store, config.excluded_variables)
+    except (FormatError, StoreError) as error:
+        if isinstance(error, NotFoundError):
+            error.what = error.what.replace("dataset", "slice")
+        raise error.at("slice") if name not in str(error) else error from None
+    return _selected(OpenSlice(uri=store.uri, store=store, dataset=dataset), config)
+
+
+def open_given(source: Source, config: Config) -> OpenSlice:
+    """Open a slice that a source gives.
+
+    Raises:
+        FormatError: Its documents are broken.
+        VariableError: An included variable is missing.
+    """
+    documents = source.documents()
+    sound = isinstance(source.uri, str | os.PathLike) and isinstance(documents, Mapping)
+    if not sound or not all(isinstance(k, str) and isinstance(d, bytes) for k, d in documents.items()):
+        raise MetadataError(
+            "a source does not say what there is",
+            where=f"{type(source).__name__}.documents(), .uri",
+            expected="a mapping of keys (text) to documents (bytes); text",
+            found=f"{type(documents).__name__}; {type(source.uri).__name__}",
+        )
+    try:
+        dataset = doors.read(dict(documents))
+    except FormatError as error:
+        raise error.at(os.fspath(source.uri)) from None
+    store = SourceStore(source, dataset)
+    stored = [a.path for a in dataset.arrays.values() if a.codecs.shards is not None or a.codecs.foreign is not None]
+    if stored and store.has_cells and not store.has_bytes:
+        raise UnsupportedError(
+            "a source of cells alone declares shards, or codecs that zapz does not run",
+            where=f"{store.uri}, {stored[0]}",
+            hint="Leave them out of its documents: they say how bytes are stored that it does not have.",
+        )
+    encodings = source.encodings()
+    if encodings and not source.is_ours:  # as a configuration says it, so it is read like one
+        try:
+            made = make({"variables": {path: {"encoding": dict(wish)} for path, wish in encodings.items()}})
+        except ConfigError as error:
+            raise error.at(f"{store.uri}, encodings()") from None
+        encodings = {path: made.variable(path).encoding for path in encodings}
+    found = OpenSlice(uri=store.uri, store=store, dataset=dataset, encodings=encodings, has_place=False)
+    return _selected(found, config)
+
+
+def _selected(found: OpenSlice, config: Config) -> OpenSlice:
+    """Leave out the variables that do not take part."""
+    if not config.excluded_variables and not config.included_variables:
+        return found
+    try:
+        out = left_out(found.dataset, config) | frozenset(config.excluded_variables)
+    except VariableError as error:
+        raise error.at(found.uri) from None
+    dataset = found.dataset
+    documents = {key: data for key, data in dataset.documents.items() if not is_named(parent(key), out)}
+    arrays = {path: array for path, array in dataset.arrays.items() if not is_named(path, out)}
+    groups = {path: attributes for path, attributes in dataset.groups.items() if not is_named(path, out)}
+    return replace(found, dataset=replace(dataset, arrays=arrays, groups=groups, documents=documents), without=out)

@@ -1,0 +1,171 @@
+"""From what a user gives as a slice to an open one: places, open stores, arrays in memory, sources, and what wraps or makes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any
+
+from zapz.config.settings import Config
+from zapz.errors import ConfigError, SliceError
+from zapz.sources.contexts import entered, leave_under
+from zapz.sources.open_slice import Exit, OpenSlice, open_given, open_source
+from zapz.sources.readiness import open_slice
+from zapz.sources.source import Source
+from zapz.storage.adapters import is_given
+from zapz.storage.adapters import open_given as open_given_store
+from zapz.storage.local.posix import is_folder
+from zapz.storage.store import Store
+from zapz.storage.uris import is_local, local_path
+
+_ZARR_FORMAT = 3
+"""Format of a target that is made from arrays, if none is configured: that of current zarr-python and xarray."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a slice source that has a parameter ``ctx`` receives."""
+
+    config: Config
+    """The settings of the append; ``ctx.config.extra`` are the user's own."""
+    target_dir: str
+    """The target, for people."""
+
+
+class Opener:
+    """Opens the items of one call."""
+
+    def __init__(
+        self,
+        config: Config,
+        target: Store,
+        apart: Callable[[Store, str, Config], None],
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        self._cancelled = cancelled
+        self.config = config
+        self.target = target
+        self._apart = apart
+        self._numbers = count()
+
+    def open(self, item: Any) -> OpenSlice:
+        """Open one item; waiting for it, if it is a place and that is configured.
+
+        Args:
+            item: What the user gave, or arguments for the slice source.
+
+        Raises:
+            SliceError: It is nothing that can be a slice.
+            ZapzError: As opening a slice does.
+        """
+        config = self.config
+        made, naming = item, nullcontext()
+        if config.slice_source is not None:
+            from zapz.sources.slice_source import Naming, invoke, resolve  # imported where used: paths do without
+
+            function = resolve(config.slice_source)
+            made = invoke(
+                function, item, config.slice_source_kwargs, Context(config=config, target_dir=self.target.uri)
+            )
+            naming = Naming(function, item)  # type: ignore[assignment]
+        with naming:
+            inner, leave = entered(made, ours=config.slice_source is not None)
+            try:
+                return self._opened(inner, f"slice {next(self._numbers)}", leave)
+            except BaseException as error:
+                leave_under(leave, error)
+                raise
+
+    def _opened(self, item: Any, label: str, leave: Exit) -> OpenSlice:
+        config = self.config
+        if isinstance(item, str | os.PathLike):
+            if not os.fspath(item).strip() or "\0" in os.fspath(item):
+                raise SliceError("a slice has no name", where=label, expected="a path or URI", found=repr(item))
+            self._apart(self.target, os.fspath(item), config)
+            return replace(open_slice(item, config, self._cancelled), close=leave)
+        if isinstance(item, Source):
+            return replace(open_given(item, config), close=leave)
+        if is_given(item):
+            store = open_given_store(
+                item, follow_links=config.follow_links, read_only=True, references=config.slice_references
+            )
+            if store is not None:
+                self._apart(self.target, store.uri, config)
+                return replace(open_source(store, config), close=leave)
+        if _looks_like_arrays(item):
+            from zapz.sources.arrays import Options, source_of  # imported where used: paths do without
+
+            folder = config.temp_dir if config.temp_dir is not None and is_local(config.temp_dir) else None
+            if folder is not None and not is_folder(str(local_path(folder))):
+                raise ConfigError(
+                    "no such folder", where="temp_dir", found=folder, hint="Make it, or remove the setting temp_dir."
+                )
+            options = Options(
+                dim=config.append_dim,
+                zarr_format=config.zarr_format or _ZARR_FORMAT,
+                memory_limit=config.memory_limit,
+                folder=folder,
+                on_disk=config.persist_mem_slices,
+            )
+            return replace(open_given(source_of(item, label, options), config), close=leave)
+        if config.slice_source is not None:
+            raise SliceError(
+                "the slice source gave nothing that can be a slice",
+                where=label,
+                expected="a path or URI, a dataset, a mapping, a zarr group, a zapz.Source, or a context manager of one",
+                found=type(item).__name__,
+                hint="Does it return what it makes?",
+            )
+        raise SliceError(
+            "nothing that can be a slice",
+            where=label,
+            expected="a path or URI, a zarr store or group, a mapping name -> (dims, array), a dataset, or a zapz.Source",
+            found=type(item).__name__,
+            hint="If it is an argument of a function that makes slices, set slice_source, or use append_map.",
+        )
+
+
+def _looks_like_arrays(item: Any) -> bool:
+    """Return whether an item is a mapping of variables, or a dataset or an array as xarray's."""
+    dataset = all(hasattr(item, part) for part in ("variables", "dims", "attrs"))
+    return isinstance(item, Mapping) or dataset or all(hasattr(item, part) for part in ("coords", "dims", "attrs"))
+
+
+def items_of(slices: Any) -> Iterable[Any]:
+    """Return what a user gave as ``slices`` as an iterable of items: one item may be given as it is.
+
+    Raises:
+        SliceError: It is neither an item nor an iterable.
+    """
+    single = (
+        isinstance(slices, str | os.PathLike | Mapping | Source)
+        or is_given(slices)
+        or _looks_like_arrays(slices)
+        or hasattr(slices, "get_dataset")
+        or (hasattr(type(slices), "__enter__") and not hasattr(slices, "__iter__"))
+    )
+    if single:
+        return [slices]
+    if not hasattr(slices, "__iter__") or isinstance(slices, bytes | bytearray):
+        raise SliceError(
+            "nothing that can be slices",
+            where="slices",
+            expected="a slice, or an iterable of slices (or of arguments for slice_source)",
+            found=type(slices).__name__,
+        )
+    found: Iterable[Any] = slices
+    return found
+
+
+def are_places(items: Iterable[Any], config: Config) -> bool:
+    """Return whether all items are known, and opening them neither waits nor computes: then the target may be held meanwhile."""
+    return (
+        isinstance(items, Sequence)
+        and config.slice_source is None
+        and config.polling is None
+        and not config.prefetch
+        and all(isinstance(item, str | os.PathLike) for item in items)
+    )

@@ -1,0 +1,98 @@
+"""Wait until a slice is there and complete, so that no half-written one is appended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zapz.config.settings import Config
+from zapz.errors import MetadataError, NotFoundError, SliceError
+from zapz.format.grid import count, indices
+from zapz.sources.open_slice import Item, OpenSlice, open_slice_store, open_source
+from zapz.storage.presence import MANY, present
+from zapz.waiting import Wait
+
+
+class IncompleteError(SliceError):
+    """A slice is there, but not all of it yet."""
+
+    code = "incomplete"
+
+
+def open_slice(item: Item, config: Config, cancelled: Callable[[], bool] | None = None) -> OpenSlice:
+    """Open a slice; where waiting is configured, once it is there, complete, and its metadata do not change any more.
+
+    Args:
+        item: The slice.
+        config: ``slice_polling``, ``slice_ready``, ``slice_complete`` and what opening needs.
+        cancelled: Asked while waiting whether to stop.
+
+    Raises:
+        IncompleteError: It is not complete (in time).
+        CancelledError: ``cancelled`` said so.
+        ZapzError: As opening a slice does.
+    """
+    polling = config.polling
+    if polling is None:
+        return _complete(item, config)
+    deadline = Wait(polling.timeout, cancelled).begin(str(item))
+    seen: dict[str, bytes] | None = None
+    extra = False
+    while True:
+        late = deadline.is_over()
+        try:
+            source = _complete(item, config)
+            here = dict(source.dataset.documents)
+            if config.slice_ready or seen == here:
+                return source
+            if extra:
+                raise IncompleteError("the slice's metadata keep changing", where=source.uri)
+            seen, extra = here, late  # the second look may come a little after the deadline
+        except (NotFoundError, MetadataError, IncompleteError) as error:
+            seen = None
+            if late:
+                error.hint = f"Waited {polling.timeout:g} s for it. {error.hint}".strip()
+                raise
+        deadline.pause(polling.interval if seen is not None else min(polling.interval, deadline.left))
+
+
+def _complete(item: Item, config: Config) -> OpenSlice:
+    if config.slice_ready is not None:  # before anything else of the slice is looked at
+        _require_marker(item, config.slice_ready, config)
+    source = open_source(item, config)
+    lengths = source.dataset.lengths(config.append_dim)
+    if config.polling is not None and len(set(lengths.values())) > 1:
+        found = ", ".join(f"{path} has {n}" for path, n in sorted(lengths.items()))
+        what = f"the slice's arrays have different lengths along {config.append_dim!r}"
+        raise IncompleteError(what, where=source.uri, found=found)
+    if config.slice_complete == "chunks":
+        _require_chunks(source)
+    return source
+
+
+def _require_marker(item: Item, key: str, config: Config) -> None:
+    store = open_slice_store(item, config)
+    if store.size(key) is None:
+        raise IncompleteError(
+            "the slice is not marked as ready",
+            where=store.uri,
+            expected=f"an object {key!r} in it",
+            found="none",
+            hint="Wait for its writer, or give --wait SECONDS.",
+        )
+
+
+def _require_chunks(source: OpenSlice) -> None:
+    for path, array in source.dataset.arrays.items():
+        spans = tuple((0, n) for n in array.grid.counts)
+        there = source.store.existing(array.key(index) for index in indices(spans))
+        if count(spans) > MANY and source.store.abilities.listable:
+            there = (array.key(index) for index in present(source.store, path, array.keys, spans, strict=True))
+        missing = count(spans) - sum(1 for _ in there)
+        if missing:
+            raise IncompleteError(
+                "the slice lacks chunks",
+                where=f"{source.uri}, {path}",
+                expected=f"{count(spans)} chunks",
+                found=f"{count(spans) - missing}",
+                hint="Wait for its writer, or give --wait SECONDS. If missing chunks are meant as fill values, leave slice_complete alone.",
+            )

@@ -1,0 +1,208 @@
+"""A source in the dress of a store, for the engine."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+
+from zapz.errors import AbilityError, ChunkError, NotFoundError
+from zapz.format import codecs, compressors, shards
+from zapz.format.grid import RegularGrid, indices, slices
+from zapz.format.metadata import Array, Dataset, join
+from zapz.format.v3 import NODE
+from zapz.sources.source import Box, Source
+from zapz.storage.store import Abilities, Children, Parts
+from zapz.storage.zarr_codecs import ZarrChunk
+
+
+def _holds_texts_of(found: np.dtype[Any], asked: np.dtype[Any]) -> bool:
+    """Return whether texts that NumPy holds in a type of its own lose nothing in the type asked for: a scalar has its own length."""
+    if asked.kind == "O":
+        return found.kind in "TU"
+    return found.kind == asked.kind and found.kind in "SU" and found.itemsize <= asked.itemsize
+
+
+class SourceStore:
+    """A source as a store that can only be read."""
+
+    abilities = Abilities(writable=False, exclusive=False, durable=False, listable=False)
+
+    def __init__(self, source: Source, dataset: Dataset) -> None:
+        self.source = source
+        self.uri = os.fspath(source.uri)
+        self.has_cells = type(source).cells is not Source.cells
+        self.has_bytes = type(source).read is not Source.read
+        self._dataset = dataset
+        self._last: tuple[str, bytes] | None = None
+
+    def cells(self, path: str, box: Box) -> np.ndarray[Any, Any] | None:
+        """Return the cells of a region; None if only stored bytes are to be had.
+
+        Raises:
+            ChunkError: The source gave other cells than its documents promise.
+        """
+        found = self.source.cells(path, box) if self.has_cells else None
+        if found is None:
+            return None
+        array, wanted = self._dataset.arrays[path], tuple(b - a for a, b in box)
+        if isinstance(found, np.ndarray | np.generic) and _holds_texts_of(found.dtype, array.dtype):
+            found = np.asarray(found).astype(array.dtype)
+        if isinstance(found, np.ma.MaskedArray):
+            raise ChunkError(
+                "the source gave masked cells",
+                where=f"{self.uri}, {path}",
+                expected="the array's marker, or NaN, where cells are missing",
+            )
+        if (
+            not isinstance(found, np.ndarray | np.generic)
+            or found.shape != wanted
+            or found.dtype.newbyteorder("=") != array.dtype
+        ):
+            raise ChunkError(
+                "the source gave other cells than were asked for",
+                where=f"{self.uri}, {path}",
+                expected=f"{wanted} of {array.dtype}",
+                found=f"{getattr(found, 'shape', type(found).__name__)} of {getattr(found, 'dtype', 'no data type')}",
+            )
+        return np.asarray(found, dtype=array.dtype)
+
+    def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return stored bytes; made of cells, if the source has no others.
+
+        Raises:
+            NotFoundError: There is no such chunk.
+            ChunkError: The source gave no bytes.
+        """
+        end = None if length is None else offset + length
+        if not self.has_bytes and self.has_cells:
+            return self._encoded(key)[offset:end]
+        try:
+            found = self.source.read(key, offset, length)
+        except KeyError as error:
+            if not self.has_cells:
+                raise NotFoundError("no such chunk", where=f"{self.uri}, {key}") from error
+            return self._encoded(key)[offset:end]
+        if not isinstance(found, bytes | bytearray | memoryview):
+            hint = "A source says with KeyError that there is no such chunk."
+            raise ChunkError(
+                "the source gave no bytes", where=f"{self.uri}, {key}", found=type(found).__name__, hint=hint
+            )
+        return bytes(found)
+
+    def _encoded(self, key: str) -> bytes:
+        """Return a chunk of cells as the documents say that it is stored. The last one is kept: shards are read in parts.
+
+        Raises:
+            NotFoundError: The source has other chunks as bytes, and no cells of this one.
+            ChunkError: The source has nothing else than cells, and none of these.
+        """
+        last = self._last
+        if last is not None and last[0] == key:
+            return last[1]
+        for path, array in self._dataset.arrays.items():
+            index = array.index(key)
+            if index is None:
+                continue
+            cells = self.cells(path, array.grid.box(index))
+            if cells is None and not self.has_bytes:
+                raise ChunkError(
+                    "the source gives neither cells nor stored chunks",
+                    where=f"{self.uri}, {path}",
+                    hint="It has to implement read, or cells for every array.",
+                )
+            if cells is not None:
+                data = encoded(array, self._dataset.documents, cells)
+                self._last = key, data
+                return data
+        raise NotFoundError("no such chunk", where=f"{self.uri}, {key}")
+
+    def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return those documents and chunks that exist."""
+        found = dict(self.source.documents())
+        return {key: found[key] for key in keys if key in found}
+
+    def size(self, key: str) -> int | None:
+        """Return the length of a chunk in bytes."""
+        try:
+            return len(self.read(key))
+        except NotFoundError:
+            return None
+
+    def existing(self, keys: Iterable[str]) -> Iterator[str]:
+        """Yield those keys that exist; of a source of cells alone, all."""
+        whole = self.has_cells and not self.has_bytes
+        return (key for key in keys if whole or self.size(key) is not None)
+
+    def children(self, key: str) -> Children:
+        """Return nothing: documents are asked of the source."""
+        del key
+        return Children(folders=(), files=())
+
+    def stray(self, key: str) -> None:
+        """No key is a link."""
+
+    def linked(self, key: str) -> bool:
+        """No key is a link."""
+        del key
+        return False
+
+    def folder_exists(self, key: str) -> bool:
+        """There are no folders."""
+        del key
+        return False
+
+    def require_parent(self) -> None:
+        """A source has no parent."""
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise AbilityError("a slice cannot be written", where=self.uri)
+
+    def create(self, key: str, parts: Parts) -> NoReturn:
+        """Refuse."""
+        self._refuse(key, parts)
+
+    def write(self, key: str, parts: Parts) -> NoReturn:
+        """Refuse."""
+        self._refuse(key, parts)
+
+    def remove(self, key: str) -> NoReturn:
+        """Refuse."""
+        self._refuse(key)
+
+    def remove_folder(self, key: str) -> NoReturn:
+        """Refuse."""
+        self._refuse(key)
+
+
+def encoded(array: Array, documents: Mapping[str, bytes], cells: np.ndarray[Any, Any]) -> bytes:
+    """Return a chunk (shard) as an array's documents say that it is stored.
+
+    Args:
+        array: The array.
+        documents: Those of its dataset, for codecs that only zarr-python runs.
+        cells: The chunk's cells that lie in the array; the others get the fill value.
+    """
+    whole = np.zeros(array.grid.chunks, array.dtype)
+    if array.fill.value is not None:
+        whole[...] = array.fill.value
+    there = whole[tuple(slice(0, n) for n in cells.shape)] if cells.ndim else whole
+    there[...] = cells
+    config = array.codecs.shards
+    if array.codecs.foreign is not None:
+        return ZarrChunk(documents[join(array.path, NODE)], array.path).encode(whole)
+    if config is None:
+        return bytes(compressors.octets(codecs.encode(array.codecs, array.dtype, whole)))
+    grid = RegularGrid(shape=array.grid.chunks, chunks=config.inner_shape)
+    index = shards.empty(math.prod(grid.counts))
+    room = shards.Room.of(config, None, 0, math.prod(grid.counts))
+    parts: list[bytes] = []
+    for number, unit in enumerate(indices(tuple((0, n) for n in grid.counts))):
+        inner = np.ascontiguousarray(whole[slices(grid.box(unit))])
+        parts.append(bytes(compressors.octets(codecs.encode(config.inner, array.dtype, inner))))
+        index.entries[number] = room.take(len(parts[-1])), len(parts[-1])
+    table = shards.build(config, index)
+    return b"".join([*parts, table] if config.index_location == "end" else [table, *parts])

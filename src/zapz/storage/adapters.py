@@ -1,0 +1,225 @@
+"""From what a program has open to a store: fsspec's mappers, and stores, groups and arrays of zarr-python.
+
+What lies in a local folder is opened as that folder, and what lies on an object service as the service, so that it is as safe and as
+fast as if its path or URI had been named. Other stores are used through their own methods.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zapz.errors import AbilityError
+from zapz.storage.filesystems import innermost, is_cache, joined, ours, protocols_of
+from zapz.storage.local.store import LocalStore
+from zapz.storage.store import Store
+from zapz.storage.uris import public
+
+_ARCHIVES = frozenset(("libarchive", "reference", "tar", "zip"))
+"""Protocols of what can only be read."""
+_ZARR_SCHEME = "zarr-"
+
+
+def is_given(thing: Any) -> bool:
+    """Return whether ``open_given`` may know ``thing``; costs nothing."""
+    return bool(_origins(thing) & {"fsspec", "zarr"})
+
+
+def open_given(
+    thing: Any,
+    *,
+    durable: bool = True,
+    follow_links: bool = False,
+    beside: bool = False,
+    single_writer: bool = False,
+    read_only: bool = False,
+    references: Sequence[str] | None = None,
+) -> Store | None:
+    """Return the store of something that is open; nothing is read or made yet.
+
+    Args:
+        thing: An fsspec mapper; a store, ``StorePath``, group or array of zarr-python.
+        durable: Whether local writes are synced.
+        follow_links: Whether linked folders may lead out of the store.
+        beside: Whether lock and journal lie beside the store instead of in it.
+        single_writer: Whether storage may be written on which two writers cannot be kept apart.
+        read_only: Whether it will only be read, as a slice is.
+        references: Places to which a reference set may lead; None for its own folder alone.
+
+    Returns:
+        The store; None if ``thing`` is none of these. An array that lies in a group becomes a dataset of its own, named by the last
+        part of its path.
+
+    Raises:
+        AbilityError: It is to be written, and cannot be.
+    """
+    origins = _origins(thing)
+    opening = _Opening(
+        durable=durable,
+        follow_links=follow_links,
+        beside=beside,
+        single_writer=single_writer,
+        read_only=read_only,
+        references=references,
+    )
+    if "fsspec" in origins:
+        from fsspec.mapping import FSMap  # imported where used: local appends do without it
+
+        if isinstance(thing, FSMap):
+            return opening.files(thing.fs, thing.root)
+    return opening.zarr(thing) if "zarr" in origins else None
+
+
+def _origins(thing: Any) -> set[str]:
+    """Return the packages that a thing's class, or one of its bases, comes from."""
+    return {base.__module__.partition(".")[0] for base in type(thing).__mro__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opening:
+    """How stores are opened; the fields are those of ``open_given``."""
+
+    durable: bool
+    """Whether local writes are synced."""
+    follow_links: bool
+    """Whether linked folders may lead out."""
+    beside: bool
+    """Whether lock and journal lie beside."""
+    single_writer: bool
+    """Whether storage may be written that keeps nobody apart."""
+    read_only: bool
+    """Whether it will only be read."""
+    references: Sequence[str] | None
+    """Places to which a reference set may lead."""
+
+    def zarr(self, thing: Any) -> Store | None:
+        """Return the store of something of zarr-python's; None if it is not known."""
+        import zarr  # imported where used: it costs half a second
+        from zarr.storage import StorePath
+
+        path = ""
+        is_array = isinstance(thing, zarr.Array | zarr.AsyncArray)
+        if is_array or isinstance(thing, zarr.Group | zarr.AsyncGroup):
+            thing = thing.store_path
+        if isinstance(thing, StorePath):
+            thing, path = thing.store, thing.path
+        if not isinstance(thing, zarr.abc.store.Store):
+            return None
+        store = self._zarr_store(thing, path)
+        if not self.read_only and (thing.read_only or not thing.supports_writes):
+            raise AbilityError(
+                "the target can only be read",
+                where=store.uri,
+                expected="a store that is open for writing",
+                found=f"{type(thing).__name__}, {'read-only' if thing.read_only else 'which cannot be written to'}",
+                hint='Open it with read_only=False, or a group with mode="r+".',
+            )
+        if not is_array or not path:
+            return store
+        from zapz.storage.single_array import OneArray
+
+        alone = OneArray(store, path.rpartition("/")[2])
+        if not self.read_only:
+            alone.refuse()
+        return alone
+
+    def _zarr_store(self, store: Any, path: str) -> Store:
+        """Return the store of one of zarr-python's; a class that changes one of zarr's is used through its own methods."""
+        from zarr.storage import FsspecStore, ZipStore
+        from zarr.storage import LocalStore as ZarrLocalStore
+
+        if type(store) is ZarrLocalStore:
+            return self._folder(os.path.join(store.root, path))
+        if type(store) is FsspecStore:
+            return self.files(store.fs, joined(store.path, path))
+        if type(store) is ZipStore:
+            uri = f"zip://{path}::file://{os.path.abspath(store.path)}"
+            self._only_to_read("an archive", uri)
+            if not store.read_only and not store._is_open:  # noqa: SLF001 - opening it as it is would empty the file
+                store = ZipStore(store.path, mode="r")
+            return self._own(store, path, uri)
+        return self._own(store, path, None)
+
+    def _own(self, store: Any, path: str, uri: str | None) -> Store:
+        """Return a store that is used through zarr's methods."""
+        from zarr.storage import MemoryStore
+
+        from zapz.storage.filesystems import leads_to_references
+        from zapz.storage.objects.store import ObjectStore
+        from zapz.storage.objects.zarr_backend import BUCKET, ProcessBackend, ZarrBackend, home_of
+        from zapz.storage.references.open import within
+
+        if leads_to_references(store):
+            raise within(f"{_ZARR_SCHEME}{type(store).__name__.lower()}")
+        home, begin = home_of(store)
+        kind = ProcessBackend if isinstance(store, MemoryStore) and not self.read_only else ZarrBackend
+        if uri is None:
+            scheme = f"{_ZARR_SCHEME}{type(store).__name__.lower()}"
+            uri = joined(f"{scheme}://{home.name}", joined(begin, path))
+        root = joined(BUCKET, path)
+        return ObjectStore(kind(store, home), root, uri, beside=self.beside, single_writer=self.single_writer)
+
+    def _folder(self, path: str) -> Store:
+        return LocalStore(
+            os.path.abspath(path), durable=self.durable, follow_links=self.follow_links, beside=self.beside
+        )
+
+    def files(self, fs: Any, root: str) -> Store:
+        """Return the store in a folder of one of fsspec's file systems."""
+        from zapz.storage.filesystems import behind_caches, is_references, leads_to_references
+        from zapz.storage.objects.backends import backend_of
+        from zapz.storage.objects.store import ObjectStore
+        from zapz.storage.references.open import within
+
+        fs, root = innermost(fs, root)
+        inner, inner_root = behind_caches(fs, root)
+        if is_references(inner):  # a cache in front of it is not used: it would not ask where references lead
+            return self._references(inner, inner_root)
+        if leads_to_references(fs):
+            raise within(_name(fs, root))
+        protocols, uri = protocols_of(fs), _name(fs, root)
+        if is_cache(fs):
+            self._only_to_read("a cache", uri)
+        elif protocols & {"file", "local"}:
+            return self._folder(root)
+        elif protocols & _ARCHIVES:
+            self._only_to_read("an archive", uri)
+        fs = ours(fs)
+        return ObjectStore(backend_of(fs, root), root, uri, beside=self.beside, single_writer=self.single_writer)
+
+    def _references(self, fs: Any, root: str) -> Store:
+        """Return the store in a folder of a reference set."""
+        from zapz.storage.objects.store import ObjectStore
+        from zapz.storage.references.open import of_file_system
+
+        uri = _name(fs, root)
+        self._only_to_read("a reference set", uri)
+        backend = of_file_system(fs, uri, self.references)
+        return ObjectStore(backend, root.strip("/"), uri, beside=self.beside, single_writer=self.single_writer)
+
+    def _only_to_read(self, what: str, uri: str) -> None:
+        if not self.read_only:
+            raise AbilityError(
+                f"{what} can only be read",
+                where=uri,
+                expected="a folder, an object service, or memory",
+                hint="Give what lies behind it, or unpack it. As a slice it can be given as it is.",
+            )
+
+
+def _name(fs: Any, root: str) -> str:
+    """Return what a folder is called: as its URI, where there is one that leads there; never with credentials."""
+    if is_cache(fs):
+        return f"{min(protocols_of(type(fs)))}::{_name(*innermost(fs.fs, root))}"
+    uri = root if "://" in root else str(fs.unstrip_protocol(root))
+    inner = fs.storage_options.get("fo")
+    if isinstance(inner, str | os.PathLike):
+        named = os.fspath(inner)
+        protocol = fs.storage_options.get("target_protocol") or "file"
+        return public(f"{uri}::{named if '://' in named else f'{protocol}://{named}'}")
+    if inner is not None or protocols_of(fs) & _ARCHIVES:  # an open file, or references without a place
+        scheme, mark, rest = uri.partition("://")
+        return joined(f"{scheme}{mark}{os.urandom(6).hex()}", rest.lstrip("/"))
+    return public(uri)

@@ -1,0 +1,225 @@
+"""Read the chunks of one array: raw or decoded, whole or inner, from any store."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from zapz.errors import ChunkError, NotFoundError, ZapzError
+from zapz.format import codecs, shards
+from zapz.format.compressors import Buffer
+from zapz.format.dtypes import undefined
+from zapz.format.grid import Box, Index, indices, intersect, shift, slices
+from zapz.format.metadata import Array, join
+from zapz.format.shards import ShardIndex
+from zapz.format.v3 import NODE
+from zapz.storage.presence import IndexSet
+from zapz.storage.store import Store
+from zapz.storage.zarr_codecs import ZarrChunk
+
+Cells = np.ndarray[Any, Any]
+_SHARD_INDICES = 64
+
+
+class ChunkReader:
+    """Reads one array's chunks. Units are inner chunks if the array is sharded, else chunks."""
+
+    def __init__(
+        self,
+        store: Store,
+        array: Array,
+        document: bytes | None,
+        where: str,
+        cache_bytes: int = 0,
+        present: IndexSet | None = None,
+    ) -> None:
+        self.array = array
+        self._present = present
+        self._store = store
+        self._where = where
+        self._document = document
+        self._cache: OrderedDict[Index, Cells | None] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._cached = 0
+        self._indices: OrderedDict[Index, tuple[ShardIndex | None, int]] = OrderedDict()
+        self._guard = threading.Lock()
+        self._regions: Any = store if getattr(store, "has_cells", False) else None
+        counts = (c // u for c, u in zip(array.grid.chunks, array.units.chunks, strict=True))
+        self._per_shard = tuple(counts)
+
+    def raw(self, index: Index) -> bytes | None:
+        """Return a whole chunk's (shard's) bytes; None if it is missing, which only a definite absence is."""
+        if self._present is not None and index not in self._present:
+            return None
+        try:
+            return self._store.read(self.array.key(index))
+        except NotFoundError:
+            return None
+
+    def raw_unit(self, unit: Index) -> bytes | None:
+        """Return a unit's bytes; None if it is missing."""
+        if self.array.codecs.shards is None:
+            return self.raw(unit)
+        shard = tuple(u // n for u, n in zip(unit, self._per_shard, strict=True))
+        index, _ = self.shard_index(shard)
+        place = index.range(self.number(unit)) if index is not None else None
+        if place is None:
+            return None
+        data = self._store.read(self.array.key(shard), place[0], place[1])
+        if len(data) != place[1]:
+            raise ChunkError(
+                "shard is shorter than its index says",
+                where=f"{self._where}, {self.array.key(shard)}",
+                expected=f"{place[1]} bytes at {place[0]}",
+                found=f"{len(data)}",
+            )
+        return data
+
+    def number(self, unit: Index) -> int:
+        """Return the place of an inner chunk in its shard's index table."""
+        number = 0
+        for u, n in zip(unit, self._per_shard, strict=True):
+            number = number * n + u % n
+        return number
+
+    @property
+    def units_per_shard(self) -> int:
+        """Number of inner chunks of a shard."""
+        return int(np.prod(self._per_shard, dtype=object)) if self._per_shard else 1
+
+    def shard_index(self, shard: Index) -> tuple[ShardIndex | None, int]:
+        """Return a shard's checked index and its length in bytes; (None, 0) if the shard is missing."""
+        with self._guard:
+            if shard in self._indices:
+                return self._indices[shard]
+        config = self.array.codecs.shards
+        key = self.array.key(shard)
+        size = self._store.size(key) if self._present is None or shard in self._present else None
+        found: tuple[ShardIndex | None, int] = (None, 0)
+        if size is not None and config is not None:
+            try:
+                start, length = shards.index_range(config, self.units_per_shard, size)
+                found = shards.parse(config, self.units_per_shard, self._store.read(key, start, length), size), size
+            except ChunkError as error:
+                raise error.at(f"{self._where}, {self.array.key(shard)}") from None
+        with self._guard:
+            self._indices[shard] = found
+            if len(self._indices) > _SHARD_INDICES:
+                self._indices.popitem(last=False)
+        return found
+
+    def unit(self, unit: Index, out: Cells | None = None, *, keep: bool = False) -> Cells | None:
+        """Return a decoded unit, of full unit shape; None if it is missing.
+
+        Args:
+            unit: Which.
+            out: Decode into this, where that saves a copy.
+            keep: Whether it will be wanted again soon.
+        """
+        with self._guard:
+            if unit in self._cache:
+                self._cache.move_to_end(unit)
+                return self._cache[unit]
+        cells = self._padded(unit) if self._regions is not None else None
+        if cells is None:
+            data = self.raw_unit(unit)
+            cells = None if data is None else self.decode(data, unit, out if not keep else None)
+        if keep:
+            self._keep(unit, cells)
+        return cells
+
+    def part(self, unit: Index, take: Box, out: Cells | None = None) -> Cells | None:
+        """Return some cells of a unit; None if it is missing. Where regions are to be had, no more than these are read.
+
+        Args:
+            unit: Which.
+            take: Which of its cells, counted from its first one.
+            out: Decode the unit into this, where it is wanted whole and that saves a copy.
+        """
+        chunks = self.array.units.chunks
+        if self._regions is not None and all(c >= n for c, n in zip(chunks, self.array.shape, strict=True)):
+            region: Cells | None = self._regions.cells(self.array.path, take)
+            if region is not None:
+                return region
+        whole = all(a == 0 and b == c for (a, b), c in zip(take, chunks, strict=True))
+        cells = self.unit(unit, out if whole else None, keep=not whole)
+        return cells if cells is None or cells is out else cells[slices(take)]
+
+    def _padded(self, unit: Index) -> Cells | None:
+        """Return a unit of a source of regions, of full unit shape; None if it has stored bytes only."""
+        cells: Cells | None = self._regions.cells(self.array.path, self.array.units.box(unit))
+        if cells is None or cells.shape == self.array.units.chunks:
+            return cells
+        whole = np.empty(self.array.units.chunks, self.array.dtype)
+        whole[...] = fill_cells(self.array)
+        whole[tuple(slice(0, n) for n in cells.shape)] = cells
+        return whole
+
+    def _keep(self, unit: Index, cells: Cells | None) -> None:
+        size = 0 if cells is None else cells.nbytes
+        with self._guard:
+            if unit in self._cache or size > self._cache_bytes:
+                return
+            self._cache[unit] = cells
+            self._cached += size
+            while self._cached > self._cache_bytes:
+                _, old = self._cache.popitem(last=False)
+                self._cached -= 0 if old is None else old.nbytes
+
+    def decode(self, data: Buffer, unit: Index, out: Cells | None = None) -> Cells:
+        """Decode a unit's bytes."""
+        array = self.array
+        try:
+            if array.codecs.foreign is not None:
+                return zarr_chunk(array, self._document).decode(data)
+            return codecs.decode(array.unit_codecs, array.dtype, array.units.chunks, data, out)
+        except ZapzError as error:
+            raise error.at(self.name(unit)) from None
+
+    def name(self, index: Index) -> str:
+        """Name a chunk for messages."""
+        if self.array.codecs.shards is None:
+            return f"{self._where}, {self.array.key(index)}"
+        shard = tuple(u // n for u, n in zip(index, self._per_shard, strict=True))
+        return f"{self._where}, {self.array.key(shard)}, inner chunk {index}"
+
+
+def zarr_chunk(array: Array, document: bytes | None) -> ZarrChunk:
+    """Return what decodes and encodes a foreign array's chunks."""
+    if document is None:
+        raise ChunkError("chunk cannot be decoded without its array's document", where=array.path)
+    return ZarrChunk(document, array.path)
+
+
+def document_of(documents: Any, path: str) -> bytes | None:
+    """Return the v3 document of an array; None if it has none."""
+    found: bytes | None = documents.get(join(path, NODE))
+    return found
+
+
+def region(reader: ChunkReader, box: Box, fill: Cells) -> Cells:
+    """Return the cells of a box, decoded; missing chunks read as ``fill`` (0-dimensional)."""
+    array = reader.array
+    out = np.empty(tuple(b - a for a, b in box), array.dtype)
+    for unit in indices(array.units.covering(box)):
+        common = intersect(array.units.box(unit), box) if box else ()
+        if common is None:
+            continue
+        corner = tuple(i * c for i, c in zip(unit, array.units.chunks, strict=True))
+        cells = reader.part(unit, shift(common, corner, -1) if box else ())
+        there = out[slices(shift(common, [a for a, _ in box], -1))] if box else out
+        there[...] = fill if cells is None else cells
+    return out
+
+
+def fill_cells(array: Array) -> Cells:
+    """Return the fill value as a 0-dimensional array; where the format leaves it undefined, what zarr-python reads: zero or empty."""
+    value = array.fill.value
+    out = np.zeros((), dtype=array.dtype)
+    if value is None:
+        value = b"" if array.unit_codecs.serializer == "vlen-bytes" else undefined(array.dtype)
+    out[()] = value
+    return out

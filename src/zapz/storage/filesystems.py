@@ -1,0 +1,130 @@
+"""fsspec's file systems: what lies within them, and how to have one that can be called from any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from zapz.errors import AbilityError
+
+_SERVICES = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https"))
+"""Protocols of services: they are asked anew, because listings that a file system has kept may be old."""
+
+_INNER = ("fs", "sync_fs", "of", "fo", "f", "_store", "store")
+"""Attributes in which file systems, open files and stores keep what they work on."""
+_LEADING = frozenset(("fo", "target_protocol", "remote_protocol", "fs"))
+"""Options that name what lies within."""
+
+
+def not_installed(where: str, error: ImportError) -> AbilityError:
+    """Return the error of a place whose kind of storage needs a package that is not there."""
+    return AbilityError(
+        "support for this kind of storage is not installed",
+        where=where,
+        found=str(error),
+        hint="Install the extra: zapz[s3], zapz[gcs], zapz[azure] or zapz[http].",
+    )
+
+
+def joined(root: str, path: str) -> str:
+    """Return a path below a root; either may be empty."""
+    return f"{root.rstrip('/')}/{path}" if root and path else root or path
+
+
+def protocols_of(fs: Any) -> set[str]:
+    """Return the protocols of a file system."""
+    return {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+
+
+def is_cache(fs: Any) -> bool:
+    """Return whether a file system keeps what it reads from another."""
+    from fsspec.implementations.cached import CachingFileSystem
+
+    return isinstance(fs, CachingFileSystem)
+
+
+def innermost(fs: Any, root: str) -> tuple[Any, str]:
+    """Return the file system that does the work, and the root in it."""
+    from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
+    from fsspec.implementations.dirfs import DirFileSystem
+
+    while True:
+        if isinstance(fs, AsyncFileSystemWrapper):
+            fs = fs.sync_fs
+        elif isinstance(fs, DirFileSystem):
+            fs, root = fs.fs, joined(fs.path or "", root.rstrip("/"))
+        else:
+            return fs, root
+
+
+def behind_caches(fs: Any, root: str) -> tuple[Any, str]:
+    """Return the file system that does the work, behind caches too, and the root in it."""
+    while True:
+        fs, root = innermost(fs, root)
+        if not is_cache(fs):
+            return fs, root
+        fs = fs.fs
+
+
+def is_references(fs: Any) -> bool:
+    """Return whether a file system reads what a reference set names."""
+    from fsspec.implementations.reference import ReferenceFileSystem
+
+    return isinstance(fs, ReferenceFileSystem) or "reference" in protocols_of(fs)
+
+
+def leads_to_references(thing: Any, depth: int = 8) -> bool:
+    """Return whether a URI, an option, a file system, a store, or an open file of one, is a reference set, or lies in one."""
+    from fsspec import AbstractFileSystem
+
+    if isinstance(thing, str):
+        return any(part.partition("://")[0] == "reference" for part in thing.split("::"))
+    inner: Iterable[Any] = (getattr(thing, name, None) for name in _INNER)
+    if isinstance(thing, AbstractFileSystem):
+        if is_references(thing):
+            return True
+        inner = (thing.storage_options, thing.storage_args, *inner)
+    elif isinstance(thing, Mapping):
+        nested = AbstractFileSystem | Mapping
+        inner = (value for key, value in thing.items() if key in _LEADING or isinstance(value, nested))
+    elif isinstance(thing, list | tuple):
+        inner = thing
+    elif thing is None or isinstance(thing, int | float | bytes | bytearray):
+        return False
+    return depth > 0 and any(leads_to_references(part, depth - 1) for part in inner)
+
+
+def ours(fs: Any) -> Any:
+    """Return a file system that can be called from any thread: one with the same options, if this one lives in somebody's event loop.
+
+    Services get one in any case, which keeps no listings and has as many connections as there are requests at once.
+    """
+    protocols = protocols_of(fs)
+    if is_cache(fs):  # it keeps what has been read, and that is what it is for
+        return fs
+    services = bool(protocols & _SERVICES)
+    if not services and not (fs.async_impl and fs.asynchronous):
+        return fs
+    options = _synchronous(fs.storage_options)
+    if services:
+        options["use_listings_cache"] = False
+    if protocols & {"s3", "s3a"}:
+        from zapz.storage.objects.backends import AT_ONCE
+
+        options["config_kwargs"] = {"max_pool_connections": AT_ONCE, **(options.get("config_kwargs") or {})}
+    return type(fs)(*fs.storage_args, **options)
+
+
+def _synchronous(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options without what ties a file system to an event loop; file systems among them are exchanged too."""
+    return {key: _exchanged(key, value) for key, value in options.items() if key not in {"asynchronous", "loop"}}
+
+
+def _exchanged(key: str, value: Any) -> Any:
+    from fsspec import AbstractFileSystem
+
+    if isinstance(value, AbstractFileSystem):
+        return ours(innermost(value, "")[0])
+    if isinstance(value, Mapping) and key != "fo":  # references are as many as chunks
+        return _synchronous(value)
+    return value

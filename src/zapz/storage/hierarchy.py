@@ -1,0 +1,297 @@
+"""Open a hierarchy: read its documents once, and remember what they were."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Collection, Container, Iterable, Mapping
+from dataclasses import dataclass
+
+from zapz.errors import FormatError, MetadataError, NotFoundError, StoreError, UnsupportedError
+from zapz.format import documents as doors
+from zapz.format import jsontext, v2, v3
+from zapz.format.metadata import Dataset, check_path, is_named, join, name, parent
+from zapz.storage.layout import OURS
+from zapz.storage.open import require_folder
+from zapz.storage.store import Children, Store
+from zapz.storage.uris import inside
+
+_MAX_DEPTH = 16
+_ARRAYS_ONLY = -1
+"""Depth of a root without any document: a group only if arrays lie right in it, else a folder that holds datasets."""
+_FOREIGN_ROOTS = {
+    "Icechunk": ({"snapshots", "manifests"}, {"repo"}),
+    "the Zarr v3 layout from before 2023": ({"meta", "data"}, set()),
+}
+
+_LOOK_INTO = 10
+"""Folders of something that is no dataset in which datasets are looked for."""
+PYRAMID = ".zlevels"
+"""What xcube's pyramids hold beside their levels ``0.zarr``, ``1.zarr`` and so on."""
+
+Fingerprint = Mapping[str, str | None]
+"""Digest of every document by key; None for one that is absent."""
+
+
+def digest(data: bytes | None) -> str | None:
+    """Return the digest of a document; None if it is absent."""
+    return None if data is None else hashlib.sha256(data).hexdigest()
+
+
+def fingerprint(documents: Mapping[str, bytes]) -> dict[str, str | None]:
+    """Return the digests of documents."""
+    return {key: digest(data) for key, data in documents.items()}
+
+
+def read_documents(store: Store, listing: Children | None = None) -> dict[str, bytes]:
+    """Read all metadata documents of a hierarchy.
+
+    Arrays are never listed, so the cost does not grow with the number of chunks. Folders that hold no metadata are searched for
+    nested nodes, because some writers leave group documents out. What may be read but not listed is read as its consolidated
+    metadata say.
+
+    Raises:
+        NotFoundError: There is nothing at all.
+        MetadataError: Consolidated metadata name a node that is not there.
+    """
+    require_folder(store)
+    if listing is None and store.abilities.listable:
+        try:
+            listing = listing_of(store)
+        except StoreError as error:
+            if not _is_denied(error):
+                raise
+            return _named(store, error)
+    try:
+        return _found(store, listing)
+    except (
+        StoreError
+    ) as error:  # a denied listing further down is none of these: the others say that there is something
+        if store.abilities.listable or not _is_denied(error):
+            raise
+        return _named(store, error)
+
+
+def _named(store: Store, denied: StoreError) -> dict[str, bytes]:
+    """Read the documents that consolidated metadata name, and no others: without a listing S3 denies what is absent.
+
+    Raises:
+        StoreError: There are no consolidated metadata.
+    """
+    found: dict[str, bytes] = {}
+    for key in (v3.NODE, v2.CONSOLIDATED):
+        try:
+            found[key] = store.read(key)
+        except StoreError as error:
+            if not isinstance(error, NotFoundError) and not _is_denied(error):
+                raise
+    if _is_array(found.get(v3.NODE), v3.NODE):
+        return found
+    named = _consolidated_documents(found, v2.NODES)
+    if not named:
+        raise StoreError(
+            "what may not be listed can be read only with consolidated metadata",
+            where=store.uri,
+            expected=f"{v2.CONSOLIDATED}, or consolidated metadata in {v3.NODE}",
+            found="none that can be read",
+            hint=f"Consolidate the metadata, or grant the right to list. {denied.hint}".strip(),
+        )
+    found |= store.read_many(named)
+    _require(named, found)
+    return found
+
+
+def _require(named: Iterable[str], found: Collection[str]) -> None:
+    missing = sorted(key for key in named if key not in found)
+    if missing:
+        raise MetadataError(
+            "half a dataset: consolidated metadata name a document that is not there",
+            expected=missing[0],
+            found="none",
+            hint="The dataset is damaged or still being written.",
+        )
+
+
+def _found(store: Store, listing: Children | None) -> dict[str, bytes]:
+    """Read the documents of a hierarchy whose folders can be listed, or about which nothing but names is known."""
+    root = store.read_many(n for n in doors.DOCUMENT_NAMES if listing is None or n in listing.files)
+    found = dict(root)
+    if v2.ARRAY not in root and not _is_array(root.get(v3.NODE), v3.NODE):
+        named = _consolidated_documents(root)
+        formats = (v3,) if v3.NODE in root and not set(root) & set(v2.NODES) else (v2,) if root else (v2, v3)
+        search = _Search(store, tuple(d for f in formats for d in f.NODES), {parent(k) for k in named}, found)
+        if listing is not None:
+            search.descend("", listing, 0 if root else _ARRAYS_ONLY)
+        wanted = [join(path, d) for path in {parent(key) for key in named} - _paths(found) for d in search.documents]
+        found |= store.read_many(wanted)
+        _require(named, found)
+    return found
+
+
+def _paths(documents: Iterable[str]) -> set[str]:
+    return {parent(key) for key in documents}
+
+
+def _is_array(document: bytes | None, where: str) -> bool:
+    return (
+        document is not None
+        and jsontext.parse_object(jsontext.text_of(document, where), where).get("node_type") == "array"
+    )
+
+
+def _consolidated_documents(root: Mapping[str, bytes], documents: Collection[str] = (v2.ARRAY,)) -> list[str]:
+    """Return the keys of the documents that consolidated metadata name and that must be there; of v2, those with these names."""
+    names: list[str] = []
+    if v2.CONSOLIDATED in root:
+        text = jsontext.text_of(root[v2.CONSOLIDATED], v2.CONSOLIDATED)
+        meta = jsontext.parse_object(text, v2.CONSOLIDATED).get("metadata")
+        names = [key for key in meta if name(key) in documents] if isinstance(meta, dict) else []
+    elif v3.NODE in root:
+        inline = jsontext.parse_object(jsontext.text_of(root[v3.NODE], v3.NODE), v3.NODE).get("consolidated_metadata")
+        meta = inline.get("metadata") if isinstance(inline, dict) else None
+        names = [join(path, v3.NODE) for path in meta] if isinstance(meta, dict) else []
+    for key in names:
+        check_path(key)
+    return sorted(set(names))
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """A search for nodes."""
+
+    store: Store
+    documents: tuple[str, ...]
+    """Names of the documents that a node may have."""
+    arrays: set[str]
+    """Paths that consolidated metadata name as arrays: they are not asked for a group's document."""
+    found: dict[str, bytes]
+    """Where the result goes."""
+
+    def descend(self, folder: str, listing: Children, depth: int) -> None:
+        """Find the nodes below a folder."""
+        if depth > _MAX_DEPTH:
+            raise UnsupportedError(
+                "groups are nested too deeply", where=folder, expected=f"at most {_MAX_DEPTH} levels"
+            )
+        if folder and v2.CONSOLIDATED in listing.files and v2.GROUP in self.documents:
+            # One of an inner group goes stale unless it is refreshed too.
+            self.found.update(self.store.read_many([join(folder, v2.CONSOLIDATED)]))
+        folders = [join(folder, name) for name in listing.folders if not name.startswith(".")]
+        here = self.store.read_many(
+            join(path, name)
+            for path in folders
+            for name in self.documents
+            if not (name == v2.GROUP and path in self.arrays)
+        )
+        for path in folders:
+            mine = {name: here[join(path, name)] for name in self.documents if join(path, name) in here}
+            is_array = v2.ARRAY in mine or _is_array(mine.get(v3.NODE), join(path, v3.NODE))
+            if depth == _ARRAYS_ONLY and not is_array:
+                continue
+            if mine:
+                check_path(path)
+                if (leads := self.store.stray(path)) is not None:
+                    raise UnsupportedError(
+                        "a folder is a link that leaves the dataset",
+                        where=path,
+                        found=leads,
+                        hint="Set follow_links = true to allow it.",
+                    )
+            self.found.update({join(path, name): data for name, data in mine.items()})
+            if not is_array:
+                with contextlib.suppress(NotFoundError):
+                    self.descend(path, self.store.children(path), depth + 1)
+
+
+def _is_denied(error: StoreError) -> bool:
+    from zapz.storage.objects.permissions import is_denied  # imported where used: local appends do without
+
+    return is_denied(error)
+
+
+def open_dataset(store: Store, without: Collection[str] = (), listing: Children | None = None) -> Dataset:
+    """Read a hierarchy, the variables ``without`` apart.
+
+    Args:
+        store: Where it is.
+        without: Variables that are not wanted.
+        listing: What lies right in the store, if that is known already.
+
+    Raises:
+        FormatError: It is not Zarr, damaged, or not supported.
+        StoreError: Storage failed; ``NotFoundError`` if there is nothing.
+    """
+    try:
+        documents = documents_of(store, without, listing)
+        if documents is not None:
+            return doors.read(documents)
+    except FormatError as error:
+        raise error.at(store.uri) from None
+    raise _nothing(store)
+
+
+def documents_of(
+    store: Store, without: Collection[str] = (), listing: Children | None = None
+) -> dict[str, bytes] | None:
+    """Return the documents of a hierarchy, those of the variables ``without`` apart; None if there are none at all."""
+    found = read_documents(store, listing)
+    return {key: data for key, data in found.items() if not is_named(parent(key), without)} if found else None
+
+
+def _nothing(store: Store) -> Exception:
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    if store.abilities.listable:
+        try:
+            children = store.children("")
+            files, folders = children.files, tuple(name for name in children.folders if name != OURS)
+        except NotFoundError:
+            return NotFoundError("no such dataset", where=store.uri, hint="Check the path.")
+    if PYRAMID in files:
+        return UnsupportedError(
+            "a pyramid is not a dataset",
+            where=store.uri,
+            expected="one Zarr dataset",
+            found=", ".join(name for name in folders if name.endswith(".zarr")) or "levels",
+            hint="As a slice, name its full level: 0.zarr in it. As a target, name a dataset that is no level.",
+        )
+    for kind, (marks, objects) in _FOREIGN_ROOTS.items():
+        if (marks and marks <= set(folders)) or (objects and objects & set(files) and "snapshots" in folders):
+            return UnsupportedError(f"{kind} is not supported", where=store.uri)
+    if not files and not folders and not store.abilities.listable:
+        return NotFoundError(
+            "no such dataset",
+            where=store.uri,
+            hint="Check the address; without a listing, consolidated metadata are needed.",
+        )
+    found = ", ".join([*files, *folders][:3]) or "nothing"
+    inner = _datasets_in(store, folders)
+    return MetadataError(
+        "not a Zarr dataset",
+        where=store.uri,
+        expected="a .zgroup, .zarray or zarr.json",
+        found=found,
+        hint=f"Datasets lie in folders of it: name one of these, such as {inside(store.uri, inner[0])}."
+        if inner
+        else "",
+    )
+
+
+def _datasets_in(store: Store, folders: Collection[str]) -> list[str]:
+    """Return the first folders of a store that are datasets."""
+    several = list(folders)[:_LOOK_INTO]
+    found = store.read_many(join(folder, key) for folder in several for key in (v2.GROUP, v2.ARRAY, v3.NODE))
+    return [folder for folder in several if any(parent(key) == folder for key in found)]
+
+
+def listing_of(store: Store) -> Children:
+    """Return what lies right in a store; nothing if it does not exist."""
+    try:
+        return store.children("")
+    except NotFoundError:
+        return Children(folders=(), files=())
+
+
+def is_empty(listing: Children, ours: Container[str] = ()) -> bool:
+    """Return whether a target does not exist yet: there is at most our own journal, and ``ours``."""
+    return not [name for name in (*listing.folders, *listing.files) if name != OURS and name not in ours]

@@ -1,0 +1,221 @@
+"""The place beside a local target: a folder that is made there can take the target's place, in one step.
+
+The target's lock file gets a second name in the new folder. So one lock covers both, before the exchange and after it, and at no moment
+can anybody else take either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable, Iterator
+
+from zapz.errors import AbilityError, ConflictError
+from zapz.format.metadata import parent
+from zapz.storage.local import rights
+from zapz.storage.local.durability import sync_path
+from zapz.storage.local.posix import ABSENT, NO_LINK, failure, link
+from zapz.storage.local.rights import Rights
+from zapz.storage.local.store import LocalStore
+from zapz.storage.store import Holder
+from zapz.waiting import Wait
+
+_HERE = -100
+"""``AT_FDCWD``: paths are what they are."""
+_EXCHANGE = 2
+"""``RENAME_EXCHANGE`` of Linux, and ``RENAME_SWAP`` of macOS."""
+_UNABLE = frozenset((errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV, errno.EBUSY))
+"""What is answered where folders cannot be exchanged: by an old system, by a file system, for a mount point."""
+_TRIAL = (".zapz-try-1", ".zapz-try-2")
+"""Folders on which it is tried."""
+
+
+def swap(a: str, b: str) -> None:
+    """Make each of two folders have the other's name; raises ``OSError``."""
+    import ctypes  # imported where used: ordinary appends do without
+
+    library = ctypes.CDLL(None, use_errno=True)
+    linux, macos = getattr(library, "renameat2", None), getattr(library, "renamex_np", None)
+    if linux is not None:
+        code = linux(_HERE, os.fsencode(a), _HERE, os.fsencode(b), ctypes.c_uint(_EXCHANGE))
+    elif macos is not None:
+        code = macos(os.fsencode(a), os.fsencode(b), ctypes.c_uint(_EXCHANGE))
+    else:
+        raise OSError(errno.ENOSYS, "this system cannot exchange folders")
+    if code:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def exchange(a: str, b: str) -> None:
+    """Make each of two folders have the other's name, so that nobody ever sees neither.
+
+    Raises:
+        AbilityError: Folders cannot be exchanged here.
+        StoreError: It failed.
+    """
+    try:
+        swap(a, b)
+    except OSError as error:
+        if error.errno in _UNABLE:
+            raise _unable(a, str(error.strerror).lower()) from error
+        raise failure(error, "cannot exchange the folder", a) from error
+
+
+def _unable(where: str, found: str) -> AbilityError:
+    return AbilityError(
+        "force_new needs a file system that can exchange two folders and link files",
+        where=where,
+        found=found,
+        hint="Remove the old target yourself, or append to a new place.",
+    )
+
+
+def is_left(target: LocalStore) -> bool:
+    """Return whether anything lies where a target's successor is made: nothing does, unless a run was cut short."""
+    return os.path.lexists(_beside(target))
+
+
+def _beside(target: LocalStore) -> str:
+    """Return where a target's successor is made: beside the target's own folder, even if it is named by a link."""
+    root = os.path.realpath(target.root) if os.path.islink(target.root) else str(target.root)
+    folder, name = os.path.split(root)
+    return os.path.join(folder, f".{name}.zapz-new")
+
+
+class Successor(LocalStore):
+    """The folder beside a target: what will take its place, and afterwards what had it."""
+
+    def __init__(self, target: LocalStore) -> None:
+        """Describe the place; nothing is made. The target's lock must be held."""
+        super().__init__(_beside(target), durable=target.abilities.durable)
+        self.uri = target.uri
+        self._target = target
+        self._place = os.path.realpath(target.root)
+        self._old: tuple[str, ...] = ()
+
+    def check_lock(self) -> None:
+        """See ``LocalStore``. The target's lock is held."""
+        self._target.check_lock()
+
+    def make(self, documents: Iterable[str]) -> None:
+        """Make the folder, once it is known that it will be able to take the target's place.
+
+        Args:
+            documents: Keys of the target's documents, to which the new ones are likened.
+
+        Raises:
+            AbilityError: It will not.
+            ConflictError: Something that is not zapz's lies there.
+            StoreError: It cannot be made.
+        """
+        if os.path.ismount(self._place):
+            raise _unable(self._place, "a mount point")
+        if os.path.lexists(self.root):
+            raise ConflictError(
+                "something lies where the new target would be built",
+                where=str(self.root),
+                hint="It is not zapz's: move it away, or remove it.",
+            )
+        self.make_root()
+        one, two = (self._at(name) for name in _TRIAL)
+        try:
+            os.mkdir(one)
+            os.mkdir(two)
+        except OSError as error:
+            raise failure(error, "cannot make folder", two) from error
+        exchange(one, two)
+        self.end_trial()
+        self._old = tuple(documents)
+        self._made("")
+
+    def _there(self, key: str) -> str:
+        """Return the path of what has a key in the target."""
+        return os.path.join(self._place, key) if key else self._place
+
+    def _made(self, folder: str) -> None:
+        """Give a folder the rights of the target's folder of that name, if it has one."""
+        if self._old and (old := rights.rights_of(self._there(folder))) is not None and old.folder:
+            rights.give(self._at(folder), old)
+
+    def _rights_of(self, key: str) -> Rights | None:
+        """See ``Replacing``. What will be replaced is the target's."""
+        old = super()._rights_of(key) or rights.rights_of(self._there(key))
+        return None if old is None or old.folder else old
+
+    def _models(self, keys: Iterable[str]) -> list[Rights]:
+        """See ``Replacing``."""
+        wanted = list(keys)
+        old = (rights.rights_of(self._there(key)) for key in (*wanted, *self._old))
+        return super()._models(wanted) or [each for each in old if each is not None]
+
+    @contextlib.contextmanager
+    def hold(self, key: str, wait: Wait) -> Iterator[None]:  # noqa: ARG002 - nobody is waited for
+        """See ``LocalStore``. The target's lock is held: its file gets this name too, and keeps it."""
+        try:
+            link(os.path.join(self._place, key), self._at(key))
+        except OSError as error:
+            if error.errno in NO_LINK:
+                raise _unable(self._at(key), "no links between files") from error
+            raise failure(error, "cannot lock", self._at(key)) from error
+        try:
+            self._syncer.start()
+            yield
+        finally:
+            self._syncer.stop()
+            self._folders.discard(parent(key))
+
+    def holder(self, key: str) -> Holder | None:
+        """See ``LocalStore``; the target's own lock does not count."""
+        try:
+            here, there = os.lstat(self._at(key)), os.lstat(os.path.join(self._place, key))
+        except OSError as error:
+            if error.errno not in ABSENT:
+                raise failure(error, "cannot look at", self._at(key)) from error
+            return super().holder(key)
+        same = (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+        return None if same else super().holder(key)
+
+    def take_place(self) -> None:
+        """Exchange this folder and the target's.
+
+        Raises:
+            StoreError: It failed, or nobody knows.
+        """
+        exchange(self._place, str(self.root))
+
+    def settle_names(self) -> None:
+        """Make the names beside the target survive a power failure."""
+        if self.abilities.durable:
+            sync_path(os.path.dirname(self._place))
+
+    def keep(self, name: str) -> LocalStore | None:
+        """Put what is here, if anything is, in a folder that stays; this one is empty then. Doing it twice is doing it once.
+
+        Args:
+            name: Tells the folder from others of its kind.
+
+        Returns:
+            That folder.
+        """
+        path = f"{self._place}.kept-{name}"
+        here = self.children("")
+        if not (here.files or here.folders):
+            kept = LocalStore(path)
+            kept.remove_folder("")  # made by a run that was cut short
+            return kept if os.path.lexists(path) else None
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            pass  # the same
+        except OSError as error:
+            raise failure(error, "cannot make folder", path) from error
+        exchange(str(self.root), path)
+        self.settle_names()
+        return LocalStore(path)
+
+    def end_trial(self) -> None:
+        """Remove the folders on which it was tried whether folders can be exchanged here."""
+        for name in _TRIAL:
+            self.remove_folder(name)

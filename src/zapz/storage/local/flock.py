@@ -1,0 +1,175 @@
+"""Locks on local files: ``flock`` on a file that is removed while it is held."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Literal
+
+from zapz.errors import LockedError, UnsupportedError
+from zapz.storage.holder import describe_me, holder_of
+from zapz.storage.local.posix import READ, failure, is_folder
+from zapz.storage.store import Holder
+from zapz.waiting import Wait
+
+_POLL = 0.05
+_GRACE = 0.02
+"""Somebody who asks who holds a lock holds it for an instant: so long that is waited for in any case."""
+_BUSY = frozenset((errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES))
+_NO_FLOCK = frozenset((errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
+"""What a file system answers that has no ``flock``."""
+LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class NoFlockError(Exception):
+    """The file system has no ``flock``, or somebody holds the other kind of lock."""
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Let one process of this machine at a time do what follows."""
+    path = os.path.join(
+        tempfile.gettempdir(), f"zapz-{os.getuid()}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
+    )
+    descriptor = os.open(path, LOCK, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(holder: Holder | None, uri: str) -> LockedError:
+    who = f"process {holder.process} on {holder.host} since {holder.since}" if holder else "another process"
+    return LockedError(
+        "the target is locked", where=uri, found=f"held by {who}", hint="Wait for it, or give --lock-wait SECONDS."
+    )
+
+
+def same_file(descriptor: int, path: str) -> bool:
+    """Return whether a path still leads to an open file."""
+    try:
+        there = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    here = os.fstat(descriptor)
+    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _surely_same(descriptor: int, path: str) -> bool:
+    try:
+        return same_file(descriptor, path)
+    except OSError:
+        return False
+
+
+def take(path: str, wait: Wait, root: str) -> int:
+    """Lock a file, making it and its folder; return the descriptor that holds the lock.
+
+    Args:
+        path: The lock file.
+        wait: How long to wait for another holder.
+        root: The dataset's folder, which must exist.
+
+    Raises:
+        LockedError: Another process holds it.
+        CancelledError: The caller has ended the wait.
+        StoreError: The file cannot be made or locked.
+    """
+    wait = wait.at_least(_GRACE)
+    deadline = wait.begin(root)
+    while (descriptor := _try(path, root)) is None:
+        if deadline.is_over():
+            raise _locked(holder(path), root)
+        deadline.pause(min(_POLL, wait.seconds / 2))
+    return descriptor
+
+
+def make_folder(folder: str) -> None:
+    """Make a lock's folder; refuse a link."""
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        if os.path.islink(folder):
+            hint = "zapz never makes it one, and will not write its lock and journal elsewhere: remove it."
+            raise UnsupportedError("the journal's folder is a link", where=folder, hint=hint) from None
+
+
+def tidy(path: str) -> None:
+    """Remove the lock's folder if it is empty."""
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(path))
+
+
+def _try(path: str, root: str) -> int | None:
+    while True:
+        try:
+            make_folder(os.path.dirname(path))
+            descriptor = os.open(path, LOCK, 0o666)
+        except FileNotFoundError as error:
+            if not is_folder(root):
+                raise failure(error, "cannot lock", path) from error
+            continue  # another process has just removed the folder: it has finished
+        except IsADirectoryError as error:  # of a machine to which this file system is a network's
+            raise NoFlockError from error
+        except OSError as error:
+            tidy(path)
+            raise failure(error, "cannot lock", path) from error
+        state = "again"
+        try:
+            state = _lock(descriptor, path)
+        finally:
+            if state != "held":
+                os.close(descriptor)
+        if state != "again":
+            return descriptor if state == "held" else None
+
+
+def _lock(descriptor: int, path: str) -> Literal["held", "busy", "again"]:
+    """Lock an open file and write into it who holds it; "again" if it was unlinked between open and flock."""
+    taken = mine = False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        taken = True
+        if not same_file(descriptor, path):
+            return "again"
+        mine = True
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps(describe_me(judged=False)).encode())
+    except OSError as error:
+        if not taken and error.errno in _BUSY:
+            return "busy"
+        if taken and (mine or _surely_same(descriptor, path)):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            tidy(path)
+        if not taken and error.errno in _NO_FLOCK:
+            if not os.fstat(descriptor).st_size:
+                os.unlink(path)
+            raise NoFlockError from error
+        raise failure(error, "cannot lock", path) from error
+    return "held"
+
+
+def holder(path: str) -> Holder | None:
+    """Return who holds a lock file; None if nobody does."""
+    try:
+        descriptor = os.open(path, READ)
+    except OSError:
+        return None
+    content: bytes | None = None
+    try:
+        content = os.read(descriptor, 4096)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return None if content is None else holder_of(content)  # it is none of ours, or a folder by now
+    finally:
+        os.close(descriptor)
+    return None

@@ -1,0 +1,180 @@
+"""The few things that zapz asks of the operating system, with errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from zapz.errors import NotFoundError, StoreError
+from zapz.format.compressors import octets
+from zapz.storage.store import Parts, Placed
+
+READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
+
+
+ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR))
+
+
+def read_file(path: str, offset: int = 0, length: int | None = None) -> bytes:
+    """Return bytes of a file, from ``offset``, at most ``length``; raises ``OSError``."""
+    descriptor = os.open(path, READ)
+    try:
+        if length is None:
+            length = max(0, os.fstat(descriptor).st_size - offset)
+        if not offset:
+            data = os.read(descriptor, length)
+            return data if len(data) == length else data + read_rest(descriptor, length - len(data), len(data))
+        return read_rest(descriptor, length, offset)
+    finally:
+        os.close(descriptor)
+
+
+def read_rest(descriptor: int, length: int, offset: int) -> bytes:
+    """Return ``length`` bytes from ``offset``, fewer only at the end of the file."""
+    parts = []
+    while length > 0 and (part := os.pread(descriptor, length, offset)):
+        parts.append(part)
+        length -= len(part)
+        offset += len(part)
+    return b"".join(parts)
+
+
+def write_all(descriptor: int, parts: Parts) -> int:
+    """Write all parts and return how long the file is then."""
+    total = 0
+    if isinstance(parts, Placed):
+        for offset, part in parts.parts:
+            view = octets(part)
+            total = max(total, offset + view.nbytes)
+            while view.nbytes:
+                written = os.pwrite(descriptor, view, offset)
+                view, offset = view[written:], offset + written  # noqa: PLW2901 - the rest
+        return total
+    for part in parts:
+        view = octets(part)
+        total += view.nbytes
+        while view.nbytes:
+            view = view[os.write(descriptor, view) :]
+    return total
+
+
+def mode_of(path: str) -> int | None:
+    """Return the mode of what lies at a path, links followed; None if nothing does.
+
+    Raises:
+        StoreError: It cannot be looked at.
+    """
+    try:
+        return os.stat(path).st_mode
+    except OSError as error:
+        if error.errno in ABSENT:
+            return None
+        raise failure(error, "cannot look at", path) from error
+
+
+def is_folder(path: str) -> bool:
+    """Return whether a path is a folder."""
+    mode = mode_of(path)
+    return mode is not None and stat.S_ISDIR(mode)
+
+
+def is_file(path: str) -> bool:
+    """Return whether a path is a file."""
+    mode = mode_of(path)
+    return mode is not None and stat.S_ISREG(mode)
+
+
+def entries(path: str, most: int) -> list[tuple[str, str]] | None:
+    """Return what lies in a folder by name, with its kind: "folder", "link" or "file"; nothing if it does not exist.
+
+    Args:
+        path: The folder.
+        most: If there is more than that, None is returned, and no more is read.
+
+    Raises:
+        StoreError: It cannot be listed.
+    """
+    found: list[tuple[str, str]] = []
+    try:
+        inside = os.scandir(path)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return []
+        raise failure(error, "cannot list", path) from error
+    try:
+        with inside:
+            for entry in inside:
+                if len(found) >= most:
+                    return None
+                kind = "link" if entry.is_symlink() else "folder" if entry.is_dir(follow_symlinks=False) else "file"
+                found.append((entry.name, kind))
+    except OSError as error:
+        raise failure(error, "cannot list", path) from error
+    return found
+
+
+def link(source: str, destination: str) -> None:
+    """Give a file a second name."""
+    os.link(source, destination, follow_symlinks=False)
+
+
+NO_LINK = frozenset((errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES))
+"""What a file system answers that cannot link here."""
+
+
+def second_name(path: str, second: str) -> bool:
+    """Give a file a second name; return False where no link can be made, or where a copy of it has that name."""
+    for _ in range(2):
+        try:
+            link(path, second)
+        except FileExistsError:
+            if _same_file(path, second):
+                return True
+            if same_content(path, second):
+                return False
+            os.unlink(second)  # an earlier copy that was cut short
+        except OSError as error:
+            if error.errno not in NO_LINK:
+                raise failure(error, "cannot prepare", second) from error
+            return False
+        else:
+            return True
+    return False
+
+
+def _same_file(a: str, b: str) -> bool:
+    try:
+        here, there = os.lstat(a), os.lstat(b)
+    except OSError as error:
+        raise failure(error, "cannot look at", b) from error
+    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+def same_content(a: str, b: str) -> bool:
+    """Return whether two files hold the same bytes; False if one is absent."""
+    try:
+        return os.stat(a).st_size == os.stat(b).st_size and read_file(a) == read_file(b)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return False
+        raise failure(error, "cannot compare", b) from error
+
+
+_HINTS = {
+    errno.ENOSPC: "Free some space and run again.",
+    errno.EDQUOT: "Free some of your quota and run again.",
+    errno.EACCES: "Check the permissions.",
+    errno.EPERM: "Check the permissions.",
+    errno.EROFS: "The file system is read-only.",
+    errno.ENOENT: "Check the path; parent folders are not made.",
+}
+
+
+def failure(error: OSError, what: str, path: str) -> StoreError:
+    """Return zapz's error for one of the operating system's, with what to do about it."""
+    kind = NotFoundError if error.errno in ABSENT else StoreError
+    reason = error.strerror or type(error).__name__
+    result = kind(what, where=path, found=reason[:1].lower() + reason[1:], hint=_HINTS.get(error.errno or 0, ""))
+    result.errno = error.errno
+    return result

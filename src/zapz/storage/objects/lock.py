@@ -1,0 +1,71 @@
+"""A lock that is an object: for services without conditional replacement, where no lease can be taken over safely."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+
+from zapz.errors import LockedError, NotFoundError, StoreError
+from zapz.storage.holder import describe_me, holder_of, is_dead
+from zapz.storage.local.flock import alone
+from zapz.storage.store import Holder, Store
+from zapz.waiting import Wait
+
+_POLL = 0.2
+
+
+@contextlib.contextmanager
+def hold(store: Store, key: str, wait: Wait) -> Iterator[None]:
+    """Hold a lock.
+
+    Args:
+        store: Where creation is exclusive.
+        key: The lock.
+        wait: How long to wait for another holder.
+
+    Raises:
+        LockedError: Another process holds it.
+    """
+    mine = json.dumps({**describe_me(), "token": os.urandom(8).hex()}).encode()
+    deadline = wait.begin(store.uri)
+    while store.create(key, [mine]) is None:
+        if _break_dead(store, key):
+            continue
+        if deadline.is_over():
+            found = holder(store, key)
+            who = f"process {found.process} on {found.host} since {found.since}" if found else "another process"
+            raise LockedError(
+                "the target is locked",
+                where=store.uri,
+                found=f"held by {who}",
+                hint="Wait for it (--lock-wait SECONDS); if that process is gone for good: `zapz unlock`.",
+            )
+        deadline.pause(_POLL)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(StoreError):  # what was appended stays appended
+            if store.read(key) == mine:
+                store.remove(key)
+
+
+def _break_dead(store: Store, key: str) -> bool:
+    """Remove the lock of a process of this machine that is dead; of others it cannot be known."""
+    with contextlib.suppress(NotFoundError):
+        content = store.read(key)
+        if is_dead(holder_of(content)):
+            with alone(f"{store.uri}/{key}"):
+                if store.read(key) == content:
+                    store.remove(key)
+            return True
+    return False
+
+
+def holder(store: Store, key: str) -> Holder | None:
+    """Return who holds a lock; None if nobody does."""
+    try:
+        return holder_of(store.read(key))
+    except NotFoundError:
+        return None

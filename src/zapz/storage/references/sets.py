@@ -1,0 +1,297 @@
+"""Reference sets (kerchunk's JSON, and its form in parquet files): which bytes of which files stand for the objects of a slice.
+
+A set comes from whoever made the slice and names whatever it likes. So it is only read here, and never acted upon: templates and
+generators are refused, and where a reference may lead is for ``Allowed`` to say, each time that one is followed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import operator
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zapz.errors import ConfigError, MetadataError, UnsupportedError
+from zapz.storage.references.locations import LOCAL, Location, location_of
+from zapz.storage.uris import is_local, local_path, public
+
+MAX_BYTES = 1 << 30
+"""Largest reference file (JSON) that is read, in bytes, unpacked."""
+_VERSION = 1
+_RANGE = 3
+_CHUNK = re.compile(r"(c[./])?\d+([./]\d+)*|c")
+"""What the last parts of a chunk's key can look like."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Where an object's bytes lie."""
+
+    where: str
+    """The file, as the set names it."""
+    offset: int = 0
+    """Where in the file they begin."""
+    size: int | None = None
+    """How many there are; None if it is the whole file."""
+
+
+class References:
+    """The entries of a set."""
+
+    def __init__(self, entries: Mapping[str, Any], name: str, target: str | None) -> None:
+        self._entries = entries
+        self._target = target
+        self._lazy = hasattr(entries, "open_refs") or hasattr(type(entries), "setup")
+        self.name = name
+        """What the set is called, for people."""
+
+    def entry(self, key: str) -> bytes | Reference | None:
+        """Return an object's bytes, or where they lie; None if the set surely has no such object.
+
+        Raises:
+            MetadataError: The entry is none.
+        """
+        try:
+            part = self._entries[key]
+        except KeyError:
+            if self._lazy:
+                self._require_absent(key)
+            return None
+        except (IndexError, TypeError, ValueError, OSError) as error:
+            if self._lazy and not is_chunk(key):
+                return None
+            raise self._damaged(key, f"{type(error).__name__}: {error}") from error
+        if self._lazy and isinstance(part, float):  # NaN for None among raw bytes: then there are the other columns
+            part = self._row(key)
+        if self._lazy and isinstance(part, list | tuple) and _is_null(part[0]):
+            return None
+        return self._read(key, part)
+
+    def _row(self, key: str) -> list[Any]:
+        entries: Any = self._entries
+        record, row, _ = entries._key_to_record(key)  # noqa: SLF001 - how it finds an entry
+        columns = entries.open_refs(key.rpartition("/")[0], record)
+        found = [columns[name][row] if name in columns else 0 for name in ("path", "offset", "size")]
+        return found if any(found[1:]) else found[:1]
+
+    def _read(self, key: str, part: Any) -> bytes | Reference:
+        if isinstance(part, dict):
+            part = json.dumps(part)
+        if isinstance(part, str):
+            part = part.encode()
+        elif hasattr(part, "to_bytes") and not isinstance(part, int):
+            part = part.to_bytes()
+        if isinstance(part, bytes):
+            try:
+                return base64.b64decode(part[7:], validate=True) if part.startswith(b"base64:") else part
+            except binascii.Error as error:
+                raise self._damaged(key, str(error)) from error
+        found = self._reference(part) if isinstance(part, list | tuple) and len(part) in {1, _RANGE} else None
+        if found is None:
+            raise self._damaged(key, f"{part!r}"[:100])
+        return found
+
+    def _reference(self, part: Sequence[Any]) -> Reference | None:
+        where = self._target if part[0] is None else part[0]
+        if not isinstance(where, str):
+            return None
+        if len(part) == 1:
+            return Reference(where=where)
+        try:
+            offset, size = operator.index(part[1]), operator.index(part[2])
+        except TypeError:
+            return None
+        return Reference(where=where, offset=offset, size=size) if offset >= 0 and size >= 0 else None
+
+    def _damaged(self, key: str, found: str) -> MetadataError:
+        return MetadataError(
+            "an entry of a reference set is not a reference",
+            where=f"{self.name}, {key}",
+            expected="text, or [file], or [file, offset, size]",
+            found=found,
+            hint="Make the references again.",
+        )
+
+    def _require_absent(self, key: str) -> None:
+        """Refuse to take a chunk for missing because its parquet file could not be understood.
+
+        Raises:
+            MetadataError: It is not certain that there is none.
+        """
+        if not is_chunk(key):
+            return
+        entries: Any = self._entries
+        folder, _, _ = key.rpartition("/")
+        if f"{folder}/.zarray" not in entries.zmetadata:
+            raise self._damaged(
+                key, "a key that parquet references cannot hold: they know only v2 arrays with `.` in keys"
+            )
+        record, row, axes = entries._key_to_record(key)  # noqa: SLF001 - how it finds an entry
+        try:
+            columns = entries.open_refs(folder, record) if axes else {}
+        except FileNotFoundError:
+            return
+        except Exception as error:  # what reads parquet files has errors of its own
+            raise self._damaged(key, f"{type(error).__name__}: {error}"[:200]) from error
+        if columns is None or not {"path", "raw"} & set(columns):
+            raise self._damaged(key, f"file {record} of {folder} cannot be read")
+        if any(not _is_null(columns[name][row]) for name in ("path", "raw") if name in columns):
+            raise self._damaged(key, "an entry that cannot be read")
+
+    def keys(self) -> Iterator[str]:
+        """Return the keys of all objects; of parquet references, those of documents alone."""
+        if not self._lazy:
+            return iter(self._entries)
+        entries: Any = self._entries
+        return iter({*entries.zmetadata, *(key for key in entries._items if isinstance(key, str))})  # noqa: SLF001
+
+
+def is_chunk(key: str) -> bool:
+    """Return whether a key could be that of a chunk."""
+    return _CHUNK.fullmatch(key.rpartition("/")[2]) is not None
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or bool(value != value)  # noqa: PLR0124 - NaN, which pandas puts for None
+
+
+def entries_of(raw: Any, name: str, overrides: Any = None) -> Mapping[str, Any]:
+    """Return the entries of a set as it stands in its file.
+
+    Raises:
+        MetadataError: It is none.
+        UnsupportedError: It has templates or generators, or is of another version.
+    """
+    if not isinstance(raw, Mapping):
+        raise MetadataError("not a reference set", where=name, expected="an object", found=type(raw).__name__)
+    version = raw.get("version")
+    if version is None:
+        return raw
+    if version != _VERSION:
+        raise UnsupportedError("references of another version", where=name, expected="version 1", found=repr(version))
+    for member, given in (("templates", raw.get("templates") or overrides), ("gen", raw.get("gen"))):
+        if given:
+            raise UnsupportedError(
+                "a reference set has templates, which are not carried out",
+                where=name,
+                expected="references in full",
+                found=member,
+                hint="Write them out: fsspec's ReferenceFileSystem(FILE, simple_templates=False).save_json(NEW), in the same folder.",
+            )
+    refs = raw.get("refs", {})
+    if not isinstance(refs, Mapping):
+        raise MetadataError("not a reference set", where=name, expected="an object `refs`", found=type(refs).__name__)
+    return refs
+
+
+def parsed(data: bytes, name: str) -> Any:
+    """Return what stands in a reference file.
+
+    Raises:
+        MetadataError: It is too large, or no JSON.
+    """
+    if len(data) > MAX_BYTES:
+        raise MetadataError(
+            "a reference file is too large",
+            where=name,
+            expected=f"at most {MAX_BYTES} bytes",
+            hint="Store the references as parquet files.",
+        )
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise MetadataError("a reference file is no JSON", where=name, found=str(error)[:200]) from error
+
+
+class Allowed:
+    """The places to which the references of a set may lead."""
+
+    def __init__(self, places: Sequence[str] | None, home: Location | None, bare: str | None = None) -> None:
+        """Say what is allowed.
+
+        Args:
+            places: Folders and URI prefixes; None for the folder of the set alone.
+            home: The folder of the set; None if it has none.
+            bare: What a name without a scheme begins with, if it is not one of a file.
+
+        Raises:
+            ConfigError: A place is none.
+        """
+        self._home = home
+        self._bare = bare
+        self._default = places is None
+        self._places = tuple(map(_place_of, places)) if places is not None else (home,) if home is not None else ()
+        self._resolved = tuple(map(_resolved, self._places))
+
+    def located(self, where: str, place: str) -> Location:
+        """Return the location that a reference names, a local one with links resolved.
+
+        Args:
+            where: What the reference names.
+            place: Set and key, for the message.
+
+        Raises:
+            UnsupportedError: It lies elsewhere, or is named in a way that could lead there.
+        """
+        text = f"{self._bare}{where.lstrip('/')}" if self._bare is not None and "://" not in where else where
+        try:
+            found = location_of(text, self._home)
+        except ValueError as error:
+            raise self._refusal(place, f"{error}: {_words(where)}", None) from None
+        if found.is_local:
+            real = os.path.realpath(found.path)
+            found = Location(scheme=LOCAL, authority="", path=real, url=real)
+        if not any(found.is_below(allowed) for allowed in self._resolved):
+            leads = (
+                f"{_words(where)}, which is {found.url}" if found.is_local and found.url not in where else _words(where)
+            )
+            raise self._refusal(place, leads, found)
+        return found
+
+    def _refusal(self, place: str, found: str, location: Location | None) -> UnsupportedError:
+        names = [named.path if named.is_local else named.url for named in self._places]
+        hint = "Make the references again, with plain names."
+        if location is not None:
+            folder = location.folder
+            wanted = [*names, folder.path if location.is_local else folder.url]
+            listed = ", ".join(json.dumps(name, ensure_ascii=False) for name in wanted)
+            hint = f"If what lies there may be read for this slice, set slice_references = [{listed}]."
+        none = "inline data alone: the set has no folder of its own" if self._default else "inline data alone"
+        return UnsupportedError(
+            "a reference names a place that may not be read",
+            where=place,
+            expected=" or ".join(f"below {name}" for name in names) or none,
+            found=found,
+            hint=hint,
+        )
+
+
+def _place_of(text: str) -> Location:
+    try:
+        if is_local(text):
+            path = str(local_path(text))
+            return Location(scheme=LOCAL, authority="", path=path, url=path)
+        return location_of(text)
+    except ValueError as error:
+        raise ConfigError(
+            "neither a folder nor a URI",
+            where="slice_references",
+            expected="folders or URI prefixes",
+            found=f"{error}: {public(text)}",
+        ) from error
+
+
+def _resolved(place: Location) -> Location:
+    if not place.is_local:
+        return place
+    path = os.path.realpath(place.path)
+    return Location(scheme=LOCAL, authority="", path=path, url=path)
+
+
+def _words(where: str) -> str:
+    return public(where)[:200].encode("unicode_escape").decode()

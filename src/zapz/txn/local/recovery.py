@@ -1,0 +1,315 @@
+"""Recovery: finish what was decided, undo what was not. Opening a target does it; so does ``zapz recover``.
+
+Both directions can be repeated at will: recovering twice, or recovering from a crash in recovery, ends in the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from zapz.errors import ConflictError, JournalError, NotFoundError, StoreError, ZapzError
+from zapz.format.metadata import join, parent
+from zapz.storage.hierarchy import digest
+from zapz.storage.layout import (
+    KEPT,
+    OURS,
+    REGISTER,
+    TRANSACTIONS,
+    aside_of,
+    ballot_key,
+    decision_key,
+    folder_of,
+    journal_key,
+    stage_key,
+)
+from zapz.storage.local.store import LocalStore
+from zapz.storage.presence import candidates
+from zapz.storage.store import read_optional
+from zapz.txn import bounds, journal
+from zapz.txn.chunk_set import Written
+from zapz.txn.journal import Intent
+from zapz.txn.recovery import Recovery
+
+
+def pending(store: LocalStore) -> list[str]:
+    """Return the transactions that left something behind.
+
+    Raises:
+        JournalError: A folder of the journal is a link, which zapz never makes.
+    """
+    for folder in (OURS, TRANSACTIONS):
+        refuse_link(store, folder)
+    try:
+        names = sorted(store.children(TRANSACTIONS).folders)
+    except NotFoundError:
+        return []
+    for name in names:
+        refuse_link(store, folder_of(name))
+    return names
+
+
+def refuse_link(store: LocalStore, folder: str) -> None:
+    """Refuse a folder of ours that is a link, which zapz never makes.
+
+    Raises:
+        JournalError: It is one.
+    """
+    if store.linked(folder):
+        raise JournalError(
+            "a folder of the journal is a link", where=f"{store.uri}/{folder}", hint="Nothing was touched. Remove it."
+        )
+
+
+def read_intent(store: LocalStore, transaction: str) -> Intent | None:
+    """Read a transaction's intent; None if it never became complete, or has ended.
+
+    Raises:
+        JournalError: It is damaged, or another transaction's.
+    """
+    key = journal_key(transaction)
+    where = f"{store.uri}/{key}"
+    data = read_optional(store, key)
+    if data is None:
+        return None
+    intent = journal.read(data, where)
+    if intent is None and store.children(folder_of(transaction)).files != ("journal",):
+        raise journal.damaged(where, "no complete intent, although work had begun")
+    if intent is not None and intent.id != transaction:
+        raise journal.damaged(where, f"the journal of transaction {intent.id}")
+    return intent
+
+
+def read_decision(store: LocalStore, transaction: str) -> journal.Outcome | None:
+    """Read a transaction's decision; None if there is none yet."""
+    key = decision_key(transaction)
+    data = read_optional(store, key)
+    return None if data is None else journal.read_decision(data, transaction, f"{store.uri}/{key}")
+
+
+def recover(store: LocalStore) -> Recovery:
+    """Finish or undo every transaction that was left behind. The lock must be held.
+
+    Raises:
+        ConflictError: Another tool wrote over a crashed transaction. Nothing of the target was removed.
+        JournalError: A journal is damaged or newer, or says what the documents do not explain; nothing was touched.
+    """
+    forward: list[str] = []
+    back: list[str] = []
+    conflict: ConflictError | None = None
+    made_root = False
+    found = [(name, *_read_checked(store, name)) for name in pending(store)]
+    for name, intent, decision in found:
+        try:
+            if intent is None:
+                clean(store, name)
+            elif decision == "commit":
+                finish(store, intent)
+                forward.append(name)
+            else:
+                undo(store, intent)
+                back.append(name)
+                made_root = made_root or intent.made_root
+        except ConflictError as error:
+            conflict = error
+    store.remove_folder(TRANSACTIONS)
+    if conflict is not None:
+        raise conflict
+    return Recovery(rolled_forward=tuple(forward), rolled_back=tuple(back), made_root=made_root)
+
+
+def _read_checked(store: LocalStore, transaction: str) -> tuple[Intent | None, journal.Outcome | None]:
+    """Return a transaction's intent and decision, once it is seen that the documents explain them.
+
+    Raises:
+        JournalError: They do not, or something is damaged.
+    """
+    intent, decision = read_intent(store, transaction), read_decision(store, transaction)
+    if intent is not None:
+        bounds.check(store, intent, decision, folder_of(transaction), {REGISTER})
+    return intent, decision
+
+
+def changed_documents(store: LocalStore, intent: Intent) -> list[str]:
+    """Return the documents that are no longer what the transaction builds on."""
+    here = store.read_many(intent.base)
+    return [key for key, expected in intent.base.items() if digest(here.get(key)) != expected]
+
+
+def finish(store: LocalStore, intent: Intent, *, checked: bool = False) -> None:
+    """Apply a committed transaction: chunks, then documents, the consolidated ones last; then clean up.
+
+    Nodes whose documents somebody else has changed are left alone.
+
+    Args:
+        store: The target.
+        intent: The transaction's.
+        checked: Whether the documents were looked at a moment ago, and the decision was made durable since.
+
+    Raises:
+        ConflictError: A document is neither what the transaction built on nor what it writes.
+    """
+    if not checked:
+        # The decision was read, perhaps only from memory: nothing rests on it before.
+        store.sync_folders([decision_key(intent.id)])
+    ours = {d.key: d.digest for d in intent.documents}
+    here = {} if checked else store.read_many(intent.base)
+    wanted = {} if checked else intent.base
+    foreign = [key for key, base in wanted.items() if digest(here.get(key)) not in {base, ours.get(key, base)}]
+    theirs = {parent(key) for key in foreign}
+    begun = any(digest(here.get(key)) == made != wanted.get(key) for key, made in ours.items())
+    applied = []
+    for name, path, key in intent.staged_by_node():
+        staged = stage_key(intent.id, name)
+        # Somebody else's node now, and a root that would tell of it; or nothing of this has been seen yet, and shall not be.
+        if path in theirs or (theirs and (not path or not begun)):
+            store.remove(aside_of(staged, key))
+            continue
+        if not checked and store.size(staged) is None:
+            continue  # a transaction whose clean-up was cut short
+        store.check_lock()
+        store.install(staged, key)
+        applied.append(key)
+    store.sync_folders(applied)
+    store.check_lock()
+    if not foreign:
+        clean(store, intent.id)
+        return
+    _keep(store, intent)
+    raise ConflictError(
+        "another tool changed the target while a committed append was not yet visible",
+        where=f"{store.uri}/{foreign[0]}",
+        hint=f"Its changes were left alone; what this append would have put there is kept in {join(KEPT, intent.id)}. "
+        "Look whether the slice is in the target, and append it again if it is not.",
+    )
+
+
+def _keep(store: LocalStore, intent: Intent) -> None:
+    """Put a transaction's files aside, so that it stands in nobody's way and nothing of it is lost."""
+    folder = folder_of(intent.id)
+    store.enclose(join(KEPT, intent.id), [folder])
+    for name in store.children(folder).files:
+        store.write(join(KEPT, intent.id, name), [store.read(join(folder, name))], like=join(folder, name))
+    store.sync([join(KEPT, intent.id, name) for name in store.children(folder).files])
+    clean(store, intent.id)
+
+
+def write_ballot(store: LocalStore, intent: Intent, outcome: journal.Outcome) -> str:
+    """Write a decision aside, to be synced and then published; return its key."""
+    key = ballot_key(intent.id, outcome)
+    if store.create(key, [journal.decision(intent.id, outcome)]) is None:  # left by an earlier recovery, perhaps torn
+        store.write(key, [journal.decision(intent.id, outcome)])
+    return key
+
+
+def cast(store: LocalStore, intent: Intent, outcome: journal.Outcome) -> bool:
+    """Make a synced ballot the decision; return False if there is one already. This is the single point of truth."""
+    return store.publish(ballot_key(intent.id, outcome), decision_key(intent.id))
+
+
+def undo(store: LocalStore, intent: Intent, created: Written | None = None) -> None:
+    """Remove what an undecided transaction created; nothing that was there before is touched.
+
+    Args:
+        store: The target.
+        intent: The transaction's.
+        created: The chunks that it has created, if that is known; else all planned ones that did not exist are its own.
+
+    Raises:
+        ConflictError: The documents that govern the planned keys have changed, or the lock may be another's: then the keys may be
+            somebody else's, and all stay.
+    """
+    store.check_lock()
+    with contextlib.suppress(StoreError):  # a full disk has no room for it; under the lock nobody else decides
+        store.sync([journal_key(intent.id)])  # nothing else of the transaction may outlive it
+        store.sync([write_ballot(store, intent, "abort")])
+        cast(store, intent, "abort")
+    if read_decision(store, intent.id) == "commit":
+        finish(store, intent)
+        return
+    for name, key in intent.staged():
+        store.remove(aside_of(stage_key(intent.id, name), key))
+    changed = changed_documents(store, intent)
+    if changed and created is None and _all_ours(store, intent):
+        clean(store, intent.id)  # it had ended, and a power failure has brought back its journal without the decision
+        return
+    if changed:
+        clean(store, intent.id)
+        raise ConflictError(
+            "another tool changed the target during an append",
+            where=f"{store.uri}/{changed[0]}",
+            hint="Nothing of the target was removed, and the append was given up. Run it again.",
+        )
+    folders = _remove_chunks(store, intent, created)
+    for document in intent.documents:
+        folders.update(_above(parent(document.key)))
+    for folder in sorted(folders - set(intent.folders), key=len, reverse=True):
+        store.remove_folder(folder)
+    store.sync_folders([join(folder, ".") for folder in ("", *sorted(folders)) if store.folder_exists(folder)])
+    clean(store, intent.id)
+
+
+def _all_ours(store: LocalStore, intent: Intent) -> bool:
+    here = store.read_many(d.key for d in intent.documents)
+    return bool(intent.documents) and all(digest(here.get(d.key)) == d.digest for d in intent.documents)
+
+
+def _remove_chunks(store: LocalStore, intent: Intent, created: Written | None) -> set[str]:
+    """Remove the chunks that a transaction created; return all folders above planned chunks."""
+    kept = {*intent.existing, *intent.foreign}
+    folders: set[str] = set()
+    last = None
+    for extent in intent.extents:
+        seen: dict[str, bool] = {}
+        for index in candidates(store, extent.path, extent.keys, extent.spans, seen, links=False):
+            key = join(extent.path, extent.keys.key(index))
+            folder = parent(key)
+            if folder != last:
+                above = set(_above(folder))
+                if any(store.linked(f) for f in above - folders):
+                    continue  # it has become a link since: what lies behind it was not made by us
+                folders |= above
+                last = folder
+            if key not in kept and (created is None or created.holds(extent.path, index)):
+                store.check_lock()
+                store.remove(key)
+        folders.update(seen)
+    return folders
+
+
+def _above(folder: str) -> Iterator[str]:
+    while folder:
+        yield folder
+        folder = parent(folder)
+
+
+def clean(store: LocalStore, transaction: str) -> None:
+    """Remove a transaction's own files: the journal first, because without it there is nothing to recover."""
+    folder = folder_of(transaction)
+    store.remove(journal_key(transaction))
+    try:
+        names = store.children(folder).files
+    except NotFoundError:
+        return
+    for name in names:
+        store.remove(join(folder, name))
+    store.remove_folder(folder)
+
+
+def describe(store: LocalStore) -> list[str]:
+    """Say, without changing anything, what recovery would do."""
+    lines = []
+    for name in pending(store):
+        try:
+            intent, decision = _read_checked(store, name)
+            state = (
+                "committed, not yet visible"
+                if decision == "commit"
+                else "not committed"
+                if intent is not None
+                else "never begun"
+            )
+        except ZapzError as error:
+            state = str(error)
+        lines.append(f"{name}: {state}")
+    return lines

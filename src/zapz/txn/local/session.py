@@ -1,0 +1,196 @@
+"""Turns at a target on local storage: a lock is held from the beginning to the end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Container, Iterator
+
+from zapz.errors import FormatError, NotFoundError, SliceError, StoreError
+from zapz.format.metadata import Dataset, join
+from zapz.interrupts import held_back, let_through
+from zapz.planning.plan import Plan
+from zapz.storage.layout import HEAD, KEPT, OURS, REGISTER, TRANSACTIONS
+from zapz.storage.local.store import LocalStore
+from zapz.storage.store import Holder, read_optional
+from zapz.txn import register as registers
+from zapz.txn.local import replacement, transaction
+from zapz.txn.local.recovery import describe, recover, refuse_link
+from zapz.txn.protocol import Replacement, Session, Vacuumed, Writing, elsewhere
+from zapz.txn.recovery import Recovery
+from zapz.txn.register import Commit
+from zapz.waiting import Wait
+
+_GAP = (
+    "this file system does not replace an open file in one step: a reader may find a chunk or a document missing at the instant in which "
+    "it is replaced"
+)
+_NETWORKED = (
+    "a network's file system: the lock is a lease; where an open file is not replaced in one step, which an append tries, a reader may "
+    "find a chunk or a document missing at the instant in which it is replaced"
+)
+_RETRIES = 100
+"""So often the folder of a new target is made again if somebody else removes it."""
+
+
+class LocalCoordinator:
+    """See ``Coordinator``."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self._store = store
+
+    @contextlib.contextmanager
+    def open(self, wait: Wait, *, remember: bool = False) -> Iterator[Session]:
+        """See ``Coordinator``."""
+        store = self._store
+        with held_back(), contextlib.ExitStack() as stack:
+            staged = StagedSession(store, remember=remember)
+            stack.callback(staged.close)
+            staged.hold(stack, wait)
+            try:
+                with let_through():
+                    yield staged
+            except (FormatError, SliceError):  # perhaps of a mixture, because another process has the lock by now
+                store.check_lock()
+                raise
+
+    def recover(self, wait: Wait) -> Recovery:
+        """See ``Coordinator``."""
+        store = self._store
+        _refuse_elsewhere(store)
+        if not (store.folder_exists(OURS) or replacement.is_left(store)) and store.holder(HEAD) is None:
+            return Recovery()
+        with self.open(wait) as session:
+            return session.recovered
+
+    def unlock(self) -> bool:
+        """See ``Coordinator``."""
+        store = self._store
+        _refuse_elsewhere(store)
+        if store.size(HEAD) is None and not store.folder_exists(HEAD):
+            return False
+        with store.hold(HEAD, Wait(store.patience(HEAD))):
+            return True
+
+    def vacuum(self, wait: Wait, name: str) -> Vacuumed:  # noqa: ARG002 - no transaction is needed
+        """See ``Coordinator``."""
+        with self.open(wait):
+            return Vacuumed(removed=_empty_kept(self._store))
+
+    def state(self) -> tuple[Holder | None, tuple[str, ...]]:
+        """See ``Coordinator``."""
+        store = self._store
+        _refuse_elsewhere(store)
+        holder = store.holder(HEAD)
+        left = ("a turn that nobody has given back",) if holder is None and store.folder_exists(HEAD) else ()
+        return holder, (*left, *describe(store), *replacement.describe(store))
+
+    def notes(self) -> tuple[str, ...]:
+        """See ``Coordinator``."""
+        return (_NETWORKED,) if self._store.may_leave_a_gap else ()
+
+    def leftovers(self) -> Container[str]:
+        """See ``Coordinator``. Recovery has left nothing."""
+        return frozenset()
+
+    def register(self, *, remember: bool) -> tuple[Commit, ...]:
+        """See ``Coordinator``."""
+        return _register(self._store, remember=remember)
+
+
+def _register(store: LocalStore, *, remember: bool) -> tuple[Commit, ...]:
+    data = read_optional(store, REGISTER) if remember else None
+    return () if data is None else registers.decode_register(data, f"{store.uri}/{REGISTER}")
+
+
+def _empty_kept(store: LocalStore) -> int:
+    """Remove committed appends that were put aside because another tool wrote over them."""
+    removed = 0
+    refuse_link(store, KEPT)
+    for name in store.children(KEPT).folders if store.folder_exists(KEPT) else ():
+        folder = join(KEPT, name)
+        refuse_link(store, folder)
+        for file in store.children(folder).files:
+            store.remove(join(folder, file))
+            removed += 1
+        store.remove_folder(folder)
+    store.remove_folder(KEPT)
+    return removed
+
+
+def _refuse_elsewhere(store: LocalStore) -> None:
+    """Refuse to work beside a journal that another setting has put elsewhere: its lock is not ours.
+
+    Raises:
+        ConflictError: There is one.
+    """
+    for key in (HEAD, TRANSACTIONS):
+        if (other := store.elsewhere(key)) is not None:
+            raise elsewhere(store.uri, other, beside=store.beside)
+
+
+class StagedSession:
+    """A turn on local storage: a lock is held from the beginning to the end."""
+
+    def __init__(self, store: LocalStore, *, remember: bool) -> None:
+        self.recovered = Recovery()
+        self.notes: tuple[str, ...] = ()
+        self.made_root = False
+        self.register: tuple[Commit, ...] = ()
+        self.leftovers: Container[str] = frozenset()
+        self._store = store
+        self._remember = remember
+
+    def hold(self, stack: contextlib.ExitStack, wait: Wait) -> None:
+        """Take the lock, recover, and give both back at the stack's end.
+
+        A new target's folder may go away under us if another process is refused and removes it.
+        """
+        for remaining in range(_RETRIES, -1, -1):
+            self.made_root = self._store.make_root() or self.made_root
+            try:
+                stack.enter_context(self._store.hold(HEAD, wait))
+            except NotFoundError:
+                if not remaining:
+                    raise
+            else:
+                break
+        _refuse_elsewhere(self._store)
+        try:
+            self.notes = (_GAP,) if self._store.leaves_a_gap() else ()
+            self.recovered = recover(self._store).joined(replacement.settle(self._store))
+        except StoreError:
+            self._store.check_lock()
+            raise
+        self.made_root = self.made_root or self.recovered.made_root
+        self.register = _register(self._store, remember=self._remember)
+        stack.callback(self._store.remove_folder, TRANSACTIONS)
+
+    def close(self) -> None:
+        """Remove the target's folder if it was made for nothing."""
+        if self.made_root:
+            self._store.remove_folder("")
+
+    def again(self) -> None:
+        """See ``Session``. The lock has been held all the time."""
+
+    def moved(self) -> bool:
+        """See ``Session``."""
+        return False
+
+    @contextlib.contextmanager
+    def renewing(self, old: Dataset, name: str) -> Iterator[Replacement]:
+        """See ``Session``."""
+        with replacement.renewing(self._store, old, name) as running:
+            yield running
+        self._store.forget()
+        self.register = _register(self._store, remember=self._remember)
+
+    @contextlib.contextmanager
+    def begin(self, plan: Plan, commit: Commit, name: str) -> Iterator[Writing]:
+        """See ``Session``."""
+        register = registers.remembered(self.register, commit)
+        more = {REGISTER: registers.encode_register(register)} if self._remember else {}
+        with transaction.begin(self._store, plan, name, made_root=self.made_root, more=more) as running:
+            yield running
+        self.register = register
+        self.made_root = False

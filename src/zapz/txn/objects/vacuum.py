@@ -1,0 +1,104 @@
+"""Remove what aborted runs left, once nobody can be at work on it any more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from zapz.errors import LockedError, NotFoundError
+from zapz.format.metadata import Dataset, join
+from zapz.storage.hierarchy import open_dataset
+from zapz.storage.layout import OURS, TRANSACTIONS, decision_key
+from zapz.storage.objects.store import ObjectStore
+from zapz.storage.presence import candidates
+from zapz.storage.store import Store, read_optional
+from zapz.txn import journal
+from zapz.txn.extents import Extent
+from zapz.txn.objects.head import Head
+from zapz.txn.protocol import Vacuumed
+
+_HOUR = 3600.0
+"""Seconds for which a decision is kept: so long nobody stands still between asking whether it is his turn and acting on it."""
+
+
+def vacuum(store: ObjectStore, tidying: AbstractContextManager[tuple[Head, Callable[[], None]]]) -> Vacuumed:
+    """Remove chunks that aborted runs left beyond the target's shape, and decisions that nobody can wait for any more.
+
+    Args:
+        store: The target.
+        tidying: Keeps others out meanwhile; gives the head, and what to call before each removal.
+
+    Raises:
+        LockedError: Requests of an aborted run may still be on their way.
+    """
+    with tidying as (head, check):
+        _require_quiet(store, head)
+        dataset = _dataset(store) if head.dirty else None
+        removed = sum(_remove_beyond(store, dataset, dirty.extent, check) for dirty in head.dirty)
+        old, young = _decisions(store)
+        for transaction in old:
+            check()
+            store.remove(decision_key(transaction))
+    return Vacuumed(removed=removed + len(old), kept=len(young))
+
+
+def _decisions(store: Store) -> tuple[list[str], list[str]]:
+    """Return transactions whose decisions nobody can wait for any more, and the others."""
+    old: list[str] = []
+    young: list[str] = []
+    for name in _names(store, TRANSACTIONS):
+        key = decision_key(name)
+        data = read_optional(store, key)
+        if data is not None:
+            made = journal.decided_at(data, f"{store.uri}/{key}")
+            (old if time.time() - made > _HOUR else young).append(name)
+    return old, young
+
+
+def _names(store: Store, folder: str) -> tuple[str, ...]:
+    try:
+        return store.children(folder).folders
+    except NotFoundError:
+        return ()
+
+
+def _require_quiet(store: Store, head: Head) -> None:
+    young = max((dirty.since + 2 * dirty.rest - time.time() for dirty in head.dirty), default=0.0)
+    if young > 0:
+        raise LockedError(
+            "an aborted run may still have requests on their way",
+            where=f"{store.uri}/{OURS}",
+            hint=f"Run it again in {young:.0f} s.",
+        )
+
+
+def _dataset(store: Store) -> Dataset | None:
+    try:
+        return open_dataset(store)
+    except NotFoundError:
+        return None
+
+
+def _remove_beyond(store: Store, dataset: Dataset | None, extent: Extent, check: Callable[[], None]) -> int:
+    """Remove those of an extent's chunks that lie beyond the shape of their array; return how many there were."""
+    array = dataset.arrays.get(extent.path) if dataset is not None else None
+    if array is not None and (array.keys != extent.keys or len(array.grid.counts) != len(extent.spans)):
+        return 0  # it has been made anew since: these keys mean nothing, or something else
+    if array is None and dataset is not None and "" in dataset.arrays:
+        return 0
+    removed = 0
+    others = tuple(
+        f"{path}/" for path in (dataset.arrays if dataset is not None else ()) if path and path != extent.path
+    )
+    for index in candidates(store, extent.path, extent.keys, extent.spans):
+        if array is not None and all(i < n for i, n in zip(index, array.grid.counts, strict=True)):
+            continue
+        key = join(extent.path, extent.keys.key(index))
+        if key.startswith(others):
+            continue  # an array has been made here since
+        if store.size(key) is not None:
+            check()
+            store.remove(key)
+            removed += 1
+    return removed
