@@ -114,7 +114,10 @@ import numpy, numcodecs.blosc, numcodecs.zstd, numcodecs.zlib, zlib
 import zapz, zapz.api
 from zapz.errors import ZapzError
 
-import contextlib, importlib
+import contextlib, importlib, pkgutil
+for module in pkgutil.walk_packages(zapz.__path__, "zapz."):  # to a user without rights the packages may be out of reach
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
 with contextlib.suppress(ImportError):  # syncs go through os.fsync, which is counted and does nothing
     importlib.import_module("zapz.storage.local.durability")._syncfs = lambda: None
 

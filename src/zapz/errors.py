@@ -6,7 +6,10 @@ and every error pickles, so that an embedding program (or another process) can h
 
 from __future__ import annotations
 
+import errno
 from typing import Any, ClassVar, Self
+
+_DENIED = frozenset((errno.EACCES, errno.EPERM))
 
 
 class ZapzError(Exception):
@@ -128,6 +131,11 @@ class StoreError(ZapzError, OSError):
 
     exit_code = 6
     code = "store"
+
+    @property
+    def denied(self) -> bool:
+        """Whether a right is missing (``errno`` says so, for object stores as well)."""
+        return self.errno in _DENIED
 
 
 class NotFoundError(StoreError):

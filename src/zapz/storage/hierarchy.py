@@ -59,7 +59,7 @@ def read_documents(store: Store, listing: Children | None = None) -> dict[str, b
         try:
             listing = listing_of(store)
         except StoreError as error:
-            if not _is_denied(error):
+            if not error.denied:
                 raise
             return _named(store, error)
     try:
@@ -67,7 +67,7 @@ def read_documents(store: Store, listing: Children | None = None) -> dict[str, b
     except (
         StoreError
     ) as error:  # a denied listing further down is none of these: the others say that there is something
-        if store.abilities.listable or not _is_denied(error):
+        if store.abilities.listable or not error.denied:
             raise
         return _named(store, error)
 
@@ -83,7 +83,7 @@ def _named(store: Store, denied: StoreError) -> dict[str, bytes]:
         try:
             found[key] = store.read(key)
         except StoreError as error:
-            if not isinstance(error, NotFoundError) and not _is_denied(error):
+            if not isinstance(error, NotFoundError) and not error.denied:
                 raise
     if _is_array(found.get(v3.NODE), v3.NODE):
         return found
@@ -201,12 +201,6 @@ class _Search:
             if not is_array:
                 with contextlib.suppress(NotFoundError):
                     self.descend(path, self.store.children(path), depth + 1)
-
-
-def _is_denied(error: StoreError) -> bool:
-    from zapz.storage.objects.permissions import is_denied  # imported where used: local appends do without
-
-    return is_denied(error)
 
 
 def open_dataset(store: Store, without: Collection[str] = (), listing: Children | None = None) -> Dataset:

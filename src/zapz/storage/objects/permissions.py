@@ -8,8 +8,6 @@ from zapz.errors import AbilityError, NotFoundError, StoreError
 from zapz.storage.objects import errors
 from zapz.storage.uris import clean
 
-DENIED = frozenset((errno.EACCES, errno.EPERM))
-"""What a ``StoreError`` has as ``errno`` where a right is missing."""
 _S3 = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject", "delete": "s3:DeleteObject"}
 _GOOGLE = {
     "list": "storage.objects.list",
@@ -26,11 +24,6 @@ _VERBS = {
     "cannot remove": "delete",
     "cannot find out what this storage can do": "write",
 }
-
-
-def is_denied(error: StoreError) -> bool:
-    """Return whether storage failed because a right is missing."""
-    return error.errno in DENIED
 
 
 def name_of(uri: str, verb: str) -> str:
