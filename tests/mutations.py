@@ -98,6 +98,7 @@ LOCKS = "storage/local/lock.py"
 LEASED = "storage/local/lease_lock.py"
 FLOCK = "storage/local/flock.py"
 TURN = "storage/local/turn.py"
+SUCCESSION = "storage/local/succession.py"
 HOLDER = "storage/holder.py"
 OBJECTS = "storage/objects/store.py"
 PROBING = "storage/objects/capabilities.py"
@@ -115,8 +116,10 @@ SESSIONS = "txn/local/session.py"
 BOUNDS = "txn/bounds.py"
 REMAINS = "txn/local/inventory.py"
 FENCED = "txn/objects/transaction.py"
+SETTLING = "txn/objects/settling.py"
 TURNS = "txn/objects/session.py"
 LEASE = "txn/objects/lease.py"
+COORDINATOR = "txn/objects/coordinator.py"
 HEAD = "txn/objects/head.py"
 VACUUM = "txn/objects/vacuum.py"
 
@@ -192,7 +195,7 @@ LOCAL_STORAGE = (
     Mutation(REPLACING, "if not linked and not same_content(self._at(staged), self._at(aside)):", "if not linked:", "a copy that was reserved is used", missing("space_is_reserved")),
     Mutation(LOCAL, "            os.rmdir(path)", '            __import__("shutil").rmtree(path)', "folders are removed only if they are empty", missing("folder_with_a_file_of_somebody")),
     Mutation(LOCAL, "if not self._follow_links and os.path.islink(self._at(path)):", "if False:", "folders that are links are refused", "test_transactions.py::test_linked_chunk_folder_that_leads_out"),
-    Mutation(LOCAL, "return os.lstat(self._at(key))", "return os.stat(self._at(key))", "a dangling link counts as existing", "test_transactions.py::test_linked_chunk_is_replaced"),
+    Mutation("storage/local/files.py", "return os.lstat(self._at(key))", "return os.stat(self._at(key))", "a dangling link counts as existing", "test_transactions.py::test_linked_chunk_is_replaced"),
     Mutation(LOCKS, "            _remove(path)\n        finally:\n            os.close(descriptor)", "            os.close(descriptor)\n        finally:\n            _remove(path)", "the lock file goes while it is held", missing("lock_file_goes_while_it_is_held")),
     Mutation(REPLACING, "        self.remove(aside)\n        self.create(aside", "        self.create(aside", "a torn copy is made anew", missing("copy_that_was_cut_short")),
     Mutation(FLOCK, "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB", "the lock is exclusive", "test_locks.py::test_held_lock"),
@@ -203,13 +206,13 @@ LOCAL_STORAGE = (
     Mutation(TURN, "clock.now() - self._fresh > LEASE / 2 or", "", "who has a turn stops himself", missing("lease_that_was_not_renewed")),
     Mutation(TURN, "or not is_there(self.owner)", "", "who has a turn looks whether it is his", "test_fence.py::test_a_writer_that_stands_still[undoes-another one appends]"),
     Mutation("storage/local/turn_folders.py", "os.path.join(path, TURN, token), ended_folder", "os.path.join(path, TURN), ended_folder", "only a certain turn is ended", missing("turn_that_changed_hands_before_it_was_ended")),
-    Mutation(TURN, "                if layout.is_ended(name):\n                    self", "                if False:\n                    self", "what was under way is taken over", FENCE),
+    Mutation(SUCCESSION, "        if layout.is_ended(name):\n            _end", "        if False:\n            _end", "what was under way is taken over", FENCE),
     Mutation(TURN, "            if os.path.lexists(path):\n                raise self", "            if False:\n                raise self", "a folder that is not found is not taken for a file that is gone", "test_turn.py::test_a_chunk_that_is_there_is_not_gone"),
-    Mutation(TURN, "            if os.path.lexists(path):\n                raise\n            return False\n", "            return True\n", "only what has its second name loses its first", "test_turn.py::test_a_turn_that_ends_while_it_takes_over"),
+    Mutation(SUCCESSION, "            if os.path.lexists(path):\n                raise\n            return False\n", "            return True\n", "only what has its second name loses its first", "test_turn.py::test_a_turn_that_ends_while_it_takes_over"),
     Mutation(LOCAL, "            turn.make_folder(path)\n", "            os.mkdir(path)\n", "new folders go through the turn", "test_fence.py::test_a_creation_that_stands_still"),
-    Mutation(TURN, "            if not closed(folder):", "            if False:", "the way out is closed first", "test_turn.py::test_nothing_is_taken_before_the_way_out_is_closed"),
-    Mutation(TURN, "                if not os.path.lexists(old):\n", "                if False:\n", "a transaction that goes meanwhile is not another tool's", "test_turn.py::test_a_transaction_that_goes_meanwhile_is_not_foreign"),
-    Mutation(TURN, "key=layout.ended_number, reverse=True):", "key=layout.ended_number):", "the last turn that was over is taken over first", "test_turn.py::test_the_last_one_is_taken_over_first"),
+    Mutation(SUCCESSION, "        if not closed(folder):", "        if False:", "the way out is closed first", "test_turn.py::test_nothing_is_taken_before_the_way_out_is_closed"),
+    Mutation(SUCCESSION, "            if not os.path.lexists(old):\n", "            if False:\n", "a transaction that goes meanwhile is not another tool's", "test_turn.py::test_a_transaction_that_goes_meanwhile_is_not_foreign"),
+    Mutation(SUCCESSION, "key=layout.ended_number, reverse=True):", "key=layout.ended_number):", "the last turn that was over is taken over first", "test_turn.py::test_the_last_one_is_taken_over_first"),
     Mutation(LOCAL, '            if self._turn is not None and not key.startswith(f"{WAY}/"):', '            if self._turn is not None and key.startswith(_OF_TURN) and not key.startswith(f"{WAY}/"):', "removals go through the turn", "test_fence.py::test_a_writer_that_stands_still[undoes-another one appends]"),
     Mutation(LOCAL, '            if self._turn is not None and not key.startswith(f"{WAY}/"):', "            if self._passage(key) is not None:", "what is removed from a transaction goes through the turn", "test_turn.py::test_nothing_is_decided_or_removed_once_the_way_is_closed"),
     Mutation(REPLACING, "            if (turn := self._turn) is None:", "            if (turn := self._turn) is None or turn:", "what is decided goes through the turn", "test_turn.py::test_nothing_is_decided_or_removed_once_the_way_is_closed"),
@@ -217,7 +220,7 @@ LOCAL_STORAGE = (
     Mutation(TURN, "        if (model := rights.heritage(folder)) is None:", "        if True:", "new folders inherit what their place gives", "test_fence.py::test_nothing_is_made_at_its_place"),
     Mutation(LOCAL, "                self._inherit(turn, aside, parent(key))\n", "", "new files inherit what their place gives", "test_fence.py::test_nothing_is_made_at_its_place"),
     Mutation("storage/local/turn_folders.py", "        os.close(os.open(path, READ))", "        os.lstat(path)", "a client of NFS asks its server whether the turn is over", "test_turn.py::test_whether_the_turn_is_over_is_asked_of_the_server"),
-    Mutation("storage/local/turn_folders.py", "    for name in names_in(path):\n        with contextlib.suppress(FileNotFoundError):\n            fell(os.path.join(path, name))\n    os.rmdir(path)", "    os.rmdir(path)", "what a trial leaves is removed", "test_turn.py::test_what_a_trial_leaves_is_removed"),
+    Mutation("storage/local/turn_folders.py", "    for name in names_in(path):\n        with contextlib.suppress(FileNotFoundError):\n            remove_tree(os.path.join(path, name))\n    os.rmdir(path)", "    os.rmdir(path)", "what a trial leaves is removed", "test_turn.py::test_what_a_trial_leaves_is_removed"),
     Mutation(LOCAL, "        if (turn := self._passage(key)) is not None:\n            return self._create_through", "        if False:\n            return self._create_through", "new files go through the turn", "test_fence.py::test_a_writer_that_stands_still[appends-recovery]"),
     Mutation(LOCAL, 'f"{key}/".startswith(_OF_TURN):', "False:", "transactions lie in the turn", FENCE),
     Mutation(LEASED, "            if seen != watched:", "            if watched is None:", "a leased lock that is touched stays", "test_leased_locks.py::test_waiting_for_its_end"),
@@ -280,22 +283,22 @@ LOCAL_TRANSACTIONS = (
 )
 
 OBJECT_TURNS = (
-    Mutation(FENCED, "    outcome, documents = decide_against(store, intent)\n    if outcome is None:\n        return Recovery()\n", "    outcome, documents = read_decided(store, intent.id)\n", "a takeover decides", STALLED),
-    Mutation(FENCED, '    store.replace(decision_key(intent.id), journal.decision(intent.id, "abort", now=time.time()), None)\n', '    store.write(decision_key(intent.id), [journal.decision(intent.id, "abort", now=time.time())])\n', "a decision against is exclusive", STALLED),
-    Mutation(FENCED, "store.replace(HEAD, heads.encode(head.free()), tag)", "store.write(HEAD, [heads.encode(head.free())])", "a head that is settled is freed on its tag", missing_remote("head_that_has_moved_on")),
-    Mutation(FENCED, "        if digest(found) != intent.base.get(key):\n            raise overtaken", "        if False:\n            raise overtaken", "documents are looked at before they are applied", missing_remote("other_tool_changes_a_document_of_a_crashed_append")),
-    Mutation(FENCED, "        if found == data:\n            continue\n", "", "documents that are applied already count", missing_remote("append_that_became_visible_in_part")),
-    Mutation(FENCED, "store.replace_many([(key, documents[key], tags[key]) for key in nested])", '[store.write(key, [documents[key]]) or "" for key in nested]', "documents of arrays are replaced on their tags", OTHER_TOOL_REMOTE),
-    Mutation(FENCED, "        if tag is None:\n            raise overtaken", "        if False:\n            raise overtaken", "a document that was not replaced is noticed", OTHER_TOOL_REMOTE),
-    Mutation(FENCED, 'if "/" not in key and store.replace(key, data, tags[key]) is None:', 'if "/" not in key and store.write(key, [data]) is False:', "the root's documents are replaced on their tags", missing_remote("fences_alone")),
-    Mutation(FENCED, 'nested = [key for key in documents if "/" in key]', 'nested = [key for key in reversed(documents) if "zarr" not in key[:3]]', "the root's documents come last", missing_remote("order_of_requests")),
-    Mutation(FENCED, "if watched is None or watched[0] != tag:", "if watched is None:", "an owner that renews keeps its turn", missing_remote("owner_that_renews_is_left_alone")),
-    Mutation(FENCED, "quiet = now - watched[1] >= head.lease or", "quiet = now - watched[1] >= 0 or", "a whole lease is waited for", missing_remote("living_owner_is_left_alone")),
-    Mutation(FENCED, "dead = head.left or is_dead(head.owner)", "dead = True", "an owner counts as dead only if it is", missing_remote("living_owner_is_left_alone")),
-    Mutation(FENCED, "dead = head.left or is_dead(head.owner)", "dead = head.left", "an owner of this machine that is dead is not waited for", missing_remote("takeover")),
-    Mutation(FENCED, "    if head.left or (head.owner is not None and is_dead(head.owner)):\n        return True\n", "", "recovery does not wait for who is dead", missing_remote("takeover")),
-    Mutation(FENCED, "rest=0.0 if dead else head.lease", "rest=0.0", "late requests of who was taken over are reckoned with", missing_remote("takeover")),
-    Mutation(FENCED, "> _LONG_AGO + 10 * head.lease", "> 0", "clocks of other machines may be wrong", missing_remote("living_owner_is_left_alone")),
+    Mutation(SETTLING, "    outcome, documents = decide_against(store, intent)\n    if outcome is None:\n        return Recovery()\n", "    outcome, documents = read_decided(store, intent.id)\n", "a takeover decides", STALLED),
+    Mutation(SETTLING, '    store.replace(decision_key(intent.id), journal.decision(intent.id, "abort", now=time.time()), None)\n', '    store.write(decision_key(intent.id), [journal.decision(intent.id, "abort", now=time.time())])\n', "a decision against is exclusive", STALLED),
+    Mutation(SETTLING, "store.replace(HEAD, heads.encode(head.free()), tag)", "store.write(HEAD, [heads.encode(head.free())])", "a head that is settled is freed on its tag", missing_remote("head_that_has_moved_on")),
+    Mutation(SETTLING, "        if digest(found) != intent.base.get(key):\n            raise overtaken", "        if False:\n            raise overtaken", "documents are looked at before they are applied", missing_remote("other_tool_changes_a_document_of_a_crashed_append")),
+    Mutation(SETTLING, "        if found == data:\n            continue\n", "", "documents that are applied already count", missing_remote("append_that_became_visible_in_part")),
+    Mutation(SETTLING, "store.replace_many([(key, documents[key], tags[key]) for key in nested])", '[store.write(key, [documents[key]]) or "" for key in nested]', "documents of arrays are replaced on their tags", OTHER_TOOL_REMOTE),
+    Mutation(SETTLING, "        if tag is None:\n            raise overtaken", "        if False:\n            raise overtaken", "a document that was not replaced is noticed", OTHER_TOOL_REMOTE),
+    Mutation(SETTLING, 'if "/" not in key and store.replace(key, data, tags[key]) is None:', 'if "/" not in key and store.write(key, [data]) is False:', "the root's documents are replaced on their tags", missing_remote("fences_alone")),
+    Mutation(SETTLING, 'nested = [key for key in documents if "/" in key]', 'nested = [key for key in reversed(documents) if "zarr" not in key[:3]]', "the root's documents come last", missing_remote("order_of_requests")),
+    Mutation(SETTLING, "if watched is None or watched[0] != tag:", "if watched is None:", "an owner that renews keeps its turn", missing_remote("owner_that_renews_is_left_alone")),
+    Mutation(SETTLING, "quiet = now - watched[1] >= head.lease or", "quiet = now - watched[1] >= 0 or", "a whole lease is waited for", missing_remote("living_owner_is_left_alone")),
+    Mutation(SETTLING, "dead = head.left or is_dead(head.owner)", "dead = True", "an owner counts as dead only if it is", missing_remote("living_owner_is_left_alone")),
+    Mutation(SETTLING, "dead = head.left or is_dead(head.owner)", "dead = head.left", "an owner of this machine that is dead is not waited for", missing_remote("takeover")),
+    Mutation(SETTLING, "    if head.left or (head.owner is not None and is_dead(head.owner)):\n        return True\n", "", "recovery does not wait for who is dead", missing_remote("takeover")),
+    Mutation(SETTLING, "rest=0.0 if dead else head.lease", "rest=0.0", "late requests of who was taken over are reckoned with", missing_remote("takeover")),
+    Mutation(SETTLING, "> _LONG_AGO + 10 * head.lease", "> 0", "clocks of other machines may be wrong", missing_remote("living_owner_is_left_alone")),
     Mutation(FENCED, "if store.largest is not None and not packed and target.chunk_bytes > store.largest:", "if False:", "chunks too large are refused first", missing_remote("chunks_too_large_for_one_request")),
     Mutation(FENCED, "        return True\n\n    def put(", "        return False\n\n    def put(", "a missing chunk is written out", missing_remote("missing_chunk_is_written_out")),
     Mutation(FENCED, "        self._lease.check()\n        self.touched = True\n", "        self.touched = True\n", "the lease is looked at before a chunk", missing_remote("lease_ends_before_a_request")),
@@ -308,14 +311,14 @@ OBJECT_TURNS = (
     Mutation(FENCED, "        self._lease.check()\n        data = journal.decision", "        data = journal.decision", "the lease is looked at before the decision", missing_remote("lease_ends_before_a_request")),
     Mutation(FENCED, "        except ConflictError:\n            apply(self._store, self.intent, plan.documents)  # unless", "        except ConflictError:\n            raise  # unless", "somebody else may have applied it", missing_remote("document_that_is_written_anew_as_it_was")),
     Mutation(FENCED, "            apply(self._store, self.intent, plan.documents)\n            raise", "            raise", "a signal during application waits, on an object service", missing_remote("signal_during_application")),
-    Mutation(TURNS, "tag = self._store.replace(HEAD, heads.encode(head), self._tag)", "tag = self._store.write(HEAD, [heads.encode(head)]) or self._store.tag(HEAD)", "the head is taken on its tag", missing_remote("head_that_moved_before_it_was_taken")),
+    Mutation(LEASE, "new = store.replace(HEAD, encode(head), tag)", "new = store.write(HEAD, [encode(head)]) or store.tag(HEAD)", "the head is taken on its tag", missing_remote("head_that_moved_before_it_was_taken")),
     Mutation(TURNS, "        reading.note_many(key for array in plan.arrays.values() for key in array.boundary_keys())\n", "", "tags of boundary chunks are noted before the intent", missing_remote("fences_alone")),
-    Mutation(TURNS, "stack.enter_context(lock.hold(store, LOCK, self._wait))", "pass", "where no lease is safe there is a lock", missing_remote("lock_where_nothing_is_replaced_on_conditions")),
+    Mutation(COORDINATOR, "stack.enter_context(lock.hold(store, LOCK, wait))", "pass", "where no lease is safe there is a lock", missing_remote("lock_where_nothing_is_replaced_on_conditions")),
     Mutation(TURNS, "moved = held.move(Head.leave if self._unsettled else Head.free)", "moved = True", "the head is freed", missing_remote("order_of_requests")),
     Mutation(TURNS, "        held.stop()\n        self._lease = None\n", "        held.stop()\n        self._lease = None\n        for name in self._done:\n            self._store.remove(decision_key(name))\n", "the decision goes after the head is free", missing_remote("order_of_requests")),
     Mutation(TURNS, "Head.leave if self._unsettled else Head.free", "(lambda head: head) if self._unsettled else Head.free", "who has given up says so", missing_remote("owner_that_has_given_up")),
-    Mutation(TURNS, "        self._rest(intent.extents)\n", "", "keys of who was taken over are left for a while", missing_remote("takeover")),
-    Mutation(TURNS, "outcome, documents = transaction.decide_against(self._store, running.intent)", 'outcome, documents = "abort", {}', "giving up decides, and finds what is decided", missing_remote("decision_whose_answer_is_lost")),
+    Mutation(TURNS, "        self._rest(intent)\n", "", "keys of who was taken over are left for a while", missing_remote("takeover")),
+    Mutation(TURNS, "outcome, documents = settling.decide_against(self._store, running.intent)", 'outcome, documents = "abort", {}', "giving up decides, and finds what is decided", missing_remote("decision_whose_answer_is_lost")),
     Mutation(TURNS, "head.aborted(time.time(), rest) if running.touched else head", "head", "a refused append's keys are remembered", missing_remote("what_a_refused_append_has_written_is_remembered")),
     Mutation(LEASE, "limit = self._head.lease / 2", "limit = self._head.lease", "an owner stops at half its lease", missing_remote("lease_ends_before_a_request")),
     Mutation(LEASE, '                self._lost = "another process has taken over"\n', "", "a renewal that was refused ends the lease", missing_remote("renewals")),
@@ -330,7 +333,7 @@ OBJECT_STORAGE = (
     Mutation(OBJECTS, "return tag if here == data else None", "return None", "a lost answer is no refusal", missing_remote("any_answer_is_lost")),
     Mutation(OBJECTS, "            return self._backend.put_new(path, data)", "            return self._backend.put(path, data)", "creation is exclusive", STALLED),
     Mutation(OBJECTS, "            return self._backend.put_over(path, data, tag)", "            return self._backend.put(path, data)", "replacement is conditional", EVERY_TWO),
-    Mutation(OBJECTS, "if self._noted.setdefault(key, tag) != tag:", "if self._noted.setdefault(key, tag) is None:", "a chunk that changes while it is read is noticed", missing_remote("chunk_that_changes_while_it_is_read")),
+    Mutation("storage/objects/files.py", "if self._noted.setdefault(key, tag) != tag:", "if self._noted.setdefault(key, tag) is None:", "a chunk that changes while it is read is noticed", missing_remote("chunk_that_changes_while_it_is_read")),
     Mutation(OBJECTS, "        if not self.abilities.writable:", "        if False:", "services without exclusive creation are refused", missing_remote("target_that_cannot_be_written_safely")),
     Mutation(PROBING, 'exclusive = _refuses(lambda: backend.put_new(path, b"2"))', "exclusive = True", "whether creation is exclusive is tried", missing_remote("probing")),
     Mutation(PROBING, 'if not _refuses(lambda: backend.put_over(path, b"3", _NO_SUCH_TAG)):', "if False:", "whether a wrong tag is refused is tried", missing_remote("probing")),
@@ -374,7 +377,7 @@ BELIEVED = (
     Mutation("storage/presence.py", "    if count(spans) <= MANY:\n        return indices", "    if True:\n        return indices", "very many planned chunks are not gone through one by one", planted("very_many_chunks_of_an_array_that_is_not_there")),
     Mutation(REMAINS, "    _check(store, remains, where)\n", "", "what remains is held against the documents", planted("lies_about_what_remains[no documents]")),
     Mutation(BOUNDS, "if [(key, digest(data)) for key, data in documents.items()] != [(d.key, d.digest) for d in intent.documents]:", "if False:", "a decision carries what was planned", planted("decision_about_other_documents[others]")),
-    Mutation(FENCED, "    bounds.check_names(intent, bounds.where_of(store, HEAD))\n", "", "an intent in a head names documents", planted("decision_about_other_documents[no document]")),
+    Mutation(SETTLING, "    bounds.check_names(intent, bounds.where_of(store, HEAD))\n", "", "an intent in a head names documents", planted("decision_about_other_documents[no document]")),
     Mutation(VACUUM, "candidates(store, extent.path, extent.keys, extent.spans):", "__import__('zapz.format.grid').format.grid.indices(extent.spans):", "very many dirty keys are not looked at one by one", planted("vacuum_of_very_many_keys")),
     Mutation(HEAD, "    if not 0 <= seconds <= _LONGEST:", "    if False:", "a head makes nobody wait for ever", planted("head_that_would_make_everybody_wait[lease-nan]")),
     Mutation(RECOVER, "    store.check_lock()\n    with contextlib", "    with contextlib", "the lock is looked at before anything is undone", missing("undo_with_a_lock_that_is_lost")),
@@ -422,7 +425,7 @@ PERMISSIONS = (
     Mutation(DATASET, "            return _named(store, error)", "            raise error", "what may not be listed is read by its consolidated metadata", permissions("a_slice_that_may_not_be_listed")),
     Mutation(DATASET, "    found |= store.read_many(named)\n    _require(named, found)", "    found |= store.read_many(named)", "half a dataset is no dataset", permissions("half_a_local_slice_that_may_not_be_listed")),
     Mutation(OBJECTS, '                    self.children("")  #', "                    pass  #", "that a target has to be listed is said before anything is written", permissions("a_target_has_to_be_listed")),
-    Mutation(TURNS, "            store.require_deletable()\n", "", "a lock that could not be removed is not made", permissions("a_lock_that_is_an_object_has_to_be_deleted")),
+    Mutation(COORDINATOR, "                store.require_deletable()\n", "", "a lock that could not be removed is not made", permissions("a_lock_that_is_an_object_has_to_be_deleted")),
     Mutation(DISK, "            _sync_parent(os.path.dirname(self._root))", "            sync_path(os.path.dirname(self._root))", "a target's parent need not be readable", permissions("a_target_asks_nothing_of_its_parent")),
 )
 VALUES = (
@@ -437,7 +440,7 @@ VALUES = (
     Mutation("execution/run.py", "        done.pop().result()  #", "        future = done.pop()\n        future.result()  #", "nor do threads", "test_slices_let_go.py::test_an_error_while_chunks_are_moved_by_threads"),
     Mutation("sources/source_store.py", "            if not self.has_cells:\n                raise NotFoundError", "            if True:\n                raise NotFoundError", "what read lacks is made of cells", "test_mixed_sources.py::test_what_is_not_given_as_bytes_is_given_as_cells"),
     Mutation("storage/hierarchy.py", "if folder and v2.CONSOLIDATED in listing.files and", "if False and", "consolidated metadata below the root are read", "test_larger_wholes.py::test_consolidated_metadata_at_any_depth_are_refreshed"),
-    Mutation("operations/target.py", "    if pyramid is not None:\n", "    if False:\n", "a level is no target", "test_larger_wholes.py::test_a_level_is_no_target"),
+    Mutation("operations/target.py", "    if around.pyramid is not None:\n", "    if False:\n", "a level is no target", "test_larger_wholes.py::test_a_level_is_no_target"),
     Mutation("cf/encoding.py", '    if dtype.kind == "b":  #', "    if False:  #", "no boolean is missing", "test_fill_values.py::test_no_boolean_is_missing"),
     Mutation("format/v2.py", "never_missing = array.is_label or is_boolean(array.dtype, attrs)", "never_missing = is_boolean(array.dtype, attrs)", "no label is missing", "test_fill_values.py::test_a_label_that_equals_the_fill_value_is_a_label"),
     Mutation("format/v2.py", '        if arrays[path].assumed and "_FillValue" not in arrays[path].attributes:  # no bound is missing\n', "        if False:\n", "no bound is missing", "test_found_by_search.py::test_no_bound_is_missing"),

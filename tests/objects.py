@@ -21,7 +21,7 @@ from zapz import waiting
 from zapz.storage import clock
 from zapz.storage.objects.store import ObjectStore
 from zapz.storage.store import Holder
-from zapz.txn.objects import lease, session, transaction, vacuum
+from zapz.txn.objects import lease, session, settling, transaction, vacuum
 
 MUTATIONS = ("put", "put_new", "put_over", "delete")
 
@@ -188,11 +188,11 @@ class World:
         self.service = Service(unique_tags=unique_tags)
         self.clock = Clock()
         self.here = threading.local()
-        for module in (transaction, lease, session, vacuum, waiting):
+        for module in (transaction, settling, lease, session, vacuum, waiting):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(clock, "now", self.clock.monotonic)
         monkeypatch.setattr(lease, "RENEWALS", 0)
-        monkeypatch.setattr(transaction, "_POLL", 1.1 * lease.LEASE)  # one sleep is enough to see a lease run out
+        monkeypatch.setattr(settling, "_POLL", 1.1 * lease.LEASE)  # one sleep is enough to see a lease run out
         monkeypatch.setattr(session, "me", self._me)
 
     def _me(self) -> Holder:

@@ -37,7 +37,7 @@ from trees import snapshot
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
 import zapz
-from zapz.storage.adapters import open_given
+from zapz.storage.adapters import slice_store, target_store
 from zapz.storage.objects.zarr_backend import home_of
 from zapz.storage.store import Children
 
@@ -108,7 +108,7 @@ def test_on_s3(wrap: Callable[[Any], Any], days: list[Path], expected: Path, mot
     zapz.append(cube.thing, [copied(day, place()) for day in days[1:]])
     assert cube.files() == cubes.files(expected)
     cubes.same(values(cube.thing), values(str(expected)))
-    store = open_given(cube.thing)
+    store = target_store(cube.thing)
     assert store is not None
     assert store.abilities.conditional
     assert not {*moto_s3.options.values()} & {*store.uri.split("/")}
@@ -171,7 +171,7 @@ def test_reading(kind: str, tmp_path: Path) -> None:
     place = KINDS[kind](tmp_path / "cube.zarr")
     for key in ("a", "b/c", "b/d/e", "zarr.json"):
         place.content[key] = f"{key:>9}".encode()
-    store = open_given(place.thing, read_only=True)
+    store = slice_store(place.thing)
     assert store is not None
     for offset, length in ((0, None), (3, None), (3, 4), (0, 2), (8, 5)):
         assert store.read("b/d/e", offset, length) == b"    b/d/e"[offset:][:length]
@@ -345,7 +345,7 @@ def test_names(tmp_path: Path) -> None:
         (StorePath(memory, "a"), f"zarr-memorystore://{home.name}/a"),
     ]
     for thing, name in table:
-        store = open_given(thing, read_only=True)
+        store = slice_store(thing)
         assert store is not None
         assert store.uri == name
 
@@ -364,7 +364,7 @@ def test_managed_memory_is_one_place_whatever_the_path(days: list[Path], expecte
 
 def test_settings_reach_the_folder(tmp_path: Path) -> None:
     for thing in (LocalStore(tmp_path / "a"), mapped(str(tmp_path / "a"))):
-        stores = [open_given(thing, durable=durable, beside=durable) for durable in (False, True)]
+        stores = [target_store(thing, durable=durable, beside=durable) for durable in (False, True)]
         assert [store.abilities.durable for store in stores if store] == [False, True]
         assert [getattr(store, "beside", None) for store in stores] == [False, True]
     assert not snapshot(tmp_path)
@@ -373,10 +373,10 @@ def test_settings_reach_the_folder(tmp_path: Path) -> None:
 def test_what_is_not_given_costs_nothing() -> None:
     code = """
 import sys, pathlib
-from zapz.storage.adapters import open_given
+from zapz.storage.adapters import slice_store, target_store
 class Mine:
     pass
-assert all(open_given(thing) is None for thing in ("a", pathlib.Path("a"), ["a"], {"a": 1}, 1, None, Mine()))
+assert all(target_store(thing) is None for thing in ("a", pathlib.Path("a"), ["a"], {"a": 1}, 1, None, Mine()))
 assert not {"zarr", "fsspec", "asyncio"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)

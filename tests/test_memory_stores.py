@@ -17,7 +17,7 @@ from open_places import Custom, Dying, Memory, Slow, in_memory, values
 from zarr.storage import MemoryStore
 
 import zapz
-from zapz.storage.adapters import open_given
+from zapz.storage.adapters import slice_store, target_store
 from zapz.storage.objects.store import ObjectStore
 from zapz.txn.objects import lease, session
 
@@ -28,7 +28,7 @@ def test_conditions_hold_among_threads() -> None:
     created = []
 
     def work() -> None:
-        store = open_given(Slow(memory))
+        store = target_store(Slow(memory))
         assert isinstance(store, ObjectStore)
         created.append(store.create("one", [threading.current_thread().name.encode()]) is not None)
         for _ in range(10):
@@ -126,7 +126,7 @@ def test_requests_for_many_objects_are_under_way_together() -> None:
     keys = [f"k{number}" for number in range(100)]
     for key in keys:
         place.content[key] = b"x"
-    store = open_given(place.thing, read_only=True)
+    store = slice_store(place.thing)
     assert store is not None
     assert len(store.read_many(keys)) == 100
     assert 32 < place.thing.most <= 64
@@ -136,7 +136,7 @@ def test_memory_is_never_taken_for_what_lay_at_its_address_before() -> None:
     """Slices without labels are known again by their place: a name is given once, though memory is used again."""
     names = set()
     for _ in range(50):
-        store = open_given(MemoryStore(), read_only=True)
+        store = slice_store(MemoryStore())
         assert store is not None
         names.add(store.uri)
     assert len(names) == 50

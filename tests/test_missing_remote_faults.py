@@ -26,8 +26,7 @@ from zapz.storage.objects.capabilities import probed
 from zapz.storage.objects.errors import meaning
 from zapz.txn import session as sessions
 from zapz.txn.objects import head as heads
-from zapz.txn.objects import lease, transaction, vacuum
-from zapz.txn.objects.session import ObjectCoordinator
+from zapz.txn.objects import lease, settling, vacuum, watching
 from zapz.txn.protocol import Vacuumed
 from zapz.waiting import Wait
 
@@ -46,7 +45,7 @@ class Cloud:
         self.slices = {rows: write_line(folder / f"{rows[0]}.zarr", rows) for rows in (BEGINNING, ROWS, MORE)}
         zapz.append(self.store, self.slices[BEGINNING], **SETTINGS)
         self.service.log.clear()
-        patch.setattr(transaction, "_POLL", 1.0)
+        patch.setattr(settling, "_POLL", 1.0)
 
     def append(self, rows: tuple[int, ...] = ROWS, **settings: Any) -> None:
         """Append some rows, as somebody who has not been here before."""
@@ -58,7 +57,7 @@ class Cloud:
 
     def head(self) -> heads.Head:
         """Return the head."""
-        return transaction.read_head(self.store)[0]
+        return settling.read_head(self.store)[0]
 
     def changes(self) -> list[str]:
         """Return what was asked to be changed."""
@@ -186,7 +185,7 @@ def test_lease_ends_before_a_stale_chunk_is_replaced(cloud: Cloud, how: str) -> 
 def test_renewals(cloud: Cloud, how: str) -> None:
     """A renewal counts from when it was sent; one that is refused ends the lease."""
     cloud.crash("x/1")
-    head, tag = transaction.read_head(cloud.store)
+    head, tag = settling.read_head(cloud.store)
     held = lease.Lease(cloud.store, head, tag if how == "slow" else "no tag", cloud.clock.now)  # type: ignore[arg-type]
     with cloud.at("head", cloud.later(31.0 if how == "slow" else 0.0)):
         assert held.move(lambda head: head.renew(1.0)) == (how == "slow")
@@ -226,8 +225,8 @@ def test_takeover(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, dead: bool) -> 
     """After a lease, and another one before the same keys are written, unless the owner is certainly dead: then at once."""
     cloud.crash("decision")
     if dead:
-        monkeypatch.setattr(transaction, "is_dead", lambda _: True)
-    assert (ObjectCoordinator(cloud.store)._time_to_take_over() == 0) == dead
+        monkeypatch.setattr(settling, "is_dead", lambda _: True)
+    assert (watching.time_to_take_over(cloud.store) == 0) == dead
     start, times = cloud.clock.now, {}
     cloud.service.before = lambda r: times.setdefault(r.path.rpartition("/")[2], cloud.clock.now) if r.changes else None
     cloud.append(MORE, **({} if dead else {"lock_wait": 1000.0}))
@@ -239,10 +238,10 @@ def test_takeover(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, dead: bool) -> 
 def test_takeover_long_after(cloud: Cloud) -> None:
     """When the last sign of life was long ago by all clocks, nobody has to watch for a lease."""
     cloud.crash("x/1")
-    cloud.clock.now += transaction._LONG_AGO
-    assert ObjectCoordinator(cloud.store)._time_to_take_over() > 0
+    cloud.clock.now += settling._LONG_AGO
+    assert watching.time_to_take_over(cloud.store) > 0
     cloud.clock.now += 11 * lease.LEASE
-    assert ObjectCoordinator(cloud.store)._time_to_take_over() == 0
+    assert watching.time_to_take_over(cloud.store) == 0
     cloud.append(MORE)
     assert cloud.values() == BEGINNING + MORE
 
@@ -275,7 +274,7 @@ def test_fences_alone(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, moment: str
     """An owner that stands still for long, and does not look at its lease, does no harm to who takes over meanwhile."""
 
     def overtake() -> None:
-        cloud.clock.now += transaction._LONG_AGO + 11 * lease.LEASE
+        cloud.clock.now += settling._LONG_AGO + 11 * lease.LEASE
         cloud.append(MORE, lock_wait=1000.0)
 
     monkeypatch.setattr(lease.Lease, "check", lambda _: None)
@@ -336,7 +335,7 @@ def test_other_tool_changes_a_document_of_a_crashed_append(cloud: Cloud) -> None
 def test_append_that_became_visible_in_part(cloud: Cloud) -> None:
     """What is applied already is passed over."""
     cloud.crash(".zmetadata")
-    cloud.clock.now += transaction._LONG_AGO + 11 * lease.LEASE
+    cloud.clock.now += settling._LONG_AGO + 11 * lease.LEASE
     assert len(zapz.recover(cloud.store).rolled_forward) == 1
     assert cloud.values() == BEGINNING + ROWS
 
@@ -344,7 +343,7 @@ def test_append_that_became_visible_in_part(cloud: Cloud) -> None:
 def test_head_that_has_moved_on(cloud: Cloud) -> None:
     """Somebody else settles what is under way, and takes a turn, while we do."""
     cloud.crash("decision")
-    cloud.clock.now += transaction._LONG_AGO + 11 * lease.LEASE
+    cloud.clock.now += settling._LONG_AGO + 11 * lease.LEASE
     theirs = heads.encode(heads.Head(epoch=99))
     with cloud.at("head", lambda: cloud.service._store("bucket/cube/.zapz/head", theirs)):
         zapz.recover(cloud.store)
@@ -528,7 +527,7 @@ def test_decision_that_comes_after_everything_is_forgotten(cloud: Cloud) -> None
     """The owner stood still before it decided; it was decided against, vacuumed, and that forgotten: then nothing decides any more."""
 
     def pass_by() -> None:
-        cloud.clock.now += transaction._LONG_AGO + 11 * lease.LEASE
+        cloud.clock.now += settling._LONG_AGO + 11 * lease.LEASE
         assert zapz.recover(cloud.world.store()).rolled_back
         cloud.clock.now += 3 * lease.LEASE
         sessions.vacuum(cloud.world.store(), Wait(), "v")

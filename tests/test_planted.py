@@ -33,7 +33,7 @@ from zapz.txn.extents import Extent
 from zapz.txn.journal import Document, Intent
 from zapz.txn.local.inventory import Remains
 from zapz.txn.objects import head as heads
-from zapz.txn.objects import transaction
+from zapz.txn.objects import settling
 from zapz.txn.objects.head import Dirty, Head
 from zapz.txn.register import Commit
 from zapz.waiting import Wait
@@ -420,7 +420,7 @@ def test_head_that_would_make_everybody_wait(what: str, seconds: float, world: W
     for call in (
         lambda: zapz.recover(world.store()),
         lambda: zapz.append(world.store(), write_line(tmp_path / "late.zarr", range(5, 7)), **SETTINGS),
-        lambda: transaction.read_head(world.store()),
+        lambda: settling.read_head(world.store()),
     ):
         with pytest.raises(JournalError):
             call()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -65,7 +65,7 @@ class House:
     @cached_property
     def trees(self) -> dict[str, ast.Module]:
         """Each module, parsed."""
-        return {name: ast.parse(text) for name, text in self.texts.items()}
+        return {name: parsed(text) for name, text in self.texts.items()}
 
     @cached_property
     def written(self) -> dict[str, set[str]]:
@@ -88,6 +88,12 @@ class House:
         """What each module imports of the house."""
         found = {name: {i.removeprefix("zapz.") for i in imports} for name, imports in self.written.items()}
         return {name: {i for i in imports if i in self.texts and i != name} for name, imports in found.items()}
+
+
+@cache
+def parsed(text: str) -> ast.Module:
+    """Return a module's tree; most modules are the same in all houses."""
+    return ast.parse(text)
 
 
 def room(module: str) -> str:
@@ -230,27 +236,10 @@ MOST_OF_A_CLASS = 250
 MOST_OF_A_FUNCTION = 60
 MOST_IMPORTS = 15
 LEFT = {
-    "checks.character_arrays",
-    "checks.comparing",
-    "execution.sparse",
     "imports of api",
     "imports of operations.append",
     "imports of operations.plan_slice",
-    "imports of txn.objects.session",
-    "imports of txn.objects.transaction",
-    "module storage.local.store",
-    "module storage.local.turn",
-    "module storage.objects.store",
-    "module txn.objects.transaction",
     "operations.append.Appender",
-    "operations.run_plan",
-    "operations.target",
-    "sources.open_slice",
-    "storage.local.store.LocalStore",
-    "storage.local.turn.Turn",
-    "storage.objects.store.ObjectStore",
-    "txn.local.replacement",
-    "txn.objects.session",
 }
 """What breaks these laws and is to go. Nothing is added here; what no longer breaks one is taken out."""
 MOST_FLOORS = 13

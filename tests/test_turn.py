@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from zapz.errors import ConflictError, JournalError, NotFoundError
-from zapz.storage.local import turn, turn_folders
+from zapz.storage.local import succession, turn_folders
 from zapz.storage.local.store import LocalStore
 from zapz.storage.local.turn import Turn
 
@@ -94,13 +94,13 @@ def test_the_last_one_is_taken_over_first(tmp_path: Path, monkeypatch: pytest.Mo
     for number in range(1, 12):
         over(tmp_path, number, f"t{number}", "journal")
     order: list[str] = []
-    honest = turn.removed
+    honest = succession.removed
 
     def removed(folder: str) -> bool:
         order.append(os.path.basename(folder).split("-")[1])
         return honest(folder)
 
-    monkeypatch.setattr(turn, "removed", removed)
+    monkeypatch.setattr(succession, "removed", removed)
     begun(tmp_path).inherit(str(tmp_path / "others"))
     assert order == [str(number) for number in range(11, 0, -1)]
 
@@ -153,7 +153,7 @@ def test_a_transaction_that_goes_meanwhile_is_not_foreign(tmp_path: Path, monkey
     """A former owner that goes on may remove it between the look into the folder and the look at it."""
     over(tmp_path, 1, "a")
     mine = begun(tmp_path)
-    honest = turn.names_in
+    honest = succession.names_in
 
     def names_in(folder: str) -> list[str]:
         found = honest(folder)
@@ -161,7 +161,7 @@ def test_a_transaction_that_goes_meanwhile_is_not_foreign(tmp_path: Path, monkey
             os.rmdir(os.path.join(folder, "a"))
         return found
 
-    monkeypatch.setattr(turn, "names_in", names_in)
+    monkeypatch.setattr(succession, "names_in", names_in)
     mine.inherit(str(tmp_path / "others"))
     assert [path.name for path in tmp_path.iterdir()] == ["turn"]
 

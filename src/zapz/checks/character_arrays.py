@@ -48,7 +48,8 @@ def in_form_of(source: OpenSlice, target: Dataset, dim: str) -> OpenSlice:
         return source
     seen = _SeenTexts(source, arrays)
     dataset = doors.read(seen.documents())
-    return replace(source, store=SourceStore(seen, dataset), dataset=dataset)
+    store = SourceStore(seen, dataset)
+    return replace(source, store=store, given=store, dataset=dataset)
 
 
 def _formed(source: Array, target: Array, dim: str) -> Array | None:
@@ -125,8 +126,7 @@ class _SeenTexts(Source):
         """Return texts in their other form; of an array that is what it is, what the slice itself gives."""
         made = self.arrays.get(path)
         if made is None:
-            store = self.slice.store
-            return store.cells(path, box) if isinstance(store, SourceStore) else None
+            return self.slice.given.cells(path, box) if self.slice.given is not None else None
         stored, reading = self.slice.dataset.arrays[path], Reading(self.slice.store, self.slice.dataset)
         along = box if made.dtype != _CHARACTER else box[:-1]
         if stored.ndim == len(along):

@@ -28,9 +28,7 @@ from zapz.format.lossy import near
 from zapz.planning.placement import Placement
 from zapz.planning.steps import ArrayPlan, plan_array
 from zapz.sources.open_slice import OpenSlice
-from zapz.sources.source_store import SourceStore
 from zapz.storage.chunk_reader import Cells
-from zapz.storage.local.store import LocalStore
 
 REQUEST_BYTES = 1_000_000
 """Bytes of the budget that one request to a service costs: 64 requests instead of 64 MB."""
@@ -195,15 +193,14 @@ class _Pair:
         there = replace(theirs, grid=replace(theirs.grid, shape=shape))
         plan = plan_array(there, source.dataset.arrays[path], axis, placed, recompress=False)
         stores = (source.store, side.reading.store)
-        given = any(isinstance(store, SourceStore) for store in stores)
         aligned = not side.start and path not in side.meanings
         return cls(
             side=side,
             mine=Reading(source.store, source.dataset, cache_bytes=source.dataset.arrays[path].unit_bytes),
             plan=plan,
             conversion=placement.conversions[path],
-            stored=plan.verbatim and aligned and not given,
-            local=all(isinstance(store, LocalStore | SourceStore) for store in stores),
+            stored=plan.verbatim and aligned and all(store.abilities.stored for store in stores),
+            local=not any(store.abilities.requests for store in stores),
         )
 
     @property

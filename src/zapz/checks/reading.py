@@ -14,7 +14,7 @@ from zapz.planning.label_order import Labels, Line
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.chunk_reader import Cells, ChunkReader, document_of, fill_cells, region
-from zapz.storage.store import Store
+from zapz.storage.store import ReadableStore
 
 _LAST = 2
 
@@ -22,7 +22,7 @@ _LAST = 2
 class Reading:
     """Reads cells of a dataset in a store, for checks."""
 
-    def __init__(self, store: Store, dataset: Dataset, cache_bytes: int = 0) -> None:
+    def __init__(self, store: ReadableStore, dataset: Dataset, cache_bytes: int = 0) -> None:
         self.store = store
         self.dataset = dataset
         self._cache_bytes = cache_bytes

@@ -29,7 +29,7 @@ from zapz.planning.steps import (
 )
 from zapz.storage.chunk_reader import Cells, ChunkReader, document_of, fill_cells, zarr_chunk
 from zapz.storage.presence import IndexSet
-from zapz.storage.store import Parts, Store
+from zapz.storage.store import Parts, ReadableStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,8 @@ class ChunkBuilder:
         self,
         plan: Plan,
         path: str,
-        source: Store,
-        target: Store,
+        source: ReadableStore,
+        target: ReadableStore,
         *,
         cache_bytes: int = 0,
         verify: bool = False,

@@ -16,7 +16,7 @@ from zapz.execution.sparse import Found
 from zapz.execution.writer import Counts, Sink, write_step
 from zapz.planning.plan import Plan
 from zapz.planning.steps import Step
-from zapz.storage.store import Store
+from zapz.storage.store import ReadableStore
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -30,8 +30,8 @@ _SMALL = 1 << 16
 
 def run(
     plan: Plan,
-    source: Store,
-    target: Store,
+    source: ReadableStore,
+    target: ReadableStore,
     sink: Sink,
     *,
     workers: int,
@@ -86,7 +86,7 @@ def run(
 
 
 def _builders(
-    plan: Plan, source: Store, target: Store, workers: int, found: Found, *, verify: bool
+    plan: Plan, source: ReadableStore, target: ReadableStore, workers: int, found: Found, *, verify: bool
 ) -> dict[str, ChunkBuilder]:
     """Return what builds the chunks of each array; all together keep as many decoded chunks as there are workers."""
     units = (max(p.target.unit_bytes, p.source.unit_bytes if p.source else 0) for p in plan.arrays.values())

@@ -18,7 +18,7 @@ from zapz.format.grid import Index
 from zapz.format.shards import ShardIndex
 from zapz.planning.steps import KeepInner
 from zapz.storage.chunk_reader import ChunkReader
-from zapz.storage.store import Placed, Store
+from zapz.storage.store import Placed, ReadableStore
 
 _BLOCK = 1 << 22
 """Bytes of an old shard that are moved at a time."""
@@ -30,7 +30,7 @@ InnerChunks = Iterable[tuple[int, Buffer | KeepInner | None]]
 class ShardBuilder:
     """Builds the shards of one array; its unit of memory is the inner chunk."""
 
-    def __init__(self, config: Shards, old: ChunkReader, store: Store) -> None:
+    def __init__(self, config: Shards, old: ChunkReader, store: ReadableStore) -> None:
         """Describe how.
 
         Args:

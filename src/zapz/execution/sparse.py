@@ -23,9 +23,8 @@ from zapz.format.metadata import Array, FillValue
 from zapz.planning.plan import Plan
 from zapz.planning.steps import ArrayPlan
 from zapz.storage.chunk_reader import Cells, fill_cells
-from zapz.storage.local.store import LocalStore
 from zapz.storage.presence import MANY, IndexSet, present
-from zapz.storage.store import Store
+from zapz.storage.store import ReadableStore
 
 VERY_MANY = 1 << 22
 """At most so many chunks that the slice lacks are written, where they must be; a remote slice is listed only if it has more."""
@@ -85,7 +84,7 @@ def missing_value(plan: ArrayPlan, where: str) -> tuple[Cells, bool]:
     return value, same
 
 
-def look(plan: Plan, source: Store, target: Store) -> Found:
+def look(plan: Plan, source: ReadableStore, target: ReadableStore) -> Found:
     """Find out what exists of the slice's arrays with very many chunks.
 
     Raises:
@@ -95,7 +94,7 @@ def look(plan: Plan, source: Store, target: Store) -> Found:
     found: dict[str, IndexSet] = {}
     needed: dict[str, IndexSet] = {}
     notes: list[str] = []
-    local = isinstance(target, LocalStore)
+    local = not target.abilities.requests
     for path, each in plan.arrays.items():
         touched, size = count(each.spans), _size(each)
         if size <= MANY or not source.abilities.listable:
@@ -106,7 +105,7 @@ def look(plan: Plan, source: Store, target: Store) -> Found:
         except ZapzError as error:  # which matters only if the slice lacks a chunk
             value, is_fill, unfit = fill_cells(each.target), False, error
         written = not (local and is_fill)
-        if size <= VERY_MANY and (written or not isinstance(source, LocalStore)):
+        if size <= VERY_MANY and (written or source.abilities.requests):
             continue
         there = IndexSet(_stored(each))
         if each.source is not None:

@@ -33,12 +33,10 @@ from zapz.sources.contexts import leave_under
 from zapz.sources.feed import Feed
 from zapz.sources.open_slice import OpenSlice, Target
 from zapz.sources.opener import Opener, are_places, items_of
-from zapz.storage.local.exchange import Successor
-from zapz.txn.local.replacement import require
 from zapz.txn.protocol import HeadMovedError, Session
 from zapz.txn.recovery import Recovery
 from zapz.txn.register import Commit
-from zapz.txn.session import open_session
+from zapz.txn.session import open_session, successor_of
 from zapz.waiting import Wait
 
 _LOG = logging.getLogger("zapz")
@@ -216,7 +214,7 @@ class Appender:
         """Read the target without its lock, for a plan that will not be executed here."""
         state = self._reader.look_only()
         if state.old is not None:  # nothing of it is read for the new one
-            self._decider = Decider(Successor(require(self.store)), self.config)
+            self._decider = Decider(successor_of(self.store), self.config)
         return state
 
     def plan(self, item: Any) -> Plan:

@@ -13,9 +13,7 @@ from zapz.execution import run, sparse
 from zapz.execution.writer import Counts
 from zapz.planning.plan import Plan
 from zapz.sources.open_slice import OpenSlice
-from zapz.sources.source_store import SourceStore
-from zapz.storage.local.store import LocalStore
-from zapz.storage.store import Store
+from zapz.storage.store import ReadableStore
 from zapz.storage.uris import place_of
 from zapz.txn.protocol import Session
 from zapz.txn.register import Commit
@@ -27,15 +25,15 @@ _BYTES_IN_FLIGHT = 1 << 28
 """Bytes of chunks that are under way together, where their number is not set."""
 
 
-def workers_of(config: Config, plan: Plan, *stores: Store) -> int:
+def workers_of(config: Config, plan: Plan, *stores: ReadableStore) -> int:
     """Return the number of threads to use: as many as there are processors, or as hide the time that requests take."""
     if config.workers:
         return config.workers
     # Regions are read no larger than they are needed.
-    regions = any(isinstance(store, SourceStore) and store.has_cells for store in stores)
+    regions = any(store.abilities.regions for store in stores)
     needs = (4 * p.target.unit_bytes if regions else p.working_set for p in plan.arrays.values())
     most = max(1, config.memory_limit // max(1, max(needs, default=1)))
-    if not all(isinstance(store, LocalStore | SourceStore) for store in stores):
+    if any(store.abilities.requests for store in stores):
         largest = max((p.target.chunk_bytes for p in plan.arrays.values()), default=1)
         return min(most, max(2, min(_IN_FLIGHT, _BYTES_IN_FLIGHT // max(1, largest))))
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -54,7 +52,7 @@ def run_plan(
     source: OpenSlice,
     session: Session,
     config: Config,
-    target: Store,
+    target: ReadableStore,
     *,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, FormatError, SliceError
 from zapz.sources.open_slice import Target
-from zapz.storage.adapters import is_given, open_given
-from zapz.storage.hierarchy import PYRAMID
+from zapz.storage.adapters import is_given, target_store
 from zapz.storage.layout import OURS
-from zapz.storage.local.posix import is_file
-from zapz.storage.local.store import LocalStore
 from zapz.storage.open import open_store
-from zapz.storage.store import Store
+from zapz.storage.store import ReadableStore, Store
+from zapz.storage.surroundings import surroundings_of
 from zapz.storage.uris import place_of
-
-_NODES = (".zgroup", ".zarray", "zarr.json")
-_CONSOLIDATED = (".zmetadata", "zarr.json")
-_IS_CONSOLIDATED = re.compile(rb'"consolidated_metadata"\s*:\s*\{')
-_LEVEL = re.compile(r"\d+\.(?:zarr|link)")
 
 
 def open_target(target: Target, config: Config) -> Store:
@@ -31,7 +23,7 @@ def open_target(target: Target, config: Config) -> Store:
         AbilityError: It cannot be written.
     """
     if is_given(target):
-        store = open_given(
+        store = target_store(
             target,
             durable=config.durability == "full",
             follow_links=config.follow_links,
@@ -74,39 +66,25 @@ def check_surroundings(store: Store) -> None:
     Raises:
         FormatError: It is; names the whole.
     """
-    if isinstance(store, LocalStore):
-        root = store.root.resolve()
-        place = str(root)
-        names = (PYRAMID, *_NODES)
-        found = [(str(folder), name) for folder in root.parents for name in names if is_file(str(folder / name))]
-    else:
-        from zapz.storage.objects.store import ObjectStore  # imported where used: local appends do without it
-
-        place = store.uri.rstrip("/")
-        above = store.above((PYRAMID, *_CONSOLIDATED)) if isinstance(store, ObjectStore) else {}
-        found = [at for at, data in above.items() if at[1] != _CONSOLIDATED[1] or _IS_CONSOLIDATED.search(data)]
-    whole, _, name = place.rpartition("/")
-    pyramid = next((folder for folder, mark in found if mark == PYRAMID), None)
-    if pyramid is None and whole.endswith(".levels") and _LEVEL.fullmatch(name):
-        pyramid = whole
-    if pyramid is not None:
+    around = surroundings_of(store)
+    if around.pyramid is not None:
         raise FormatError(
             "the target is one level of a pyramid",
             where=store.uri,
             expected="a dataset that is no level",
-            found=f"a level of {pyramid}",
+            found=f"a level of {around.pyramid}",
             hint="Appended to alone, it would no longer fit the other levels. Append to another dataset, and make the levels from it.",
         )
-    if found:
+    if around.dataset is not None:
         raise FormatError(
             "the target lies inside another Zarr dataset",
             where=store.uri,
-            found=found[0][0],
+            found=around.dataset,
             hint="Append to that dataset's root, or move the target out of it.",
         )
 
 
-def check_apart(store: Store, name: str, config: Config) -> None:
+def check_apart(store: ReadableStore, name: str, config: Config) -> None:
     """Refuse a slice that is, contains, or lies in the target; links are resolved.
 
     Raises:

@@ -9,9 +9,8 @@ from zapz.operations.target import check_surroundings
 from zapz.planning import compatibility, config_checks
 from zapz.storage.hierarchy import is_empty, listing_of, open_dataset
 from zapz.storage.store import Store
-from zapz.txn.local.replacement import require
 from zapz.txn.protocol import Session
-from zapz.txn.session import leftovers, register_of, state_of
+from zapz.txn.session import leftovers, register_of, state_of, successor_of
 
 TURNS = 100
 """So often a slice is planned again because somebody else appended between planning and writing."""
@@ -34,7 +33,7 @@ class TargetReader:
             return State(dataset=None)
         dataset = open_dataset(self._store, listing=listing)
         if self.anew:
-            require(self._store)
+            successor_of(self._store)  # refused where there can be none
             return State(dataset=None, old=dataset)
         length = compatibility.check_target(dataset, self._config, self._store.uri)
         config_checks.check_configured(dataset, self._config)

@@ -24,7 +24,7 @@ from zapz.sources.source import Source
 from zapz.sources.source_store import SourceStore
 from zapz.storage.hierarchy import documents_of, open_dataset
 from zapz.storage.open import open_store
-from zapz.storage.store import Store
+from zapz.storage.store import ReadableStore
 from zapz.storage.uris import is_local
 
 Item = str | os.PathLike[str]
@@ -48,7 +48,7 @@ class OpenSlice:
 
     uri: str
     """What it is called, for people."""
-    store: Store
+    store: ReadableStore
     """Its chunks, by key; or regions of its arrays."""
     dataset: Dataset
     """Its metadata, those of variables that do not take part left out."""
@@ -58,6 +58,8 @@ class OpenSlice:
     """What it wishes for a new target's encoding, if it was never stored."""
     close: Exit = _nothing
     """Lets go of it; called exactly once."""
+    given: SourceStore | None = None
+    """The same store, if a source gives the slice."""
     has_place: bool = True
     """Whether it lies in a place, by which it is recognised if it comes again."""
 
@@ -68,13 +70,12 @@ class OpenSlice:
     @property
     def prepares(self) -> bool:
         """Whether there is something to compute before the target is locked."""
-        source = self.store.source if isinstance(self.store, SourceStore) else None
-        return source is not None and source.pending
+        return self.given is not None and self.given.source.pending
 
     def prepare(self, paths: Collection[str]) -> None:
         """Compute what is not there yet of these arrays."""
-        if isinstance(self.store, SourceStore):
-            self.store.source.prepare(paths)
+        if self.given is not None:
+            self.given.source.prepare(paths)
 
     def is_unchanged(self, documents: Mapping[str, bytes]) -> bool:
         """Return whether its documents are still these."""
@@ -92,19 +93,19 @@ class OpenSlice:
         """
         if self.without is None:
             return self.store.read_many(known)
-        if isinstance(self.store, SourceStore):
-            found = self.store.source.documents()
+        if self.given is not None:
+            found = self.given.source.documents()
             return {key: data for key, data in found.items() if not is_named(parent(key), self.without)}
         return documents_of(self.store, self.without) or {}
 
 
-def open_slice_store(item: Item, config: Config) -> Store:
+def open_slice_store(item: Item, config: Config) -> ReadableStore:
     """Return the store of a slice; nothing is read yet, but of a reference set its file."""
     options = config.slice_storage_options if not is_local(os.fspath(item)) else None
     return open_store(item, options, follow_links=config.follow_links, references=config.slice_references)
 
 
-def open_source(item: Item | Store, config: Config) -> OpenSlice:
+def open_source(item: Item | ReadableStore, config: Config) -> OpenSlice:
     """Open a slice in a store and read its metadata once, those of variables that do not take part apart.
 
     Raises:
@@ -158,7 +159,7 @@ def open_given(source: Source, config: Config) -> OpenSlice:
         except ConfigError as error:
             raise error.at(f"{store.uri}, encodings()") from None
         encodings = {path: made.variable(path).encoding for path in encodings}
-    found = OpenSlice(uri=store.uri, store=store, dataset=dataset, encodings=encodings, has_place=False)
+    found = OpenSlice(uri=store.uri, store=store, dataset=dataset, encodings=encodings, given=store, has_place=False)
     return _selected(found, config)
 
 

@@ -15,10 +15,9 @@ from zapz.sources.contexts import entered, leave_under
 from zapz.sources.open_slice import Exit, OpenSlice, open_given, open_source
 from zapz.sources.readiness import open_slice
 from zapz.sources.source import Source
-from zapz.storage.adapters import is_given
-from zapz.storage.adapters import open_given as open_given_store
+from zapz.storage.adapters import is_given, slice_store
 from zapz.storage.local.posix import is_folder
-from zapz.storage.store import Store
+from zapz.storage.store import ReadableStore
 from zapz.storage.uris import is_local, local_path
 
 _ZARR_FORMAT = 3
@@ -41,8 +40,8 @@ class Opener:
     def __init__(
         self,
         config: Config,
-        target: Store,
-        apart: Callable[[Store, str, Config], None],
+        target: ReadableStore,
+        apart: Callable[[ReadableStore, str, Config], None],
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self._cancelled = cancelled
@@ -89,9 +88,7 @@ class Opener:
         if isinstance(item, Source):
             return replace(open_given(item, config), close=leave)
         if is_given(item):
-            store = open_given_store(
-                item, follow_links=config.follow_links, read_only=True, references=config.slice_references
-            )
+            store = slice_store(item, follow_links=config.follow_links, references=config.slice_references)
             if store is not None:
                 self._apart(self.target, store.uri, config)
                 return replace(open_source(store, config), close=leave)

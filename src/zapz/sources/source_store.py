@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from zapz.errors import AbilityError, ChunkError, NotFoundError
+from zapz.errors import ChunkError, NotFoundError
 from zapz.format import codecs, compressors, shards
 from zapz.format.grid import RegularGrid, indices, slices
 from zapz.format.metadata import Array, Dataset, join
 from zapz.format.v3 import NODE
 from zapz.sources.source import Box, Source
-from zapz.storage.store import Abilities, Children, Parts
+from zapz.storage.store import Abilities, Children
 from zapz.storage.zarr_codecs import ZarrChunk
 
 
@@ -27,15 +27,16 @@ def _holds_texts_of(found: np.dtype[Any], asked: np.dtype[Any]) -> bool:
 
 
 class SourceStore:
-    """A source as a store that can only be read."""
-
-    abilities = Abilities(writable=False, exclusive=False, durable=False, listable=False)
+    """A source as a store to read from, chunks and regions of decoded cells (``RegionStore``)."""
 
     def __init__(self, source: Source, dataset: Dataset) -> None:
         self.source = source
         self.uri = os.fspath(source.uri)
         self.has_cells = type(source).cells is not Source.cells
         self.has_bytes = type(source).read is not Source.read
+        self.abilities = Abilities(
+            writable=False, exclusive=False, durable=False, listable=False, regions=self.has_cells, stored=False
+        )
         self._dataset = dataset
         self._last: tuple[str, bytes] | None = None
 
@@ -154,28 +155,6 @@ class SourceStore:
         """There are no folders."""
         del key
         return False
-
-    def require_parent(self) -> None:
-        """A source has no parent."""
-
-    def _refuse(self, *_: Any) -> NoReturn:
-        raise AbilityError("a slice cannot be written", where=self.uri)
-
-    def create(self, key: str, parts: Parts) -> NoReturn:
-        """Refuse."""
-        self._refuse(key, parts)
-
-    def write(self, key: str, parts: Parts) -> NoReturn:
-        """Refuse."""
-        self._refuse(key, parts)
-
-    def remove(self, key: str) -> NoReturn:
-        """Refuse."""
-        self._refuse(key)
-
-    def remove_folder(self, key: str) -> NoReturn:
-        """Refuse."""
-        self._refuse(key)
 
 
 def encoded(array: Array, documents: Mapping[str, bytes], cells: np.ndarray[Any, Any]) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 from zapz.errors import AbilityError
 from zapz.storage.filesystems import innermost, is_cache, joined, ours, protocols_of
 from zapz.storage.local.store import LocalStore
-from zapz.storage.store import Store
+from zapz.storage.store import ReadableStore, Store
 from zapz.storage.uris import public
 
 _ARCHIVES = frozenset(("libarchive", "reference", "tar", "zip"))
@@ -23,53 +23,132 @@ _ZARR_SCHEME = "zarr-"
 
 
 def is_given(thing: Any) -> bool:
-    """Return whether ``open_given`` may know ``thing``; costs nothing."""
+    """Return whether ``target_store`` and ``slice_store`` may know ``thing``; costs nothing."""
     return bool(_origins(thing) & {"fsspec", "zarr"})
 
 
-def open_given(
+def target_store(
     thing: Any,
     *,
     durable: bool = True,
     follow_links: bool = False,
     beside: bool = False,
     single_writer: bool = False,
-    read_only: bool = False,
-    references: Sequence[str] | None = None,
 ) -> Store | None:
-    """Return the store of something that is open; nothing is read or made yet.
+    """Return the store of something that is open, to write to; nothing is read or made yet.
 
     Args:
-        thing: An fsspec mapper; a store, ``StorePath``, group or array of zarr-python.
+        thing: An fsspec mapper; a store, ``StorePath`` or group of zarr-python.
         durable: Whether local writes are synced.
         follow_links: Whether linked folders may lead out of the store.
         beside: Whether lock and journal lie beside the store instead of in it.
         single_writer: Whether storage may be written on which two writers cannot be kept apart.
-        read_only: Whether it will only be read, as a slice is.
-        references: Places to which a reference set may lead; None for its own folder alone.
 
     Returns:
-        The store; None if ``thing`` is none of these. An array that lies in a group becomes a dataset of its own, named by the last
-        part of its path.
+        The store; None if ``thing`` is none of these.
 
     Raises:
-        AbilityError: It is to be written, and cannot be.
+        AbilityError: It cannot be written.
     """
-    origins = _origins(thing)
     opening = _Opening(
         durable=durable,
         follow_links=follow_links,
         beside=beside,
         single_writer=single_writer,
-        read_only=read_only,
+        read_only=False,
+        references=None,
+    )
+    if (mapper := _mapper(thing)) is not None:
+        return opening.files(mapper.fs, mapper.root)
+    found = _zarr_of(thing)
+    if found is None:
+        return None
+    store = opening.zarr(found)
+    if found.store.read_only or not found.store.supports_writes:
+        raise AbilityError(
+            "the target can only be read",
+            where=store.uri,
+            expected="a store that is open for writing",
+            found=f"{type(found.store).__name__}, {'read-only' if found.store.read_only else 'which cannot be written to'}",
+            hint='Open it with read_only=False, or a group with mode="r+".',
+        )
+    if found.is_array and found.path:
+        raise AbilityError(
+            "an array can only be read", where=store.uri, hint="Give the group that the array lies in, or its store."
+        )
+    return store
+
+
+def slice_store(
+    thing: Any, *, follow_links: bool = False, references: Sequence[str] | None = None
+) -> ReadableStore | None:
+    """Return the store of something that is open, to read from; nothing is read yet.
+
+    Args:
+        thing: An fsspec mapper; a store, ``StorePath``, group or array of zarr-python.
+        follow_links: Whether linked folders may lead out of the store.
+        references: Places to which a reference set may lead; None for its own folder alone.
+
+    Returns:
+        The store; None if ``thing`` is none of these. An array that lies in a group becomes a dataset of its own, named by the last
+        part of its path.
+    """
+    opening = _Opening(
+        durable=False,
+        follow_links=follow_links,
+        beside=False,
+        single_writer=False,
+        read_only=True,
         references=references,
     )
-    if "fsspec" in origins:
-        from fsspec.mapping import FSMap  # imported where used: local appends do without it
+    if (mapper := _mapper(thing)) is not None:
+        return opening.files(mapper.fs, mapper.root)
+    found = _zarr_of(thing)
+    if found is None:
+        return None
+    store = opening.zarr(found)
+    if not found.is_array or not found.path:
+        return store
+    from zapz.storage.single_array import OneArray
 
-        if isinstance(thing, FSMap):
-            return opening.files(thing.fs, thing.root)
-    return opening.zarr(thing) if "zarr" in origins else None
+    return OneArray(store, found.path.rpartition("/")[2])
+
+
+def _mapper(thing: Any) -> Any:
+    """Return an fsspec mapper; None if ``thing`` is something else."""
+    if "fsspec" not in _origins(thing):
+        return None
+    from fsspec.mapping import FSMap  # imported where used: local appends do without it
+
+    return thing if isinstance(thing, FSMap) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Zarr:
+    """Something of zarr-python's."""
+
+    store: Any
+    """Its store."""
+    path: str
+    """Where in the store it lies."""
+    is_array: bool
+    """Whether it is an array."""
+
+
+def _zarr_of(thing: Any) -> _Zarr | None:
+    """Return what ``thing`` is to zarr-python; None if it is nothing of zarr's."""
+    if "zarr" not in _origins(thing):
+        return None
+    import zarr  # imported where used: it costs half a second
+    from zarr.storage import StorePath
+
+    path = ""
+    is_array = isinstance(thing, zarr.Array | zarr.AsyncArray)
+    if is_array or isinstance(thing, zarr.Group | zarr.AsyncGroup):
+        thing = thing.store_path
+    if isinstance(thing, StorePath):
+        thing, path = thing.store, thing.path
+    return _Zarr(store=thing, path=path, is_array=is_array) if isinstance(thing, zarr.abc.store.Store) else None
 
 
 def _origins(thing: Any) -> set[str]:
@@ -79,7 +158,7 @@ def _origins(thing: Any) -> set[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opening:
-    """How stores are opened; the fields are those of ``open_given``."""
+    """How stores are opened; the fields are the arguments of ``target_store`` and ``slice_store``."""
 
     durable: bool
     """Whether local writes are synced."""
@@ -94,39 +173,9 @@ class _Opening:
     references: Sequence[str] | None
     """Places to which a reference set may lead."""
 
-    def zarr(self, thing: Any) -> Store | None:
-        """Return the store of something of zarr-python's; None if it is not known."""
-        import zarr  # imported where used: it costs half a second
-        from zarr.storage import StorePath
-
-        path = ""
-        is_array = isinstance(thing, zarr.Array | zarr.AsyncArray)
-        if is_array or isinstance(thing, zarr.Group | zarr.AsyncGroup):
-            thing = thing.store_path
-        if isinstance(thing, StorePath):
-            thing, path = thing.store, thing.path
-        if not isinstance(thing, zarr.abc.store.Store):
-            return None
-        store = self._zarr_store(thing, path)
-        if not self.read_only and (thing.read_only or not thing.supports_writes):
-            raise AbilityError(
-                "the target can only be read",
-                where=store.uri,
-                expected="a store that is open for writing",
-                found=f"{type(thing).__name__}, {'read-only' if thing.read_only else 'which cannot be written to'}",
-                hint='Open it with read_only=False, or a group with mode="r+".',
-            )
-        if not is_array or not path:
-            return store
-        from zapz.storage.single_array import OneArray
-
-        alone = OneArray(store, path.rpartition("/")[2])
-        if not self.read_only:
-            alone.refuse()
-        return alone
-
-    def _zarr_store(self, store: Any, path: str) -> Store:
+    def zarr(self, found: _Zarr) -> Store:
         """Return the store of one of zarr-python's; a class that changes one of zarr's is used through its own methods."""
+        store, path = found.store, found.path
         from zarr.storage import FsspecStore, ZipStore
         from zarr.storage import LocalStore as ZarrLocalStore
 

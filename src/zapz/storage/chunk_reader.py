@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from zapz.format.metadata import Array, join
 from zapz.format.shards import ShardIndex
 from zapz.format.v3 import NODE
 from zapz.storage.presence import IndexSet
-from zapz.storage.store import Store
+from zapz.storage.store import ReadableStore, RegionStore
 from zapz.storage.zarr_codecs import ZarrChunk
 
 Cells = np.ndarray[Any, Any]
@@ -29,7 +29,7 @@ class ChunkReader:
 
     def __init__(
         self,
-        store: Store,
+        store: ReadableStore,
         array: Array,
         document: bytes | None,
         where: str,
@@ -46,7 +46,7 @@ class ChunkReader:
         self._cached = 0
         self._indices: OrderedDict[Index, tuple[ShardIndex | None, int]] = OrderedDict()
         self._guard = threading.Lock()
-        self._regions: Any = store if getattr(store, "has_cells", False) else None
+        self._regions = cast("RegionStore", store) if store.abilities.regions else None
         counts = (c // u for c, u in zip(array.grid.chunks, array.units.chunks, strict=True))
         self._per_shard = tuple(counts)
 
@@ -123,7 +123,7 @@ class ChunkReader:
             if unit in self._cache:
                 self._cache.move_to_end(unit)
                 return self._cache[unit]
-        cells = self._padded(unit) if self._regions is not None else None
+        cells = self._padded(self._regions, unit) if self._regions is not None else None
         if cells is None:
             data = self.raw_unit(unit)
             cells = None if data is None else self.decode(data, unit, out if not keep else None)
@@ -148,9 +148,9 @@ class ChunkReader:
         cells = self.unit(unit, out if whole else None, keep=not whole)
         return cells if cells is None or cells is out else cells[slices(take)]
 
-    def _padded(self, unit: Index) -> Cells | None:
+    def _padded(self, regions: RegionStore, unit: Index) -> Cells | None:
         """Return a unit of a source of regions, of full unit shape; None if it has stored bytes only."""
-        cells: Cells | None = self._regions.cells(self.array.path, self.array.units.box(unit))
+        cells: Cells | None = regions.cells(self.array.path, self.array.units.box(unit))
         if cells is None or cells.shape == self.array.units.chunks:
             return cells
         whole = np.empty(self.array.units.chunks, self.array.dtype)

@@ -13,7 +13,7 @@ from zapz.format import jsontext, v2, v3
 from zapz.format.metadata import Dataset, check_path, is_named, join, name, parent
 from zapz.storage.layout import OURS
 from zapz.storage.open import require_folder
-from zapz.storage.store import Children, Store
+from zapz.storage.store import Children, ReadableStore
 from zapz.storage.uris import inside
 
 _MAX_DEPTH = 16
@@ -43,7 +43,7 @@ def fingerprint(documents: Mapping[str, bytes]) -> dict[str, str | None]:
     return {key: digest(data) for key, data in documents.items()}
 
 
-def read_documents(store: Store, listing: Children | None = None) -> dict[str, bytes]:
+def read_documents(store: ReadableStore, listing: Children | None = None) -> dict[str, bytes]:
     """Read all metadata documents of a hierarchy.
 
     Arrays are never listed, so the cost does not grow with the number of chunks. Folders that hold no metadata are searched for
@@ -72,7 +72,7 @@ def read_documents(store: Store, listing: Children | None = None) -> dict[str, b
         return _named(store, error)
 
 
-def _named(store: Store, denied: StoreError) -> dict[str, bytes]:
+def _named(store: ReadableStore, denied: StoreError) -> dict[str, bytes]:
     """Read the documents that consolidated metadata name, and no others: without a listing S3 denies what is absent.
 
     Raises:
@@ -112,7 +112,7 @@ def _require(named: Iterable[str], found: Collection[str]) -> None:
         )
 
 
-def _found(store: Store, listing: Children | None) -> dict[str, bytes]:
+def _found(store: ReadableStore, listing: Children | None) -> dict[str, bytes]:
     """Read the documents of a hierarchy whose folders can be listed, or about which nothing but names is known."""
     root = store.read_many(n for n in doors.DOCUMENT_NAMES if listing is None or n in listing.files)
     found = dict(root)
@@ -159,7 +159,7 @@ def _consolidated_documents(root: Mapping[str, bytes], documents: Collection[str
 class _Search:
     """A search for nodes."""
 
-    store: Store
+    store: ReadableStore
     documents: tuple[str, ...]
     """Names of the documents that a node may have."""
     arrays: set[str]
@@ -203,7 +203,7 @@ class _Search:
                     self.descend(path, self.store.children(path), depth + 1)
 
 
-def open_dataset(store: Store, without: Collection[str] = (), listing: Children | None = None) -> Dataset:
+def open_dataset(store: ReadableStore, without: Collection[str] = (), listing: Children | None = None) -> Dataset:
     """Read a hierarchy, the variables ``without`` apart.
 
     Args:
@@ -225,14 +225,14 @@ def open_dataset(store: Store, without: Collection[str] = (), listing: Children 
 
 
 def documents_of(
-    store: Store, without: Collection[str] = (), listing: Children | None = None
+    store: ReadableStore, without: Collection[str] = (), listing: Children | None = None
 ) -> dict[str, bytes] | None:
     """Return the documents of a hierarchy, those of the variables ``without`` apart; None if there are none at all."""
     found = read_documents(store, listing)
     return {key: data for key, data in found.items() if not is_named(parent(key), without)} if found else None
 
 
-def _nothing(store: Store) -> Exception:
+def _nothing(store: ReadableStore) -> Exception:
     files: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     if store.abilities.listable:
@@ -271,14 +271,14 @@ def _nothing(store: Store) -> Exception:
     )
 
 
-def _datasets_in(store: Store, folders: Collection[str]) -> list[str]:
+def _datasets_in(store: ReadableStore, folders: Collection[str]) -> list[str]:
     """Return the first folders of a store that are datasets."""
     several = list(folders)[:_LOOK_INTO]
     found = store.read_many(join(folder, key) for folder in several for key in (v2.GROUP, v2.ARRAY, v3.NODE))
     return [folder for folder in several if any(parent(key) == folder for key in found)]
 
 
-def listing_of(store: Store) -> Children:
+def listing_of(store: ReadableStore) -> Children:
     """Return what lies right in a store; nothing if it does not exist."""
     try:
         return store.children("")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from zapz.errors import FormatError, MetadataError, NotFoundError, StoreError
 from zapz.storage.local.posix import is_file, is_folder
 from zapz.storage.local.store import LocalStore
-from zapz.storage.store import Options, Store
+from zapz.storage.store import Options, ReadableStore, Store
 from zapz.storage.uris import clean, is_local, local_path, public
 
 
@@ -81,7 +81,7 @@ def _open_remote(
     return ObjectStore(backend_of(fs, root), root, public(uri), beside=beside, single_writer=single_writer)
 
 
-def require_folder(store: Store) -> None:
+def require_folder(store: ReadableStore) -> None:
     """Refuse a local store whose folder is not there.
 
     Raises:

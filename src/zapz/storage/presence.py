@@ -14,7 +14,7 @@ from zapz.format.grid import Box, Index, count, indices
 from zapz.format.metadata import ChunkKeys, join, parent
 from zapz.storage.local.posix import entries
 from zapz.storage.local.store import LocalStore
-from zapz.storage.store import Store
+from zapz.storage.store import ReadableStore
 
 MANY = 1 << 17
 """Ranges of at most so many chunks are gone through one by one; of larger ones it is listed which exist."""
@@ -74,7 +74,7 @@ class IndexSet:
 
 
 def present(
-    store: Store,
+    store: ReadableStore,
     path: str,
     keys: ChunkKeys,
     spans: Box,
@@ -115,7 +115,13 @@ def present(
 
 
 def candidates(
-    store: Store, path: str, keys: ChunkKeys, spans: Box, folders: dict[str, bool] | None = None, *, links: bool = True
+    store: ReadableStore,
+    path: str,
+    keys: ChunkKeys,
+    spans: Box,
+    folders: dict[str, bool] | None = None,
+    *,
+    links: bool = True,
 ) -> Iterator[Index]:
     """Yield the indices of a range; of a very large one those whose keys exist, as ``present`` does."""
     if count(spans) <= MANY:
@@ -127,7 +133,7 @@ class _Walk:
     """A way through the folders of one array."""
 
     def __init__(
-        self, store: Store, path: str, keys: ChunkKeys, folders: dict[str, bool], *, strict: bool, links: bool
+        self, store: ReadableStore, path: str, keys: ChunkKeys, folders: dict[str, bool], *, strict: bool, links: bool
     ) -> None:
         self._store = store
         self._local = store if isinstance(store, LocalStore) else None

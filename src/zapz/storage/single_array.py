@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NoReturn
+from dataclasses import replace
 
-from zapz.errors import AbilityError, NotFoundError
-from zapz.storage.store import Abilities, Children, Parts, Store
+from zapz.errors import NotFoundError
+from zapz.storage.store import Children, ReadableStore
 
 
 class OneArray:
-    """The store of an array, as a store with one folder in it. A ``Store`` to read from."""
+    """The store of an array, as a store with one folder in it. A ``ReadableStore``."""
 
-    def __init__(self, array: Store, name: str) -> None:
+    def __init__(self, array: ReadableStore, name: str) -> None:
         """Begin.
 
         Args:
@@ -23,35 +23,37 @@ class OneArray:
         self._name = name
         self._prefix = f"{name}/"
         self.uri = array.uri
-        self.abilities = Abilities(writable=False, exclusive=False, durable=False, listable=True)
+        self.abilities = replace(
+            array.abilities, writable=False, exclusive=False, conditional=False, durable=False, listable=True
+        )
 
     def _inner(self, key: str) -> str | None:
         """Return a key of the array's folder; None if it lies elsewhere."""
         return key[len(self._prefix) :] if key.startswith(self._prefix) else None
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
-        """See ``Store``."""
+        """See ``ReadableStore``."""
         inner = self._inner(key)
         if inner is None:
             raise NotFoundError("no such object", where=f"{self.uri}, {key}")
         return self._array.read(inner, offset, length)
 
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """See ``Store``."""
+        """See ``ReadableStore``."""
         inner = [key for key in map(self._inner, keys) if key is not None]
         return {self._prefix + key: data for key, data in self._array.read_many(inner).items()}
 
     def size(self, key: str) -> int | None:
-        """See ``Store``."""
+        """See ``ReadableStore``."""
         inner = self._inner(key)
         return None if inner is None else self._array.size(inner)
 
     def existing(self, keys: Iterable[str]) -> Iterator[str]:
-        """See ``Store``."""
+        """See ``ReadableStore``."""
         return (self._prefix + key for key in self._array.existing(k for k in map(self._inner, keys) if k is not None))
 
     def children(self, key: str) -> Children:
-        """See ``Store``. The name can be listed even where the array's folder cannot."""
+        """See ``ReadableStore``. The name can be listed even where the array's folder cannot."""
         if not key:
             return Children(folders=(self._name,), files=())
         inner = self._inner(f"{key}/")
@@ -60,43 +62,13 @@ class OneArray:
         return self._array.children(inner.rstrip("/"))
 
     def folder_exists(self, key: str) -> bool:
-        """See ``Store``."""
+        """See ``ReadableStore``."""
         return not key or key == self._name
 
     def linked(self, key: str) -> bool:  # noqa: ARG002 - the array was named, wherever it lies
-        """See ``Store``."""
+        """See ``ReadableStore``."""
         return False
 
     def stray(self, key: str) -> str | None:  # noqa: ARG002 - the same
-        """See ``Store``."""
+        """See ``ReadableStore``."""
         return None
-
-    def require_parent(self) -> None:
-        """See ``Store``."""
-        self.refuse()
-
-    def create(self, key: str, parts: Parts) -> int | None:  # noqa: ARG002 - nothing is written
-        """See ``Store``."""
-        self.refuse()
-
-    def write(self, key: str, parts: Parts) -> None:  # noqa: ARG002 - the same
-        """See ``Store``."""
-        self.refuse()
-
-    def remove(self, key: str) -> None:  # noqa: ARG002 - the same
-        """See ``Store``."""
-        self.refuse()
-
-    def remove_folder(self, key: str) -> None:  # noqa: ARG002 - the same
-        """See ``Store``."""
-        self.refuse()
-
-    def refuse(self) -> NoReturn:
-        """Say that nothing can be written.
-
-        Raises:
-            AbilityError: Always.
-        """
-        raise AbilityError(
-            "an array can only be read", where=self.uri, hint="Give the group that the array lies in, or its store."
-        )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zapz.errors import NotFoundError
 from zapz.format.compressors import Buffer, octets
+from zapz.format.grid import Box
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Parts = Iterable[Buffer]
 """The bytes of one object, in order."""
@@ -43,6 +47,12 @@ class Abilities:
     """Whether ``sync`` makes writes survive a power failure."""
     listable: bool
     """Whether the children of a folder can be listed."""
+    requests: bool = False
+    """Whether reading is a request to a service, which costs more than the bytes of a small object."""
+    regions: bool = False
+    """Whether it is a ``RegionStore``: decoded cells of any region are to be had."""
+    stored: bool = True
+    """Whether objects are stored, so that reading one again gives the same bytes; otherwise they are made on request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +81,8 @@ class Holder:
     """When the process began, in ticks of a clock since the machine's start, and which clock; "-" if that is not known."""
 
 
-class Store(Protocol):
-    """A tree of keys. Keys have no leading slash; errors are ``StoreError``; only a definite absence is ``NotFoundError``."""
+class ReadableStore(Protocol):
+    """A tree of keys to read from. Keys have no leading slash; errors are ``StoreError``; only a definite absence is ``NotFoundError``."""
 
     uri: str
     """Where it is, for people; without credentials."""
@@ -85,15 +95,6 @@ class Store(Protocol):
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return the bytes of those of ``keys`` that exist."""
 
-    def stray(self, key: str) -> str | None:
-        """Return where the folder ``key`` leads if it is a link out of the store that may not be followed."""
-
-    def linked(self, key: str) -> bool:
-        """Return whether the folder ``key`` is a link."""
-
-    def require_parent(self) -> None:
-        """Raise ``NotFoundError`` if the store's own folder could not be made."""
-
     def size(self, key: str) -> int | None:
         """Return the length of an object in bytes; None if there is none."""
 
@@ -102,6 +103,29 @@ class Store(Protocol):
 
     def children(self, key: str) -> Children:
         """Return what lies directly below a folder."""
+
+    def folder_exists(self, key: str) -> bool:
+        """Return whether a folder exists (always False where there are none)."""
+
+    def stray(self, key: str) -> str | None:
+        """Return where the folder ``key`` leads if it is a link out of the store that may not be followed."""
+
+    def linked(self, key: str) -> bool:
+        """Return whether the folder ``key`` is a link."""
+
+
+class RegionStore(ReadableStore, Protocol):
+    """A store that gives decoded cells as well."""
+
+    def cells(self, path: str, box: Box) -> np.ndarray[Any, Any] | None:
+        """Return the cells of a region of an array, one ``(start, stop)`` per axis; None if it has stored bytes of it only."""
+
+
+class Store(ReadableStore, Protocol):
+    """A tree of keys to read from and to write to."""
+
+    def require_parent(self) -> None:
+        """Raise ``NotFoundError`` if the store's own folder could not be made."""
 
     def create(self, key: str, parts: Parts) -> int | None:
         """Create an object and return its length; return None, having changed nothing, if it exists."""
@@ -115,11 +139,8 @@ class Store(Protocol):
     def remove_folder(self, key: str) -> None:
         """Remove a folder if it exists and is empty."""
 
-    def folder_exists(self, key: str) -> bool:
-        """Return whether a folder exists (always False where there are none)."""
 
-
-def read_optional(store: Store, key: str) -> bytes | None:
+def read_optional(store: ReadableStore, key: str) -> bytes | None:
     """Return an object's bytes, or None if it definitely does not exist."""
     try:
         return store.read(key)
@@ -131,6 +152,9 @@ def joined(parts: Parts) -> bytes:
     """Return the parts as one piece of bytes."""
     return b"".join(part if isinstance(part, bytes) else octets(part) for part in parts)
 
+
+Tag = str
+"""What an object service calls one state of an object."""
 
 Options = Mapping[str, Any]
 """Storage options, as fsspec takes them."""

@@ -128,6 +128,14 @@ class Coordinator(Protocol):
     def vacuum(self, wait: Wait, name: str) -> Vacuumed:
         """Remove what aborted runs left; ``name`` is one that no transaction ever had."""
 
+    def successor(self) -> Store:
+        """Return the place where a target's replacement is built; nothing is made.
+
+        Raises:
+            AbilityError: The target cannot be replaced as a whole on this storage.
+            ConfigError: Nor with this setting.
+        """
+
     def state(self) -> tuple[Holder | None, tuple[str, ...]]:
         """Say, without changing anything, who holds the target, and what recovery would do; nothing of the latter while it is held."""
 

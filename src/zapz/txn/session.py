@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Container
 from contextlib import AbstractContextManager
 
+from zapz.errors import AbilityError
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Holder, Store
 from zapz.txn.local.session import LocalCoordinator
@@ -25,9 +26,12 @@ def coordinator_of(store: Store) -> Coordinator:
     """
     if isinstance(store, LocalStore):
         return LocalCoordinator(store)
-    from zapz.txn.objects.session import ObjectCoordinator, objects_of  # imported where used: local appends do without
+    from zapz.storage.objects.store import ObjectStore  # imported where used: local appends do without
+    from zapz.txn.objects.coordinator import ObjectCoordinator
 
-    return ObjectCoordinator(objects_of(store))
+    if isinstance(store, ObjectStore):
+        return ObjectCoordinator(store)
+    raise AbilityError("nothing can be appended to this kind of storage", where=store.uri)
 
 
 def open_session(store: Store, wait: Wait, *, remember: bool = False) -> AbstractContextManager[Session]:
@@ -78,6 +82,16 @@ def vacuum(store: Store, wait: Wait, name: str) -> Vacuumed:
         NotFoundError: There is no target.
     """
     return coordinator_of(store).vacuum(wait, name)
+
+
+def successor_of(store: Store) -> Store:
+    """Return the place where a target's replacement is built; nothing is made.
+
+    Raises:
+        AbilityError: The target cannot be replaced as a whole on this storage.
+        ConfigError: Nor with this setting.
+    """
+    return coordinator_of(store).successor()
 
 
 def state_of(store: Store) -> tuple[Holder | None, tuple[str, ...]]:

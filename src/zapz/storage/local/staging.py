@@ -19,6 +19,7 @@ from zapz.format.metadata import join, name, parent
 from zapz.storage.layout import WAY, aside_of
 from zapz.storage.local import rights
 from zapz.storage.local.durability import Syncer
+from zapz.storage.local.files import LocalFiles
 from zapz.storage.local.posix import NO_LINK, failure, link, same_content, second_name
 from zapz.storage.local.rights import PRIVATE, Rights
 from zapz.storage.store import Parts
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _READABLE = 0o044
 
 
-class Replacing(abc.ABC):
+class Replacing(LocalFiles, abc.ABC):
     """The part of a local store that replaces files."""
 
     _syncer: Syncer
@@ -38,20 +39,10 @@ class Replacing(abc.ABC):
     _heirs: dict[str, Rights | None]
 
     @abc.abstractmethod
-    def _at(self, key: str) -> str: ...
-
-    @abc.abstractmethod
     def _passage(self, key: str) -> Turn | None: ...
 
     @abc.abstractmethod
     def _folder_of(self, key: str) -> None: ...
-
-    @abc.abstractmethod
-    def _lstat(self, key: str) -> os.stat_result | None: ...
-
-    @abc.abstractmethod
-    def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
-        """See ``Store``."""
 
     @abc.abstractmethod
     def create(self, key: str, parts: Parts, mode: int = 0o666) -> int | None:

@@ -10,20 +10,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 import threading
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zapz.errors import MetadataError, NotFoundError, StoreError, UnsupportedError
+from zapz.errors import NotFoundError, StoreError, UnsupportedError
 from zapz.format.metadata import parent
 from zapz.storage.layout import OURS, TRANSACTIONS, WAY, is_ours
 from zapz.storage.local import lock
 from zapz.storage.local.durability import Syncer
-from zapz.storage.local.posix import ABSENT, failure, is_folder, read_file, write_all
+from zapz.storage.local.posix import ABSENT, failure, is_folder, write_all
 from zapz.storage.local.staging import Replacing
-from zapz.storage.store import Abilities, Children, Holder, Parts
+from zapz.storage.store import Abilities, Holder, Parts
 from zapz.waiting import Wait
 
 if TYPE_CHECKING:
@@ -48,12 +46,9 @@ class LocalStore(Replacing):
         follow_links: bool = False,
         beside: bool = False,
     ) -> None:
-        self.root = Path(root)
+        able = Abilities(writable=True, exclusive=True, durable=durable, listable=True)
+        super().__init__(root, abilities=able, follow_links=follow_links)
         self.beside = beside
-        self.uri = str(self.root)
-        self.abilities = Abilities(writable=True, exclusive=True, durable=durable, listable=True)
-        self._follow_links = follow_links
-        self._prefix = f"{self.root}{os.sep}"
         self._ours = f"{os.path.realpath(self.root)}{OURS}" if beside else f"{self.root}{os.sep}{OURS}"
         self._folders: set[str] = set()
         self._linking: set[str] = set()
@@ -91,7 +86,7 @@ class LocalStore(Replacing):
             if self._turn is not None and f"{key}/".startswith(_OF_TURN):
                 return f"{self._turn.folder}{key[len(OURS) :]}"
             return f"{self._ours}{key[len(OURS) :]}"
-        return self._prefix + key if key else str(self.root)
+        return super()._at(key)
 
     def _passage(self, key: str) -> Turn | None:
         """Return the turn through which a key must be written; None if it is written directly."""
@@ -102,93 +97,6 @@ class LocalStore(Replacing):
         other = f"{self._prefix}{OURS}" if self.beside else f"{os.path.realpath(self.root)}{OURS}"
         path = f"{other}{key[len(OURS) :]}"
         return path if os.path.lexists(path) else None
-
-    # -- reading ---------------------------------------------------------------------------------------------------------
-
-    def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
-        """See ``Store``."""
-        try:
-            return read_file(self._at(key), offset, length)
-        except OSError as error:
-            raise failure(error, "cannot read", self._at(key)) from error
-
-    def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """See ``Store``."""
-        found: dict[str, bytes] = {}
-        for key in keys:
-            with contextlib.suppress(NotFoundError):
-                found[key] = self.read(key)
-        return found
-
-    def stray(self, key: str) -> str | None:
-        """See ``Store``."""
-        path = self._at(key)
-        if self._follow_links or not self.linked(key):
-            return None
-        leads = os.path.realpath(path)
-        return None if leads.startswith(os.path.realpath(self.root) + os.sep) else leads
-
-    def size(self, key: str) -> int | None:
-        """See ``Store``."""
-        try:
-            found = os.stat(self._at(key))
-        except OSError as error:
-            if error.errno in ABSENT:
-                return None
-            raise failure(error, "cannot look at", self._at(key)) from error
-        return None if stat.S_ISDIR(found.st_mode) else found.st_size
-
-    def existing(self, keys: Iterable[str]) -> Iterator[str]:
-        """See ``Store``. A link counts, wherever it leads: it will be replaced, never written through."""
-        absent: set[str] = set()
-        present: set[str] = set()
-        for key in keys:
-            folder = key.rpartition("/")[0]
-            if folder not in present:
-                if folder in absent:
-                    continue
-                if self._lstat(folder) is None:
-                    absent.add(folder)
-                    continue
-                present.add(folder)
-            found = self._lstat(key)
-            if found is None:
-                continue
-            if stat.S_ISDIR(found.st_mode):
-                raise MetadataError("a folder lies where a chunk belongs", where=self._at(key), hint="Remove it.")
-            yield key
-
-    def _lstat(self, key: str) -> os.stat_result | None:
-        """Return what lies at a key, a link being just that; None only if nothing does."""
-        try:
-            return os.lstat(self._at(key))
-        except OSError as error:
-            if error.errno in ABSENT:
-                return None
-            raise failure(error, "cannot look at", self._at(key)) from error
-
-    def linked(self, key: str) -> bool:
-        """See ``Store``."""
-        found = self._lstat(key)
-        return found is not None and stat.S_ISLNK(found.st_mode)
-
-    def children(self, key: str) -> Children:
-        """See ``Store``."""
-        path = self._at(key)
-        folders: list[str] = []
-        files: list[str] = []
-        try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    (folders if entry.is_dir() else files).append(entry.name)
-        except OSError as error:
-            raise failure(error, "cannot list", path) from error
-        return Children(folders=tuple(sorted(folders)), files=tuple(sorted(files)))
-
-    def folder_exists(self, key: str) -> bool:
-        """See ``Store``."""
-        found = self._lstat(key)
-        return found is not None and not stat.S_ISREG(found.st_mode)
 
     # -- writing ---------------------------------------------------------------------------------------------------------
 

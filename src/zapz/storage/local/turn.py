@@ -27,24 +27,22 @@ import threading
 import time
 from collections.abc import Iterator
 
-from zapz.errors import AbilityError, ConflictError, JournalError
+from zapz.errors import AbilityError, ConflictError
 from zapz.storage import clock, layout
 from zapz.storage.layout import OWNER, TURN, TURN_TRANSACTIONS, TURN_WAY
-from zapz.storage.local import rights
+from zapz.storage.local import rights, succession
 from zapz.storage.local.busy import leaves_a_gap
 from zapz.storage.local.durability import sync_path
 from zapz.storage.local.posix import NO_LINK, failure, link
 from zapz.storage.local.rights import Rights
 from zapz.storage.local.turn_folders import (
     GONE,
-    closed,
     ended_folder,
-    fell,
     is_over,
     is_there,
     names_in,
+    remove_tree,
     removed,
-    rmdir,
     withdraw,
 )
 
@@ -53,8 +51,6 @@ LEASE = 60.0
 TOUCHES = 6
 """Touches per lease."""
 _LOOKS, _PAUSE = 25, 0.02
-_ROUNDS = 10
-"""So often a folder is emptied again because something has landed in it."""
 
 
 class Turn:
@@ -225,7 +221,7 @@ class Turn:
             yield inside
         finally:
             with contextlib.suppress(OSError):
-                fell(inside)
+                remove_tree(inside)
 
     def require_same_disk(self, folder: str) -> None:
         """Refuse a folder of another file system: what goes there cannot go through the turn.
@@ -269,46 +265,11 @@ class Turn:
             StoreError: It failed.
         """
         try:
-            # The last one first: until its folder is gone, its owner may be at what it has taken over from those before it.
-            for name in sorted(names_in(self._path), key=layout.ended_number, reverse=True):
-                if layout.is_ended(name):
-                    self._take_over(os.path.join(self._path, name))
-            self._move(others, self.transactions)
+            succession.take_over(self._path, self.transactions, self._sync)
+            succession.move(others, self.transactions, self._sync)
         except OSError as error:
             self.check()
             raise failure(error, "cannot take over what another process left", self._path) from error
-
-    def _take_over(self, folder: str) -> None:
-        for _ in range(_ROUNDS):
-            # First of all: its owner may not know yet. He would miss what is taken from him, and undo what is decided.
-            if not closed(folder):
-                continue
-            self._move(os.path.join(folder, TURN_TRANSACTIONS), self.transactions)
-            if removed(folder):
-                return
-        raise _foreign(folder, names_in(folder))
-
-    def _move(self, source: str, target: str) -> None:
-        """Move transactions, file by file: a folder that is renamed is still found by a handle, one that is removed is not."""
-        if os.path.islink(source):
-            raise _foreign(source, ["a link"])
-        for transaction in names_in(source):
-            old, new = os.path.join(source, transaction), os.path.join(target, transaction)
-            if os.path.islink(old) or not os.path.isdir(old):
-                if not os.path.lexists(old):
-                    continue  # its former owner was about to remove it, and has
-                raise _foreign(source, [transaction])
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(new)
-                if found := rights.rights_of(old):
-                    rights.give(new, found)
-            moved = [name for name in names_in(old) if _second_name(os.path.join(old, name), os.path.join(new, name))]
-            self._sync(new, target)
-            for name in moved:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(os.path.join(old, name))
-            rmdir(old)
-        rmdir(source)
 
     def leave(self, others: str) -> None:
         """Give it back. A transaction that nobody could recover stays, with those of processes that need no turn."""
@@ -319,7 +280,7 @@ class Turn:
             if names_in(self.transactions):
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(others)
-                self._move(self.transactions, others)
+                succession.move(self.transactions, others, self._sync)
             self._tidy()
             ended = ended_folder(self._path, self.token)
             os.rename(self.folder, ended)
@@ -338,35 +299,3 @@ class Turn:
                 with contextlib.suppress(OSError):
                     if now - os.stat(folder).st_mtime > LEASE or is_over(os.path.join(folder, token, OWNER)):
                         withdraw(self._path, token)
-
-
-def _foreign(folder: str, names: list[str]) -> JournalError:
-    return JournalError(
-        "something that is not zapz's lies where a process left its work",
-        where=folder,
-        found=", ".join(names[:3]),
-        hint="Nothing was touched. Remove it.",
-    )
-
-
-def _second_name(path: str, second: str) -> bool:
-    """Give a file a second name, or another one where there are no links; return False if it is gone.
-
-    Raises:
-        OSError: The other folder is gone, or another file has that name.
-    """
-    try:
-        link(path, second)
-    except FileExistsError:
-        if not os.path.samestat(os.lstat(path), os.lstat(second)):
-            raise
-    except OSError as error:
-        if error.errno not in NO_LINK | GONE:
-            raise
-        if error.errno in GONE:
-            if os.path.lexists(path):
-                raise
-            return False
-        os.rename(path, second)
-        return False  # nothing is left to be removed
-    return True

@@ -59,18 +59,18 @@ def closed(folder: str) -> bool:
     way = os.path.join(folder, TURN_WAY)
     for name in names_in(way):
         with contextlib.suppress(FileNotFoundError):
-            fell(os.path.join(way, name))
+            remove_tree(os.path.join(way, name))
     return rmdir(way)
 
 
-def fell(path: str) -> None:
+def remove_tree(path: str) -> None:
     """Remove a file, or a folder with what is in it."""
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         os.unlink(path)
         return
     for name in names_in(path):
         with contextlib.suppress(FileNotFoundError):
-            fell(os.path.join(path, name))
+            remove_tree(os.path.join(path, name))
     os.rmdir(path)
 
 

@@ -8,210 +8,44 @@ was to be written, so that the outcome is known and not guessed.
 from __future__ import annotations
 
 import contextlib
-import copy
-import hashlib
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-from zapz.errors import AbilityError, ConflictError, NotFoundError, StoreError, ZapzError
-from zapz.format.metadata import join
-from zapz.storage.layout import OURS, is_ours
+from zapz.errors import AbilityError, NotFoundError, StoreError
+from zapz.storage.layout import OURS
 from zapz.storage.objects import capabilities
-from zapz.storage.objects.backends import Backend, above
+from zapz.storage.objects.backends import Backend
 from zapz.storage.objects.errors import meaning
-from zapz.storage.objects.permissions import failure, undeletable
-from zapz.storage.store import Abilities, Children, Parts, joined
-from zapz.storage.uris import beside_of
-
-_PAUSES = (0.1, 0.2, 0.4, 0.8)
-"""Seconds between tries while a service is busy."""
-_AT_ONCE = 16
-"""Documents that are written at the same time."""
-_NO_TAG = "absent"
-
-Tag = str
-"""What a service calls one state of an object."""
+from zapz.storage.objects.files import ObjectFiles, digest
+from zapz.storage.objects.permissions import undeletable
+from zapz.storage.store import Abilities, Parts, Tag, joined
 
 
-class ObjectStore:
+class ObjectStore(ObjectFiles):
     """A folder of an object service."""
 
     def __init__(
         self, backend: Backend, root: str, uri: str, *, beside: bool = False, single_writer: bool = False
     ) -> None:
-        self._backend = backend
-        self._root = root.rstrip("/")
-        self._ours = beside_of(self._root) if beside else join(self._root, OURS)
-        self._single_writer = single_writer
-        self._deletable = True
-        self._noted: dict[str, Tag] | None = None
-        self._above: dict[tuple[str, ...], dict[tuple[str, str], bytes]] = {}
-        self._guard = threading.Lock()
-        self.uncertain = False
-        """Whether a request to write was given up with its outcome unknown: it may still arrive."""
-        self.pauses: tuple[float, ...] = _PAUSES
-        self.at_once = _AT_ONCE
-        self.uri = uri
-        self.beside = beside
-        self.abilities = Abilities(
+        able = Abilities(
             writable=backend.exclusive or single_writer,
             exclusive=backend.exclusive,
             conditional=backend.conditional,
             durable=False,
             listable=backend.listable,
+            requests=True,
         )
+        super().__init__(backend, root, uri, abilities=able, beside=beside)
+        self._single_writer = single_writer
+        self._deletable = True
+        self.uncertain = False
+        """Whether a request to write was given up with its outcome unknown: it may still arrive."""
 
     @property
     def largest(self) -> int | None:
         """Bytes of the largest object that one request can write."""
         return self._backend.largest
-
-    def _path(self, key: str) -> str:
-        if is_ours(key):
-            return f"{self._ours}{key[len(OURS) :]}"
-        return join(self._root, key) if key else self._root
-
-    def elsewhere(self, key: str) -> str | None:
-        """Return where ``key`` of our own folder would be with the other setting of ``journal``, if something lies there."""
-        other = join(self._root, OURS) if self.beside else f"{self._root}{OURS}"
-        path = f"{other}{key[len(OURS) :]}"
-        return path if self._look(path, key) is not None else None
-
-    # -- reading ---------------------------------------------------------------------------------------------------------
-
-    def noting(self) -> ObjectStore:
-        """Return this store as one that remembers the tag of everything that it reads, for replacing it later."""
-        other = copy.copy(self)
-        other._noted = {}  # noqa: SLF001 - it is one of us
-        return other
-
-    def note_many(self, keys: Iterable[str]) -> None:
-        """Note the tags of objects without reading them, several at once."""
-        if self.at_once == 1:
-            for key in keys:
-                self.size(key)
-            return
-        with ThreadPoolExecutor(self.at_once, thread_name_prefix="zapz") as threads:
-            for _ in threads.map(self.size, keys):
-                pass
-
-    def noted(self, key: str) -> tuple[bool, Tag | None]:
-        """Return whether ``key`` was read by a store that notes, and the tag that it had then; None if it was absent."""
-        with self._guard:
-            tag = (self._noted or {}).get(key)
-        return tag is not None, None if tag == _NO_TAG else tag
-
-    def _note(self, key: str, tag: Tag) -> None:
-        if self._noted is None:
-            return
-        with self._guard:
-            if self._noted.setdefault(key, tag) != tag:
-                raise ConflictError(
-                    "another tool changed a chunk while it was read", where=f"{self.uri}/{key}", hint="Run it again."
-                )
-
-    def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
-        """See ``Store``."""
-        if length == 0:
-            return b""
-        end = None if length is None else offset + length
-        try:
-            data, tag = self._get(key, offset or None, end)
-            if self._noted is not None:
-                whole = not offset and end is None
-                self._note(key, tag or _digest(data if whole else self._get(key, None, None)[0]))
-        except NotFoundError:
-            self._note(key, _NO_TAG)
-            raise
-        return data
-
-    def read_tagged(self, key: str) -> tuple[bytes, Tag]:
-        """Return an object's bytes and the tag that a replacement can be made to depend on."""
-        data, tag = self._get(key, None, None)
-        return data, tag or _digest(data)
-
-    def _get(self, key: str, start: int | None, end: int | None) -> tuple[bytes, Tag | None]:
-        path = self._path(key)
-        found: tuple[bytes, Tag | None] = self._call("cannot read", key, lambda: self._backend.get(path, start, end))
-        return found
-
-    def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """See ``Store``. All requests are under way at once where the backend can."""
-        return {key: data for key, (data, _) in self._get_many(keys).items()}
-
-    def read_many_tagged(self, keys: Iterable[str]) -> dict[str, tuple[bytes, Tag]]:
-        """Return bytes and tags of those of ``keys`` that exist."""
-        return {key: (data, tag or _digest(data)) for key, (data, tag) in self._get_many(keys).items()}
-
-    def _get_many(self, keys: Iterable[str]) -> dict[str, tuple[bytes, Tag | None]]:
-        wanted = list(keys)
-        found: dict[str, tuple[bytes, Tag | None]] = {}
-        if not wanted:
-            return found
-        paths = [self._path(key) for key in wanted]
-        answers = self._call("cannot read", wanted[0], lambda: self._backend.get_many(paths))
-        for key, answer in zip(wanted, answers, strict=True):
-            if not isinstance(answer, BaseException):
-                found[key] = answer
-                continue
-            kind = "failed" if isinstance(answer, ZapzError) else meaning(answer)
-            if kind == "again":
-                with contextlib.suppress(NotFoundError):
-                    found[key] = self._get(key, None, None)
-            elif kind != "absent":
-                raise self._failure(answer, "cannot read", key)
-        return found
-
-    def above(self, names: tuple[str, ...]) -> dict[tuple[str, str], bytes]:
-        """Return the objects of these names that lie in folders above this one, by folder and name, the nearest first.
-
-        They are asked for once. What cannot be read does not count: it is common to have no rights there.
-        """
-        if names not in self._above:
-            self._above[names] = above(self._backend, self._root, names)
-        return self._above[names]
-
-    def stray(self, key: str) -> str | None:  # noqa: ARG002 - there are no links
-        """See ``Store``."""
-        return None
-
-    def linked(self, key: str) -> bool:  # noqa: ARG002 - there are no links
-        """See ``Store``."""
-        return False
-
-    def size(self, key: str) -> int | None:
-        """See ``Store``."""
-        found = self._look(self._path(key), key)
-        if found is None:
-            self._note(key, _NO_TAG)
-            return None
-        size, tag = found
-        if tag is not None:
-            self._note(key, tag)
-        return size
-
-    def _look(self, path: str, key: str) -> tuple[int, Tag | None] | None:
-        try:
-            found: tuple[int, Tag | None] = self._call("cannot look at", key, lambda: self._backend.look(path))
-        except NotFoundError:
-            return None
-        return found
-
-    def existing(self, keys: Iterable[str]) -> Iterator[str]:
-        """See ``Store``."""
-        return (key for key in keys if self.size(key) is not None)
-
-    def children(self, key: str) -> Children:
-        """See ``Store``."""
-        folders, files = self._call("cannot list", key, lambda: self._backend.list(self._path(key)))
-        return Children(folders=tuple(sorted(folders)), files=tuple(sorted(files)))
-
-    def folder_exists(self, key: str) -> bool:  # noqa: ARG002 - there are no folders
-        """See ``Store``."""
-        return False
 
     def require_parent(self) -> None:
         """See ``Store``. Object stores have no folders."""
@@ -239,7 +73,7 @@ class ObjectStore:
         path = self._path(key)
         for pause in (*self.pauses, None):
             try:
-                return self._put(path, data, tag) or _digest(data)
+                return self._put(path, data, tag) or digest(data)
             except Exception as error:  # every backend has errors of its own
                 kind = meaning(error)
                 if not (kind == "refused" or (kind == "absent" and tag is not None)):
@@ -273,7 +107,7 @@ class ObjectStore:
             if meaning(error) == "absent":
                 return None
             raise
-        return tag or _digest(data)
+        return tag or digest(data)
 
     def _if_mine(self, key: str, data: bytes) -> Tag | None:
         try:
@@ -368,33 +202,10 @@ class ObjectStore:
             exclusive=found.exclusive,
             conditional=found.conditional,
             durable=False,
+            requests=True,
             listable=self.abilities.listable,
         )
-
-    # -- errors ------------------------------------------------------------------------------------------------------------
-
-    def _call(self, what: str, key: str, action: Callable[[], Any]) -> Any:
-        """Do something that may be done twice, again while the service is busy."""
-        for pause in (*self.pauses, None):
-            try:
-                return action()
-            except Exception as error:  # every backend has errors of its own
-                if isinstance(error, ZapzError):
-                    raise
-                if pause is None or meaning(error) != "again":
-                    raise self._failure(error, what, key) from error
-            time.sleep(pause)
-        raise AssertionError("the last try ends the loop")
-
-    def _failure(self, error: BaseException, what: str, key: str) -> ZapzError:
-        if isinstance(error, ZapzError):
-            return error
-        return failure(error, what, self.uri, key)
 
 
 _PROBED: dict[str, capabilities.Probed] = {}
 """What services honour, by bucket."""
-
-
-def _digest(data: bytes) -> Tag:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -36,7 +36,7 @@ from zapz.storage.layout import DOOMED, FRESH, HEAD, OURS, REGISTER, TRANSACTION
 from zapz.storage.local import exchange
 from zapz.storage.local.exchange import Successor
 from zapz.storage.local.store import LocalStore
-from zapz.storage.store import Store, read_optional
+from zapz.storage.store import read_optional
 from zapz.txn import journal
 from zapz.txn.local.inventory import Remains, clear
 from zapz.txn.local.recovery import recover
@@ -51,19 +51,12 @@ def _read(store: LocalStore, key: str) -> Remains | None:
     return None if data is None else Remains.decode(data, f"{store.root}/{key}")
 
 
-def require(store: Store) -> LocalStore:
-    """Return a store as one whose target can be replaced as a whole.
+def successor_of(store: LocalStore) -> Successor:
+    """Return the place where a target's replacement is built; nothing is made.
 
     Raises:
-        AbilityError: It is not on local storage.
-        ConfigError: Its journal lies beside it.
+        ConfigError: The target's journal lies beside it.
     """
-    if not isinstance(store, LocalStore):
-        raise AbilityError(
-            "force_new cannot replace a target on object stores yet",
-            where=store.uri,
-            hint="Remove the old target yourself, or append to a new place.",
-        )
     if store.beside:
         raise ConfigError(
             'force_new and journal = "beside" exclude one another',
@@ -72,14 +65,14 @@ def require(store: Store) -> LocalStore:
             found='journal = "beside": what says which folder is the new one must lie in the folder itself',
             hint="Remove the old target yourself, or append to a new place.",
         )
-    return store
+    return Successor(store)
 
 
 class Renewal:
     """A target that is being replaced."""
 
     def __init__(self, target: LocalStore, old: Dataset, name: str) -> None:
-        self.store = Successor(target)
+        self.store = successor_of(target)
         self._target = target
         self._old = old
         self._name = name
@@ -134,11 +127,11 @@ class Renewal:
 
 
 @contextlib.contextmanager
-def renewing(store: Store, old: Dataset, name: str) -> Iterator[Renewal]:
+def renewing(target: LocalStore, old: Dataset, name: str) -> Iterator[Renewal]:
     """Let the body build a new target, and put it in place; if it does not, the old one stays. The lock must be held.
 
     Args:
-        store: The target.
+        target: The target.
         old: What it is.
         name: A name that was never used before.
 
@@ -146,7 +139,6 @@ def renewing(store: Store, old: Dataset, name: str) -> Iterator[Renewal]:
         AbilityError: The file system cannot exchange folders.
         ConflictError: Something that is not zapz's lies where the new target would be built.
     """
-    target = require(store)
     renewal = Renewal(target, old, name)
     try:
         renewal.begin()

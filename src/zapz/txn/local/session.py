@@ -11,7 +11,7 @@ from zapz.interrupts import held_back, let_through
 from zapz.planning.plan import Plan
 from zapz.storage.layout import HEAD, KEPT, OURS, REGISTER, TRANSACTIONS
 from zapz.storage.local.store import LocalStore
-from zapz.storage.store import Holder, read_optional
+from zapz.storage.store import Holder, Store, read_optional
 from zapz.txn import register as registers
 from zapz.txn.local import replacement, transaction
 from zapz.txn.local.recovery import describe, recover, refuse_link
@@ -87,6 +87,10 @@ class LocalCoordinator:
     def notes(self) -> tuple[str, ...]:
         """See ``Coordinator``."""
         return (_NETWORKED,) if self._store.may_leave_a_gap else ()
+
+    def successor(self) -> Store:
+        """See ``Coordinator``."""
+        return replacement.successor_of(self._store)
 
     def leftovers(self) -> Container[str]:
         """See ``Coordinator``. Recovery has left nothing."""

@@ -88,6 +88,12 @@ class Head:
         """Return the head with an owner who has given up."""
         return replace(self, beat=self.beat + 1, left=True)
 
+    def unsettled_for(self, extents: Iterable[Extent], now: float) -> float:
+        """Return for how many seconds requests of a writer that was given up may still arrive at keys of these extents."""
+        planned = tuple(extents)
+        young = (min(d.since + d.rest - now, d.rest) for d in self.dirty if any(overlaps(d.extent, e) for e in planned))
+        return max(young, default=0.0)
+
     def committed(self) -> Head:
         """Return the head with what was under way remembered as committed; it is still its owner's turn."""
         if self.intent is None or self.commit is None:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from zapz.errors import ConflictError, StoreError
 from zapz.storage import clock
 from zapz.storage.layout import HEAD
-from zapz.storage.objects.store import ObjectStore, Tag
+from zapz.storage.objects.store import ObjectStore
+from zapz.storage.store import Tag
 from zapz.txn.objects.head import Head, encode
 
 LEASE = 60.0
@@ -39,6 +40,17 @@ class Lease:
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+
+    @classmethod
+    def take(cls, store: ObjectStore, head: Head, tag: Tag | None) -> Lease | None:
+        """Put a head with our intent in the place of the one that has this tag, and renew it; return None if it has moved on."""
+        began = clock.now()
+        new = store.replace(HEAD, encode(head), tag)
+        if new is None:
+            return None
+        lease = cls(store, head, new, began)
+        lease.start()
+        return lease
 
     @property
     def state(self) -> tuple[Head, Tag]:

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from zapz.errors import LockedError, NotFoundError
+from zapz.errors import LockedError, NotFoundError, StoreError
 from zapz.format.metadata import Dataset, join
-from zapz.storage.hierarchy import open_dataset
-from zapz.storage.layout import OURS, TRANSACTIONS, decision_key
+from zapz.storage.hierarchy import is_empty, listing_of, open_dataset
+from zapz.storage.layout import HEAD, OURS, TRANSACTIONS, decision_key
+from zapz.storage.objects.capabilities import is_left
 from zapz.storage.objects.store import ObjectStore
 from zapz.storage.presence import candidates
 from zapz.storage.store import Store, read_optional
 from zapz.txn import journal
 from zapz.txn.extents import Extent
 from zapz.txn.objects.head import Head
+from zapz.txn.objects.session import FencedSession
 from zapz.txn.protocol import Vacuumed
 
 _HOUR = 3600.0
 """Seconds for which a decision is kept: so long nobody stands still between asking whether it is his turn and acting on it."""
 
 
-def vacuum(store: ObjectStore, tidying: AbstractContextManager[tuple[Head, Callable[[], None]]]) -> Vacuumed:
+def vacuum(store: ObjectStore, turn: Callable[[], AbstractContextManager[FencedSession]], name: str) -> Vacuumed:
     """Remove chunks that aborted runs left beyond the target's shape, and decisions that nobody can wait for any more.
 
     Args:
         store: The target.
-        tidying: Keeps others out meanwhile; gives the head, and what to call before each removal.
+        turn: Takes a turn at it.
+        name: A name that no transaction ever had.
 
     Raises:
         LockedError: Requests of an aborted run may still be on their way.
+        NotFoundError: There is no target.
     """
-    with tidying as (head, check):
+    if is_empty(listing_of(store)) and store.size(HEAD) is None:
+        raise NotFoundError("no such dataset", where=store.uri, hint="Check the path.")
+    probes = remove_probes(store)
+    with turn() as session, session.tidying(name) as (head, check):
         _require_quiet(store, head)
         dataset = _dataset(store) if head.dirty else None
         removed = sum(_remove_beyond(store, dataset, dirty.extent, check) for dirty in head.dirty)
@@ -40,7 +48,22 @@ def vacuum(store: ObjectStore, tidying: AbstractContextManager[tuple[Head, Calla
         for transaction in old:
             check()
             store.remove(decision_key(transaction))
-    return Vacuumed(removed=removed + len(old), kept=len(young))
+    return Vacuumed(removed=probes + removed + len(old), kept=len(young))
+
+
+def remove_probes(store: ObjectStore) -> int:
+    """Remove what tells what the service can do, where a process was killed before it had removed its own; return how many.
+
+    Where nothing may be deleted they stay, and are no harm.
+    """
+    removed = 0
+    with contextlib.suppress(StoreError):
+        for name in store.children(OURS).files:
+            if is_left(name, time.time()):
+                with contextlib.suppress(StoreError):
+                    store.remove(f"{OURS}/{name}")
+                    removed += 1
+    return removed
 
 
 def _decisions(store: Store) -> tuple[list[str], list[str]]:

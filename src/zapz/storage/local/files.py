@@ -1,0 +1,116 @@
+"""Reading a folder of a local file system, on ``os`` alone.
+
+fsspec's local files cannot say whether a folder is a link, and each of their calls makes an object for every file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from zapz.errors import MetadataError, NotFoundError
+from zapz.storage.local.posix import ABSENT, failure, read_file
+from zapz.storage.store import Abilities, Children
+
+
+class LocalFiles:
+    """A folder of a local file system, to read from."""
+
+    def __init__(self, root: str | os.PathLike[str], *, abilities: Abilities, follow_links: bool = False) -> None:
+        self.root = Path(root)
+        self.uri = str(self.root)
+        self.abilities = abilities
+        self._follow_links = follow_links
+        self._prefix = f"{self.root}{os.sep}"
+
+    def _at(self, key: str) -> str:
+        """Return a key's path."""
+        return self._prefix + key if key else str(self.root)
+
+    def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        """See ``ReadableStore``."""
+        try:
+            return read_file(self._at(key), offset, length)
+        except OSError as error:
+            raise failure(error, "cannot read", self._at(key)) from error
+
+    def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """See ``ReadableStore``."""
+        found: dict[str, bytes] = {}
+        for key in keys:
+            with contextlib.suppress(NotFoundError):
+                found[key] = self.read(key)
+        return found
+
+    def stray(self, key: str) -> str | None:
+        """See ``ReadableStore``."""
+        path = self._at(key)
+        if self._follow_links or not self.linked(key):
+            return None
+        leads = os.path.realpath(path)
+        return None if leads.startswith(os.path.realpath(self.root) + os.sep) else leads
+
+    def size(self, key: str) -> int | None:
+        """See ``ReadableStore``."""
+        try:
+            found = os.stat(self._at(key))
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise failure(error, "cannot look at", self._at(key)) from error
+        return None if stat.S_ISDIR(found.st_mode) else found.st_size
+
+    def existing(self, keys: Iterable[str]) -> Iterator[str]:
+        """See ``ReadableStore``. A link counts, wherever it leads: it will be replaced, never written through."""
+        absent: set[str] = set()
+        present: set[str] = set()
+        for key in keys:
+            folder = key.rpartition("/")[0]
+            if folder not in present:
+                if folder in absent:
+                    continue
+                if self._lstat(folder) is None:
+                    absent.add(folder)
+                    continue
+                present.add(folder)
+            found = self._lstat(key)
+            if found is None:
+                continue
+            if stat.S_ISDIR(found.st_mode):
+                raise MetadataError("a folder lies where a chunk belongs", where=self._at(key), hint="Remove it.")
+            yield key
+
+    def _lstat(self, key: str) -> os.stat_result | None:
+        """Return what lies at a key, a link being just that; None only if nothing does."""
+        try:
+            return os.lstat(self._at(key))
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise failure(error, "cannot look at", self._at(key)) from error
+
+    def linked(self, key: str) -> bool:
+        """See ``ReadableStore``."""
+        found = self._lstat(key)
+        return found is not None and stat.S_ISLNK(found.st_mode)
+
+    def children(self, key: str) -> Children:
+        """See ``ReadableStore``."""
+        path = self._at(key)
+        folders: list[str] = []
+        files: list[str] = []
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    (folders if entry.is_dir() else files).append(entry.name)
+        except OSError as error:
+            raise failure(error, "cannot list", path) from error
+        return Children(folders=tuple(sorted(folders)), files=tuple(sorted(files)))
+
+    def folder_exists(self, key: str) -> bool:
+        """See ``ReadableStore``."""
+        found = self._lstat(key)
+        return found is not None and not stat.S_ISREG(found.st_mode)

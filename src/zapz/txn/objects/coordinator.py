@@ -1,0 +1,81 @@
+"""Who coordinates the writers of a target on an object service."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Container, Iterator
+
+from zapz.interrupts import held_back, let_through
+from zapz.storage.layout import LOCK
+from zapz.storage.objects import lock
+from zapz.storage.objects.store import ObjectStore
+from zapz.storage.store import Holder, Store
+from zapz.txn.objects import head as heads
+from zapz.txn.objects import settling, watching
+from zapz.txn.objects.session import FencedSession, no_replacement
+from zapz.txn.objects.vacuum import remove_probes, vacuum
+from zapz.txn.protocol import Vacuumed
+from zapz.txn.recovery import Recovery
+from zapz.txn.register import Commit
+from zapz.waiting import Wait
+
+
+class ObjectCoordinator:
+    """See ``Coordinator``."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    @contextlib.contextmanager
+    def open(self, wait: Wait, *, remember: bool = False) -> Iterator[FencedSession]:  # noqa: ARG002 - storage needs it anyway
+        """See ``Coordinator``; what the service can do is found out first, and where no lease is safe a lock is held."""
+        store = self._store
+        with held_back(), contextlib.ExitStack() as stack, let_through():
+            store.require_writable()
+            store.probe()
+            store.require_writable()
+            if store.abilities.exclusive and not store.abilities.conditional:
+                store.require_deletable()
+                stack.enter_context(lock.hold(store, LOCK, wait))
+            session = FencedSession(store, wait)
+            stack.callback(session.close)  # before the lock is given back
+            watching.refuse_elsewhere(store)
+            session.again()
+            yield session
+
+    def recover(self, wait: Wait) -> Recovery:
+        """See ``Coordinator``."""
+        remove_probes(self._store)
+        wait = wait.at_least(watching.time_to_take_over(self._store))
+        if not wait.seconds and watching.is_idle(self._store):
+            return Recovery()
+        with self.open(wait) as session:
+            return session.recovered
+
+    def unlock(self) -> bool:
+        """See ``Coordinator``. What is under way is settled, if its owner gives no sign of life for a lease."""
+        return watching.unlock(self._store)
+
+    def vacuum(self, wait: Wait, name: str) -> Vacuumed:
+        """See ``Coordinator``."""
+        return vacuum(self._store, lambda: self.open(wait), name)
+
+    def state(self) -> tuple[Holder | None, tuple[str, ...]]:
+        """See ``Coordinator``; as far as that can be known without waiting."""
+        return watching.state(self._store)
+
+    def successor(self) -> Store:
+        """See ``Coordinator``."""
+        raise no_replacement(self._store)
+
+    def notes(self) -> tuple[str, ...]:
+        """See ``Coordinator``."""
+        return ()
+
+    def leftovers(self) -> Container[str]:
+        """See ``Coordinator``."""
+        return heads.top_names(settling.read_head(self._store)[0])
+
+    def register(self, *, remember: bool) -> tuple[Commit, ...]:  # noqa: ARG002 - the head remembers them anyway
+        """See ``Coordinator``."""
+        return settling.read_head(self._store)[0].register
