@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -13,17 +12,15 @@ from typing import TYPE_CHECKING, Any
 from zapz.config import files
 from zapz.config.settings import Config, remarks
 from zapz.errors import ConfigError
+from zapz.operations import upkeep
 from zapz.operations.append import Appender, Cancel, OnSlice
 from zapz.operations.target import open_target
 from zapz.planning.plan import Plan
 from zapz.reports import Report
 from zapz.sources.open_slice import Target
 from zapz.sources.opener import items_of
-from zapz.storage.open import require_folder
 from zapz.storage.uris import place_of, public
-from zapz.txn import session
 from zapz.txn.recovery import Recovery
-from zapz.waiting import Wait
 
 if TYPE_CHECKING:
     from zapz.operations.describe import Info
@@ -174,7 +171,7 @@ def execute(plan: Plan, config: Any = None, *, slice: Any = None, **settings: An
     _, made = _configured(config, settings, plan.target_uri)
     if made.dry_run:
         raise ConfigError("a plan is executed or not", where="dry_run", hint="plan.summary() says what it would do.")
-    if slice is None and re.fullmatch(r"slice \d+", plan.slice_uri):
+    if slice is None and not plan.slice_has_place:
         raise ConfigError(
             "the plan was made for a slice that lies in no place",
             where="slice",
@@ -193,10 +190,7 @@ def recover(target: Target, config: Any = None, **settings: Any) -> Recovery:
         LockedError: Another process is appending.
         NotFoundError: There is no such target.
     """
-    made = files.resolve(config, settings)
-    store = open_target(target, made)
-    require_folder(store)
-    return session.recover_left(store, Wait(made.lock_wait))
+    return upkeep.recover(target, files.resolve(config, settings))
 
 
 def unlock(target: Target, config: Any = None, **settings: Any) -> bool:
@@ -206,9 +200,7 @@ def unlock(target: Target, config: Any = None, **settings: Any) -> bool:
         LockedError: The holder lives, or its lease is fresh.
         NotFoundError: There is no such target.
     """
-    store = open_target(target, files.resolve(config, settings))
-    require_folder(store)
-    return session.unlock(store)
+    return upkeep.unlock(target, files.resolve(config, settings))
 
 
 def vacuum(target: Target, config: Any = None, **settings: Any) -> Vacuumed:
@@ -218,10 +210,7 @@ def vacuum(target: Target, config: Any = None, **settings: Any) -> Vacuumed:
         LockedError: Somebody is at work, or was until very recently.
         NotFoundError: There is no such target.
     """
-    made = files.resolve(config, settings)
-    store = open_target(target, made)
-    require_folder(store)
-    return session.vacuum(store, Wait(made.lock_wait), os.urandom(8).hex())
+    return upkeep.vacuum(target, files.resolve(config, settings))
 
 
 def info(target: Target, config: Any = None, **settings: Any) -> Info:

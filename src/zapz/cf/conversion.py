@@ -87,7 +87,7 @@ class Conversion:
             except CellError as error:
                 index = tuple(int(i) for i in np.unravel_index(start + error.index, stored.shape))
                 found = f"{shown(source, cells[error.index])} at index {index}"
-                hint = error.hint.replace("NAME", self.name or "NAME")
+                hint = error.advice(self.name)
                 raise EncodingError(error.what, expected=error.expected, found=found, hint=hint) from None
             if not self.identity:
                 out[start : start + size] = converted

@@ -38,6 +38,10 @@ class CellError(Exception):
         self.expected = expected
         self.hint = hint
 
+    def advice(self, name: str) -> str:
+        """Return the hint for a variable of this name; empty if it is not known."""
+        return self.hint.replace("NAME", name) if name else self.hint
+
 
 def relabel(
     labels: Values,

@@ -99,10 +99,10 @@ class Talker:
             for check in plan["checks"]:
                 state = (
                     "checked"
-                    if check.startswith("StaticEqual") and not plan["creates"]
+                    if check["check"] == "StaticEqual" and not plan["creates"]
                     else "checked only when the data are read"
                 )
-                self._say(f"  {check}: {state}")
+                self._say(f"  {check['check']} {check['path']}: {state}")
         shown = report.notes if self._verbose else report.notes[:3]
         for note in shown:
             self._say(f"  note: {note}")

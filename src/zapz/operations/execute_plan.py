@@ -12,8 +12,8 @@ from zapz.checks.character_arrays import in_form_of
 from zapz.checks.reading import Reading, digest_of, read_labels
 from zapz.config.settings import Config
 from zapz.errors import ConflictError
-from zapz.operations.plan_slice import State
 from zapz.operations.run_plan import run_plan
+from zapz.operations.state import State
 from zapz.planning.plan import Plan
 from zapz.reports import SliceReport
 from zapz.sources.open_slice import OpenSlice

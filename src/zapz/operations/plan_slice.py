@@ -3,54 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from zapz.checks.already_appended import LabelIndex, Planned, There, outcome_of, recall
-from zapz.checks.character_arrays import in_form_of
+from zapz.checks.already_appended import There, outcome_of, recall
 from zapz.checks.comparing import Budget, Compared
 from zapz.checks.reading import Reading, digest_of, hidden, read_labels
 from zapz.checks.static import StaticVariables
 from zapz.config.settings import Config
-from zapz.format.metadata import Dataset
-from zapz.planning import compatibility, new_target
+from zapz.operations.place_slice import place
+from zapz.operations.state import State
 from zapz.planning import label_order as labelling
 from zapz.planning.documents import changed_documents, grown
 from zapz.planning.placement import Placement
 from zapz.planning.plan import Plan, make_plan
 from zapz.sources.open_slice import OpenSlice
-from zapz.storage.chunk_reader import Cells
 from zapz.storage.store import Store
-from zapz.txn.register import Commit
-
-
-@dataclass(slots=True)
-class State:
-    """What is known of the target while its lock is held."""
-
-    dataset: Dataset | None
-    last: dict[str, Cells] = field(default_factory=dict)
-    length: int = 0
-    planned: list[Planned] = field(default_factory=list)
-    register: list[Commit] = field(default_factory=list)
-    home: Reading | None = None
-    indexes: dict[str, LabelIndex] = field(default_factory=dict)
-    """All labels, where they have been read because they have no order."""
-    old: Dataset | None = None
-    """What is there, and is to be replaced by a new target (``force_new``)."""
-
-    def advance(self, plan: Plan, labels: Sequence[labelling.Labels]) -> None:
-        """Take over what an append has made of the target."""
-        values = {found.path: found.new.values for found in labels}
-        for path, index in self.indexes.items():
-            index.extend(values.get(path, [None] * plan.placement.length))
-        for found in labels:
-            self.last[found.path] = np.concatenate([found.old.stored, found.new.stored])[-2:]
-        for path in plan.arrays.keys() - {found.path for found in labels}:
-            self.last.pop(path, None)
-        self.dataset = plan.after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,23 +28,33 @@ class Prepared:
     """A slice about which everything is decided."""
 
     source: OpenSlice
+    """The slice, as the target sees it."""
     placement: Placement
+    """Where it goes."""
     outcome: str = ""
+    """What became of it, if there is nothing to write."""
     compared: Compared | None = None
+    """What was compared, if it is there already."""
     labels: tuple[labelling.Labels, ...] = ()
+    """Its labels, and the target's last ones."""
     plan: Plan | None = None
+    """What is to be written; None if nothing is."""
 
 
 class Decider:
     """Decides for one target, in one call."""
 
     def __init__(self, store: Store, config: Config) -> None:
-        self._store = store
+        self.store = store
+        """Where the target is read."""
         self._config = config
-        self.static = StaticVariables()
-        """What has been compared since the target's lock was taken."""
+        self._static = StaticVariables()
         self.budget = Budget.of(config)
         """What comparing slices that are there already may still cost."""
+
+    def begin_turn(self) -> None:
+        """Forget what was compared before the target's lock was taken."""
+        self._static = StaticVariables()
 
     def expect(self, items: Iterable[Any]) -> None:
         """Take note of how many slices will come, if that is known."""
@@ -83,11 +63,11 @@ class Decider:
     def decide(self, source: OpenSlice, state: State) -> Prepared:
         """Decide everything about a slice; nothing is written."""
         creates = state.dataset is None
-        source, before, placement = self.place(source, state)
+        source, before, placement = place(source, state.dataset, self._config)
         prepared = Prepared(source=source, placement=placement)
         if placement.length == 0:
             return replace(prepared, outcome="empty")
-        target = Reading(self._store, before)
+        target = Reading(self.store, before)
         known = (
             {path: np.empty(0, before.arrays[path].dtype) for path in before.lengths(placement.dim)}
             if creates
@@ -106,7 +86,7 @@ class Decider:
         placement = replace(placement, labels=digest_of(labels))
         plan = self._plan(source, target, placement, labels, creates=creates)
         if not creates:
-            self.static.check(state.home or target, source, placement, self._config)
+            self._static.check(state.home or target, source, placement, self._config)
         return replace(prepared, labels=tuple(labels), plan=plan)
 
     def _there(self, target: Reading, state: State, length: int) -> There:
@@ -146,7 +126,7 @@ class Decider:
         )
         known = not creates and not attributes and not unfilled and config.attrs_update_mode in {"keep", "ignore"}
         return make_plan(
-            target_uri=self._store.uri,
+            target_uri=self.store.uri,
             slice_uri=source.uri,
             creates=creates,
             before=before,
@@ -154,6 +134,7 @@ class Decider:
             placement=placement,
             documents=documents,
             recompress=config.recompress,
+            slice_has_place=source.has_place,
             after=grown(before, documents, placement.dim, stop) if known else None,
         )
 
@@ -163,10 +144,10 @@ class Decider:
         Raises:
             SliceError: It may not follow.
         """
-        source, before, placement = self.place(source, state)
+        source, before, placement = place(source, state.dataset, self._config)
         if state.dataset is None or not placement.length:
             return placement if placement.length else None
-        target = Reading(self._store, before)
+        target = Reading(self.store, before)
         labels = read_labels(target, source, placement, state.last)
         by_labels = replace(self._config, on_existing="refuse" if self._config.on_existing == "refuse" else "skip")
         if outcome_of(self._there(target, state, state.length), source, placement, labels, by_labels) is not None:
@@ -174,14 +155,3 @@ class Decider:
         for found in labels:
             labelling.check_labels(found, self._config, source.uri)
         return placement
-
-    def place(self, source: OpenSlice, state: State) -> tuple[OpenSlice, Dataset, Placement]:
-        """Return the slice as the target sees it, the target, or its form if it is made, and where the slice goes."""
-        creates, before = state.dataset is None, state.dataset
-        if before is None:
-            before = new_target.new_target(source.dataset, self._config, source.encodings)
-        else:
-            source = in_form_of(source, before, self._config.append_dim)
-        chosen = {path for path, wish in source.encodings.items() if "dtype" in wish}
-        placed = compatibility.place(before, source.dataset, self._config, source.uri, creates=creates, chosen=chosen)
-        return source, before, placed

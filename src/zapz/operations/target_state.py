@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zapz.config.settings import Config
 from zapz.errors import ConflictError, LockedError, ZapzError
-from zapz.operations.plan_slice import State
+from zapz.operations.state import State
 from zapz.operations.target import check_surroundings
 from zapz.planning import compatibility, config_checks
 from zapz.storage.hierarchy import is_empty, listing_of, open_dataset

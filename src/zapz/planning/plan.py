@@ -75,6 +75,8 @@ class Plan:
     """Documents to write, in the order in which they become visible; the root's consolidated metadata last."""
     recompress: bool = False
     """Whether compressor parameters must be the target's."""
+    slice_has_place: bool = True
+    """Whether the slice lies in a place, from which it can be opened again; otherwise it must be given to execute the plan."""
     arrays: Mapping[str, ArrayPlan] = field(compare=False)
     """What happens to each array that is written."""
 
@@ -136,7 +138,7 @@ class Plan:
             "encoded_chunks": sum(p.encodes for p in plans),
             "bytes": sum(math.prod(b - a for a, b in p.new_box) * p.target.dtype.itemsize for p in plans),
             "working_set": max((p.working_set for p in plans), default=0),
-            "checks": [f"{type(c).__name__} {c.path}" for c in self.checks],
+            "checks": [{"check": type(c).__name__, "path": c.path} for c in self.checks],
             "notes": list(self.placement.notes),
         }
 
@@ -146,6 +148,7 @@ class Plan:
             "zapz_plan": JSON_FORMAT,
             "target": self.target_uri,
             "slice": self.slice_uri,
+            "slice_has_place": self.slice_has_place,
             "creates": self.creates,
             "recompress": self.recompress,
             "placement": self.placement.to_json(),
@@ -185,6 +188,7 @@ class Plan:
             placement=Placement.from_json(data["placement"]),
             documents=_bytes(data["documents"]),
             recompress=data["recompress"],
+            slice_has_place=data.get("slice_has_place", True),
         )
 
 
@@ -206,6 +210,7 @@ def make_plan(
     placement: Placement,
     documents: Mapping[str, bytes],
     recompress: bool,
+    slice_has_place: bool = True,
     after: Dataset | None = None,
 ) -> Plan:
     """Derive a whole plan from what cannot be derived: the two hierarchies, the placement, and the documents to write.
@@ -219,6 +224,7 @@ def make_plan(
         placement: Where the slice goes.
         documents: Documents to write.
         recompress: Whether compressor parameters must be the target's.
+        slice_has_place: Whether the slice can be opened again by its URI.
         after: What ``documents`` make of ``before``, if that is known; else they are read.
     """
     if after is None:
@@ -240,5 +246,6 @@ def make_plan(
         placement=placement,
         documents=documents,
         recompress=recompress,
+        slice_has_place=slice_has_place,
         arrays=arrays,
     )

@@ -13,7 +13,6 @@ from zapz.errors import (
     FormatError,
     MetadataError,
     NotFoundError,
-    StoreError,
     UnsupportedError,
     VariableError,
 )
@@ -113,14 +112,11 @@ def open_source(item: Item | ReadableStore, config: Config) -> OpenSlice:
         FormatError: It is not Zarr, damaged, or not supported.
         VariableError: An included variable is missing.
     """
-    name = os.fspath(item) if isinstance(item, str | os.PathLike) else item.uri
     try:
         store = open_slice_store(item, config) if isinstance(item, str | os.PathLike) else item
         dataset = open_dataset(store, config.excluded_variables)
-    except (FormatError, StoreError) as error:
-        if isinstance(error, NotFoundError):
-            error.what = error.what.replace("dataset", "slice")
-        raise error.at("slice") if name not in str(error) else error from None
+    except NotFoundError as error:
+        raise NotFoundError("no such slice", where=error.where, found=error.found, hint=error.hint) from None
     return _selected(OpenSlice(uri=store.uri, store=store, dataset=dataset), config)
 
 

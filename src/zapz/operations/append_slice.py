@@ -1,0 +1,120 @@
+"""Append one slice: plan it, and execute the plan as a transaction; or plan it only."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from zapz.checks.already_appended import Planned
+from zapz.checks.reading import Reading
+from zapz.config.settings import Config
+from zapz.errors import ZapzError
+from zapz.execution import sparse
+from zapz.execution.writer import Counts
+from zapz.format.metadata import Dataset
+from zapz.operations.plan_slice import Prepared
+from zapz.operations.run_plan import run_plan
+from zapz.operations.state import State
+from zapz.operations.target_state import TURNS
+from zapz.operations.target_turn import TargetTurns
+from zapz.reports import SliceReport
+from zapz.sources.open_slice import OpenSlice
+from zapz.txn.protocol import HeadMovedError, Session
+
+
+class SliceAppender:
+    """Appends the slices of one call, one at a time."""
+
+    def __init__(
+        self,
+        turns: TargetTurns,
+        config: Config,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        self._turns = turns
+        self._config = config
+        self._progress = progress
+        self._cancelled = cancelled
+        self._said: set[str] = set()
+
+    def plan(self, source: OpenSlice, state: State) -> SliceReport:
+        """Plan a slice in a dry run, as if those before it had been appended."""
+        started = time.perf_counter()
+        prepared = self._turns.decider.decide(source, state)
+        plan = prepared.plan
+        found = sparse.look(plan, source.store, self._turns.store).notes if plan is not None else ()
+        report = self._report(prepared, found)
+        if plan is not None:
+            report = replace(report, outcome="planned", plan=plan.summary())
+            state.advance(plan, prepared.labels)
+            state.planned.append(Planned(source=prepared.source, labels=prepared.labels, placement=prepared.placement))
+            if plan.creates:
+                state.home = Reading(source.store, source.dataset)
+        return replace(report, seconds=time.perf_counter() - started)
+
+    def append(self, source: OpenSlice, session: Session, state: State) -> SliceReport:
+        """Append a slice; where another writer has appended since the target was read, it is read and planned again."""
+        started = time.perf_counter()
+        if state.old is not None:
+            return self._replace(source, session, state, state.old)
+        prepared, counts = self._executed(source, session, state)
+        plan = prepared.plan
+        report = self._report(prepared, counts.notes if counts is not None else ())
+        if plan is not None and counts is not None:
+            report = report.counted(counts)
+            state.advance(plan, prepared.labels)
+            state.length = plan.placement.offset + plan.placement.length
+            self._turns.reader.anew = False
+        return replace(report, seconds=time.perf_counter() - started)
+
+    def _executed(self, source: OpenSlice, session: Session, state: State) -> tuple[Prepared, Counts | None]:
+        """Plan a slice and execute the plan, again where the target has moved on."""
+        for remaining in range(TURNS, -1, -1):
+            plan = None
+            try:
+                prepared = self._turns.decider.decide(source, state)
+                plan = prepared.plan
+                return prepared, None if plan is None else run_plan(
+                    plan,
+                    prepared.source,
+                    session,
+                    self._config,
+                    self._turns.store,
+                    progress=self._progress,
+                    cancelled=self._cancelled,
+                )
+            except ZapzError as error:  # what was read while another writer wrote may be a mixture
+                mixture = plan is None and session.moved()
+                if not remaining or not (mixture or isinstance(error, HeadMovedError)):
+                    raise
+            self._turns.decider.begin_turn()
+            fresh = self._turns.reader.look_again(session)
+            state.dataset, state.length, state.last, state.indexes = fresh.dataset, fresh.length, {}, {}
+        raise AssertionError("the last try ends the loop")
+
+    def _replace(self, source: OpenSlice, session: Session, state: State, old: Dataset) -> SliceReport:
+        """Make a new target of a slice, and put it in the place of the old one."""
+        config = replace(self._config, force_new=False)
+        with session.renewing(old, os.urandom(8).hex()) as replacement:
+            turns = TargetTurns(replacement.store, config, self._cancelled)
+            with turns.held() as (inner, empty):
+                report = SliceAppender(turns, config, self._progress, self._cancelled).append(source, inner, empty)
+            if report.outcome != "appended":
+                return report
+            self._turns.note(replacement.take_place())
+        self._turns.look_anew(session, state)
+        return report
+
+    def _report(self, prepared: Prepared, more: tuple[str, ...] = ()) -> SliceReport:
+        notes = tuple(note for note in (*prepared.placement.notes, *more) if note not in self._said)
+        self._said.update(notes)
+        return SliceReport(
+            slice=prepared.source.uri,
+            outcome=prepared.outcome,
+            steps=prepared.placement.length,
+            notes=notes,
+            compared=prepared.compared,
+        )

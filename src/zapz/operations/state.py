@@ -1,0 +1,49 @@
+"""What one call knows of its target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from zapz.checks.already_appended import LabelIndex, Planned
+from zapz.checks.reading import Reading
+from zapz.format.metadata import Dataset
+from zapz.planning.label_order import Labels
+from zapz.planning.plan import Plan
+from zapz.storage.chunk_reader import Cells
+from zapz.txn.register import Commit
+
+
+@dataclass(slots=True)
+class State:
+    """What is known of the target while its lock is held."""
+
+    dataset: Dataset | None
+    """What it is; None if there is none, or it is to be replaced."""
+    last: dict[str, Cells] = field(default_factory=dict)
+    """The last two labels, as they are stored, by variable."""
+    length: int = 0
+    """Its length along the append dimension."""
+    planned: list[Planned] = field(default_factory=list)
+    """Slices that a dry run has planned, in order."""
+    register: list[Commit] = field(default_factory=list)
+    """The last commits of earlier calls."""
+    home: Reading | None = None
+    """In a dry run that makes the target: the slice that it would be made from."""
+    indexes: dict[str, LabelIndex] = field(default_factory=dict)
+    """All labels, where they have been read because they have no order."""
+    old: Dataset | None = None
+    """What is there, and is to be replaced by a new target (``force_new``)."""
+
+    def advance(self, plan: Plan, labels: Sequence[Labels]) -> None:
+        """Take over what an append has made of the target."""
+        values = {found.path: found.new.values for found in labels}
+        for path, index in self.indexes.items():
+            index.extend(values.get(path, [None] * plan.placement.length))
+        for found in labels:
+            self.last[found.path] = np.concatenate([found.old.stored, found.new.stored])[-2:]
+        for path in plan.arrays.keys() - {found.path for found in labels}:
+            self.last.pop(path, None)
+        self.dataset = plan.after
