@@ -18,7 +18,8 @@ from trees import snapshot
 
 import zapz
 from zapz.checks import comparing
-from zapz.checks.comparing import Compared, _index_of, _Pair, _spread
+from zapz.checks.comparing import Compared, _Pair, _spread
+from zapz.format.grid import unravel
 from zapz.storage.objects.backends import MemoryBackend
 
 CHUNKS = 40
@@ -381,8 +382,8 @@ def test_samples_are_spread(total: int, several: int) -> None:
 
 def test_chunks_are_numbered_in_c_order() -> None:
     spans = ((2, 4), (0, 3), (5, 6))
-    assert [_index_of(spans, n) for n in range(6)] == [(2, 0, 5), (2, 1, 5), (2, 2, 5), (3, 0, 5), (3, 1, 5), (3, 2, 5)]
-    assert _index_of((), 0) == ()
+    assert [unravel(n, spans) for n in range(6)] == [(2, 0, 5), (2, 1, 5), (2, 2, 5), (3, 0, 5), (3, 1, 5), (3, 2, 5)]
+    assert unravel(0, ()) == ()
 
 
 def test_what_was_compared_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

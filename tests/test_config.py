@@ -37,7 +37,7 @@ def test_settings_are_kept_in_one_form(name: str, value: Any, kept: Any) -> None
 
 @pytest.mark.parametrize(("key", "value", "kept"), ENCODINGS)
 def test_encodings_are_kept_in_one_form(key: str, value: Any, kept: Any) -> None:
-    found = make(settings_of(key, value)).variable("chl").encoding
+    found = make(settings_of(key, value)).variable("chl").encoding.given
     assert found == {key: kept}
     assert type(found[key]) is type(kept)
 
@@ -66,8 +66,8 @@ def test_what_python_gives() -> None:
     entry = {"encoding": {"dtype": np.dtype("i2"), "scale_factor": np.float32(0.5), "chunks": (np.int64(3),)}}
     attrs = {"n": np.int16(3), "a": np.array([1.5, 2]), "t": ("x",)}
     made = make({"variables": {"chl": entry}, "attrs": attrs, "target_dir": Path("a/b"), "slice_source": len})
-    assert made.variable("chl").encoding == {"dtype": "int16", "scale_factor": 0.5, "chunks": (3,)}
-    assert type(made.variable("chl").encoding["scale_factor"]) is float
+    assert made.variable("chl").encoding.given == {"dtype": "int16", "scale_factor": 0.5, "chunks": (3,)}
+    assert type(made.variable("chl").encoding.given["scale_factor"]) is float
     assert made.attrs == {"n": 3, "a": [1.5, 2.0], "t": ["x"]}
     assert made.target_dir == "a/b"
     assert made.slice_source is len
@@ -78,7 +78,7 @@ def test_what_python_gives() -> None:
     [(np.float32, "float32"), (str, "string"), (bytes, "bytes"), (bool, "bool"), (np.dtype("U4"), "U4"), (np.dtype("M8[ns]"), "datetime64[ns]")],
 )  # fmt: skip
 def test_numpy_types(dtype: Any, kept: str) -> None:
-    assert make(settings_of("dtype", dtype)).variable("chl").encoding["dtype"] == kept
+    assert make(settings_of("dtype", dtype)).variable("chl").encoding.given["dtype"] == kept
 
 
 @pytest.mark.parametrize("dtype", [np.dtype(">i2"), object, np.dtype([("a", "i2")]), np.dtype("V3"), np.longdouble])
@@ -162,10 +162,13 @@ ENCODED: list[tuple[str, list[Settings], Settings]] = [
 def test_encodings_merge(parts: list[Settings], kept: Settings) -> None:
     """From file to file, and from "*" to the variable's own entry, by the same rules."""
     layers = [{"variables": {"a": {"encoding": part}}} for part in parts]
-    assert make(*layers).variable("a").encoding == kept
+    assert make(*layers).variable("a").encoding.given == kept
     own = {"variables": {"*": {"encoding": parts[0]}, "a": {"encoding": parts[1]}}}
-    assert make(own).variable("a").encoding == kept
-    assert make(own).variable("b").encoding == make({"variables": {"b": {"encoding": parts[0]}}}).variable("b").encoding
+    assert make(own).variable("a").encoding.given == kept
+    assert (
+        make(own).variable("b").encoding.given
+        == make({"variables": {"b": {"encoding": parts[0]}}}).variable("b").encoding.given
+    )
 
 
 def test_what_holds_for_a_variable() -> None:
@@ -223,7 +226,7 @@ def test_a_configuration_can_be_changed_by_arguments() -> None:
     )
     assert resolve(base, {}) is base
     changed = resolve(base, {"workers": None, "variables": {"*": {"encoding": {"dtype": "i2"}}}})
-    assert changed.variable("x").encoding == {"chunks": (1, None), "fill_value": None, "dtype": "int16"}
+    assert changed.variable("x").encoding.given == {"chunks": (1, None), "fill_value": None, "dtype": "int16"}
     assert (changed.workers, changed.memory_limit) == (None, 2000)
 
 

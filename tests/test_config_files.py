@@ -87,8 +87,8 @@ chunks = "whole"
 def test_toml_can_say_null() -> None:
     made = make(parsed(NO_NULL, ".toml"))
     none = dict.fromkeys(("compressor", "filters", "fill_value", "shards"))
-    assert made.variable("a").encoding == {"chunks": (None, 3), **none}
-    assert made.variable("b").encoding == {"chunks": None}
+    assert made.variable("a").encoding.given == {"chunks": (None, 3), **none}
+    assert made.variable("b").encoding.given == {"chunks": None}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_files_may_begin_with_a_mark_and_end_in_capitals(suffix: str, tmp_path: 
 def test_yaml_may_be_empty_and_refer_to_itself() -> None:
     assert parsed("# nothing\n", ".yaml") == {}
     text = "variables:\n  a: &a {encoding: {dtype: int16}}\n  b:\n    <<: *a\n    attrs: {u: 1}\n"
-    assert make(parsed(text, ".yaml")).variable("b").encoding == {"dtype": "int16"}
+    assert make(parsed(text, ".yaml")).variable("b").encoding.given == {"dtype": "int16"}
 
 
 @pytest.mark.parametrize("form", ["[*a{0}, *a{0}, *a{0}]", "{{x: *a{0}, y: [*a{0}], z: *a{0}}}"])

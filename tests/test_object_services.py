@@ -39,7 +39,7 @@ import zapz
 from zapz.cli.demo import write_slice
 from zapz.storage.layout import LOCK
 from zapz.storage.objects import backends
-from zapz.storage.objects import store as objects
+from zapz.storage.objects import files as objects
 from zapz.storage.open import open_store
 from zapz.txn.objects import lease
 

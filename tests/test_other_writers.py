@@ -12,7 +12,8 @@ import zarr
 from trees import snapshot
 
 import zapz
-from zapz.storage.chunk_reader import ChunkReader, document_of, fill_cells, region
+from zapz.format.documents import foreign_document
+from zapz.storage.chunk_reader import ChunkReader, fill_cells, region
 from zapz.storage.hierarchy import open_dataset
 from zapz.storage.open import open_store
 
@@ -84,7 +85,7 @@ def cells(root: Path, path: str) -> np.ndarray:
     store = open_store(root)
     dataset = open_dataset(store)
     array = dataset.arrays[path]
-    reader = ChunkReader(store, array, document_of(dataset.documents, path), str(root))
+    reader = ChunkReader(store, array, foreign_document(dataset.documents, path), str(root))
     return region(reader, tuple((0, n) for n in array.shape), fill_cells(array))
 
 

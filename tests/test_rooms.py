@@ -218,6 +218,27 @@ def kinds_of_storage(house: House) -> list[str]:
     return sorted(name for name in asks if room(name) != "storage" and name != "txn.session")
 
 
+def formats_named(house: House) -> list[str]:
+    """What the formats of Zarr differ in, only ``format`` knows: others ask ``documents.Format``."""
+    found = []
+    for name, tree in house.trees.items():
+        if room(name) == "format":
+            continue
+        found += [f"{name} -> {other}" for other in house.own[name] if other in {"format.v2", "format.v3"}]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare) and _last_name(node.left) == "zarr_format":
+                found += [
+                    f"{name}:{node.lineno}"
+                    for each in node.comparators
+                    if isinstance(each, ast.Constant) and each.value is not None
+                ]
+    return found
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
 def text_sniffers(house: House) -> list[str]:
     """What an error says is for people: nothing is decided by its text."""
     found = []
@@ -266,6 +287,7 @@ LAWS: dict[Callable[[House], list[str]], dict[str, str]] = {
     system_in_transactions: {"txn.a": "from os import path"},
     too_long: {"format.a": "def f():\n" + "    x = 1\n" * MOST_OF_A_FUNCTION},
     kinds_of_storage: {"checks.a": "def f(s):\n    return isinstance(s, (LocalStore, int))"},
+    formats_named: {"checks.a": "def f(dataset):\n    return dataset.zarr_format == 2"},
     text_sniffers: {"sources.a": "def f(error, name):\n    return name in str(error)"},
     hidden_functions: {"append": ""},
 }

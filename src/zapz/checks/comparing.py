@@ -23,7 +23,7 @@ from zapz.checks.reading import Reading
 from zapz.checks.static import differing, same_cells
 from zapz.config.settings import Config
 from zapz.errors import SliceError
-from zapz.format.grid import Box, Index, count, indices, intersect, shift
+from zapz.format.grid import Box, Index, count, indices, intersect, shift, unravel
 from zapz.format.lossy import near
 from zapz.planning.placement import Placement
 from zapz.planning.steps import ArrayPlan, plan_array
@@ -189,8 +189,7 @@ class _Pair:
         theirs = side.reading.dataset.arrays[path]
         axis = theirs.axis(placement.dim)
         placed = replace(placement, offset=side.offset, length=side.length)
-        shape = tuple(side.offset + side.length if i == axis else n for i, n in enumerate(theirs.shape))
-        there = replace(theirs, grid=replace(theirs.grid, shape=shape))
+        there = theirs if axis is None else theirs.resized(axis, side.offset + side.length)
         plan = plan_array(there, source.dataset.arrays[path], axis, placed, recompress=False)
         stores = (source.store, side.reading.store)
         aligned = not side.start and path not in side.meanings
@@ -229,7 +228,7 @@ class _Pair:
         chosen = list(dict.fromkeys([*first, *_spread(total, several)]))
         read = 0
         for number in chosen:
-            index = _index_of(self.spans, number)
+            index = unravel(number, self.spans)
             size, found = self._content(index)
             read += size
             if found is not None:
@@ -246,7 +245,7 @@ class _Pair:
         suspects: list[int] = []
         numbers, held = _spread(total, several), 0
         for number in numbers:
-            index = _index_of(self.spans, number)
+            index = unravel(number, self.spans)
             mine = self.mine.store.size(self._mine_key(index))
             if mine != self.side.reading.store.size(self.plan.target.key(index)):
                 suspects.append(number)
@@ -319,12 +318,3 @@ def _spread(total: int, several: int) -> Sequence[int]:
     if several >= total:
         return range(total)
     return [round(i * (total - 1) / (several - 1)) for i in range(several)]
-
-
-def _index_of(spans: Box, number: int) -> Index:
-    """Return chunk ``number`` of a range of chunks, in C order."""
-    index = []
-    for start, stop in reversed(spans):
-        number, rest = divmod(number, stop - start)
-        index.append(start + rest)
-    return tuple(reversed(index))

@@ -10,6 +10,7 @@ from zapz.checks.reading import Reading
 from zapz.config.settings import Config
 from zapz.expressions.evaluator import Cell, cell_of, evaluate
 from zapz.format.attributes import plain
+from zapz.format.grid import resized
 from zapz.planning.configured_variables import described
 from zapz.planning.meaning import meaning_of
 from zapz.planning.placement import Placement
@@ -39,9 +40,7 @@ class After:
     def sizes(self) -> Mapping[str, int]:
         """Length of every dimension."""
         placement = self.placement
-        arrays = self.target.dataset.arrays.values()
-        sizes = {dim: n for a in arrays for dim, n in zip(a.dims, a.shape, strict=True) if dim is not None}
-        return {**sizes, placement.dim: placement.offset + placement.length}
+        return {**self.target.dataset.sizes, placement.dim: placement.offset + placement.length}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class Grown:
         """Its shape."""
         array, placement = self.after.target.dataset.arrays[self.path], self.after.placement
         axis = array.axis(placement.dim)
-        return tuple(placement.offset + placement.length if i == axis else n for i, n in enumerate(array.shape))
+        return resized(array.shape, axis, placement.offset + placement.length)
 
     def cell(self, index: tuple[int, ...]) -> Cell:
         """Return the decoded value of one cell; None if it is missing."""

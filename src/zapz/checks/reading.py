@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from zapz.errors import LabelError, SliceError
-from zapz.format import v2
+from zapz.format import documents as doors
 from zapz.format.dtypes import undefined
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Dataset
 from zapz.planning.label_order import Labels, Line
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
-from zapz.storage.chunk_reader import Cells, ChunkReader, document_of, fill_cells, region
+from zapz.storage.chunk_reader import Cells, ChunkReader, fill_cells, region
 from zapz.storage.store import ReadableStore
 
 _LAST = 2
@@ -32,7 +32,7 @@ class Reading:
         """Return a reader of one array's chunks; the same one again where it keeps what it has decoded."""
         if path in self._readers:
             return self._readers[path]
-        document = document_of(self.dataset.documents, path)
+        document = doors.foreign_document(self.dataset.documents, path)
         reader = ChunkReader(self.store, self.dataset.arrays[path], document, self.store.uri, self._cache_bytes)
         if self._cache_bytes:
             self._readers[path] = reader
@@ -96,7 +96,8 @@ def hidden(target: Reading, path: str, stored: Cells, where: str) -> bool:
         LabelError: A chunk of labels is missing.
     """
     array = target.dataset.arrays[path]
-    if target.dataset.zarr_format != v2.FORMAT or not any(v2.hides(array, value) for value in stored.reshape(-1)):
+    door = doors.of(target.dataset.zarr_format)
+    if not any(door.hides(array, value) for value in stored.reshape(-1)):
         return False
     if array.fill.value != undefined(array.dtype):
         keys = [array.key(index) for index in indices(tuple((0, n) for n in array.grid.counts))]

@@ -7,15 +7,17 @@ import hashlib
 import numpy as np
 
 from zapz.checks.reading import Reading
+from zapz.config.array_encoding import UNSET
 from zapz.config.settings import Config
 from zapz.errors import SliceError, VariableError
 from zapz.format.codecs import same_bytes
+from zapz.format.documents import foreign_document
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Array
 from zapz.planning.meaning import conversion_of
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
-from zapz.storage.chunk_reader import Cells, ChunkReader, document_of, fill_cells, region
+from zapz.storage.chunk_reader import Cells, ChunkReader, fill_cells, region
 
 
 class StaticVariables:
@@ -36,8 +38,9 @@ class StaticVariables:
     def _check(self, target: Reading, source: OpenSlice, path: str, config: Config) -> None:
         mine, theirs = target.dataset.arrays[path], source.dataset.arrays[path]
         reader = target.reader(path)
-        other = ChunkReader(source.store, theirs, document_of(source.dataset.documents, path), source.uri)
-        narrow = "dtype" in {**config.variable(path).encoding, **source.encodings.get(path, {})}
+        other = ChunkReader(source.store, theirs, foreign_document(source.dataset.documents, path), source.uri)
+        own = source.encodings.get(path)
+        narrow = any(e.dtype is not UNSET for e in (config.variable(path).encoding, own) if e is not None)
         meaning = conversion_of(source.dataset, target.dataset, path, source.uri, config, narrow=narrow)
         alike = (
             meaning.identity

@@ -11,12 +11,13 @@ import numpy as np
 
 from zapz.api import append, info
 from zapz.errors import LabelError, StoreError
-from zapz.format import codecs, v2
+from zapz.format import codecs
+from zapz.format import documents as doors
 from zapz.format.codecs import Codec, CodecChain
 from zapz.format.compressors import octets
 from zapz.format.grid import RegularGrid, indices, slices
 from zapz.format.jsontext import dumps
-from zapz.format.metadata import Array, ChunkKeys, FillValue
+from zapz.format.metadata import Array, FillValue
 
 DAYS = 5
 _ROWS, _COLUMNS, _CHUNK = 90, 180, 45
@@ -88,7 +89,8 @@ def write_slice(path: Path, day: int, change: float = 0.0) -> None:
         "lon": (("lon",), x[0].copy(), {"units": "degrees_east"}),
         "sst": (("time", "lat", "lon"), sst[None], {"units": "degC", "long_name": "sea surface temperature"}),
     }
-    documents = v2.write_group("", dumps({"title": "zapz demo"}))
+    door = doors.of(2)
+    documents = door.write_group("", dumps({"title": "zapz demo"}))
     for name, (dims, cells, attributes) in variables.items():
         chunks = tuple(min(n, _CHUNK) for n in cells.shape)
         array = Array(
@@ -96,13 +98,13 @@ def write_slice(path: Path, day: int, change: float = 0.0) -> None:
             dims=dims,
             dtype=cells.dtype,
             grid=RegularGrid(shape=cells.shape, chunks=chunks),
-            keys=ChunkKeys(style="v2", separator="."),
+            keys=door.KEYS,
             codecs=_BLOSC,
             fill=FillValue.of(np.float32("nan") if cells.dtype.kind == "f" and name == "sst" else None),
             marker=None,
             attributes=attributes,
         )
-        documents |= v2.write_array(array, dumps(attributes))
+        documents |= door.write_array(array, dumps(attributes))
         (path / name).mkdir(parents=True)
         for index in indices(tuple((0, n) for n in array.grid.counts)):
             chunk = np.zeros(chunks, cells.dtype)
@@ -110,6 +112,6 @@ def write_slice(path: Path, day: int, change: float = 0.0) -> None:
             chunk[tuple(slice(0, n) for n in block.shape)] = block
             data = codecs.encode(_BLOSC, cells.dtype, chunk)
             (path / array.key(index)).write_bytes(octets(data))
-    documents |= v2.consolidate(documents, create=True)
+    documents |= door.consolidate(documents, create=True)
     for key, data in documents.items():
         (path / key).write_bytes(data)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from zapz.cf.calendars import CALENDARS
+from zapz.config.array_encoding import ArrayEncoding
 from zapz.config.table_types import codec, free, names, table
 from zapz.config.types import Key, Kind, Place, choice, either, flag, nearest, null, number, several, text
 from zapz.errors import ConfigError
@@ -36,8 +37,8 @@ class VariableSettings:
 
     dims: tuple[str, ...] | None = None
     """Names of its dimensions, in order; None if they are not configured."""
-    encoding: Mapping[str, Any] = field(default_factory=dict)
-    """The keys of its encoding that are configured; None is a value."""
+    encoding: ArrayEncoding = field(default_factory=ArrayEncoding)
+    """How it is stored, as far as that is configured."""
     attrs: Mapping[str, Any] = field(default_factory=dict)
     """Its configured attributes."""
 
@@ -238,4 +239,4 @@ def settings_of(entries: Mapping[str, Mapping[str, Any]], path: str) -> Variable
     merged: Mapping[str, Any] = {}
     for name in (ALL, path):
         merged = _ENTRY_KIND.merge(merged, entries.get(name, {}))
-    return VariableSettings(**merged)
+    return VariableSettings(**{**merged, "encoding": ArrayEncoding(**merged.get("encoding", {}))})

@@ -12,6 +12,7 @@ from zapz.execution.shard_builder import ShardBuilder
 from zapz.execution.sparse import missing_value
 from zapz.format import codecs, shards
 from zapz.format.compressors import Buffer, octets
+from zapz.format.documents import foreign_document
 from zapz.format.grid import Box, Index, indices, slices
 from zapz.format.lossy import near
 from zapz.format.metadata import Array
@@ -27,7 +28,7 @@ from zapz.planning.steps import (
     Piece,
     Step,
 )
-from zapz.storage.chunk_reader import Cells, ChunkReader, document_of, fill_cells, zarr_chunk
+from zapz.storage.chunk_reader import Cells, ChunkReader, fill_cells, zarr_chunk
 from zapz.storage.presence import IndexSet
 from zapz.storage.store import Parts, ReadableStore
 
@@ -75,12 +76,17 @@ class ChunkBuilder:
         self._verify = verify
         array = self._plan.target
         self._where = plan.slice_uri
-        self._document = document_of(plan.after.documents, path)
+        self._document = foreign_document(plan.after.documents, path)
         self._old = ChunkReader(target, array, self._document, plan.target_uri)
         self._new: ChunkReader | None = None
         if self._plan.source is not None:
             self._new = ChunkReader(
-                source, self._plan.source, document_of(plan.slice.documents, path), plan.slice_uri, cache_bytes, present
+                source,
+                self._plan.source,
+                foreign_document(plan.slice.documents, path),
+                plan.slice_uri,
+                cache_bytes,
+                present,
             )
         self._conversion = self._plan.conversion
         self._missing: tuple[Cells, bool] | None = None
@@ -139,8 +145,8 @@ class ChunkBuilder:
             if config is None:
                 codecs.inspect(array.codecs, array.dtype, array.grid.chunk_size, data)
             else:
-                start, length = shards.index_range(config, reader.units_per_shard, len(data))
-                shards.parse(config, reader.units_per_shard, data[start : start + length], len(data))
+                start, length = shards.index_range(config, reader.array.units_per_chunk, len(data))
+                shards.parse(config, reader.array.units_per_chunk, data[start : start + length], len(data))
         except ChunkError as error:
             raise error.at(reader.name(index)) from None
         if self._verify or self._plan.examined:

@@ -51,19 +51,19 @@ class ShardBuilder:
             extends: Whether it is one that is there, with what that holds.
         """
         old, size = self._old.shard_index(index) if extends else (None, 0)
-        made = shards.empty(self._old.units_per_shard)
+        made = shards.empty(self._old.array.units_per_chunk)
         body = self._body(index, inner, made, old, size)
         first = next(body, None)
         return None if first is None else Placed(parts=self._with_index(chain([first], body), made))
 
     def empty(self) -> Placed:
         """Return a shard without inner chunks: all of it reads as the fill value."""
-        return Placed(parts=self._with_index((), shards.empty(self._old.units_per_shard)))
+        return Placed(parts=self._with_index((), shards.empty(self._old.array.units_per_chunk)))
 
     def _with_index(self, body: Iterable[tuple[int, Buffer]], made: ShardIndex) -> Iterator[tuple[int, Buffer]]:
         """Yield a shard's parts, then its index, which is complete only then."""
         config = self._config
-        end = 0 if config.index_location == "end" else shards.index_bytes(config, self._old.units_per_shard)
+        end = 0 if config.index_location == "end" else shards.index_bytes(config, self._old.array.units_per_chunk)
         for offset, data in body:
             end = max(end, offset + octets(data).nbytes)
             yield offset, data
@@ -77,7 +77,7 @@ class ShardBuilder:
         Old inner chunks stay where they are. New ones go where the old index refers to nothing, then behind it: whoever has just
         read the old index still finds the old cells.
         """
-        room = shards.Room.of(self._config, old, size, self._old.units_per_shard)
+        room = shards.Room.of(self._config, old, size, self._old.array.units_per_chunk)
         for offset in range(room.start, room.stop, _BLOCK):
             yield offset, self._store.read(self._old.array.key(index), offset, min(_BLOCK, room.stop - offset))
         for number, data in inner:

@@ -57,20 +57,9 @@ class RegularGrid:
         """Return the cells of chunk ``index`` that lie inside the shape."""
         return tuple((i * c, min((i + 1) * c, n)) for i, c, n in zip(index, self.chunks, self.shape, strict=True))
 
-    def full_box(self, index: Index) -> Box:
-        """Return the cells of chunk ``index``, those beyond the shape included."""
-        return tuple((i * c, (i + 1) * c) for i, c in zip(index, self.chunks, strict=True))
-
     def covering(self, box: Box) -> Box:
         """Return the range of chunk indices, per axis, that overlap ``box``."""
         return tuple((a // c, ceil_div(b, c)) for (a, b), c in zip(box, self.chunks, strict=True))
-
-    def number(self, index: Index) -> int:
-        """Return the place of ``index`` in C order (the order of a shard's index table)."""
-        number = 0
-        for i, n in zip(index, self.counts, strict=True):
-            number = number * n + i
-        return number
 
 
 def touched(old: int, new: int, chunk: int) -> Span:
@@ -108,6 +97,28 @@ def indices(spans: Box) -> Iterator[Index]:
 def count(spans: Box) -> int:
     """Return the number of indices in a box of chunk indices."""
     return math.prod(b - a for a, b in spans)
+
+
+def ravel(index: Index, spans: Box) -> int:
+    """Return the place of an index among those of a box, in C order (the order of a shard's index table)."""
+    number = 0
+    for i, (a, b) in zip(index, spans, strict=True):
+        number = number * (b - a) + (i - a)
+    return number
+
+
+def unravel(number: int, spans: Box) -> Index:
+    """Return the index at a place among those of a box, in C order."""
+    index: list[int] = []
+    for a, b in reversed(spans):
+        number, i = divmod(number, b - a)
+        index.append(a + i)
+    return tuple(reversed(index))
+
+
+def resized(shape: tuple[int, ...], axis: int | None, length: int) -> tuple[int, ...]:
+    """Return a shape with another length along an axis; as it is if there is no axis."""
+    return tuple(length if i == axis else n for i, n in enumerate(shape))
 
 
 def grouped(spans: Box, target: Sequence[int], source: Sequence[int], origin: Sequence[int]) -> Iterator[Index]:

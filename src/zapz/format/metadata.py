@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from zapz.errors import MetadataError
 from zapz.format.codecs import CodecChain
-from zapz.format.grid import Index, RegularGrid
+from zapz.format.grid import Index, RegularGrid, resized
 
 Dim = str | None
 """Name of a dimension; None if the writer gave none."""
@@ -102,6 +102,16 @@ class Array:
         return RegularGrid(shape=self.grid.shape, chunks=self.codecs.shards.inner_shape)
 
     @property
+    def units_per_axis(self) -> tuple[int, ...]:
+        """Number of units that a chunk (shard) has along every axis; ones if there are no shards."""
+        return tuple(c // u for c, u in zip(self.grid.chunks, self.units.chunks, strict=True))
+
+    @property
+    def units_per_chunk(self) -> int:
+        """Number of units of a chunk (shard)."""
+        return math.prod(self.units_per_axis)
+
+    @property
     def unit_codecs(self) -> CodecChain:
         """The codec chain of one unit."""
         return self.codecs if self.codecs.shards is None else self.codecs.shards.inner
@@ -134,6 +144,10 @@ class Array:
         """Return the axis named ``dim``, or None."""
         return self.dims.index(dim) if dim in self.dims else None
 
+    def resized(self, axis: int, length: int) -> Array:
+        """Return the array with another length along an axis."""
+        return replace(self, grid=replace(self.grid, shape=resized(self.shape, axis, length)))
+
     def step_bytes(self, axis: int) -> int:
         """Bytes of one step along ``axis``, decoded."""
         return math.prod(n for i, n in enumerate(self.shape) if i != axis) * self.dtype.itemsize
@@ -151,6 +165,11 @@ class Dataset:
     """Attributes of groups by path; "" is the root."""
     documents: Mapping[str, bytes]
     """Every metadata document by key, as it was read."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length of every dimension that has a name."""
+        return {d: n for a in self.arrays.values() for d, n in zip(a.dims, a.shape, strict=True) if d is not None}
 
     @property
     def bounds(self) -> dict[str, Array]:

@@ -19,12 +19,19 @@ from zapz.format import dtypes, jsontext
 from zapz.format.codecs import FILTERS, VARIABLE, Codec, CodecChain
 from zapz.format.fields import DIMS, changed_members, dims_of, lengths, netcdf_dims
 from zapz.format.grid import RegularGrid
-from zapz.format.metadata import Array, ChunkKeys, Dataset, check_path, implicit_groups, join, name, parent
+from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, implicit_groups, join, name, parent
 
 FORMAT = 2
 ARRAY, GROUP, ATTRIBUTES, CONSOLIDATED = ".zarray", ".zgroup", ".zattrs", ".zmetadata"
 NODES = (ARRAY, GROUP, ATTRIBUTES)
 """Names of the documents that describe one node."""
+MARKS_BY_FILL = True
+"""Readers take cells that equal the fill value for missing."""
+HAS_SHARDS = False
+KEYS = ChunkKeys(style="v2", separator=".")
+COMPRESSOR = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}
+"""What zarr-python compresses with by default."""
+HOLDS_ATTRIBUTES: tuple[str, jsontext.Path] = (ATTRIBUTES, ())
 
 
 def read(documents: Mapping[str, bytes]) -> Dataset:
@@ -213,6 +220,20 @@ def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None =
         join(array.path, ARRAY): jsontext.dumps(meta, indent=2).encode(),
         join(array.path, ATTRIBUTES): jsontext.replaced(attributes, dims).encode(),
     }
+
+
+def adopt(array: Array, attributes: Mapping[str, str], *, marks: bool) -> dict[str, bytes]:
+    """Return the documents of an array of the other format; see ``documents.Format``."""
+    del marks
+    kept = {key: text for key, text in attributes.items() if key != "_FillValue"}
+    if array.codecs.shards is not None:
+        inner = array.codecs.shards
+        array = replace(array, codecs=inner.inner, grid=RegularGrid(shape=array.shape, chunks=inner.inner_shape))
+    if array.codecs.foreign is not None:
+        raise UnsupportedError(
+            "Zarr v2 cannot store this array's codecs", where=array.path, found=array.codecs.foreign[:120]
+        )
+    return write_array(replace(array, keys=KEYS, fill=FillValue.of(array.marker)), jsontext.joined(kept, indent=2))
 
 
 def write_group(path: str, attributes: str) -> dict[str, bytes]:

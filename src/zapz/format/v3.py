@@ -6,12 +6,14 @@ Sources: Zarr v3 core specification 3.0 and 3.1; its codec specifications; conso
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from zapz.errors import MetadataError, UnsupportedError
 from zapz.format import dtypes, jsontext
+from zapz.format.codecs import FILTERS, CodecChain
 from zapz.format.fields import DIMS, changed_members, dims_of, lengths, netcdf_dims
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, implicit_groups, join, parent
@@ -20,6 +22,12 @@ from zapz.format.v3_codecs import named, read_chain, write_chain
 FORMAT = 3
 NODE = "zarr.json"
 NODES = (NODE,)
+MARKS_BY_FILL = False
+HAS_SHARDS = True
+KEYS = ChunkKeys(style="default", separator="/")
+COMPRESSOR = {"id": "zstd", "level": 0}
+"""What zarr-python compresses with by default."""
+HOLDS_ATTRIBUTES: tuple[str, jsontext.Path] = (NODE, ("attributes",))
 """Names of the documents that describe one node."""
 
 _ARRAY_FIELDS = frozenset(
@@ -203,6 +211,31 @@ def _default_fill(dtype: np.dtype[Any]) -> Any:
     return dtypes.write_fill(FillValue.of(dtypes.undefined(dtype)), dtype)
 
 
+def adopt(array: Array, attributes: Mapping[str, str], *, marks: bool) -> dict[str, bytes]:
+    """Return the document of an array of the other format; see ``documents.Format``."""
+    parts = dict(attributes)
+    if marks and dtypes.has_attribute(array.marker, array.dtype):
+        parts["_FillValue"] = jsontext.dumps(dtypes.write_marker(array.marker, array.dtype))
+    return write_array(replace(array, keys=KEYS, codecs=_readable(array.codecs)), jsontext.joined(parts, indent=2))
+
+
+def _readable(chain: CodecChain) -> CodecChain:
+    """Return a chain that zarr-python reads: it takes array filters over big-endian bytes for little-endian (3.1.6)."""
+    if chain.endian != "big" or not any(stage.id in FILTERS for stage in chain.stages):
+        return chain
+    stages = tuple(
+        replace(
+            stage,
+            config={
+                k: v.replace(">", "<") if k.endswith("type") and isinstance(v, str) else v
+                for k, v in stage.config.items()
+            },
+        )
+        for stage in chain.stages
+    )
+    return replace(chain, endian="little", stages=stages)
+
+
 def write_group(path: str, attributes: str) -> dict[str, bytes]:
     """Return the document of a group whose attributes are given as JSON text."""
     text = jsontext.dumps({"attributes": {}, "zarr_format": FORMAT, "node_type": "group"}, indent=2)
@@ -250,6 +283,21 @@ def regrid(
     if chunks is not None:
         values[("chunk_grid", "configuration", "chunk_shape")] = jsontext.dumps(list(chunks))
     return {key: jsontext.replaced(jsontext.text_of(documents[key], key), values).encode()}
+
+
+def hides(array: Array, value: Any) -> bool:  # noqa: ARG001 - whatever they are
+    """Return False: a fill value hides nothing."""
+    return False
+
+
+def hides_some(array: Array) -> bool:  # noqa: ARG001 - whatever it is
+    """Return False: a fill value hides nothing."""
+    return False
+
+
+def without_fill(documents: Mapping[str, bytes], path: str) -> dict[str, bytes]:  # noqa: ARG001 - nothing changes
+    """Return nothing: there is always a fill value, and no reader takes it for missing."""
+    return {}
 
 
 def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, bytes]:

@@ -9,8 +9,9 @@ from zapz.cf.conversion import encoding_or_bare, format_instant
 from zapz.checks.reading import Reading, label_paths
 from zapz.config.settings import Config
 from zapz.format import shards
+from zapz.format.documents import foreign_document
 from zapz.format.metadata import Array, Dataset
-from zapz.storage.chunk_reader import ChunkReader, document_of
+from zapz.storage.chunk_reader import ChunkReader
 from zapz.storage.hierarchy import open_dataset
 from zapz.storage.store import Holder, Store
 from zapz.txn.session import notes_on, state_of
@@ -82,9 +83,7 @@ def info_of(store: Store, config: Config) -> Info:
             encoding = encoding_or_bare(array.dtype, array.attributes, array.marker)
             first, last = reading.rows(path, 0, 0, 1)[0], reading.rows(path, 0, length - 1, length)[0]
             labels[path] = (format_instant(encoding, first), format_instant(encoding, last))
-    dims: dict[str, int] = {}
-    for array in dataset.arrays.values():
-        dims |= {name: n for name, n in zip(array.dims, array.shape, strict=True) if name is not None}
+    dims = dataset.sizes
     lock, journal = state_of(store)
     return Info(
         uri=store.uri,
@@ -129,6 +128,6 @@ def _dead_bytes(store: Store, dataset: Dataset, array: Array, axis: int) -> int:
     config = array.codecs.shards
     if config is None or not array.shape[axis] or not all(array.grid.counts):
         return 0
-    reader = ChunkReader(store, array, document_of(dataset.documents, array.path), store.uri)
+    reader = ChunkReader(store, array, foreign_document(dataset.documents, array.path), store.uri)
     index, size = reader.shard_index(tuple(n - 1 if i == axis else 0 for i, n in enumerate(array.grid.counts)))
-    return 0 if index is None else size - shards.index_bytes(config, reader.units_per_shard) - index.live_bytes
+    return 0 if index is None else size - shards.index_bytes(config, reader.array.units_per_chunk) - index.live_bytes

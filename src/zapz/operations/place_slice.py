@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zapz.checks.character_arrays import in_form_of
+from zapz.config.array_encoding import UNSET
 from zapz.config.settings import Config
 from zapz.format.metadata import Dataset
 from zapz.planning import compatibility, new_target
@@ -28,6 +29,6 @@ def place(source: OpenSlice, target: Dataset | None, config: Config) -> tuple[Op
         before = new_target.new_target(source.dataset, config, source.encodings)
     else:
         before, source = target, in_form_of(source, target, config.append_dim)
-    chosen = {path for path, wish in source.encodings.items() if "dtype" in wish}
+    chosen = {path for path, encoding in source.encodings.items() if encoding.dtype is not UNSET}
     placed = compatibility.place(before, source.dataset, config, source.uri, creates=target is None, chosen=chosen)
     return source, before, placed

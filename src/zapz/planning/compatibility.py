@@ -10,6 +10,7 @@ from typing import Any
 
 from zapz.cf.attributes import SAY_WHAT_IS_STORED
 from zapz.cf.conversion import Conversion
+from zapz.config.array_encoding import UNSET
 from zapz.config.settings import Config
 from zapz.errors import (
     ConfigError,
@@ -76,7 +77,7 @@ def place(
         config: Settings.
         where: The slice, for messages.
         creates: Whether the target is being made from this slice.
-        chosen: Variables whose data type the slice itself wishes to be stored.
+        chosen: Variables whose stored data type the slice itself requests.
 
     Raises:
         SliceError: It may not follow.
@@ -126,7 +127,7 @@ def _conversion(
 ) -> Conversion:
     """Return how a variable's stored values become the target's; where a configuration is the cause that they cannot, say which."""
     entry = config.variable(path) if config.variables else None
-    narrow = path in chosen or (entry is not None and "dtype" in entry.encoding)
+    narrow = path in chosen or (entry is not None and entry.encoding.dtype is not UNSET)
     try:
         return conversion_of(slice_, target, path, f"{where}, {path}", config, narrow=narrow)
     except SliceError as error:

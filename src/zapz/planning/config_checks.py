@@ -45,26 +45,27 @@ def check_configured(target: Dataset, config: Config) -> None:
         )
     if not config.variables:
         return
-    from zapz.planning.encoding import Place, contradiction, names_own
+    from zapz.planning.contradictions import contradiction
+    from zapz.planning.encoding import EncodingContext, names_own
 
     for path, array in target.arrays.items():
-        wish = config.variable(path).encoding
-        if wish and not is_named(path, config.excluded_variables):
-            where = Place(
+        encoding = config.variable(path).encoding
+        if encoding and not is_named(path, config.excluded_variables):
+            context = EncodingContext(
                 zarr_format=target.zarr_format,
                 dim=config.append_dim,
                 steps=None,
                 where=f"variables.{path}.encoding",
                 own=names_own(config.variables, path),
             )
-            error = contradiction(array, wish, where)
+            error = contradiction(array, encoding, context)
             if error is not None:
                 raise error
 
 
 def check_fixed(slice_: Dataset, config: Config, where: str) -> None:
     """Check the sizes of dimensions that are configured."""
-    sizes = {d: n for a in slice_.arrays.values() for d, n in zip(a.dims, a.shape, strict=True) if d is not None}
+    sizes = slice_.sizes
     for dim, size in config.fixed_dims.items():
         if sizes.get(dim) != size:
             raise DimensionError(

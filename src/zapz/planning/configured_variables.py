@@ -9,14 +9,15 @@ import numpy as np
 
 from zapz.cf.attributes import READ_WHEN_CONVERTING, SAY_WHAT_IS_STORED, UNITS
 from zapz.cf.conversion import encoding_of
+from zapz.config.array_encoding import is_value
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, VariableError
-from zapz.format import v3
+from zapz.format import documents as doors
 from zapz.format.attributes import plain
 from zapz.format.codecs import Codec, CodecChain, endian_of
 from zapz.format.fields import DIMS
 from zapz.format.grid import RegularGrid
-from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue
+from zapz.format.metadata import Array, Dataset, FillValue
 from zapz.planning.selection import takes_part
 
 _STORED = SAY_WHAT_IS_STORED - UNITS | {DIMS}
@@ -71,7 +72,7 @@ def missing_variables(slice_: Dataset, config: Config) -> list[Array]:
     Raises:
         VariableError: It lacks one, and ``on_missing`` says "refuse", or too little is known of it.
     """
-    sizes = {d: n for a in slice_.arrays.values() for d, n in zip(a.dims, a.shape, strict=True) if d is not None}
+    sizes = slice_.sizes
     found = []
     for path in {**dict.fromkeys(config.included_variables), **config.variables}:
         if path in {"*", *slice_.arrays} or not takes_part(path, config):
@@ -91,16 +92,16 @@ def missing_variables(slice_: Dataset, config: Config) -> list[Array]:
                 found="none",
                 hint='Set on_missing = "fill" to make it all the same (it needs dims and encoding.dtype).',
             )
-        if settings.dims is None or "dtype" not in settings.encoding or not set(settings.dims) <= sizes.keys():
+        if settings.dims is None or not is_value(settings.encoding.dtype) or not set(settings.dims) <= sizes.keys():
             raise VariableError(
                 "a variable that the first slice lacks can only be made from dims that the slice has, and a dtype",
                 where=where,
                 expected=f"dims out of {', '.join(sorted(sizes))}, and encoding.dtype",
-                found=f"dims {settings.dims}, dtype {settings.encoding.get('dtype')}",
+                found=f"dims {settings.dims}, dtype {settings.encoding.given.get('dtype')}",
             )
         from zapz.planning.encoding_values import dtype_of  # imported where used: most targets do without
 
-        dtype, serializer = dtype_of(settings.encoding["dtype"], f"{where}.encoding.dtype")
+        dtype, serializer = dtype_of(settings.encoding.dtype, f"{where}.encoding.dtype")
         shape = tuple(sizes[dim] for dim in settings.dims)
         found.append(
             Array(
@@ -108,9 +109,7 @@ def missing_variables(slice_: Dataset, config: Config) -> list[Array]:
                 dims=settings.dims,
                 dtype=dtype,
                 grid=RegularGrid(shape=shape, chunks=tuple(max(1, n) for n in shape)),
-                keys=ChunkKeys(style="default", separator="/")
-                if (config.zarr_format or slice_.zarr_format) == v3.FORMAT
-                else ChunkKeys(style="v2", separator="."),
+                keys=doors.of(config.zarr_format or slice_.zarr_format).KEYS,
                 codecs=CodecChain(
                     serializer=serializer,
                     endian=endian_of(dtype, "little"),
@@ -118,7 +117,9 @@ def missing_variables(slice_: Dataset, config: Config) -> list[Array]:
                 ),
                 fill=FillValue.of(None),
                 marker=None,
-                attributes={key: settings.encoding[key] for key in ("units", "calendar") if key in settings.encoding},
+                attributes={
+                    key: value for key, value in settings.encoding.given.items() if key in {"units", "calendar"}
+                },
             )
         )
     return found

@@ -9,8 +9,9 @@ from typing import Any
 from zapz.config.settings import Config
 from zapz.errors import MetadataError
 from zapz.format import documents as doors
-from zapz.format import jsontext, v2, v3
-from zapz.format.metadata import Dataset, join, name, parent
+from zapz.format import jsontext
+from zapz.format.grid import resized
+from zapz.format.metadata import Dataset, join, parent
 
 _NCZARR = ("_nczarr_group", "_NCZARR_GROUP")
 """Attributes in which netCDF-C keeps the sizes of dimensions, depending on its version."""
@@ -37,7 +38,7 @@ def changed_documents(
         stop: Length of the target afterwards.
         creates: Whether the target is made.
         attributes: Configured attributes by path of the node ("" is the root), expressions evaluated.
-        unfilled: Label variables (of v2) that lose their fill value, because the slice has a label that equals it.
+        unfilled: Label variables that lose their fill value, because the slice has a label that equals it.
     """
     door = doors.of(target.zarr_format)
     changed: dict[str, bytes] = {}
@@ -45,10 +46,9 @@ def changed_documents(
     for path, array in target.arrays.items():
         axis = array.axis(config.append_dim)
         if axis is not None:
-            shape = tuple(stop if i == axis else n for i, n in enumerate(array.shape))
-            changed |= door.regrid(documents, path, shape)
+            changed |= door.regrid(documents, path, resized(array.shape, axis, stop))
         if path in unfilled:
-            changed |= v2.without_fill({**documents, **changed}, path)
+            changed |= door.without_fill({**documents, **changed}, path)
     if not creates and config.attrs_update_mode in {"replace", "update"}:
         changed |= _attributes(target, slice_, config)
     documents |= changed
@@ -57,13 +57,11 @@ def changed_documents(
         changed |= mine
         documents |= mine
     for path in target.groups:
-        for key, data in _netcdf(documents, path, config.append_dim, stop).items():
+        for key, data in _netcdf(door, documents, path, config.append_dim, stop).items():
             changed[key] = documents[key] = data
     if creates:
         changed = documents
-    has_root = (
-        any(parent(key) == "" and name(key) in {v2.GROUP, v3.NODE} for key in documents) and "" not in target.arrays
-    )
+    has_root = any(key in documents for key in doors.NODE_NAMES) and "" not in target.arrays
     try:
         refreshed = door.consolidate(documents, create=config.consolidated and has_root)
     except MetadataError as error:  # broken consolidated metadata below the root
@@ -77,18 +75,14 @@ def grown(target: Dataset, documents: Mapping[str, bytes], dim: str, stop: int) 
     arrays = {}
     for path, array in target.arrays.items():
         axis = array.axis(dim)
-        if axis is not None:
-            shape = tuple(stop if i == axis else n for i, n in enumerate(array.shape))
-            array = replace(array, grid=replace(array.grid, shape=shape))  # noqa: PLW2901 - the grown one
-        arrays[path] = array
+        arrays[path] = array if axis is None else array.resized(axis, stop)
     return replace(target, arrays=arrays, documents={**target.documents, **documents})
 
 
 def _turn(key: str, consolidated: Mapping[str, bytes]) -> tuple[int, int, str]:
     """Order of visibility: deeper nodes first, within a node attributes before the array, consolidated last."""
     depth = -key.count("/")
-    kind = (v2.ATTRIBUTES, v2.ARRAY, v2.GROUP, v3.NODE, v2.CONSOLIDATED).index(name(key))
-    return (1 if key in consolidated else 0, depth, f"{parent(key)} {kind}")
+    return (1 if key in consolidated else 0, depth, f"{parent(key)} {doors.visibility(key)}")
 
 
 def _attributes(target: Dataset, slice_: Dataset, config: Config) -> dict[str, bytes]:
@@ -107,11 +101,10 @@ def _attributes(target: Dataset, slice_: Dataset, config: Config) -> dict[str, b
     return changed
 
 
-def _netcdf(documents: Mapping[str, bytes], path: str, dim: str, stop: int) -> dict[str, bytes]:
+def _netcdf(door: doors.Format, documents: Mapping[str, bytes], path: str, dim: str, stop: int) -> dict[str, bytes]:
     """Return the document in which netCDF-C keeps a group's dimension sizes, with the new one; nothing if there is none."""
-    key, prefix = join(path, v2.ATTRIBUTES), jsontext.Path()
-    if key not in documents:
-        key, prefix = join(path, v3.NODE), ("attributes",)
+    document, prefix = door.HOLDS_ATTRIBUTES
+    key = join(path, document)
     if key not in documents:
         return {}
     text = jsontext.text_of(documents[key], key)

@@ -1,7 +1,7 @@
 """Encodings as users write them, read into the values of this package: data types, codec chains of either form, fill values.
 
 ``compressor`` and ``filters`` have the form of Zarr v2 (numcodecs configurations), ``codecs`` that of Zarr v3 (named configurations).
-Either is read for either format; whether the wished format can write the chain is the door's business.
+Either is read for either format; whether the target's format can write the chain is checked where it is written.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from zapz.config.array_encoding import UNSET, ArrayEncoding
 from zapz.errors import ConfigError, MetadataError, UnsupportedError, ZapzError
 from zapz.format import codecs, dtypes, v3_codecs
 from zapz.format.codecs import Codec, CodecChain
@@ -84,12 +85,12 @@ def _text(value: Any, dtype: np.dtype[Any], serializer: str, where: str) -> Any:
 
 
 def chain_of(
-    wish: Mapping[str, Any], base: CodecChain, dtype: np.dtype[Any], serializer: str, chunks: Sequence[int], where: str
+    encoding: ArrayEncoding, base: CodecChain, dtype: np.dtype[Any], serializer: str, chunks: Sequence[int], where: str
 ) -> CodecChain:
     """Return the chain of one unit that a configuration asks for.
 
     Args:
-        wish: May hold ``compressor`` and ``filters``, or ``codecs``; what it does not hold is the base's.
+        encoding: May give ``compressor`` and ``filters``, or ``codecs``; what it does not give is the base's.
         base: The unit's chain so far; its stages must already fit ``dtype``.
         dtype: Data type, native byte order.
         serializer: What turns items into bytes.
@@ -99,18 +100,18 @@ def chain_of(
     Raises:
         ConfigError: A codec is unknown or refuses its configuration.
     """
-    if "codecs" in wish:
-        chain = _named(wish["codecs"], dtype, serializer, chunks, f"{where}.codecs")
+    if encoding.codecs is not UNSET:
+        chain = _named(encoding.codecs, dtype, serializer, chunks, f"{where}.codecs")
     else:
         packed = _compresses(base.stages)
         filters = base.stages[:-1] if packed else base.stages
         compressor = base.stages[-1:] if packed else ()
-        if "filters" in wish:
-            filters = tuple(_stage(c, f"{where}.filters") for c in wish["filters"] or ())
+        if encoding.filters is not UNSET:
+            filters = tuple(_stage(c, f"{where}.filters") for c in encoding.filters or ())
             if filters and filters[0].id == serializer != "bytes":
                 filters = filters[1:]  # v2 has the serializer of strings as the first filter
-        if "compressor" in wish:
-            compressor = () if wish["compressor"] is None else (_stage(wish["compressor"], f"{where}.compressor"),)
+        if encoding.compressor is not UNSET:
+            compressor = () if encoding.compressor is None else (_stage(encoding.compressor, f"{where}.compressor"),)
         chain = replace(base, serializer=serializer, stages=(*filters, *compressor), foreign=None, shards=None)
     for stage in chain.stages:
         _check_filter(stage, dtype, where)

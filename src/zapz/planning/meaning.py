@@ -12,7 +12,7 @@ from zapz.cf.conversion import Conversion, conversion
 from zapz.cf.encoding import Encoding, encoding_of
 from zapz.config.settings import Config
 from zapz.errors import EncodingError, SliceError
-from zapz.format import v2
+from zapz.format import documents as doors
 from zapz.format.dtypes import read_marker, undefined
 from zapz.format.metadata import Dataset
 
@@ -102,7 +102,11 @@ def _hiding(target: Dataset, path: str, config: Config) -> Encoding | None:
     """
     array = target.arrays[path]
     fill = array.fill.value
-    if target.zarr_format != v2.FORMAT or path not in target.bounds or array.axis(config.append_dim) is None:
+    if (
+        not doors.of(target.zarr_format).MARKS_BY_FILL
+        or path not in target.bounds
+        or array.axis(config.append_dim) is None
+    ):
         return None
     if array.marker is not None or fill is None or array.dtype.kind not in "iufc" or config.v2_fill_value == "value":
         return None

@@ -17,7 +17,7 @@ from typing import Literal
 
 from zapz.cf.conversion import Conversion
 from zapz.format.codecs import same_bytes
-from zapz.format.grid import Box, Index, Span, count, grouped, indices, intersect, shift, touched
+from zapz.format.grid import Box, Index, Span, count, grouped, indices, intersect, ravel, shift, touched
 from zapz.format.metadata import Array
 from zapz.planning.placement import Placement
 
@@ -199,14 +199,12 @@ class ArrayPlan:
         Inner chunks beyond the new shape are left out: the shard does not hold them.
         """
         units = self.target.units
-        per_shard = tuple(c // u for c, u in zip(self.target.grid.chunks, units.chunks, strict=True))
+        per_shard = self.target.units_per_axis
         first = tuple(i * n for i, n in zip(index, per_shard, strict=True))
-        spans = tuple((f, min(f + n, total)) for f, n, total in zip(first, per_shard, units.counts, strict=True))
+        shard = tuple((f, f + n) for f, n in zip(first, per_shard, strict=True))
+        spans = tuple((a, min(b, total)) for (a, b), total in zip(shard, units.counts, strict=True))
         for unit in indices(spans):
-            number = 0
-            for u, f, n in zip(unit, first, per_shard, strict=True):
-                number = number * n + (u - f)
-            yield number, self.inner_step(unit)
+            yield ravel(unit, shard), self.inner_step(unit)
 
     def inner_step(self, unit: Index) -> Inner:
         """Return what one inner chunk becomes."""

@@ -13,17 +13,21 @@ from typing import Any
 from zapz.cf.attributes import NAMES_ENCODED
 from zapz.cf.markers import stored_scalar
 from zapz.errors import ConfigError, DimensionError, MetadataError, SliceError, UnsupportedError
-from zapz.format import jsontext, v3
+from zapz.format import documents as doors
+from zapz.format import jsontext
 from zapz.format.attributes import plain
 from zapz.format.codecs import CodecChain, endian_of
 from zapz.format.dtypes import undefined, write_marker
 from zapz.format.fields import DIMS
 from zapz.format.grid import RegularGrid
-from zapz.format.metadata import Array, ChunkKeys, FillValue, check_path, implicit_groups, name
+from zapz.format.metadata import Array, FillValue, check_path, implicit_groups, name
 from zapz.sources.array_like import Cells, Region, region_of
 from zapz.sources.dask_arrays import Lazy, compute, is_lazy
-from zapz.sources.encoding_defaults import wish_of
-from zapz.sources.source import Box, Source
+from zapz.sources.encoding_defaults import default_encoding
+from zapz.sources.source import Box, OwnSource
+
+_FORMAT = doors.of(3)
+"""The format of the documents of arrays that were never stored; a new target may have the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,10 +152,8 @@ def _of_dataset(item: Any) -> tuple[dict[str, Variable], dict[str, Any]]:
     return described, attributes
 
 
-class ArraysSource(Source):
+class ArraysSource(OwnSource):
     """A slice made of arrays in this program."""
-
-    is_ours = True
 
     def __init__(
         self, variables: Mapping[str, Variable], attributes: Mapping[str, Any], label: str, options: Options
@@ -160,7 +162,7 @@ class ArraysSource(Source):
         self._options = options
         self._regions: dict[str, Region] = {}
         self._arrays: dict[str, Array] = {}
-        self._encodings: dict[str, Mapping[str, Any]] = {}
+        self.array_encodings = {}
         self._documents: dict[str, bytes] = {}
         for key, variable in variables.items():
             where = f"{label}, {key}"
@@ -168,7 +170,7 @@ class ArraysSource(Source):
             self._add(key, variable, region, meaning, options)
         for path in ("", *implicit_groups(self._arrays, ())):
             text = jsontext.dumps(_attributes(attributes, label) if not path else {})
-            self._documents |= v3.write_group(path, text)
+            self._documents |= _FORMAT.write_group(path, text)
 
     def _add(self, path: str, variable: Variable, data: Region, meaning: Mapping[str, Any], options: Options) -> None:
         where = f"{self.uri}, {path}"
@@ -190,7 +192,7 @@ class ArraysSource(Source):
             dims=variable.dims,
             dtype=data.dtype,
             grid=RegularGrid(shape=data.shape, chunks=data.chunks or tuple(max(1, n) for n in data.shape)),
-            keys=ChunkKeys(style="default", separator="/"),
+            keys=_FORMAT.KEYS,
             codecs=CodecChain(
                 serializer=serializer, endian=endian_of(data.dtype, "little") if serializer == "bytes" else None
             ),
@@ -198,24 +200,25 @@ class ArraysSource(Source):
             marker=None,
             attributes=attributes,
         )
-        if attributes.get("_FillValue") is not None:  # as stored: it becomes the attribute that v3 knows
+        if attributes.get("_FillValue") is not None:  # as stored: it becomes the attribute
             marker = stored_scalar(data.dtype, attributes["_FillValue"])
             attributes["_FillValue"] = None if marker is None else write_marker(marker, data.dtype)
         attributes = {key: value for key, value in attributes.items() if key != "_FillValue" or value is not None}
         try:
-            self._documents |= v3.write_array(array, jsontext.dumps(attributes))
+            self._documents |= _FORMAT.write_array(array, jsontext.dumps(attributes))
         except UnsupportedError as error:
             raise error.at(where) from None
         self._arrays[path], self._regions[path] = array, data
-        label = name(path) in variable.dims
-        wish = wish_of(
-            data, variable.dims, variable.encoding, dim=options.dim, zarr_format=options.zarr_format, is_label=label
+        self.array_encodings[path] = default_encoding(
+            data,
+            variable.dims,
+            variable.encoding,
+            dim=options.dim,
+            zarr_format=options.zarr_format,
+            is_label=name(path) in variable.dims,
+            has_marker="_FillValue" in attributes,
+            counts="units" in meaning,
         )
-        if "_FillValue" in attributes and "dtype" not in wish:
-            wish.pop("fill_value", None)  # the attribute says it already
-        if "units" in meaning:
-            wish.setdefault("dtype", "int64")
-        self._encodings[path] = wish
 
     @property
     def pending(self) -> bool:
@@ -231,10 +234,6 @@ class ArraysSource(Source):
     def documents(self) -> Mapping[str, bytes]:
         """Return the metadata that describe the arrays."""
         return self._documents
-
-    def encodings(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return what the variables wish."""
-        return self._encodings
 
     def cells(self, path: str, box: Box) -> Cells:
         """Return a region of an array."""

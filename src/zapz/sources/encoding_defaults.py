@@ -1,6 +1,6 @@
-"""What a slice that was never stored wishes for its encoding: its own ``encoding``, else what ``xarray.Dataset.to_zarr`` would choose.
+"""The encoding of a slice that was never stored: its own ``encoding``, else what ``xarray.Dataset.to_zarr`` would choose.
 
-The result has the form of a configuration, and a configuration overrides it. Times get the coarsest unit in which all of them are whole,
+A configuration overrides it. Times get the coarsest unit in which all of them are whole,
 counted from the first one; floating-point numbers NaN as their marker.
 """
 
@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from zapz.config.array_encoding import ArrayEncoding
+from zapz.format import documents as doors
 from zapz.sources.array_like import Held, Region, cells_in, seconds_of
 
-Wish = dict[str, Any]
+Settings = dict[str, Any]
 _UNITS = {
     "days": 86400 * 10**9,
     "hours": 3600 * 10**9,
@@ -30,14 +32,20 @@ _FEW = 1 << 20
 """Times that are looked at to find their unit, if they are not in memory."""
 _CHARACTER = np.dtype("S1")
 NAT = int(np.iinfo(np.int64).min)
-_BLOSC = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}
-_ZSTD = {"id": "zstd", "level": 0}
 
 
-def wish_of(
-    data: Region, dims: Sequence[str], encoding: Mapping[str, Any], *, dim: str, zarr_format: int, is_label: bool
-) -> Wish:
-    """Return the encoding that one variable of an in-memory slice wishes for.
+def default_encoding(
+    data: Region,
+    dims: Sequence[str],
+    encoding: Mapping[str, Any],
+    *,
+    dim: str,
+    zarr_format: int,
+    is_label: bool,
+    has_marker: bool = False,
+    counts: bool = False,
+) -> ArrayEncoding:
+    """Return the encoding that one variable of an in-memory slice requests, or gets by default.
 
     Args:
         data: Its cells.
@@ -46,28 +54,41 @@ def wish_of(
         dim: The append dimension.
         zarr_format: Format of the target, for the compressor that is the format's default.
         is_label: Whether it is a coordinate of its own dimension, none of which may be missing.
+        has_marker: Whether an attribute says which cells are missing.
+        counts: Whether its cells are numbers of units since an instant, which are stored as integers.
     """
-    wish: Wish = {}
-    for name in ("scale_factor", "add_offset", "units", "calendar"):
-        if encoding.get(name) is not None and (name in {"scale_factor", "add_offset"} or _is_time(data)):
-            wish[name] = _item(encoding[name])
-    dtype = _dtype(encoding.get("dtype"), data.dtype)
-    if dtype is not None and not (_is_time(data) and dtype[:2] in {"da", "ti"}):
-        wish["dtype"] = dtype
-    if data.dtype.kind in "mM":
-        wish = {**_time_units(data), "dtype": "int64", **wish}
-        if not is_label:
-            wish["fill_value"] = NAT if wish["dtype"] == "int64" else None
-    elif data.dtype.kind == "f":
-        wish["fill_value"] = "NaN" if wish.get("dtype", "float64").startswith("float") else None
+    given = _numbers(data, encoding, is_label=is_label)
+    marks = False
     for name in ("missing_value", "_FillValue"):
         if name in encoding and (encoding[name] is not None or name == "_FillValue"):
-            wish["fill_value"] = _item(encoding[name])
-            wish["marks"] = encoding[name] is not None
-    wish["chunks"] = _chunks(data, dims, encoding, dim)
-    if encoding.get("shards") is not None and zarr_format != 2:  # noqa: PLR2004 - a format
-        wish["shards"] = [int(n) for n in encoding["shards"]]
-    return wish | _codecs(encoding, zarr_format)
+            given["fill_value"] = _item(encoding[name])
+            marks = encoding[name] is not None
+    if has_marker and "dtype" not in given:
+        given.pop("fill_value", None)
+    if counts:
+        given.setdefault("dtype", "int64")
+    given["chunks"] = _chunks(data, dims, encoding, dim)
+    if encoding.get("shards") is not None and doors.of(zarr_format).HAS_SHARDS:
+        given["shards"] = [int(n) for n in encoding["shards"]]
+    return ArrayEncoding(**given, **_codecs(encoding, zarr_format), fill_is_marker=marks)
+
+
+def _numbers(data: Region, encoding: Mapping[str, Any], *, is_label: bool) -> Settings:
+    """Return data type, packing, time units, and the fill value that comes with them."""
+    given: Settings = {}
+    for name in ("scale_factor", "add_offset", "units", "calendar"):
+        if encoding.get(name) is not None and (name in {"scale_factor", "add_offset"} or _is_time(data)):
+            given[name] = _item(encoding[name])
+    dtype = _dtype(encoding.get("dtype"), data.dtype)
+    if dtype is not None and not (_is_time(data) and dtype[:2] in {"da", "ti"}):
+        given["dtype"] = dtype
+    if data.dtype.kind in "mM":
+        given = {**_time_units(data), "dtype": "int64", **given}
+        if not is_label:
+            given["fill_value"] = NAT if given["dtype"] == "int64" else None
+    elif data.dtype.kind == "f":
+        given["fill_value"] = "NaN" if given.get("dtype", "float64").startswith("float") else None
+    return given
 
 
 def _is_time(data: Region) -> bool:
@@ -98,7 +119,7 @@ def _dtype(value: Any, cells: np.dtype[Any]) -> str | None:
     return dtype.str[1:] if dtype.kind in "US" else dtype.name if dtype.kind in "biufcmM" else None
 
 
-def _time_units(data: Region) -> Wish:
+def _time_units(data: Region) -> Settings:
     """Return the units that xarray would choose: the coarsest in which all times are whole, since the first of them."""
     tick = int(seconds_of(data.dtype) * 10**9)
     fallback = next((unit for unit, length in _UNITS.items() if length == tick), "nanoseconds")
@@ -153,9 +174,9 @@ def default_chunks(shape: tuple[int, ...], itemsize: int, axis: int | None) -> t
     return tuple(chunks)
 
 
-def _codecs(encoding: Mapping[str, Any], zarr_format: int) -> Wish:
+def _codecs(encoding: Mapping[str, Any], zarr_format: int) -> Settings:
     """Return compressor and filters in the form of either format; where there are none, the format's default."""
-    default = _BLOSC if zarr_format == 2 else _ZSTD  # noqa: PLR2004 - a format
+    default = doors.of(zarr_format).COMPRESSOR
     named = encoding.get("compressors", encoding.get("compressor", "default"))
     if isinstance(named, str):
         compressors: list[Any] = [default]
@@ -168,10 +189,10 @@ def _codecs(encoding: Mapping[str, Any], zarr_format: int) -> Wish:
         return {"compressor": default}
     if any("name" in stage for stage in stages if stage is not None):
         return {"codecs": [_as_v3(stage) for stage in stages if stage is not None]}
-    wish: Wish = {"compressor": _config(compressors[-1]) if compressors else None}
+    given: Settings = {"compressor": _config(compressors[-1]) if compressors else None}
     if filters or len(compressors) > 1:
-        wish["filters"] = [_config(codec) for codec in (*filters, *compressors[:-1])]
-    return wish
+        given["filters"] = [_config(codec) for codec in (*filters, *compressors[:-1])]
+    return given
 
 
 def _config(codec: Any) -> dict[str, Any] | None:

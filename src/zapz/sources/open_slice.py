@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from zapz.config.array_encoding import ArrayEncoding
 from zapz.config.settings import Config, make
 from zapz.errors import (
     ConfigError,
@@ -19,7 +20,7 @@ from zapz.errors import (
 from zapz.format import documents as doors
 from zapz.format.metadata import Dataset, is_named, parent
 from zapz.planning.selection import left_out
-from zapz.sources.source import Source
+from zapz.sources.source import OwnSource, Source
 from zapz.sources.source_store import SourceStore
 from zapz.storage.hierarchy import documents_of, open_dataset
 from zapz.storage.open import open_store
@@ -53,8 +54,8 @@ class OpenSlice:
     """Its metadata, those of variables that do not take part left out."""
     without: frozenset[str] | None = frozenset()
     """Variables and groups that do not take part; None if that is not known."""
-    encodings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What it wishes for a new target's encoding, if it was never stored."""
+    encodings: Mapping[str, ArrayEncoding] = field(default_factory=dict)
+    """How its arrays are to be stored in a new target, if it was never stored itself."""
     close: Exit = _nothing
     """Lets go of it; called exactly once."""
     given: SourceStore | None = None
@@ -112,8 +113,8 @@ def open_source(item: Item | ReadableStore, config: Config) -> OpenSlice:
         FormatError: It is not Zarr, damaged, or not supported.
         VariableError: An included variable is missing.
     """
+    store = open_slice_store(item, config) if isinstance(item, str | os.PathLike) else item
     try:
-        store = open_slice_store(item, config) if isinstance(item, str | os.PathLike) else item
         dataset = open_dataset(store, config.excluded_variables)
     except NotFoundError as error:
         raise NotFoundError("no such slice", where=error.where, found=error.found, hint=error.hint) from None
@@ -148,15 +149,33 @@ def open_given(source: Source, config: Config) -> OpenSlice:
             where=f"{store.uri}, {stored[0]}",
             hint="Leave them out of its documents: they say how bytes are stored that it does not have.",
         )
-    encodings = source.encodings()
-    if encodings and not source.is_ours:  # as a configuration says it, so it is read like one
-        try:
-            made = make({"variables": {path: {"encoding": dict(wish)} for path, wish in encodings.items()}})
-        except ConfigError as error:
-            raise error.at(f"{store.uri}, encodings()") from None
-        encodings = {path: made.variable(path).encoding for path in encodings}
-    found = OpenSlice(uri=store.uri, store=store, dataset=dataset, encodings=encodings, given=store, has_place=False)
+    found = OpenSlice(
+        uri=store.uri,
+        store=store,
+        dataset=dataset,
+        encodings=encodings_of(source),
+        given=store,
+        has_place=False,
+    )
     return _selected(found, config)
+
+
+def encodings_of(source: Source) -> Mapping[str, ArrayEncoding]:
+    """Return how a source's arrays are to be stored in a new target; what a program says there is read like a configuration.
+
+    Raises:
+        ConfigError: It says something that a configuration could not say.
+    """
+    if isinstance(source, OwnSource):
+        return source.array_encodings
+    said = source.encodings()
+    if not said:
+        return {}
+    try:
+        made = make({"variables": {path: {"encoding": dict(encoding)} for path, encoding in said.items()}})
+    except ConfigError as error:
+        raise error.at(f"{os.fspath(source.uri)}, encodings()") from None
+    return {path: made.variable(path).encoding for path in said}
 
 
 def _selected(found: OpenSlice, config: Config) -> OpenSlice:

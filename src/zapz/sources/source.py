@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
+
+from zapz.config.array_encoding import ArrayEncoding
 
 Box = tuple[tuple[int, int], ...]
 """Start and stop along every axis, in cells."""
@@ -24,8 +26,6 @@ class Source(ABC):
 
     uri: str = "slice"
     """What it is called in reports and messages."""
-    is_ours: ClassVar[bool] = False
-    """Whether zapz made it, so that what it wishes needs no check."""
 
     @abstractmethod
     def documents(self) -> Mapping[str, bytes]:
@@ -63,3 +63,10 @@ class Source(ABC):
 
     def close(self) -> None:  # noqa: B027 - nothing to close is common
         """Let go of whatever was opened. Called exactly once, if its turn came."""
+
+
+class OwnSource(Source):
+    """A source that zapz makes: what it says needs no check."""
+
+    array_encodings: dict[str, ArrayEncoding]
+    """How its arrays are stored in a new target, unless a configuration says something else."""

@@ -11,12 +11,12 @@ import numpy as np
 
 from zapz.errors import ChunkError, NotFoundError
 from zapz.format import codecs, compressors, shards
+from zapz.format.documents import foreign_document
 from zapz.format.grid import RegularGrid, indices, slices
-from zapz.format.metadata import Array, Dataset, join
-from zapz.format.v3 import NODE
+from zapz.format.metadata import Array, Dataset
 from zapz.sources.source import Box, Source
+from zapz.storage.chunk_reader import zarr_chunk
 from zapz.storage.store import Abilities, Children
-from zapz.storage.zarr_codecs import ZarrChunk
 
 
 def _holds_texts_of(found: np.dtype[Any], asked: np.dtype[Any]) -> bool:
@@ -172,7 +172,7 @@ def encoded(array: Array, documents: Mapping[str, bytes], cells: np.ndarray[Any,
     there[...] = cells
     config = array.codecs.shards
     if array.codecs.foreign is not None:
-        return ZarrChunk(documents[join(array.path, NODE)], array.path).encode(whole)
+        return zarr_chunk(array, foreign_document(documents, array.path)).encode(whole)
     if config is None:
         return bytes(compressors.octets(codecs.encode(array.codecs, array.dtype, whole)))
     grid = RegularGrid(shape=array.grid.chunks, chunks=config.inner_shape)

@@ -12,10 +12,9 @@ from zapz.errors import ChunkError, NotFoundError, ZapzError
 from zapz.format import codecs, shards
 from zapz.format.compressors import Buffer
 from zapz.format.dtypes import undefined
-from zapz.format.grid import Box, Index, indices, intersect, shift, slices
-from zapz.format.metadata import Array, join
+from zapz.format.grid import Box, Index, indices, intersect, ravel, shift, slices
+from zapz.format.metadata import Array
 from zapz.format.shards import ShardIndex
-from zapz.format.v3 import NODE
 from zapz.storage.presence import IndexSet
 from zapz.storage.store import ReadableStore, RegionStore
 from zapz.storage.zarr_codecs import ZarrChunk
@@ -47,8 +46,8 @@ class ChunkReader:
         self._indices: OrderedDict[Index, tuple[ShardIndex | None, int]] = OrderedDict()
         self._guard = threading.Lock()
         self._regions = cast("RegionStore", store) if store.abilities.regions else None
-        counts = (c // u for c, u in zip(array.grid.chunks, array.units.chunks, strict=True))
-        self._per_shard = tuple(counts)
+        self._per_shard = array.units_per_axis
+        self._units = tuple((0, n) for n in self._per_shard)
 
     def raw(self, index: Index) -> bytes | None:
         """Return a whole chunk's (shard's) bytes; None if it is missing, which only a definite absence is."""
@@ -80,15 +79,7 @@ class ChunkReader:
 
     def number(self, unit: Index) -> int:
         """Return the place of an inner chunk in its shard's index table."""
-        number = 0
-        for u, n in zip(unit, self._per_shard, strict=True):
-            number = number * n + u % n
-        return number
-
-    @property
-    def units_per_shard(self) -> int:
-        """Number of inner chunks of a shard."""
-        return int(np.prod(self._per_shard, dtype=object)) if self._per_shard else 1
+        return ravel(tuple(u % n for u, n in zip(unit, self._per_shard, strict=True)), self._units)
 
     def shard_index(self, shard: Index) -> tuple[ShardIndex | None, int]:
         """Return a shard's checked index and its length in bytes; (None, 0) if the shard is missing."""
@@ -101,8 +92,11 @@ class ChunkReader:
         found: tuple[ShardIndex | None, int] = (None, 0)
         if size is not None and config is not None:
             try:
-                start, length = shards.index_range(config, self.units_per_shard, size)
-                found = shards.parse(config, self.units_per_shard, self._store.read(key, start, length), size), size
+                start, length = shards.index_range(config, self.array.units_per_chunk, size)
+                found = (
+                    shards.parse(config, self.array.units_per_chunk, self._store.read(key, start, length), size),
+                    size,
+                )
             except ChunkError as error:
                 raise error.at(f"{self._where}, {self.array.key(shard)}") from None
         with self._guard:
@@ -192,12 +186,6 @@ def zarr_chunk(array: Array, document: bytes | None) -> ZarrChunk:
     if document is None:
         raise ChunkError("chunk cannot be decoded without its array's document", where=array.path)
     return ZarrChunk(document, array.path)
-
-
-def document_of(documents: Any, path: str) -> bytes | None:
-    """Return the v3 document of an array; None if it has none."""
-    found: bytes | None = documents.get(join(path, NODE))
-    return found
 
 
 def region(reader: ChunkReader, box: Box, fill: Cells) -> Cells:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from zapz.errors import FormatError, MetadataError, NotFoundError, StoreError, UnsupportedError
 from zapz.format import documents as doors
-from zapz.format import jsontext, v2, v3
-from zapz.format.metadata import Dataset, check_path, is_named, join, name, parent
+from zapz.format.metadata import Dataset, check_path, is_named, join, parent
 from zapz.storage.layout import OURS
 from zapz.storage.open import require_folder
 from zapz.storage.store import Children, ReadableStore
@@ -79,20 +78,20 @@ def _named(store: ReadableStore, denied: StoreError) -> dict[str, bytes]:
         StoreError: There are no consolidated metadata.
     """
     found: dict[str, bytes] = {}
-    for key in (v3.NODE, v2.CONSOLIDATED):
+    for key in doors.CONSOLIDATED_NAMES:
         try:
             found[key] = store.read(key)
         except StoreError as error:
             if not isinstance(error, NotFoundError) and not error.denied:
                 raise
-    if _is_array(found.get(v3.NODE), v3.NODE):
+    if doors.is_array(found, ""):
         return found
-    named = _consolidated_documents(found, v2.NODES)
+    named = doors.consolidated_names(found, whole=True)
     if not named:
         raise StoreError(
             "what may not be listed can be read only with consolidated metadata",
             where=store.uri,
-            expected=f"{v2.CONSOLIDATED}, or consolidated metadata in {v3.NODE}",
+            expected=".zmetadata, or consolidated metadata in zarr.json",
             found="none that can be read",
             hint=f"Consolidate the metadata, or grant the right to list. {denied.hint}".strip(),
         )
@@ -116,10 +115,9 @@ def _found(store: ReadableStore, listing: Children | None) -> dict[str, bytes]:
     """Read the documents of a hierarchy whose folders can be listed, or about which nothing but names is known."""
     root = store.read_many(n for n in doors.DOCUMENT_NAMES if listing is None or n in listing.files)
     found = dict(root)
-    if v2.ARRAY not in root and not _is_array(root.get(v3.NODE), v3.NODE):
-        named = _consolidated_documents(root)
-        formats = (v3,) if v3.NODE in root and not set(root) & set(v2.NODES) else (v2,) if root else (v2, v3)
-        search = _Search(store, tuple(d for f in formats for d in f.NODES), {parent(k) for k in named}, found)
+    if not doors.is_array(root, ""):
+        named = doors.consolidated_names(root)
+        search = _Search(store, doors.searched_names(root), {parent(k) for k in named}, found)
         if listing is not None:
             search.descend("", listing, 0 if root else _ARRAYS_ONLY)
         wanted = [join(path, d) for path in {parent(key) for key in named} - _paths(found) for d in search.documents]
@@ -130,29 +128,6 @@ def _found(store: ReadableStore, listing: Children | None) -> dict[str, bytes]:
 
 def _paths(documents: Iterable[str]) -> set[str]:
     return {parent(key) for key in documents}
-
-
-def _is_array(document: bytes | None, where: str) -> bool:
-    return (
-        document is not None
-        and jsontext.parse_object(jsontext.text_of(document, where), where).get("node_type") == "array"
-    )
-
-
-def _consolidated_documents(root: Mapping[str, bytes], documents: Collection[str] = (v2.ARRAY,)) -> list[str]:
-    """Return the keys of the documents that consolidated metadata name and that must be there; of v2, those with these names."""
-    names: list[str] = []
-    if v2.CONSOLIDATED in root:
-        text = jsontext.text_of(root[v2.CONSOLIDATED], v2.CONSOLIDATED)
-        meta = jsontext.parse_object(text, v2.CONSOLIDATED).get("metadata")
-        names = [key for key in meta if name(key) in documents] if isinstance(meta, dict) else []
-    elif v3.NODE in root:
-        inline = jsontext.parse_object(jsontext.text_of(root[v3.NODE], v3.NODE), v3.NODE).get("consolidated_metadata")
-        meta = inline.get("metadata") if isinstance(inline, dict) else None
-        names = [join(path, v3.NODE) for path in meta] if isinstance(meta, dict) else []
-    for key in names:
-        check_path(key)
-    return sorted(set(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,19 +148,19 @@ class _Search:
             raise UnsupportedError(
                 "groups are nested too deeply", where=folder, expected=f"at most {_MAX_DEPTH} levels"
             )
-        if folder and v2.CONSOLIDATED in listing.files and v2.GROUP in self.documents:
-            # One of an inner group goes stale unless it is refreshed too.
-            self.found.update(self.store.read_many([join(folder, v2.CONSOLIDATED)]))
+        if folder and doors.may_hold_consolidated(listing.files, self.documents):
+            # Those of an inner group go stale unless they are refreshed too.
+            self.found.update(self.store.read_many([join(folder, doors.CONSOLIDATED)]))
         folders = [join(folder, name) for name in listing.folders if not name.startswith(".")]
         here = self.store.read_many(
             join(path, name)
             for path in folders
             for name in self.documents
-            if not (name == v2.GROUP and path in self.arrays)
+            if not (doors.is_only_group(name) and path in self.arrays)
         )
         for path in folders:
             mine = {name: here[join(path, name)] for name in self.documents if join(path, name) in here}
-            is_array = v2.ARRAY in mine or _is_array(mine.get(v3.NODE), join(path, v3.NODE))
+            is_array = doors.is_array({join(path, name): data for name, data in mine.items()}, path)
             if depth == _ARRAYS_ONLY and not is_array:
                 continue
             if mine:
@@ -274,7 +249,7 @@ def _nothing(store: ReadableStore) -> Exception:
 def _datasets_in(store: ReadableStore, folders: Collection[str]) -> list[str]:
     """Return the first folders of a store that are datasets."""
     several = list(folders)[:_LOOK_INTO]
-    found = store.read_many(join(folder, key) for folder in several for key in (v2.GROUP, v2.ARRAY, v3.NODE))
+    found = store.read_many(join(folder, key) for folder in several for key in doors.NODE_NAMES)
     return [folder for folder in several if any(parent(key) == folder for key in found)]
 
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from zapz.errors import MetadataError, NotFoundError
-from zapz.format.grid import Box, Index, count, indices
+from zapz.format.grid import Box, Index, count, indices, ravel, unravel
 from zapz.format.metadata import ChunkKeys, join, parent
 from zapz.storage.local.posix import entries
 from zapz.storage.local.store import LocalStore
@@ -34,10 +34,7 @@ class IndexSet:
         self._pages: dict[int, bytearray] = {}
 
     def _place(self, index: Index) -> tuple[int, int]:
-        number = 0
-        for i, (a, b) in zip(index, self._spans, strict=True):
-            number = number * (b - a) + (i - a)
-        return divmod(number, _PAGE)
+        return divmod(ravel(index, self._spans), _PAGE)
 
     def add(self, index: Index) -> None:
         """Take an index into the set."""
@@ -63,14 +60,7 @@ class IndexSet:
             for place, byte in enumerate(self._pages[page]):
                 for bit in range(8) if byte else ():
                     if byte >> bit & 1:
-                        yield self._index(page * _PAGE + place * 8 + bit)
-
-    def _index(self, number: int) -> Index:
-        index: list[int] = []
-        for a, b in reversed(self._spans):
-            number, i = divmod(number, b - a)
-            index.append(a + i)
-        return tuple(reversed(index))
+                        yield unravel(page * _PAGE + place * 8 + bit, self._spans)
 
 
 def present(

@@ -13,7 +13,6 @@ import numpy as np
 
 from zapz.errors import ChunkError, FormatError, JournalError
 from zapz.format import documents as doors
-from zapz.format import v2, v3
 from zapz.format.grid import Box
 from zapz.format.metadata import Array, ChunkKeys, join, name, parent
 from zapz.storage.chunk_reader import Cells, ChunkReader, fill_cells, region
@@ -26,9 +25,6 @@ from zapz.txn.journal import Intent, Outcome
 
 if TYPE_CHECKING:
     from zapz.storage.objects.store import ObjectStore
-
-_ARRAY_DOCUMENTS = (v2.ARRAY, v3.NODE)
-"""Names of the documents that can govern the chunks of an array."""
 
 
 def unexplained(where: str, found: str, expected: str = "") -> JournalError:
@@ -179,7 +175,7 @@ def _is_same(a: Cells, b: Cells) -> Cells:
 
 def governing(path: str) -> list[str]:
     """Return the keys of the documents that can govern the chunks of an array."""
-    return [join(path, document) for document in _ARRAY_DOCUMENTS]
+    return [join(path, document) for document in doors.ARRAY_NAMES]
 
 
 def read_array(path: str, key: str, document: bytes, where: str) -> Array:
@@ -254,8 +250,8 @@ def require_no_array_above(store: LocalStore, path: str, where: str) -> None:
     """
     while path:
         path = parent(path)
-        for key, document in store.read_many(join(path, d) for d in _ARRAY_DOCUMENTS).items():
-            if name(key) == v2.ARRAY or not _is_group(key, document):
+        for key, document in store.read_many(join(path, d) for d in doors.ARRAY_NAMES).items():
+            if doors.says_array(key) or not _is_group(key, document):
                 raise unexplained(where, f"a node inside the array {path!r}", "nodes of groups")
 
 

@@ -15,7 +15,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from zapz.format import documents as doors
-from zapz.format import v2
 from zapz.format.metadata import join
 from zapz.storage.objects.backends import AT_ONCE
 
@@ -165,7 +164,9 @@ class ZarrBackend:
     async def _list(self, path: str) -> Listing:
         """Tell folders from objects, which zarr's own listing does not: an object is what can be read."""
         names = sorted({name.strip("/") async for name in self._store.list_dir(_key(path))} - {""})
-        if v2.ARRAY in names:  # nothing is searched for below an array, and its chunks may be millions
+        if any(
+            doors.says_array(name) for name in names
+        ):  # nothing is searched for below an array, and its chunks may be millions
             return [], names
         unknown = [name for name in names if name not in doors.DOCUMENT_NAMES]
         answers = await self._get_all([join(path, name) for name in unknown])
