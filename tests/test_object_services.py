@@ -38,8 +38,8 @@ from servers import BUCKET, HOST, Server, azurite, ceph, free_port, moto_s3, on_
 import zapz
 from zapz.cli.demo import write_slice
 from zapz.storage.layout import LOCK
-from zapz.storage.objects import backends
-from zapz.storage.objects import files as objects
+from zapz.storage.objects import backends, files
+from zapz.storage.objects import store as objects
 from zapz.storage.open import open_store
 from zapz.txn.objects import lease
 
@@ -766,7 +766,7 @@ def test_wrong_keys(strict: Server, day: str) -> None:
 @pytest.mark.parametrize("place", ["slice", "target"])
 def test_secrets_in_uris(uri: str, place: str, day: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody answers."""
-    monkeypatch.setattr(objects, "_PAUSES", ())
+    monkeypatch.setattr(files, "_PAUSES", ())
     address = f"{HOST}:{free_port()}"
     full = uri.format(secret=CANARY, host=address)
     options: dict[str, Any] = (

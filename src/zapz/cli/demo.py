@@ -13,8 +13,8 @@ from zapz.api import append, info
 from zapz.errors import LabelError, StoreError
 from zapz.format import codecs
 from zapz.format import documents as doors
+from zapz.format.buffers import octets
 from zapz.format.codecs import Codec, CodecChain
-from zapz.format.compressors import octets
 from zapz.format.grid import RegularGrid, indices, slices
 from zapz.format.jsontext import dumps
 from zapz.format.metadata import Array, FillValue

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from zapz.format import shards
+from zapz.format.buffers import Buffer, octets
 from zapz.format.codecs import Shards
-from zapz.format.compressors import Buffer, octets
 from zapz.format.grid import Index
 from zapz.format.shards import ShardIndex
 from zapz.planning.steps import KeepInner

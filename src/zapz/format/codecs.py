@@ -21,34 +21,11 @@ import numpy as np
 
 from zapz.errors import ChunkError, UnsupportedError
 from zapz.format import compressors
-from zapz.format.compressors import Buffer
+from zapz.format.buffers import Buffer, octets
+from zapz.format.codec_table import CODECS, facts, is_filter
 from zapz.format.jsontext import dumps
 
 Endian = Literal["little", "big"]
-
-VARIABLE = frozenset({"vlen-utf8", "vlen-bytes", "json2", "msgpack2"})
-"""Serializers of object arrays that zapz accepts; anything else on objects could run code (``pickle``)."""
-
-ALLOWED = frozenset(
-    {
-        "blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma",
-        "shuffle", "delta", "fixedscaleoffset", "quantize", "bitround", "astype", "packbits",
-        "crc32", "crc32c", "adler32", "fletcher32", "jenkins_lookup3", "base64", *VARIABLE,
-    }
-)  # fmt: skip
-"""Codecs, by numcodecs id, that zapz decodes and encodes. An unknown one is only ever copied."""
-
-FILTERS = frozenset({"shuffle", "delta", "fixedscaleoffset", "quantize", "bitround", "astype", "packbits"})
-"""Codecs that only prepare for a compressor: what v2 lists as filters."""
-
-LOSSY = frozenset({"fixedscaleoffset", "quantize", "bitround", "astype"})
-"""Filters whose encode may change values: re-encoding old cells with them is checked."""
-
-SELF_DESCRIBING = frozenset({"blosc", "zstd", "gzip", "zlib", "bz2", "lz4"})
-"""Compressors whose stream carries what a decoder needs: equal whatever their parameters."""
-
-PRESERVING = frozenset({"shuffle", "bitround"})
-"""Stages after which the length is still that of the cells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +40,10 @@ class Codec:
     @property
     def canonical(self) -> str:
         """Text that is equal for two codecs whose streams decode alike."""
-        if self.id in SELF_DESCRIBING or (
-            self.id == "lzma" and self.config.get("format", 1) == 1 and not self.config.get("filters")
-        ):
+        known = facts(self.id)
+        config = {**known.defaults, **self.config}
+        if known.self_describing and all(config.get(name) == value for name, value in known.described_with.items()):
             return self.id
-        config = {**compressors.DEFAULTS.get(self.id, {}), **self.config}
         for name in ("dtype", "astype", "encode_dtype", "decode_dtype"):
             if isinstance(config.get(name), str):
                 with contextlib.suppress(TypeError):  # a type that NumPy does not know equals only itself
@@ -133,11 +109,11 @@ class CodecChain:
         if self.foreign is not None:
             return "foreign"
         chain = self.shards.inner if self.shards is not None else self
-        return next((stage.id for stage in chain.stages if stage.id not in ALLOWED), None) or chain.foreign
+        return next((stage.id for stage in chain.stages if stage.id not in CODECS), None) or chain.foreign
 
     def for_dtype(self, dtype: np.dtype[Any], serializer: str) -> CodecChain:
         """Return the chain of one unit for cells of another type: filters, which depend on it, are left out."""
-        stages = () if self.foreign is not None else tuple(s for s in self.stages if s.id not in FILTERS)
+        stages = () if self.foreign is not None else tuple(s for s in self.stages if not is_filter(s.id))
         endian = endian_of(dtype, self.endian or "little") if serializer == "bytes" else None
         return CodecChain(order=self.order, serializer=serializer, endian=endian, stages=stages)
 
@@ -145,7 +121,7 @@ class CodecChain:
     def lossy(self) -> bool:
         """Whether encoding may change values."""
         chain = self.shards.inner if self.shards is not None else self
-        return any(stage.id in LOSSY or _is_float_delta(stage) for stage in chain.stages)
+        return any(facts(stage.id).is_lossy or _is_float_delta(stage) for stage in chain.stages)
 
 
 def normal(chain: CodecChain) -> str:
@@ -156,7 +132,7 @@ def normal(chain: CodecChain) -> str:
     stages = []
     for stage in unit.stages:
         config = dict(stage.config)
-        if stage.id in ALLOWED:
+        if stage.id in CODECS:
             config = dict(compressors.numcodec(stage.id, dumps(dict(sorted(config.items())))).get_config())
         stages.append({"id": stage.id, **{k: v for k, v in sorted(config.items()) if k not in {"id", "typesize"}}})
     return dumps([unit.order, unit.serializer, unit.endian, stages])
@@ -216,7 +192,7 @@ def decode(
     for position in range(len(chain.stages) - 1, -1, -1):
         stage = chain.stages[position]
         _allowed(stage)
-        sized = exact is not None and all(s.id in PRESERVING for s in chain.stages[:position])
+        sized = exact is not None and all(facts(s.id).keeps_length for s in chain.stages[:position])
         limit = (exact if sized else 16 * exact + 4096) if exact is not None else max(1 << 28, 4096 * cells)
         into = direct if position == 0 else None
         buffer = compressors.decode(stage.id, stage.config, buffer, limit=limit, exact=bool(sized), out=into)
@@ -230,9 +206,9 @@ def decode(
 
 
 def _is_direct(chain: CodecChain, dtype: np.dtype[Any]) -> bool:
-    first = chain.stages[0].id if chain.stages else ""
     return (
-        first in {"blosc", "zstd"}
+        bool(chain.stages)
+        and facts(chain.stages[0].id).into
         and chain.order is None
         and stored_dtype(chain, dtype).isnative
         and chain.serializer == "bytes"
@@ -246,7 +222,7 @@ def _shaped(array: np.ndarray[Any, Any], order: tuple[int, ...] | None, shape: t
 
 
 def _numbers(buffer: Buffer, dtype: np.dtype[Any], cells: int) -> np.ndarray[Any, Any]:
-    image = compressors.octets(buffer)
+    image = octets(buffer)
     if image.nbytes != cells * dtype.itemsize:
         raise ChunkError(
             "chunk has the wrong length", expected=f"{cells * dtype.itemsize} decoded bytes", found=f"{image.nbytes}"
@@ -290,7 +266,7 @@ def encode(chain: CodecChain, dtype: np.dtype[Any], cells: np.ndarray[Any, Any])
 
 
 def _allowed(stage: Codec) -> None:
-    if stage.id not in ALLOWED:
+    if stage.id not in CODECS:
         raise UnsupportedError(
             "codec cannot be decoded or encoded by zapz",
             found=stage.id,
@@ -306,17 +282,15 @@ def inspect(chain: CodecChain, dtype: np.dtype[Any], cells: int, data: Buffer) -
     Raises:
         ChunkError: The chunk is empty, truncated or oversized, as far as its outside can tell.
     """
-    view = compressors.octets(data)
+    view = octets(data)
     if not view.nbytes:
         raise ChunkError("chunk file is empty", hint="The slice is damaged or still being written.")
     if chain.foreign is not None or chain.shards is not None:
         return
     stages = list(chain.stages)
     if stages and stages[-1].id == "crc32c" and stages[-1].config.get("location", "end") == "end":
-        view = compressors.octets(
-            compressors.decode("crc32c", stages.pop().config, view, limit=view.nbytes, exact=False)
-        )
-    resized = chain.serializer != "bytes" or any(s.id not in PRESERVING for s in stages[:-1])
+        view = octets(compressors.decode("crc32c", stages.pop().config, view, limit=view.nbytes, exact=False))
+    resized = chain.serializer != "bytes" or any(not facts(s.id).keeps_length for s in stages[:-1])
     expected = None if resized else cells * dtype.itemsize
     if stages:
         compressors.inspect(stages[-1].id, view, expected)

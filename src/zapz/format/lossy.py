@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from zapz.format.codec_table import facts
 from zapz.format.metadata import Array
 
 Cells = np.ndarray[Any, Any]
@@ -21,12 +22,9 @@ def near(array: Array, here: Cells, there: Cells) -> bool:
     """
     absolute = relative = 0.0
     for stage in array.unit_codecs.stages:
-        if stage.id == "fixedscaleoffset":
-            absolute += 0.5 / abs(float(stage.config["scale"]))
-        elif stage.id == "quantize":
-            absolute += 0.5 * 10.0 ** -int(stage.config["digits"])
-        elif stage.id == "bitround":
-            relative += 2.0 ** -int(stage.config["keepbits"])
+        if (moves := facts(stage.id).moves) is not None:
+            more = moves(stage.config)
+            absolute, relative = absolute + more[0], relative + more[1]
     same = here == there
     if here.dtype.kind in "fc":
         same |= (here != here) & (there != there)  # noqa: PLR0124 - NaN is the value unequal to itself

@@ -18,8 +18,8 @@ import numpy as np
 
 from zapz.errors import ChunkError
 from zapz.format import compressors
+from zapz.format.buffers import Buffer, octets
 from zapz.format.codecs import Shards
-from zapz.format.compressors import Buffer
 
 MISSING = 2**64 - 1
 """Offset and length of an inner chunk that the shard does not hold."""
@@ -117,13 +117,13 @@ def parse(shards: Shards, count: int, data: Buffer, size: int) -> ShardIndex:
     """
     if shards.index_crc32c:
         data = compressors.decode("crc32c", {}, data, limit=16 * count, exact=True)
-    if compressors.octets(data).nbytes != 16 * count:
+    if octets(data).nbytes != 16 * count:
         raise ChunkError(
             "shard index has the wrong length",
             expected=f"{16 * count} bytes",
-            found=f"{compressors.octets(data).nbytes}",
+            found=f"{octets(data).nbytes}",
         )
-    view = np.frombuffer(compressors.octets(data), dtype="<u8" if shards.index_endian == "little" else ">u8")
+    view = np.frombuffer(octets(data), dtype="<u8" if shards.index_endian == "little" else ">u8")
     entries = view.reshape(count, 2).astype(np.uint64)
     held = entries[:, 0] != MISSING
     if np.any((entries[:, 1] == MISSING) == held):

@@ -16,7 +16,8 @@ from zapz.cf.encoding import is_boolean
 from zapz.cf.markers import among, is_nan, missing_values
 from zapz.errors import EncodingError, MetadataError, UnsupportedError
 from zapz.format import dtypes, jsontext
-from zapz.format.codecs import FILTERS, VARIABLE, Codec, CodecChain
+from zapz.format.codec_table import CODECS, is_filter, is_serializer
+from zapz.format.codecs import Codec, CodecChain
 from zapz.format.fields import DIMS, changed_members, dims_of, lengths, netcdf_dims
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, implicit_groups, join, name, parent
@@ -153,11 +154,11 @@ def _chain(meta: Mapping[str, Any], dtype: np.dtype[Any], endian: Any, ndim: int
     ]
     serializer, config = "bytes", "{}"
     if dtype.kind == "O" or dtype.hasobject:
-        if dtype.fields is not None or not stages or stages[0].id not in VARIABLE:
+        if dtype.fields is not None or not stages or not is_serializer(stages[0].id):
             raise UnsupportedError(
                 "objects are stored with a codec that zapz does not run",
                 where=where,
-                expected=f"one of {', '.join(sorted(VARIABLE))} as first filter",
+                expected=f"one of {', '.join(sorted(filter(is_serializer, CODECS)))} as first filter",
                 found=stages[0].id if stages else "no filter",
             )
         first = stages.pop(0)
@@ -194,7 +195,7 @@ def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None =
             "Zarr v2 cannot store this array's codecs", where=array.path, found=chain.canonical[:120]
         )
     stages = [{"id": s.id, **s.config} for s in chain.stages]
-    packs = bool(stages) and stages[-1]["id"] not in FILTERS
+    packs = bool(stages) and not is_filter(str(stages[-1]["id"]))
     compressor = stages.pop() if packs else None
     filters = (
         [{"id": chain.serializer, **jsontext.parse(chain.serializer_config, "filter")}, *stages]

@@ -13,7 +13,8 @@ import numpy as np
 
 from zapz.errors import MetadataError, UnsupportedError
 from zapz.format import dtypes, jsontext
-from zapz.format.codecs import FILTERS, CodecChain
+from zapz.format.codec_table import is_filter
+from zapz.format.codecs import CodecChain
 from zapz.format.fields import DIMS, changed_members, dims_of, lengths, netcdf_dims
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, implicit_groups, join, parent
@@ -221,7 +222,7 @@ def adopt(array: Array, attributes: Mapping[str, str], *, marks: bool) -> dict[s
 
 def _readable(chain: CodecChain) -> CodecChain:
     """Return a chain that zarr-python reads: it takes array filters over big-endian bytes for little-endian (3.1.6)."""
-    if chain.endian != "big" or not any(stage.id in FILTERS for stage in chain.stages):
+    if chain.endian != "big" or not any(is_filter(stage.id) for stage in chain.stages):
         return chain
     stages = tuple(
         replace(

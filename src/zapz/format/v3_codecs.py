@@ -10,6 +10,7 @@ import numpy as np
 
 from zapz.errors import MetadataError, UnsupportedError
 from zapz.format import jsontext
+from zapz.format.codec_table import facts
 from zapz.format.codecs import Codec, CodecChain, Shards, endian_of
 from zapz.format.fields import lengths
 
@@ -17,30 +18,6 @@ _SHUFFLE = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 
 
 _NUMCODECS = "numcodecs."
-
-
-_ARRAY_FILTERS = frozenset(("delta", "bitround", "fixedscaleoffset", "quantize", "packbits", "astype"))
-
-
-_BYTES_CODECS = frozenset(
-    [
-        "blosc",
-        "lz4",
-        "zstd",
-        "zlib",
-        "gzip",
-        "bz2",
-        "lzma",
-        "shuffle",
-        "crc32",
-        "crc32c",
-        "adler32",
-        "fletcher32",
-        "jenkins_lookup3",
-    ]
-)
-
-
 Named = tuple[str, Mapping[str, Any]]
 
 
@@ -132,7 +109,7 @@ def _plain(codecs: list[Named], dtype: np.dtype[Any], serializer: str, ndim: int
 
 def is_array_filter(identifier: str) -> bool:
     """Return whether a codec is a numcodecs filter that takes and gives arrays."""
-    return identifier.startswith(_NUMCODECS) and identifier.removeprefix(_NUMCODECS) in _ARRAY_FILTERS
+    return identifier.startswith(_NUMCODECS) and facts(identifier.removeprefix(_NUMCODECS)).is_array_filter
 
 
 def _transposed(before: tuple[int, ...] | None, value: Any, ndim: int) -> tuple[int, ...] | None:
@@ -144,17 +121,10 @@ def _transposed(before: tuple[int, ...] | None, value: Any, ndim: int) -> tuple[
     return None if order == identity else order
 
 
-_FIELDS = {
-    "blosc": ("cname", "clevel", "shuffle", "blocksize", "typesize"),
-    "gzip": ("level",),
-    "zstd": ("level", "checksum"),
-    "crc32c": (),
-}
-
-
 def _bytes_codec(identifier: str, config: Mapping[str, Any]) -> Codec | None:
-    if identifier in _FIELDS:
-        only(config, *_FIELDS[identifier])
+    fields = facts(identifier).v3_fields
+    if fields is not None:
+        only(config, *fields)
     if identifier == "blosc":
         shuffle = config.get("shuffle", "noshuffle")
         known = {
@@ -164,10 +134,10 @@ def _bytes_codec(identifier: str, config: Mapping[str, Any]) -> Codec | None:
             "blocksize": config.get("blocksize", 0),
         }
         return Codec(id="blosc", config=known)
-    if identifier in {"gzip", "zstd", "crc32c"}:
+    if fields is not None:
         return Codec(id=identifier, config=dict(config))
     short = identifier.removeprefix(_NUMCODECS)
-    if identifier.startswith(_NUMCODECS) and short in _BYTES_CODECS:
+    if identifier.startswith(_NUMCODECS) and facts(short).in_v3:
         return Codec(id=short, config={k: v for k, v in config.items() if k != "id"})
     return None
 
@@ -237,7 +207,7 @@ def write_chain(chain: CodecChain) -> list[dict[str, Any]]:
     result: list[dict[str, Any]] = []
     if chain.order is not None:
         result.append({"name": "transpose", "configuration": {"order": list(chain.order)}})
-    result += [_numcodec(s) for s in chain.stages if s.id in _ARRAY_FILTERS]
+    result += [_numcodec(s) for s in chain.stages if facts(s.id).is_array_filter]
     if chain.serializer == "bytes":
         result.append(
             {"name": "bytes", "configuration": {"endian": chain.endian}} if chain.endian else {"name": "bytes"}
@@ -246,7 +216,7 @@ def write_chain(chain: CodecChain) -> list[dict[str, Any]]:
         result.append({"name": chain.serializer})
     else:
         raise UnsupportedError("Zarr v3 has no such codec", found=chain.serializer)
-    return result + [_write_stage(s) for s in chain.stages if s.id not in _ARRAY_FILTERS]
+    return result + [_write_stage(s) for s in chain.stages if not facts(s.id).is_array_filter]
 
 
 def _numcodec(stage: Codec) -> dict[str, Any]:
@@ -267,6 +237,6 @@ def _write_stage(stage: Codec) -> dict[str, Any]:
         return {"name": "gzip", "configuration": {"level": stage.config.get("level", 1)}}
     if stage.id == "crc32c":
         return {"name": "crc32c"}
-    if stage.id not in _BYTES_CODECS:
+    if not facts(stage.id).in_v3:
         raise UnsupportedError("Zarr v3 has no such codec", found=stage.id)
     return _numcodec(stage)

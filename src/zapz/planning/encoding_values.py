@@ -15,6 +15,7 @@ import numpy as np
 from zapz.config.array_encoding import UNSET, ArrayEncoding
 from zapz.errors import ConfigError, MetadataError, UnsupportedError, ZapzError
 from zapz.format import codecs, dtypes, v3_codecs
+from zapz.format.codec_table import CODECS, is_filter
 from zapz.format.codecs import Codec, CodecChain
 from zapz.format.metadata import FillValue
 
@@ -124,7 +125,7 @@ def _check_filter(stage: Codec, dtype: np.dtype[Any], where: str) -> None:
     """Refuse a filter that is configured for cells of another type: other readers take its word for theirs."""
     name = "decode_dtype" if stage.id == "astype" else "dtype"
     given = stage.config.get(name)
-    if stage.id in codecs.FILTERS and isinstance(given, str) and np.dtype(given).newbyteorder("=") != dtype:
+    if is_filter(stage.id) and isinstance(given, str) and np.dtype(given).newbyteorder("=") != dtype:
         raise ConfigError(
             "a filter is configured for another data type",
             where=f"{where}.filters, {stage.id}",
@@ -136,15 +137,13 @@ def _check_filter(stage: Codec, dtype: np.dtype[Any], where: str) -> None:
 
 def _compresses(stages: Sequence[Codec]) -> bool:
     """Whether the last stage is what v2 calls the compressor."""
-    return bool(stages) and stages[-1].id not in codecs.FILTERS
+    return bool(stages) and not is_filter(stages[-1].id)
 
 
 def _stage(config: Mapping[str, Any], where: str) -> Codec:
     codec = Codec(id=config["id"], config={key: value for key, value in config.items() if key != "id"})
-    if codec.id not in codecs.ALLOWED:
-        raise ConfigError(
-            "unknown codec", where=where, expected=", ".join(sorted(codecs.ALLOWED)), found=repr(codec.id)
-        )
+    if codec.id not in CODECS:
+        raise ConfigError("unknown codec", where=where, expected=", ".join(sorted(CODECS)), found=repr(codec.id))
     return codec
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from zapz.errors import ChunkError, NotFoundError
-from zapz.format import codecs, compressors, shards
+from zapz.format import codecs, shards
+from zapz.format.buffers import octets
 from zapz.format.documents import foreign_document
 from zapz.format.grid import RegularGrid, indices, slices
 from zapz.format.metadata import Array, Dataset
@@ -174,14 +175,14 @@ def encoded(array: Array, documents: Mapping[str, bytes], cells: np.ndarray[Any,
     if array.codecs.foreign is not None:
         return zarr_chunk(array, foreign_document(documents, array.path)).encode(whole)
     if config is None:
-        return bytes(compressors.octets(codecs.encode(array.codecs, array.dtype, whole)))
+        return bytes(octets(codecs.encode(array.codecs, array.dtype, whole)))
     grid = RegularGrid(shape=array.grid.chunks, chunks=config.inner_shape)
     index = shards.empty(math.prod(grid.counts))
     room = shards.Room.of(config, None, 0, math.prod(grid.counts))
     parts: list[bytes] = []
     for number, unit in enumerate(indices(tuple((0, n) for n in grid.counts))):
         inner = np.ascontiguousarray(whole[slices(grid.box(unit))])
-        parts.append(bytes(compressors.octets(codecs.encode(config.inner, array.dtype, inner))))
+        parts.append(bytes(octets(codecs.encode(config.inner, array.dtype, inner))))
         index.entries[number] = room.take(len(parts[-1])), len(parts[-1])
     table = shards.build(config, index)
     return b"".join([*parts, table] if config.index_location == "end" else [table, *parts])

@@ -10,7 +10,7 @@ import numpy as np
 
 from zapz.errors import ChunkError, NotFoundError, ZapzError
 from zapz.format import codecs, shards
-from zapz.format.compressors import Buffer
+from zapz.format.buffers import Buffer
 from zapz.format.dtypes import undefined
 from zapz.format.grid import Box, Index, indices, intersect, ravel, shift, slices
 from zapz.format.metadata import Array

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zapz.errors import NotFoundError
-from zapz.format.compressors import Buffer, octets
+from zapz.format.buffers import Buffer, octets
 from zapz.format.grid import Box
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from zapz.errors import ChunkError, UnsupportedError
-from zapz.format.compressors import Buffer
+from zapz.format.buffers import Buffer
 
 
 class ZarrChunk:

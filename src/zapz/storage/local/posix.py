@@ -7,7 +7,7 @@ import os
 import stat
 
 from zapz.errors import NotFoundError, StoreError
-from zapz.format.compressors import octets
+from zapz.format.buffers import octets
 from zapz.storage.store import Parts, Placed
 
 READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zapz.errors import StoreError
-from zapz.format.compressors import Buffer
+from zapz.format.buffers import Buffer
 from zapz.format.metadata import join, name, parent
 from zapz.storage.layout import WAY, aside_of
 from zapz.storage.local import rights
