@@ -17,7 +17,7 @@ from zapz.operations.state import State
 from zapz.planning.plan import Plan
 from zapz.reports import SliceReport
 from zapz.sources.open_slice import OpenSlice
-from zapz.storage.hierarchy import fingerprint
+from zapz.storage.requirements import Requirements
 from zapz.storage.store import Store
 from zapz.txn.protocol import Session
 
@@ -51,8 +51,7 @@ def execute_plan(
         if plan.creates and state.dataset is not None:
             what, hint = "the plan makes a target, and there is one", "Plan again, or append with force_new."
             raise ConflictError(what, where=plan.target_uri, hint=hint)
-        here = fingerprint(state.dataset.documents) if state.dataset is not None else {}
-        if any(here.get(key) != digest for key, digest in plan.base.items()):
+        if Requirements(plan.base).violations(state.dataset.documents if state.dataset is not None else {}):
             what = "the target is no longer what the plan builds on"
             raise ConflictError(what, where=plan.target_uri, hint="Plan again.")
         known = {path: np.empty(0, array.dtype) for path, array in plan.before.arrays.items()}

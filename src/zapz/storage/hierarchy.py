@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass
 
 from zapz.errors import FormatError, MetadataError, NotFoundError, StoreError, UnsupportedError
@@ -28,18 +28,10 @@ _LOOK_INTO = 10
 PYRAMID = ".zlevels"
 """What xcube's pyramids hold beside their levels ``0.zarr``, ``1.zarr`` and so on."""
 
-Fingerprint = Mapping[str, str | None]
-"""Digest of every document by key; None for one that is absent."""
-
 
 def digest(data: bytes | None) -> str | None:
     """Return the digest of a document; None if it is absent."""
     return None if data is None else hashlib.sha256(data).hexdigest()
-
-
-def fingerprint(documents: Mapping[str, bytes]) -> dict[str, str | None]:
-    """Return the digests of documents."""
-    return {key: digest(data) for key, data in documents.items()}
 
 
 def read_documents(store: ReadableStore, listing: Children | None = None) -> dict[str, bytes]:

@@ -15,6 +15,7 @@ from zapz.format.metadata import Dataset, check_path, join, name, parent
 from zapz.storage.hierarchy import digest
 from zapz.storage.local.store import LocalStore
 from zapz.storage.presence import candidates
+from zapz.storage.requirements import Requirements
 from zapz.txn import bounds, journal
 from zapz.txn.extents import Extent
 
@@ -95,7 +96,7 @@ def clear(store: LocalStore, remains: Remains, where: str) -> None:
         JournalError: It names more than its documents explain. Nothing was touched.
     """
     here = store.read_many(remains.documents)
-    if any(digest(data) != remains.documents[key] for key, data in here.items()):
+    if Requirements({key: remains.documents[key] for key in here}).violations(here):
         return
     _check(store, remains, where)
     for extent in remains.extents:

@@ -25,6 +25,7 @@ from zapz.storage.layout import (
 )
 from zapz.storage.local.store import LocalStore
 from zapz.storage.presence import candidates
+from zapz.storage.requirements import Requirements
 from zapz.storage.store import read_optional
 from zapz.txn import bounds, journal
 from zapz.txn.chunk_set import Written
@@ -132,8 +133,7 @@ def _read_checked(store: LocalStore, transaction: str) -> tuple[Intent | None, j
 
 def changed_documents(store: LocalStore, intent: Intent) -> list[str]:
     """Return the documents that are no longer what the transaction builds on."""
-    here = store.read_many(intent.base)
-    return [key for key, expected in intent.base.items() if digest(here.get(key)) != expected]
+    return Requirements(intent.base).violations(store.read_many(intent.base))
 
 
 def finish(store: LocalStore, intent: Intent, *, checked: bool = False) -> None:
@@ -155,7 +155,7 @@ def finish(store: LocalStore, intent: Intent, *, checked: bool = False) -> None:
     ours = {d.key: d.digest for d in intent.documents}
     here = {} if checked else store.read_many(intent.base)
     wanted = {} if checked else intent.base
-    foreign = [key for key, base in wanted.items() if digest(here.get(key)) not in {base, ours.get(key, base)}]
+    foreign = Requirements(wanted).violations(here, becoming=ours)
     theirs = {parent(key) for key in foreign}
     begun = any(digest(here.get(key)) == made != wanted.get(key) for key, made in ours.items())
     applied = []
@@ -250,8 +250,8 @@ def undo(store: LocalStore, intent: Intent, created: Written | None = None) -> N
 
 
 def _all_ours(store: LocalStore, intent: Intent) -> bool:
-    here = store.read_many(d.key for d in intent.documents)
-    return bool(intent.documents) and all(digest(here.get(d.key)) == d.digest for d in intent.documents)
+    written = Requirements({d.key: d.digest for d in intent.documents})
+    return bool(intent.documents) and not written.violations(store.read_many(written.digests))
 
 
 def _remove_chunks(store: LocalStore, intent: Intent, created: Written | None) -> set[str]:

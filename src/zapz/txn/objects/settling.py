@@ -10,6 +10,7 @@ from zapz.storage.hierarchy import digest
 from zapz.storage.holder import is_dead
 from zapz.storage.layout import HEAD, decision_key
 from zapz.storage.objects.store import ObjectStore
+from zapz.storage.requirements import Requirements
 from zapz.storage.store import Holder, Tag
 from zapz.txn import bounds, journal
 from zapz.txn.journal import Intent
@@ -99,17 +100,11 @@ def apply(store: ObjectStore, intent: Intent, documents: Mapping[str, bytes]) ->
         ConflictError: A document is neither that nor what it becomes.
     """
     here = store.read_many_tagged({**intent.base, **documents})
-    for key, base in intent.base.items():
-        if key not in documents and digest(here.get(key, (None, None))[0]) != base:
-            raise overtaken(store, key)
-    tags: dict[str, Tag | None] = {}
-    for key, data in documents.items():
-        found, tag = here.get(key, (None, None))
-        if found == data:
-            continue
-        if digest(found) != intent.base.get(key):
-            raise overtaken(store, key)
-        tags[key] = tag
+    found = {key: data for key, (data, _) in here.items()}
+    written = {key: digest(data) or "" for key, data in documents.items()}
+    for key in Requirements({**dict.fromkeys(documents), **intent.base}).violations(found, becoming=written):
+        raise overtaken(store, key)
+    tags = {key: here[key][1] if key in here else None for key, data in documents.items() if found.get(key) != data}
     publish(store, {key: documents[key] for key in tags}, tags)
 
 

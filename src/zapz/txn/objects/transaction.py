@@ -19,6 +19,7 @@ from zapz.planning.plan import Plan
 from zapz.storage.hierarchy import digest
 from zapz.storage.layout import decision_key
 from zapz.storage.objects.store import ObjectStore
+from zapz.storage.requirements import Requirements
 from zapz.storage.store import Parts, Tag, joined
 from zapz.txn import journal
 from zapz.txn.extents import Extent
@@ -137,11 +138,9 @@ class FencedTransaction:
         Raises:
             ConflictError: It is not.
         """
-        governing = [key for key in self.intent.base if parent(key) == path]
-        here = self._store.read_many(governing)
-        for key in governing:
-            if digest(here.get(key)) != self.intent.base[key]:
-                raise _changed(self._store, key)
+        governing = {key: base for key, base in self.intent.base.items() if parent(key) == path}
+        for key in Requirements(governing).violations(self._store.read_many(governing)):
+            raise _changed(self._store, key)
 
     def commit(self, plan: Plan) -> None:
         """Check that nobody else wrote, and decide.
@@ -149,12 +148,11 @@ class FencedTransaction:
         Raises:
             ConflictError: A document has changed since the plan was made, or somebody has decided against it.
         """
-        governing = {**self.intent.base, **plan.documents}
+        governing = {**dict.fromkeys(plan.documents), **self.intent.base}
         here = self._store.read_many_tagged(governing)
-        for key in governing:
-            found, self._tags[key] = here.get(key, (None, None))
-            if digest(found) != self.intent.base.get(key):
-                raise _changed(self._store, key)
+        self._tags = {key: here[key][1] if key in here else None for key in governing}
+        for key in Requirements(governing).violations({key: data for key, (data, _) in here.items()}):
+            raise _changed(self._store, key)
         self._lease.check()
         data = journal.decision(self.intent.id, "commit", plan.documents, time.time())
         self.deciding = True
