@@ -110,6 +110,7 @@ GIVEN = "storage/adapters.py"
 DATASET = "storage/hierarchy.py"
 LOCATIONS = "storage/references/locations.py"
 TRANSACTION = "txn/local/transaction.py"
+INTENTS = "txn/local/intents.py"
 RECOVER = "txn/local/recovery.py"
 JOURNAL = "txn/journal.py"
 SESSIONS = "txn/local/session.py"
@@ -164,7 +165,7 @@ WHO_MAY_DO_WHAT = (
     Mutation(TRANSACTION, "self._names[key]), parts, PRIVATE)", "self._names[key]), parts)", "staged files are private until they get their rights", SHOWN),
     Mutation(TRANSACTION, "            self._store.take_over(staged", "            (staged", "staged files get their rights before the decision", "test_rights.py::test_another_user_of_the_group_recovers"),
     Mutation(TRANSACTION, "neighbours(key, known) if key in documents else ()", "()", "new documents are as hidden as their neighbours", "test_rights.py::test_new_documents_tell_nobody_what_others_hide"),
-    Mutation(TRANSACTION, "        store.enclose(parent(key), _folders(intent))\n", "", "the staging folder is as hidden as the folders of the target", "test_rights.py::test_files_of_a_hidden_folder_are_not_staged_in_an_open_one"),
+    Mutation(TRANSACTION, "        store.enclose(parent(key), folders_of(intent))\n", "", "the staging folder is as hidden as the folders of the target", "test_rights.py::test_files_of_a_hidden_folder_are_not_staged_in_an_open_one"),
     Mutation(REPLACING, "        return self.create(key, narrowed(), PRIVATE)", "        return self.create(key, parts)", "the journal is as hidden as the documents", SHOWN),
     Mutation(REPLACING, "parts, PRIVATE if old else 0o666)", "parts)", "a file that is written anew is private until it gets its rights", "test_rights.py::test_a_file_that_is_written_anew_keeps_its_rights"),
     Mutation(REPLACING, "                rights.give(self._at(temporary), old)\n", "                pass\n", "a file that is written anew keeps its rights", "test_rights.py::test_a_file_that_is_written_anew_keeps_its_rights"),
@@ -246,8 +247,8 @@ LOCAL_TRANSACTIONS = (
     Mutation("interrupts.py", "    if _state.depth and _state.held is None:", "    if False:", "a signal during application waits", "test_signals.py::test_a_signal_at_every_operation"),
     Mutation(TRANSACTION, "if store.abilities.durable and isinstance(error, StoreError):", "if False:", "a decision that could not be synced is not acted on", FAILS),
     Mutation(TRANSACTION, "        _undo_quietly(running, error)\n", "", "a refused append is undone", "test_transactions.py::test_refused_slice_leaves_the_target[2-chunk-5]"),
-    Mutation(TRANSACTION, "        existing += store.existing(extent.all())\n", "", "stale keys are found", f"{KILLED}[stale-v2]"),
-    Mutation(TRANSACTION, "for folder, there in folders.items() if there)", "for folder, there in folders.items() if not there)", "folders that were there stay", missing("folders_that_were_there")),
+    Mutation(INTENTS, "        existing += store.existing(extent.all())\n", "", "stale keys are found", f"{KILLED}[stale-v2]"),
+    Mutation(INTENTS, "for folder, there in folders.items() if there)", "for folder, there in folders.items() if not there)", "folders that were there stay", missing("folders_that_were_there")),
     Mutation(TRANSACTION, "return self._key(path, index) in self._names", "return False", "a missing chunk is written over a stale one", missing("missing_chunk_over_a_stale_one")),
     Mutation(JOURNAL, '        for number, key in enumerate(self.existing, len(self.documents) + 1):\n            yield f"{number:06d}", next((p for p in paths if not p or key.startswith(f"{p}/")), parent(key)), key\n        for number, document in enumerate(self.documents, 1):\n            yield f"{number:06d}", parent(document.key), document.key\n', '        for number, document in enumerate(self.documents, 1):\n            yield f"{number:06d}", parent(document.key), document.key\n        for number, key in enumerate(self.existing, len(self.documents) + 1):\n            yield f"{number:06d}", next((p for p in paths if not p or key.startswith(f"{p}/")), parent(key)), key\n', "boundary chunks come before documents", missing("order_of_documents")),
     Mutation(JOURNAL, "for number, document in enumerate(self.documents, 1):\n            yield", "for number, document in reversed(list(enumerate(self.documents, 1))):\n            yield", "consolidated metadata come last", missing("order_of_documents")),
@@ -300,10 +301,11 @@ OBJECT_TURNS = (
     Mutation(SETTLING, "rest=0.0 if dead else head.lease", "rest=0.0", "late requests of who was taken over are reckoned with", missing_remote("takeover")),
     Mutation(SETTLING, "> _LONG_AGO + 10 * head.lease", "> 0", "clocks of other machines may be wrong", missing_remote("living_owner_is_left_alone")),
     Mutation(FENCED, "if store.largest is not None and not packed and target.chunk_bytes > store.largest:", "if False:", "chunks too large are refused first", missing_remote("chunks_too_large_for_one_request")),
-    Mutation(FENCED, "        return True\n\n    def put(", "        return False\n\n    def put(", "a missing chunk is written out", missing_remote("missing_chunk_is_written_out")),
+    Mutation("txn/local/transaction.py", "                    self._created.add(receipt.path, receipt.index)\n", "                    pass\n", "what another process wrote is undone with the rest", "test_receipts.py::test_what_was_written_elsewhere_is_undone"),
+    Mutation(FENCED, "        return True\n\n    def merge(", "        return False\n\n    def merge(", "a missing chunk is written out", missing_remote("missing_chunk_is_written_out")),
     Mutation(FENCED, "        self._lease.check()\n        self.touched = True\n", "        self.touched = True\n", "the lease is looked at before a chunk", missing_remote("lease_ends_before_a_request")),
     Mutation(FENCED, "        self.touched = True\n", "", "chunks that were written are remembered", missing_remote("what_a_refused_append_has_written_is_remembered")),
-    Mutation(FENCED, "        if self._store.replace(key, data, tag, mine=read) is not None:\n            return len(data)\n        if not read:", "        if self._store.write(key, [data]) is None:\n            return len(data)\n        if not read:", "chunks are replaced on their tags, or created", STALLED),
+    Mutation(FENCED, "        if self._store.replace(key, data, tag, mine=read) is not None:\n            return Receipt(path, index, len(data))\n        if not read:", "        if self._store.write(key, [data]) is None:\n            return Receipt(path, index, len(data))\n        if not read:", "chunks are replaced on their tags, or created", STALLED),
     Mutation(FENCED, "        if not read:  # a stale", "        if True:  # a stale", "a boundary chunk is replaced on the tag of its reading only", missing_remote("boundary_chunk_that_somebody_writes")),
     Mutation(FENCED, "                confirm(self._store, self.intent, self._lease)\n", "", "whose turn it is, is looked at before a stale chunk is replaced", missing_remote("lease_ends_before_a_stale_chunk_is_replaced")),
     Mutation(FENCED, 'hint="Run the append again.")\n    lease.check()\n', 'hint="Run the append again.")\n', "the lease is looked at before a stale chunk is replaced", missing_remote("lease_ends_before_a_stale_chunk_is_replaced")),
@@ -357,7 +359,7 @@ SPARSE = (
     Mutation("execution/sparse.py", "        written = not (local and is_fill)\n", "        written = not is_fill\n", "on object services absent chunks are written, or refused", sparse("object_services_write_every_chunk_out")),
     Mutation("execution/sparse.py", "count(plan.unit_spans), math.prod(plan.source.units.counts)", "count(plan.spans), math.prod(plan.source.grid.counts)", "inner chunks of shards count", sparse("inner_chunks_count")),
     Mutation("execution/run.py", "            if (index := each.target.index(key)) is not None:\n", "            if (index := each.target.index(key)) is None:\n", "stale chunks among very many are cleared", sparse("stale_chunks_and_a_boundary[v2/]")),
-    Mutation(TRANSACTION, "        if extent.count > MANY:\n", "        if False:\n", "very many planned keys are not probed one by one", sparse("append_costs_what_exists[v3/]")),
+    Mutation(INTENTS, "        if extent.count > MANY:\n", "        if False:\n", "very many planned keys are not probed one by one", sparse("append_costs_what_exists[v3/]")),
     Mutation("storage/local/posix.py", "                if len(found) >= most:\n                    return None\n", "", "a listing does not grow with what lies elsewhere", sparse("listing_does_not_grow_with_the_target")),
     Mutation("storage/presence.py", "return index if inside and self._keys.key(index) == name else None", "return index if inside else None", "names that are no keys are ignored", sparse("names_that_are_no_keys[v3.]")),
 )

@@ -34,7 +34,7 @@ from zapz.storage.local.store import LocalStore
 from zapz.storage.objects.store import ObjectStore
 from zapz.storage.presence import IndexSet, present
 from zapz.storage.store import Children
-from zapz.txn.local import transaction
+from zapz.txn.local import intents
 
 SIDE = 400_000
 CHUNK = 4
@@ -46,7 +46,7 @@ KEYS = {
     "v3.": ChunkKeys(style="default", separator="."),
     "v3/": ChunkKeys(style="default", separator="/"),
 }
-WHERE_MANY_IS_ASKED = (sparse, readiness, transaction, presence)
+WHERE_MANY_IS_ASKED = (sparse, readiness, intents, presence)
 
 
 def write(

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from zapz.execution.chunk_builder import ChunkBuilder
 from zapz.format.grid import Index
+from zapz.planning.receipt import Receipt
 from zapz.planning.steps import Step
 from zapz.storage.store import Parts
 
@@ -15,8 +16,8 @@ from zapz.storage.store import Parts
 class Sink(Protocol):
     """Where steps write to; a transaction is one."""
 
-    def put(self, path: str, index: Index, parts: Parts) -> int:
-        """Write a chunk and return how many bytes that were."""
+    def put(self, path: str, index: Index, parts: Parts) -> Receipt:
+        """Write a chunk, and return what became of it."""
 
     def replaces(self, path: str, index: Index) -> bool:
         """Return whether something lies at a chunk's key already."""
@@ -45,8 +46,8 @@ class Counts:
         self.bytes += other.bytes
 
 
-def write_step(builder: ChunkBuilder, step: Step, sink: Sink, counts: Counts) -> None:
-    """Carry out one step.
+def write_step(builder: ChunkBuilder, step: Step, sink: Sink, counts: Counts) -> Receipt | None:
+    """Carry out one step; return what was written, None if nothing had to be.
 
     Args:
         builder: Makes the chunks of its array.
@@ -60,8 +61,10 @@ def write_step(builder: ChunkBuilder, step: Step, sink: Sink, counts: Counts) ->
     built = builder.build(step)
     if built is None:
         if not sink.replaces(step.path, step.index):
-            return
+            return None
         built = builder.filled(step)
-    counts.bytes += sink.put(step.path, step.index, built.parts)
+    receipt = sink.put(step.path, step.index, built.parts)
+    counts.bytes += receipt.length
     counts.copied += built.copied
     counts.encoded += not built.copied
+    return receipt

@@ -10,7 +10,7 @@ from zapz.storage.presence import IndexSet
 from zapz.txn.extents import Extent
 
 
-class Written:
+class ChunkSet:
     """A set of chunks within the extents of a transaction."""
 
     def __init__(self, extents: Sequence[Extent]) -> None:

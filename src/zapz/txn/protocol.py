@@ -11,6 +11,7 @@ from zapz.errors import ConflictError
 from zapz.format.grid import Index
 from zapz.format.metadata import Dataset
 from zapz.planning.plan import Plan
+from zapz.planning.receipt import Receipt
 from zapz.storage.store import Holder, Parts, Store
 from zapz.txn.recovery import Recovery
 from zapz.txn.register import Commit
@@ -60,8 +61,11 @@ class Writing(Protocol):
     def reading(self) -> Store:
         """The target, for reading what is going to be replaced."""
 
-    def put(self, path: str, index: Index, parts: Parts) -> int:
-        """Write a chunk and return its length. Thread-safe."""
+    def put(self, path: str, index: Index, parts: Parts) -> Receipt:
+        """Write a chunk, and account for it. Thread-safe."""
+
+    def merge(self, receipts: Iterable[Receipt]) -> None:
+        """Account for chunks that were written for this transaction elsewhere: they are decided with it, or undone with it."""
 
     def replaces(self, path: str, index: Index) -> bool:
         """Return whether "no chunk" must be written out."""

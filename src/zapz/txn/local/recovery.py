@@ -28,7 +28,7 @@ from zapz.storage.presence import candidates
 from zapz.storage.requirements import Requirements
 from zapz.storage.store import read_optional
 from zapz.txn import bounds, journal
-from zapz.txn.chunk_set import Written
+from zapz.txn.chunk_set import ChunkSet
 from zapz.txn.journal import Intent
 from zapz.txn.recovery import Recovery
 
@@ -207,7 +207,7 @@ def cast(store: LocalStore, intent: Intent, outcome: journal.Outcome) -> bool:
     return store.publish(ballot_key(intent.id, outcome), decision_key(intent.id))
 
 
-def undo(store: LocalStore, intent: Intent, created: Written | None = None) -> None:
+def undo(store: LocalStore, intent: Intent, created: ChunkSet | None = None) -> None:
     """Remove what an undecided transaction created; nothing that was there before is touched.
 
     Args:
@@ -254,7 +254,7 @@ def _all_ours(store: LocalStore, intent: Intent) -> bool:
     return bool(intent.documents) and not written.violations(store.read_many(written.digests))
 
 
-def _remove_chunks(store: LocalStore, intent: Intent, created: Written | None) -> set[str]:
+def _remove_chunks(store: LocalStore, intent: Intent, created: ChunkSet | None) -> set[str]:
     """Remove the chunks that a transaction created; return all folders above planned chunks."""
     kept = {*intent.existing, *intent.foreign}
     folders: set[str] = set()

@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import chain
 
 from zapz.errors import ConflictError, StoreError, ZapzError
 from zapz.format.grid import Index
 from zapz.format.metadata import join, parent
 from zapz.interrupts import held_back, let_through
 from zapz.planning.plan import Plan
-from zapz.storage.hierarchy import digest
-from zapz.storage.layout import is_ours, journal_key, stage_key
+from zapz.planning.receipt import Receipt
+from zapz.storage.layout import journal_key, stage_key
 from zapz.storage.local.rights import PRIVATE, Rights, neighbours
 from zapz.storage.local.store import LocalStore
-from zapz.storage.presence import MANY, present
 from zapz.storage.store import Parts
 from zapz.txn import journal
-from zapz.txn.chunk_set import Written
-from zapz.txn.extents import Extent
-from zapz.txn.journal import Document, Intent
+from zapz.txn.chunk_set import ChunkSet
+from zapz.txn.journal import Intent
+from zapz.txn.local.intents import folders_of, intend
 from zapz.txn.local.recovery import cast, changed_documents, finish, read_decision, undo, write_ballot
 
 
@@ -40,7 +38,7 @@ class Transaction:
         self._names = {key: name for name, key in intent.staged()}
         self._keys = {extent.path: extent.keys for extent in intent.extents}
         self._staged: set[str] = set()
-        self._created = Written(intent.extents)
+        self._created = ChunkSet(intent.extents)
         self._guard = threading.Lock()
         self.deciding = False
         """Whether the decision has been asked for, so that nobody knows what it is if the lock is lost."""
@@ -56,8 +54,8 @@ class Transaction:
         """Return the keys at which something lies already."""
         return self._intent.existing
 
-    def put(self, path: str, index: Index, parts: Parts) -> int:
-        """Write a chunk: create it, or stage it if its key exists; return its length. Thread-safe.
+    def put(self, path: str, index: Index, parts: Parts) -> Receipt:
+        """Write a chunk: create it, or stage it if its key exists. Thread-safe.
 
         Raises:
             ConflictError: Somebody else created the key meanwhile.
@@ -65,7 +63,7 @@ class Transaction:
         key = self._key(path, index)
         self._store.check_lock()
         if key in self._names:
-            return self._stage(key, parts)
+            return Receipt(path, index, self._stage(key, parts), staged=True)
         with self._guard:
             self._created.add(path, index)
         try:
@@ -83,7 +81,16 @@ class Transaction:
                 where=f"{self._store.uri}/{key}",
                 hint="It is kept. Run the append again.",
             )
-        return written
+        return Receipt(path, index, written)
+
+    def merge(self, receipts: Iterable[Receipt]) -> None:
+        """See ``Writing``."""
+        with self._guard:
+            for receipt in receipts:
+                if receipt.staged:
+                    self._staged.add(self._key(receipt.path, receipt.index))
+                else:
+                    self._created.add(receipt.path, receipt.index)
 
     def _stage(self, key: str, parts: Parts) -> int:
         written = self._store.create(stage_key(self._intent.id, self._names[key]), parts, PRIVATE)
@@ -182,37 +189,6 @@ class Transaction:
         undo(self._store, self._intent, self._created)
 
 
-def intend(
-    store: LocalStore, plan: Plan, transaction: str, documents: Mapping[str, bytes], *, made_root: bool
-) -> Intent:
-    """Find out what exists among the planned keys, and say what will be done. Changes nothing."""
-    extents = tuple(Extent(path=a.path, keys=a.target.keys, spans=a.spans) for a in plan.arrays.values())
-    existing: list[str] = []
-    folders: dict[str, bool] = {}
-    for extent in extents:
-        if extent.count > MANY:
-            there = present(store, extent.path, extent.keys, extent.spans, folders, strict=True)
-            existing += (join(extent.path, extent.keys.key(index)) for index in there)
-            continue
-        existing += store.existing(extent.all())
-        last = None
-        for key in extent.all():
-            if (folder := parent(key)) != last:
-                last = folder
-                while folder and folder not in folders:
-                    folders[folder] = store.folder_exists(folder)
-                    folder = parent(folder)
-    return Intent(
-        id=transaction,
-        made_root=made_root,
-        base=plan.base,
-        documents=tuple(Document(key=key, digest=digest(data) or "") for key, data in documents.items()),
-        extents=extents,
-        existing=tuple(existing),
-        folders=tuple(folder for folder, there in folders.items() if there),
-    )
-
-
 @contextlib.contextmanager
 def begin(
     store: LocalStore,
@@ -242,7 +218,7 @@ def _run(store: LocalStore, intent: Intent, documents: Mapping[str, bytes]) -> I
     running = Transaction(store, intent)
     try:
         known = [document for document, there in intent.base.items() if there]
-        store.enclose(parent(key), _folders(intent))
+        store.enclose(parent(key), folders_of(intent))
         store.record(key, [b"".join(journal.write(intent))], known)
         store.sync([key])
         with let_through():
@@ -284,17 +260,6 @@ def _blame_the_lock(running: Transaction, store: LocalStore, error: StoreError) 
         if running.deciding:
             lost.hint = "It may be committed: look whether the slice is in the target, and run it again if it is not."
         raise lost from error
-
-
-def _folders(intent: Intent) -> set[str]:
-    """Return all folders that hold what a transaction tells of, or stages."""
-    folders: set[str] = {""}
-    for key in chain(intent.base, (key for _, key in intent.staged())):
-        folder = parent(key)
-        while folder not in folders:
-            folders.add(folder)
-            folder = parent(folder)
-    return {folder for folder in folders if not is_ours(folder)}
 
 
 def _undo_quietly(running: Transaction, error: BaseException) -> None:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable
 
 from zapz.errors import ConflictError, NotFoundError, StoreError
 from zapz.format.grid import Index
 from zapz.format.metadata import join, parent
 from zapz.planning.plan import Plan
+from zapz.planning.receipt import Receipt
 from zapz.storage.hierarchy import digest
 from zapz.storage.layout import decision_key
 from zapz.storage.objects.store import ObjectStore
@@ -106,8 +108,12 @@ class FencedTransaction:
         """Return True: "no chunk" is always written out, so that nobody's late request can put something there."""
         return True
 
-    def put(self, path: str, index: Index, parts: Parts) -> int:
-        """Write a chunk; return its length. Thread-safe.
+    def merge(self, receipts: Iterable[Receipt]) -> None:
+        """See ``Writing``. Whatever lies there, the extents tell what is to be removed."""
+        self.touched = any(True for _ in receipts) or self.touched
+
+    def put(self, path: str, index: Index, parts: Parts) -> Receipt:
+        """Write a chunk. Thread-safe.
 
         Raises:
             ConflictError: Somebody else wrote it meanwhile, or it is no longer our turn.
@@ -118,14 +124,14 @@ class FencedTransaction:
         self.touched = True
         read, tag = self.reading.noted(key)
         if self._store.replace(key, data, tag, mine=read) is not None:
-            return len(data)
+            return Receipt(path, index, len(data))
         if not read:  # a stale object beyond the shape; even if it holds these bytes, it gets a new tag
             with contextlib.suppress(NotFoundError):
                 tag = self._store.tag(key)
                 confirm(self._store, self.intent, self._lease)
                 self._require_base(path)
                 if self._store.replace(key, data, tag) is not None:
-                    return len(data)
+                    return Receipt(path, index, len(data))
         raise ConflictError(
             "somebody else wrote a chunk during the append",
             where=f"{self._store.uri}/{key}",
