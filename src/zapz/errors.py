@@ -1,7 +1,19 @@
 """Every error zapz raises, grouped by what the caller does about it.
 
 A message reads: *what, where: expected X, found Y.* Then what to do next. The parts stay available as fields,
-and every error pickles, so that an embedding program (or another process) can handle it without parsing text.
+and every error pickles, so that an embedding program (or another process) can handle it without parsing text. What a message says
+may change; the class, the exit code and ``code`` do not. Codes are only ever added (``docs/errors.md`` lists them)::
+
+    ZapzError 1
+    |-- ConfigError 2
+    |-- SliceError 3: DimensionError, VariableError, DTypeError, EncodingError, LabelError
+    |-- FormatError 4: MetadataError, UnsupportedError
+    |-- ChunkError 5
+    |-- StoreError 6: NotFoundError, AbilityError
+    |-- LockedError 7
+    |-- ConflictError 8
+    |-- JournalError 9
+    `-- CancelledError 130
 """
 
 from __future__ import annotations
@@ -52,8 +64,11 @@ class ZapzError(Exception):
         return (_rebuild, (type(self), self.what, fields), *([{"__notes__": notes}] if notes else []))
 
 
-def _rebuild(kind: type[ZapzError], what: str, fields: dict[str, str]) -> ZapzError:
-    return kind(what, **fields)
+def _rebuild(kind: type[ZapzError], what: str, fields: dict[str, str], number: int | None = None) -> ZapzError:
+    error = kind(what, **fields)
+    if isinstance(error, OSError):
+        error.errno = number
+    return error
 
 
 class ConfigError(ZapzError, ValueError):
@@ -77,7 +92,7 @@ class DimensionError(SliceError):
 
 
 class VariableError(SliceError):
-    """A variable is missing, is one too many, or a static one has other values."""
+    """A variable is missing or unexpected, or a static variable differs."""
 
     code = "variable"
 
@@ -131,6 +146,10 @@ class StoreError(ZapzError, OSError):
 
     exit_code = 6
     code = "store"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        rebuild, arguments, *state = super().__reduce__()
+        return (rebuild, (*arguments, self.errno), *state)
 
     @property
     def denied(self) -> bool:
