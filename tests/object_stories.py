@@ -14,13 +14,14 @@ from typing import Any
 import cubes
 import pytest
 import zarr
-from objects import MUTATIONS, AnswerError, Dead, Request, World
+from objects import World
 from zarr.core.buffer import cpu
 
 import zapz
 from zapz import api
 from zapz.storage.objects import lock as object_lock
 from zapz.storage.objects.store import ObjectStore
+from zapz.testing import MUTATIONS, AnswerError, Died, Request
 from zapz.txn.objects import head as heads
 
 ROOT = "bucket/cube"
@@ -226,7 +227,7 @@ class Crash(Fault):
     def before(self, request: Request) -> None:
         self.dead = self.dead or self.hits(request)
         if self.dead:
-            raise Dead
+            raise Died
 
 
 class Answer(Fault):
@@ -313,7 +314,7 @@ class Bench:
         self.problems.append(f"{self.label}: {what}")
 
     def store(self) -> ObjectStore:
-        store = ObjectStore(self.world.service, ROOT, f"double://{ROOT}", single_writer=self.bare)
+        store = ObjectStore(self.world.service, ROOT, f"testing://{ROOT}", single_writer=self.bare)
         store.pauses = (0.0,) * (self.tries - 1)
         store.at_once = 1
         return store
@@ -329,7 +330,7 @@ class Bench:
             action(self.store())
         except zapz.ZapzError as error:
             told = Told(error.exit_code, "\n".join([str(error), *getattr(error, "__notes__", ())]))
-        except Dead:
+        except Died:
             told = Told(-1, "dead")
         except Exception as error:  # noqa: BLE001 - none of zapz's: that is a problem
             told = Told(1, repr(error))

@@ -14,7 +14,6 @@ from typing import Any
 import cubes
 import fsspec
 import numpy as np
-import objects
 import xarray as xr
 import zarr
 from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
@@ -22,6 +21,8 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.reference import ReferenceFileSystem
 from zarr.buffer import cpu
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, WrapperStore, ZipStore
+
+from zapz.testing import Died
 
 Files = dict[str, bytes]
 
@@ -228,7 +229,7 @@ class Dying(MemoryStore):
     def _count(self) -> None:
         type(self).left -= 1
         if type(self).left < 0:
-            raise objects.Dead
+            raise Died
 
     async def set(self, *args: Any, **kwargs: Any) -> None:
         self._count()

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 import pytest
 import zarr
-from objects import Dead, Request, World
+from objects import World
 from test_transactions import Tree, tree
 from zarr.core.buffer import Buffer, cpu
 
+from zapz.testing import Died, Request
 from zapz.txn.objects import head as heads
 
 DOCUMENTS = {".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json"}
@@ -118,7 +119,7 @@ class LocalPlace:
                 real[name](arguments[0], half[: len(half) // 2], *arguments[2:])
             if done[0] >= operations:
                 crash.happened = True
-                raise Dead
+                raise Died
 
         def mortal(name: str) -> Callable[..., Any]:
             def change(*arguments: Any, **options: Any) -> Any:
@@ -141,7 +142,7 @@ class LocalPlace:
             patch.setattr(os, "open", mortal_open)
             try:
                 yield crash
-            except Dead:
+            except Died:
                 return
         assert not crash.happened, "the process was killed, and went on"
 
@@ -156,7 +157,7 @@ class Objects(MutableMapping[str, Buffer]):
         return cpu.Buffer.from_bytes(self._service.objects[self._root + key])
 
     def __setitem__(self, key: str, value: Buffer) -> None:
-        self._service._store(self._root + key, value.to_bytes())
+        self._service.overwrite(self._root + key, value.to_bytes())
 
     def __delitem__(self, key: str) -> None:
         del self._service.objects[self._root + key]
@@ -210,7 +211,7 @@ class ObjectPlace:
         return [key for key in ours if not key.endswith("/decision")]
 
     def put(self, key: str, data: bytes) -> None:
-        self._world.service._store(f"{self._root}/{key}", data)
+        self._world.service.overwrite(f"{self._root}/{key}", data)
 
     def zarr_store(self) -> Any:
         return zarr.storage.MemoryStore(Objects(self._world, self._root))
@@ -224,13 +225,13 @@ class ObjectPlace:
             changes[0] += request.changes
             if crash.happened or changes[0] >= operations:
                 crash.happened = True
-                raise Dead
+                raise Died
 
         service = self._world.service
         service.before = before
         try:
             yield crash
-        except Dead:
+        except Died:
             return
         finally:
             service.before = lambda request: None

@@ -17,6 +17,7 @@ from open_places import Custom, Dying, Memory, Slow, in_memory, values
 from zarr.storage import MemoryStore
 
 import zapz
+from zapz import testing
 from zapz.storage.adapters import slice_store, target_store
 from zapz.storage.objects.store import ObjectStore
 from zapz.txn.objects import lease, session
@@ -103,7 +104,7 @@ def test_memory_survives_a_crash_at_every_change(tmp_path: Path, dead_writer: Ca
         Dying.left = changes
         try:
             zapz.append(Dying(memory), paths[1])
-        except objects.Dead:
+        except testing.Died:
             died = True
         else:
             died = False

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from objects import CHUNKS, AnswerError, Dead, Request, Service, World, read_line, write_line
+from objects import CHUNKS, World, read_line, write_line
 
 import zapz
 from zapz.errors import AbilityError, ConflictError, LockedError, StoreError
@@ -24,6 +24,7 @@ from zapz.storage.layout import LOCK
 from zapz.storage.objects import lock as object_lock
 from zapz.storage.objects.capabilities import probed
 from zapz.storage.objects.errors import meaning
+from zapz.testing import AnswerError, Died, ObjectService, Request
 from zapz.txn import session as sessions
 from zapz.txn.objects import head as heads
 from zapz.txn.objects import lease, settling, vacuum, watching
@@ -84,12 +85,12 @@ class Cloud:
 
         def die() -> None:
             def dead(request: Request) -> None:
-                raise Dead
+                raise Died
 
             self.service.before = dead
-            raise Dead
+            raise Died
 
-        with pytest.raises(Dead), self.at(end, die, after=after):
+        with pytest.raises(Died), self.at(end, die, after=after):
             self.append()
         self.service.before = lambda request: None
         self.service.after = lambda request: None
@@ -173,8 +174,8 @@ def test_lease_ends_before_a_request(cloud: Cloud, end: str, sent: list[str], se
 @pytest.mark.parametrize("how", ["slow", "taken over"])
 def test_lease_ends_before_a_stale_chunk_is_replaced(cloud: Cloud, how: str) -> None:
     """The tag of what lies there is read, and whose turn it is after that."""
-    cloud.service._store("bucket/cube/x/2", b"stale")
-    steal = lambda: cloud.service._store("bucket/cube/.zapz/head", heads.encode(heads.Head(epoch=99)))  # noqa: E731
+    cloud.service.overwrite("bucket/cube/x/2", b"stale")
+    steal = lambda: cloud.service.overwrite("bucket/cube/.zapz/head", heads.encode(heads.Head(epoch=99)))  # noqa: E731
     act = steal if how == "taken over" else cloud.later(31.0)
     with cloud.at("x/2", act, kind="look"), pytest.raises(ConflictError):
         cloud.append()
@@ -212,7 +213,7 @@ def test_owner_that_renews_is_left_alone(cloud: Cloud) -> None:
 
     def renew(_: float) -> None:
         head = cloud.head().renew(cloud.clock.time())
-        cloud.service._store("bucket/cube/.zapz/head", heads.encode(head))
+        cloud.service.overwrite("bucket/cube/.zapz/head", heads.encode(head))
 
     cloud.clock.slept = renew
     with pytest.raises(LockedError):
@@ -294,7 +295,7 @@ def test_head_that_moved_before_it_was_taken(cloud: Cloud) -> None:
 def test_boundary_chunk_that_somebody_writes(cloud: Cloud) -> None:
     """A tool that knows of no lock writes it after it was read: its bytes stay."""
     theirs = b"\7" * 16
-    change = lambda: cloud.service._store("bucket/cube/x/1", theirs)  # noqa: E731
+    change = lambda: cloud.service.overwrite("bucket/cube/x/1", theirs)  # noqa: E731
     with cloud.at("x/1", change), pytest.raises(ConflictError):
         cloud.append()
     assert cloud.service.objects["bucket/cube/x/1"] == theirs
@@ -303,7 +304,7 @@ def test_boundary_chunk_that_somebody_writes(cloud: Cloud) -> None:
 def test_document_that_is_written_anew_as_it_was(cloud: Cloud) -> None:
     """Its tag is another one, and it is still what the plan built on: that is no conflict after the decision."""
     path = "bucket/cube/x/.zarray"
-    with cloud.at("decision", lambda: cloud.service._store(path, cloud.service.objects[path]), after=True):
+    with cloud.at("decision", lambda: cloud.service.overwrite(path, cloud.service.objects[path]), after=True):
         cloud.append()
     assert cloud.values() == BEGINNING + ROWS
 
@@ -313,7 +314,7 @@ def test_other_tool_changes_a_document(cloud: Cloud, moment: str, key: str) -> N
     """Before the decision or after it: what it wrote stays, and consolidated metadata do not tell of what was overtaken."""
     path = f"bucket/cube/{key}"
     theirs = cloud.service.objects[path] + b" "
-    change = lambda: cloud.service._store(path, theirs)  # noqa: E731
+    change = lambda: cloud.service.overwrite(path, theirs)  # noqa: E731
     with cloud.at(moment, change, after=True), pytest.raises(ConflictError, match="another tool"):
         cloud.append()
     assert cloud.service.objects[path] == theirs
@@ -324,7 +325,7 @@ def test_other_tool_changes_a_document_of_a_crashed_append(cloud: Cloud) -> None
     """Whoever finishes it looks at every document first; the head is free all the same."""
     cloud.crash("decision", after=True)
     before = cloud.values()
-    cloud.service._store("bucket/cube/x/.zarray", theirs := cloud.service.objects["bucket/cube/x/.zarray"] + b" ")
+    cloud.service.overwrite("bucket/cube/x/.zarray", theirs := cloud.service.objects["bucket/cube/x/.zarray"] + b" ")
     with pytest.raises(ConflictError, match="not yet visible"):
         zapz.recover(cloud.store)
     assert (cloud.service.objects["bucket/cube/x/.zarray"], cloud.values()) == (theirs, before)
@@ -345,7 +346,7 @@ def test_head_that_has_moved_on(cloud: Cloud) -> None:
     cloud.crash("decision")
     cloud.clock.now += settling._LONG_AGO + 11 * lease.LEASE
     theirs = heads.encode(heads.Head(epoch=99))
-    with cloud.at("head", lambda: cloud.service._store("bucket/cube/.zapz/head", theirs)):
+    with cloud.at("head", lambda: cloud.service.overwrite("bucket/cube/.zapz/head", theirs)):
         zapz.recover(cloud.store)
     assert cloud.service.objects["bucket/cube/.zapz/head"] == theirs
 
@@ -355,7 +356,7 @@ def test_what_a_refused_append_has_written_is_remembered(cloud: Cloud, tmp_path:
     with cloud.at("x/2", cloud.fails(403)), pytest.raises(StoreError):
         cloud.append()
     assert [(d.extent.spans, d.rest) for d in cloud.head().dirty] == [(((1, 3),), 0.0)]
-    cloud.service._store("bucket/cube/x/2", b"\7" * 16)
+    cloud.service.overwrite("bucket/cube/x/2", b"\7" * 16)
     before = cloud.values()
     zapz.append(cloud.world.store(), cloud.slices[MORE], **SETTINGS)
     assert [d.extent.spans for d in cloud.head().dirty] == [((2, 3),)]
@@ -379,7 +380,7 @@ def test_vacuum_waits_for_late_requests(cloud: Cloud) -> None:
     with pytest.raises(LockedError):
         sessions.vacuum(cloud.world.store(), Wait(), "v")
     zapz.recover(cloud.store)
-    cloud.service._store("bucket/cube/x/2", b"\7" * 16)
+    cloud.service.overwrite("bucket/cube/x/2", b"\7" * 16)
     with pytest.raises(LockedError, match="on their way"):
         sessions.vacuum(cloud.world.store(), Wait(), "v")
     cloud.clock.now += 3 * lease.LEASE
@@ -391,7 +392,7 @@ def test_vacuum_waits_for_late_requests(cloud: Cloud) -> None:
 def test_lease_ends_before_a_removal(cloud: Cloud) -> None:
     cloud.crash("decision")
     zapz.recover(cloud.store)
-    cloud.service._store("bucket/cube/x/2", b"\7" * 16)
+    cloud.service.overwrite("bucket/cube/x/2", b"\7" * 16)
     cloud.clock.now += 3 * lease.LEASE
     with cloud.at("x/2", cloud.later(31.0), kind="look"), pytest.raises(ConflictError, match="turn"):
         sessions.vacuum(cloud.world.store(), Wait(), "v")
@@ -406,7 +407,7 @@ def test_vacuum_of_an_array_that_was_made_anew(cloud: Cloud) -> None:
         path = f"bucket/cube/{key}"
         document = json.loads(cloud.service.objects[path])
         (document if key[0] == "x" else document["metadata"]["x/.zarray"])["dimension_separator"] = "/"
-        cloud.service._store(path, json.dumps(document).encode())
+        cloud.service.overwrite(path, json.dumps(document).encode())
     cloud.clock.now += 3 * lease.LEASE
     before = cloud.service.objects["bucket/cube/x/2"]
     assert sessions.vacuum(cloud.world.store(), Wait(), "v").removed == 0
@@ -430,7 +431,7 @@ def test_missing_chunk_is_written_out(cloud: Cloud, tmp_path: Path) -> None:
 def test_chunk_that_changes_while_it_is_read(cloud: Cloud) -> None:
     store = cloud.store.noting()
     store.read("x/1", 0, 4)
-    cloud.service._store("bucket/cube/x/1", b"\7" * 16)
+    cloud.service.overwrite("bucket/cube/x/1", b"\7" * 16)
     with pytest.raises(ConflictError):
         store.read("x/1", 4, 4)
     assert store.noted("x/1")[0]
@@ -449,7 +450,7 @@ def test_chunks_too_large_for_one_request(tmp_path: Path, monkeypatch: pytest.Mo
 # -- services that keep less of their word -------------------------------------------------------------------------------
 
 
-class Careless(Service):
+class Careless(ObjectService):
     """A service that honours some conditions only."""
 
     def __init__(self, lacks: str) -> None:
@@ -504,13 +505,13 @@ def test_lock_where_nothing_is_replaced_on_conditions(cloud: Cloud) -> None:
         with pytest.raises(LockedError):
             cloud.append(MORE)
         theirs = json.dumps({"host": "elsewhere", "boot": "-", "process": 1, "since": ""}).encode()
-        cloud.service._store(lock, theirs)
+        cloud.service.overwrite(lock, theirs)
     assert cloud.service.objects[lock] == theirs
     with pytest.raises(LockedError):
         cloud.append(MORE)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    cloud.service._store(lock, json.dumps({**holder.describe_me(), "process": ended.pid}).encode())
+    cloud.service.overwrite(lock, json.dumps({**holder.describe_me(), "process": ended.pid}).encode())
     cloud.append(MORE)
     assert cloud.values() == BEGINNING + ROWS + MORE
 

@@ -39,10 +39,11 @@ from object_stories import (
     make_story,
     report,
 )
-from objects import Dead, Request, World
+from objects import World
 from volumes import amount, volume
 
 import zapz
+from zapz.testing import Died, Request
 
 TIGHT = ("misaligned-v2", "stale-v3", "create-v3")
 
@@ -293,9 +294,9 @@ def test_another_tool_changes_a_document(
         annotate(changed, consolidated=consolidated)
         for path, data in changed.items():
             if service.objects[path] != data:
-                service._store(path, data)
+                service.overwrite(path, data)
         if crash:
-            raise Dead
+            raise Died
 
     for at in range(1, changes + 1):
         bench.reset(f"{name}, another tool at change {at} of {changes}")
@@ -304,7 +305,7 @@ def test_another_tool_changes_a_document(
         if crash:
             try:
                 meddle()
-            except Dead:
+            except Died:
                 told = bench.recover("B")
         codes[told.code] += 1
         if told.code not in {0, 8}:

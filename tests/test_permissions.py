@@ -15,7 +15,7 @@ from pathlib import Path
 import cubes
 import pytest
 import zarr
-from objects import AnswerError, Service, World, read_line, write_line
+from objects import World, read_line, write_line
 
 import zapz
 from zapz.errors import AbilityError, StoreError
@@ -23,17 +23,18 @@ from zapz.storage.layout import HEAD
 from zapz.storage.objects import store
 from zapz.storage.objects.errors import is_denied
 from zapz.storage.objects.permissions import needed
+from zapz.testing import AnswerError, ObjectService
 
 ROWS, MORE, LAST = (1, 2, 3, 4, 5), (6, 7, 8), (9,)
 SETTINGS = {"workers": 1, "label_chunk": "keep"}
 
 
-def put(service: Service, folder: Path, root: str) -> str:
+def put(service: ObjectService, folder: Path, root: str) -> str:
     """Copy a folder to the service, and return its URI."""
     for path in folder.rglob("*"):
         if path.is_file():
-            service._store(f"{root}/{path.relative_to(folder)}", path.read_bytes())
-    return f"double://{root}"
+            service.overwrite(f"{root}/{path.relative_to(folder)}", path.read_bytes())
+    return f"testing://{root}"
 
 
 @pytest.fixture
@@ -44,8 +45,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     def opened(uri: str | os.PathLike[str], *args: object, **kwargs: object) -> object:
         text = os.fspath(uri)
         return (
-            world.store(text.removeprefix("double://"))
-            if text.startswith("double://")
+            world.store(text.removeprefix("testing://"))
+            if text.startswith("testing://")
             else original(text, *args, **kwargs)
         )  # type: ignore[arg-type]
 
@@ -97,7 +98,7 @@ def test_a_slice_that_is_neither_listed_nor_consolidated(world: World, tmp_path:
         zapz.append(tmp_path / "cube.zarr", uri)
     assert caught.value.exit_code == 6
     assert "the right to list" in caught.value.hint
-    assert "double://bucket/slice/*" in caught.value.hint
+    assert "testing://bucket/slice/*" in caught.value.hint
     assert not (tmp_path / "cube.zarr").exists()
 
 
@@ -149,7 +150,7 @@ def test_a_target_has_to_be_listed(exists: bool, probed: bool, world: World, unp
     with pytest.raises(StoreError, match=r"the right to list") as caught:
         zapz.append(world.store(), write_line(tmp_path / "b.zarr", MORE), **SETTINGS)
     assert "the right to write" in caught.value.hint or "the right to read" in caught.value.hint
-    assert "double://bucket/cube/*" in caught.value.hint
+    assert "testing://bucket/cube/*" in caught.value.hint
     assert not [r for r in world.service.log if r.changes]
     assert world.service.objects == before
 
@@ -174,7 +175,7 @@ def test_what_a_killed_probe_left(command: str, world: World, tmp_path: Path) ->
     now = int(world.clock.time())
     old, young = (f"bucket/cube/.zapz/probe-{then:x}-abc" for then in (now - 10_000, now - 10))
     for path in (old, young, "bucket/cube/.zapz/probe-mine"):
-        world.service._store(path, b"1")
+        world.service.overwrite(path, b"1")
     world.service.denied = {"delete"}
     assert zapz.recover(world.store()).clean
     assert old in world.service.objects
@@ -189,7 +190,7 @@ def test_vacuum_names_the_right_to_delete(world: World, tmp_path: Path) -> None:
         world.service.denied = {"delete"}
         zapz.append(world.store(), write_line(tmp_path / f"{name}.zarr", rows), **SETTINGS)
     world.clock.now += 7200
-    with pytest.raises(StoreError, match=r"Needed: the right to delete for double://bucket/cube/\*"):
+    with pytest.raises(StoreError, match=r"Needed: the right to delete for testing://bucket/cube/\*"):
         zapz.vacuum(world.store())
     world.service.denied = set()
     assert zapz.vacuum(world.store()).removed >= 1
@@ -215,7 +216,7 @@ def test_the_right_to_write_is_named(world: World, unprobed: None, tmp_path: Pat
     for probed in (True, False):
         world.service.denied = {"put", "put_new", "put_over"}
         world.service.probed = probed
-        with pytest.raises(StoreError, match=r"Needed: the right to write for double://bucket/cube/\*"):
+        with pytest.raises(StoreError, match=r"Needed: the right to write for testing://bucket/cube/\*"):
             zapz.append(world.store(), path, **SETTINGS)
         assert world.service.objects == {}
 

@@ -341,7 +341,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
 
 
 def plant_head(world: World, head: Head) -> None:
-    world.service._store("bucket/cube/.zapz/head", heads.encode(head))
+    world.service.overwrite("bucket/cube/.zapz/head", heads.encode(head))
 
 
 def active(base: dict[str, str | None], documents: tuple[Document, ...]) -> Head:
@@ -361,14 +361,14 @@ def test_decision_about_other_documents(lie: str, world: World) -> None:
     documents = tuple(Document(key=key, digest=sha(data)) for key, data in planned.items())
     plant_head(world, active(dict(base), documents))
     decided = {"others": {"x/.zattrs": b"[]"}, "more": {**planned, ".zgroup": b""}, "none": {}}.get(lie, planned)
-    world.service._store(
+    world.service.overwrite(
         "bucket/cube/.zapz/txn/planted/decision", journal.decision("planted", "commit", decided, time.time())
     )
     was = world.service.snapshot()
     with pytest.raises(JournalError, match="explain"):
         zapz.recover(world.store())
     assert world.service.snapshot() == was
-    world.service._store(
+    world.service.overwrite(
         "bucket/cube/.zapz/txn/planted/decision", journal.decision("planted", "commit", planned, time.time())
     )
     if lie != "no document":
@@ -380,8 +380,8 @@ def test_vacuum_of_very_many_keys(world: World) -> None:
     """What exists of them is removed where it lies beyond the shape; it costs what exists."""
     for path, keys in (("x", DOTS), ("gone", DOTS), ("deep", SLASHES)):
         for i in (2, HUGE - 1, HUGE):
-            world.service._store(f"bucket/cube/{path}/{keys.key((i,) if path != 'deep' else (i, 7))}", b"left")
-    world.service._store("bucket/cube/x/02", b"precious")
+            world.service.overwrite(f"bucket/cube/{path}/{keys.key((i,) if path != 'deep' else (i, 7))}", b"left")
+    world.service.overwrite("bucket/cube/x/02", b"precious")
     dirty = [extent("x", (0, HUGE)), extent("gone", (0, HUGE)), extent("deep", (0, HUGE), (0, HUGE), keys=SLASHES)]
     plant_head(world, Head(dirty=tuple(Dirty(extent=e, since=0.0, rest=0.0) for e in dirty)))
     with within(30):

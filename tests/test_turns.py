@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from objects import Dead, Request, World, read_line, write_line
+from objects import World, read_line, write_line
 from volumes import amount, volume
 
 import zapz
+from zapz.testing import Died, Request
 from zapz.txn.objects.lease import Lease
 
 ROWS = {"A": tuple(range(100, 106)), "B": tuple(range(200, 209)), "C": (300, 301), "D": (400, 401, 402, 403)}
@@ -47,7 +48,7 @@ class Writer:
         try:
             zapz.append(self._world.store(), self._source, **SETTINGS)
             self.state = "appended"
-        except (zapz.ZapzError, Dead) as error:
+        except (zapz.ZapzError, Died) as error:
             self.state, self.error = "refused", error
         except BaseException as error:  # noqa: BLE001 - judged by the test
             self.state, self.error = "broken", error
@@ -59,7 +60,7 @@ class Writer:
         self._stopped.release()
         self._go.acquire()
         if self._killed:
-            raise Dead
+            raise Died
 
     def step(self) -> bool:
         """Let the writer run to its next changing request (or sleep), return whether it still runs."""
@@ -137,7 +138,7 @@ class Bench:
     def _before(self, request: Request) -> None:
         writer = getattr(self.world.here, "writer", None)
         if writer is not None and writer._killed:
-            raise Dead
+            raise Died
         if request.changes or self.everywhere:
             self._pause()
 
@@ -257,7 +258,7 @@ def three_writers(bench: Bench, seed: int) -> list[str]:
     bench.reset()
     allowed = legal(bench.start, "ABD")
     if rnd.random() < 0.3:  # somebody else's garbage beyond the shape
-        bench.world.service._store(f"bucket/cube/x/{-(-bench.start // 4)}", b"\7" * 16)
+        bench.world.service.overwrite(f"bucket/cube/x/{-(-bench.start // 4)}", b"\7" * 16)
     alive = {name: bench.writer(name) for name in "ABD"}
     priority = {name: rnd.random() for name in alive}
     while alive:

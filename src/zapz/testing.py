@@ -1,0 +1,329 @@
+"""For those who embed zapz: an object service in memory, faults at any request, and time that only passes when told.
+
+``ObjectService`` behaves as S3 does (creation if absent, replacement on a tag), keeps a log, and lets any request be refused, lose its
+answer, or be the last one of a process. ``simulated_time`` lets a lease run out in no time::
+
+    from zapz import testing
+
+    service = testing.ObjectService()
+    with testing.simulated_time():
+        zapz.append(service.store("bucket/cube"), "day1.zarr")
+        with service.failing(5, "died"), contextlib.suppress(testing.Died):
+            zapz.append(service.store("bucket/cube"), "day2.zarr")
+        zapz.recover(service.store("bucket/cube"))
+
+None of it is used by zapz itself. It is public: what is here stays, and is only added to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from zapz import waiting
+from zapz.storage import clock
+from zapz.storage.objects.store import ObjectStore
+from zapz.txn.objects import lease, session, settling, transaction, vacuum
+
+Fault = Literal["refused", "lost", "died"]
+"""What becomes of a request: it is not carried out and fails; it is carried out and its answer is lost; or the process dies with it."""
+FAULTS: tuple[Fault, ...] = ("refused", "lost", "died")
+MUTATIONS = ("put", "put_new", "put_over", "delete")
+"""Kinds of requests that change something."""
+_BROKEN = 500
+_REFUSED = 400
+_DENIED = 403
+_PRECONDITION = 412
+
+
+def _nothing(_: Any) -> None:
+    """Do nothing."""
+
+
+class Died(BaseException):
+    """What is left of a process that died: nothing that it does afterwards has any effect on the service."""
+
+
+class AnswerError(Exception):
+    """What a service answers instead of doing something."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        """Status code of HTTP."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request to a service."""
+
+    kind: str
+    """"get", "look", "list", "put", "put_new" (if absent), "put_over" (on a tag) or "delete"."""
+    path: str
+    """The object, or the folder."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes something."""
+        return self.kind in MUTATIONS
+
+
+class ObjectService:
+    """Objects in memory, with the conditions of S3. Safe to use from several threads."""
+
+    exclusive = True
+    conditional = True
+    listable = True
+    probed = True
+    quoted = False
+    largest: int | None = None
+    scope = "testing"
+
+    def __init__(self, *, unique_tags: bool = True) -> None:
+        """Begin without objects.
+
+        Args:
+            unique_tags: Whether a tag never comes back; otherwise equal bytes have equal tags, as with most services.
+        """
+        self.objects: dict[str, bytes] = {}
+        """What there is, by path."""
+        self.log: list[Request] = []
+        """Requests that were carried out."""
+        self.before: Callable[[Request], None] = _nothing
+        """Called before a request is carried out; what it raises is the answer."""
+        self.after: Callable[[Request], None] = _nothing
+        """Called after it was; what it raises replaces the answer."""
+        self.denied: set[str] = set()
+        """Kinds of requests that are not allowed. Without "list", what is absent is denied too, as by S3."""
+        self._tags: dict[str, str] = {}
+        self._unique = unique_tags
+        self._count = 0
+        self._guard = threading.RLock()
+
+    # -- for tests -------------------------------------------------------------------------------------------------------
+
+    def store(self, root: str, *, beside: bool = False) -> ObjectStore:
+        """Return a folder as a store that can be given as a target: as another process would see it, one request at a time.
+
+        Args:
+            root: The folder, such as "bucket/cube".
+            beside: Whether lock and journal lie beside it.
+        """
+        store = ObjectStore(self, root, f"testing://{root}", beside=beside)
+        store.pauses = (0.0,)
+        store.at_once = 1
+        return store
+
+    def snapshot(self) -> dict[str, bytes]:
+        """Return all objects."""
+        return dict(self.objects)
+
+    def restore(self, objects: dict[str, bytes]) -> None:
+        """Put back what ``snapshot`` returned."""
+        self.objects = dict(objects)
+        self._tags = {path: self._new_tag(data) for path, data in objects.items()}
+
+    def overwrite(self, path: str, data: bytes) -> str:
+        """Write an object as another tool does: it is not in the log, and no fault hits it; return its tag."""
+        self.objects[path] = bytes(data)
+        self._tags[path] = self._new_tag(data)
+        return self._tags[path]
+
+    def requests(self, action: Callable[[], Any]) -> int:
+        """Run something, and return how many requests it made."""
+        counted = 0
+        before = self.before
+
+        def count(request: Request) -> None:
+            nonlocal counted
+            counted += 1
+            before(request)
+
+        self.before = count
+        try:
+            action()
+        finally:
+            self.before = before
+        return counted
+
+    @contextlib.contextmanager
+    def failing(self, number: int, fault: Fault) -> Iterator[None]:
+        """Let one request of the block go wrong.
+
+        Args:
+            number: Which, counted from 0.
+            fault: What becomes of it; after "died" nothing of the block has any effect.
+        """
+        made, died = -1, False
+        before, after = self.before, self.after
+
+        def ahead(request: Request) -> None:
+            nonlocal made, died
+            made += 1
+            died = died or (made == number and fault == "died")
+            if died:
+                raise Died
+            if made == number and fault == "refused":
+                raise AnswerError(_REFUSED)
+            before(request)
+
+        def behind(request: Request) -> None:
+            after(request)
+            if made == number and fault == "lost":
+                raise AnswerError(_BROKEN)
+
+        self.before, self.after = ahead, behind
+        try:
+            yield
+        finally:
+            self.before, self.after = before, after
+
+    # -- what a backend of a store does ------------------------------------------------------------------------------------
+
+    def _new_tag(self, data: bytes) -> str:
+        self._count += 1
+        return f"t{self._count}" if self._unique else hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+    def _asked(self, kind: str, path: str, action: Callable[[], Any]) -> Any:
+        request = Request(kind, path)
+        self.before(request)
+        hidden = "list" in self.denied and kind in {"get", "look"} and path not in self.objects
+        if kind in self.denied or hidden:
+            raise AnswerError(_DENIED)
+        with self._guard:
+            self.log.append(request)
+            result = action()
+        self.after(request)
+        return result
+
+    def _tag(self, path: str) -> str:
+        if path not in self.objects:
+            raise FileNotFoundError(path)
+        return self._tags[path]
+
+    def _bytes(self, path: str) -> bytes:
+        self._tag(path)
+        return self.objects[path]
+
+    def get(self, path: str, start: int | None, end: int | None) -> tuple[bytes, str | None]:
+        """Return bytes of an object, and its tag."""
+        found: tuple[bytes, str] = self._asked("get", path, lambda: (self._bytes(path)[start:end], self._tag(path)))
+        return found
+
+    def get_many(self, paths: Sequence[str]) -> list[Any]:
+        """Return objects with their tags; what fails, as its error."""
+        answers: list[Any] = []
+        for path in paths:
+            try:
+                answers.append(self.get(path, None, None))
+            except Exception as error:  # noqa: BLE001 - handed on as a value
+                answers.append(error)
+        return answers
+
+    def look(self, path: str) -> tuple[int, str | None]:
+        """Return the length of an object, and its tag."""
+        found: tuple[int, str] = self._asked("look", path, lambda: (len(self._bytes(path)), self._tag(path)))
+        return found
+
+    def put(self, path: str, data: bytes) -> str | None:
+        """Write an object; return its tag."""
+        tag: str = self._asked("put", path, lambda: self.overwrite(path, data))
+        return tag
+
+    def put_new(self, path: str, data: bytes) -> str | None:
+        """Write an object if there is none; return its tag."""
+
+        def create() -> str:
+            if path in self.objects:
+                raise AnswerError(_PRECONDITION)
+            return self.overwrite(path, data)
+
+        tag: str = self._asked("put_new", path, create)
+        return tag
+
+    def put_over(self, path: str, data: bytes, tag: str) -> str | None:
+        """Write an object if it still has a tag; return the new one."""
+
+        def replace() -> str:
+            if self._tag(path) != tag:
+                raise AnswerError(_PRECONDITION)
+            return self.overwrite(path, data)
+
+        new: str = self._asked("put_over", path, replace)
+        return new
+
+    def delete(self, path: str) -> None:
+        """Remove an object."""
+
+        def remove() -> None:
+            self.objects.pop(path, None)
+            self._tags.pop(path, None)
+
+        self._asked("delete", path, remove)
+
+    def list(self, path: str) -> tuple[list[str], list[str]]:
+        """Return the names of folders and of objects right in a folder."""
+
+        def names() -> tuple[list[str], list[str]]:
+            rests = [key[len(path) + 1 :] for key in self.objects if key.startswith(f"{path}/")]
+            if not rests:
+                raise FileNotFoundError(path)
+            return sorted({r.split("/")[0] for r in rests if "/" in r}), sorted(r for r in rests if "/" not in r)
+
+        found: tuple[list[str], list[str]] = self._asked("list", path, names)
+        return found
+
+
+@dataclass
+class Clock:
+    """Time that passes only where somebody sleeps. Stands in for the module ``time``."""
+
+    now: float = 1_000_000.0
+    """Seconds since the epoch, and of the monotonic clock."""
+    slept: Callable[[float], None] = _nothing
+    """Called with the seconds of each sleep, after it."""
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def time(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+        self.slept(seconds)
+
+
+TIMED = (transaction, settling, lease, session, vacuum, waiting)
+"""Modules that look at a clock."""
+
+
+@contextlib.contextmanager
+def simulated_time(at: Clock | None = None) -> Iterator[Clock]:
+    """Let zapz see a clock that only moves where it sleeps, in this process, until the block ends. Leases are not renewed meanwhile.
+
+    Args:
+        at: The clock; a new one by default.
+    """
+    moving = at or Clock()
+    changes: list[tuple[Any, str, Any]] = [(module, "time", moving) for module in TIMED]
+    changes += [
+        (clock, "now", moving.monotonic),
+        (lease, "RENEWALS", 0),
+        (settling, "_POLL", 1.1 * lease.LEASE),  # one sleep is enough to see a lease run out
+    ]
+    kept = [(module, name, getattr(module, name)) for module, name, _ in changes]
+    for module, name, value in changes:
+        setattr(module, name, value)
+    try:
+        yield moving
+    finally:
+        for module, name, value in kept:
+            setattr(module, name, value)
