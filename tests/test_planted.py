@@ -31,7 +31,7 @@ from zapz.txn import journal
 from zapz.txn import session as sessions
 from zapz.txn.extents import Extent
 from zapz.txn.journal import Document, Intent
-from zapz.txn.local.inventory import Remains
+from zapz.txn.local.inventory import Inventory
 from zapz.txn.objects import head as heads
 from zapz.txn.objects import settling
 from zapz.txn.objects.head import Dirty, Head
@@ -294,7 +294,7 @@ def test_deeply_nested_record() -> None:
 
 # -- what remains of a target that was replaced ------------------------------------------------------------------------
 
-REMAINS: dict[str, Callable[[Remains], Remains]] = {
+REMAINS: dict[str, Callable[[Inventory], Inventory]] = {
     "no documents": lambda r: replace(r, documents={}),
     "another range": lambda r: replace(r, extents=(extent("x", (0, 1)),)),
     "very many": lambda r: replace(r, extents=(extent("x", (0, HUGE)),)),
@@ -310,7 +310,7 @@ def test_lies_about_what_remains(lie: str, planted: Planted) -> None:
     old = planted.target.with_name(".cube.zarr.zapz-new")
     shutil.copytree(planted.target, old)
     (old / "x/0").write_bytes(b"")
-    told = Remains.of(zapz.storage.hierarchy.open_dataset(LocalStore(old)), "planted")  # type: ignore[attr-defined]
+    told = Inventory.of(zapz.storage.hierarchy.open_dataset(LocalStore(old)), "planted")  # type: ignore[attr-defined]
     (planted.target / ".zapz").mkdir()
     (planted.target / FRESH).write_bytes(REMAINS[lie](told).encode())
     was = tree(old), untouched(planted.target)
@@ -325,9 +325,9 @@ def test_lies_about_what_remains(lie: str, planted: Planted) -> None:
 @pytest.mark.parametrize("change", [{"documents": []}, {"documents": {"x/.zarray": 3}}, {"id": "a/b"}, {"id": 3}])
 def test_marks_without_sense(change: dict[str, Any]) -> None:
     """Damaged, never another error."""
-    whole = journal.single(Remains(id="one", documents={"x/.zarray": "0"}).encode())
+    whole = journal.single(Inventory(id="one", documents={"x/.zarray": "0"}).encode())
     with pytest.raises(JournalError):
-        Remains.decode(journal.frame({**whole, **change}), "mark")
+        Inventory.decode(journal.frame({**whole, **change}), "mark")
 
 
 # -- object services ---------------------------------------------------------------------------------------------------

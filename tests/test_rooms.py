@@ -266,11 +266,25 @@ def _is_text_of_error(node: ast.expr) -> bool:
     )
 
 
+def names_twice(house: House) -> list[str]:
+    """A public class has a name of its own in the house, a public function in its package. Formats implement one protocol."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for name, tree in house.trees.items():
+        package = name.rpartition(".")[0]
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                where.setdefault(("", node.name), []).append(name)
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and name not in FORMATS:
+                where.setdefault((package, node.name), []).append(name)
+    return [f"{name}: {modules}" for (_, name), modules in where.items() if len(modules) > 1]
+
+
 def hidden_functions(house: House) -> list[str]:
     """No module at the top is named like a public function: importing it would replace the function."""
     return sorted({room(name) for name in house.texts} & {name for name in NAMES if name.islower()})
 
 
+FORMATS = {"format.v2", "format.v3"}
 LOOKS = {"startswith", "endswith", "replace", "removeprefix", "removesuffix", "find", "partition", "split", "index"}
 """Methods of text by which something can be decided."""
 MOST_LINES = 360
@@ -290,6 +304,7 @@ LAWS: dict[Callable[[House], list[str]], dict[str, str]] = {
     kinds_of_storage: {"checks.a": "def f(s):\n    return isinstance(s, (LocalStore, int))"},
     formats_named: {"checks.a": "def f(dataset):\n    return dataset.zarr_format == 2"},
     text_sniffers: {"sources.a": "def f(error, name):\n    return name in str(error)"},
+    names_twice: {"planning.a": "class Plan:\n    pass"},
     hidden_functions: {"append": ""},
 }
 """Each law, and modules that break it."""

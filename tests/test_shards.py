@@ -44,7 +44,7 @@ KINDS = [
 def parsed(path: Path, config: Shards, count: int) -> dict[int, tuple[int, int]]:
     data = path.read_bytes()
     start, length = shards.index_range(config, count, len(data))
-    index = shards.parse(config, count, data[start : start + length], len(data))
+    index = shards.parse_index(config, count, data[start : start + length], len(data))
     return {n: place for n in range(count) if (place := index.range(n)) is not None}
 
 
@@ -72,7 +72,7 @@ def test_an_index_is_read_as_it_was_built(case: tuple[Shards, ShardIndex, int]) 
     count = len(index.entries)
     data = shards.build(config, index)
     assert len(data) == shards.index_bytes(config, count)
-    again = shards.parse(config, count, data, size)
+    again = shards.parse_index(config, count, data, size)
     np.testing.assert_array_equal(again.entries, index.entries)
     assert again.live_bytes == sum(r[1] for n in range(count) if (r := index.range(n)))
 
@@ -89,10 +89,10 @@ def test_a_flipped_bit_under_a_checksum_is_found_and_elsewhere_points_inside(
     bad = good[:place] + bytes([good[place] ^ 1 << bit]) + good[place + 1 :]
     if config.index_crc32c:
         with pytest.raises(ChunkError):
-            shards.parse(config, count, bad, size)
+            shards.parse_index(config, count, bad, size)
         return
     try:
-        found = shards.parse(config, count, bad, size)
+        found = shards.parse_index(config, count, bad, size)
     except ChunkError:
         return
     head = shards.index_bytes(config, count)
@@ -113,7 +113,7 @@ def test_an_entry_that_cannot_be_is_refused(config: Shards, entry: tuple[int, in
     size = 100 + head if config.index_location == "end" else 100
     index.entries[1] = entry
     with pytest.raises(ChunkError):
-        shards.parse(config, 2, shards.build(config, index), size)
+        shards.parse_index(config, 2, shards.build(config, index), size)
 
 
 @pytest.mark.parametrize("config", KINDS, ids=lambda k: f"{k.index_location}-{k.index_crc32c}-{k.index_endian}")
@@ -128,7 +128,7 @@ def test_an_index_of_another_length_is_refused(config: Shards) -> None:
     data = shards.build(config, shards.empty(3))
     for wrong in (data[:-1], data[:16], b""):
         with pytest.raises(ChunkError):
-            shards.parse(config, 3, wrong, 1000)
+            shards.parse_index(config, 3, wrong, 1000)
 
 
 def test_a_shard_that_claims_many_inner_chunks_is_refused_before_anything_is_allocated(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def damaged(data: bytes, how: str, location: str) -> bytes:
     if how == "empty":
         return b""
     config = made(location)
-    index = shards.parse(config, 8, data[place : place + head], len(data))
+    index = shards.parse_index(config, 8, data[place : place + head], len(data))
     for number in range(8):
         if index.range(number) is not None:
             index.entries[number] = {"outside": (len(data), 5), "long": (head, 2**40), "wraps": (2**64 - 8, 16)}[how]

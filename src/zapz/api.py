@@ -19,7 +19,7 @@ from zapz.planning.plan import Plan
 from zapz.reports import Report
 from zapz.sources.open_slice import Target
 from zapz.sources.opener import items_of
-from zapz.storage.uris import place_of, public
+from zapz.storage.uris import canonical_uri, redact
 from zapz.txn.recovery import Recovery
 
 if TYPE_CHECKING:
@@ -114,14 +114,14 @@ def _configured(config: Any, settings: Mapping[str, Any], target: Target) -> tup
     if result.target_dir is None:
         return target, result
     here = os.fspath(target) if isinstance(target, str | os.PathLike) else open_target(target, result).uri
-    if place_of(result.target_dir) != place_of(here):
+    if canonical_uri(result.target_dir) != canonical_uri(here):
         raise ConfigError(
             "the configuration names another target",
             where="target_dir",
-            expected=public(result.target_dir),
-            found=public(here),
-            hint=f"Either `zapz append {public(result.target_dir)} SLICE...` (or `zapz append - SLICE...`) with that configuration, "
-            f"or another configuration for {public(here)}. Nothing was touched.",
+            expected=redact(result.target_dir),
+            found=redact(here),
+            hint=f"Either `zapz append {redact(result.target_dir)} SLICE...` (or `zapz append - SLICE...`) with that configuration, "
+            f"or another configuration for {redact(here)}. Nothing was touched.",
         )
     return target, result
 

@@ -164,7 +164,7 @@ def _profile_of(setting: bool | str | Mapping[str, Any] | None) -> _Profile | No
             hint="Make the folder, or name another file.",
         )
     if path is not None:
-        profile_file.check(path)
+        profile_file.check_place(path)
     restrictions = tuple(table.get("restrictions", ()))
     for pattern in restrictions:
         try:

@@ -16,7 +16,7 @@ _MARK = f"{FIRST_LINE}\n".encode()
 _WHAT = {errno.ELOOP: "a link", errno.EISDIR: "a folder", errno.EEXIST: "a file that zapz did not write"}
 
 
-def check(path: Path) -> None:
+def check_place(path: Path) -> None:
     """Refuse a place where something else than a report of zapz lies.
 
     Raises:

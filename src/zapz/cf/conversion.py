@@ -19,7 +19,7 @@ import numpy as np
 
 from zapz.cf import calendars
 from zapz.cf.encoding import NOT_A_TIME, Encoding, encoding_of, encoding_or_bare
-from zapz.cf.kernels import NO_TIME, cast, check_units, masked, relabelled, way_of
+from zapz.cf.kernels import NO_TIME, cast, check_units, choose_kernel, masked, relabelled
 from zapz.cf.markers import Scalar, Stored, among, is_nan, mask, nans, stored_scalar
 from zapz.cf.time_conversion import CellError
 from zapz.errors import EncodingError
@@ -76,7 +76,7 @@ class Conversion:
         if self.identity and not self.guards_marker:
             return stored
         source, target = self.source.plain, self.target.plain
-        way = way_of(source, target, narrow=self.narrow)
+        way = choose_kernel(source, target, narrow=self.narrow)
         flat = stored.reshape(-1).view(source.dtype) if self.source.reinterpreted else stored.reshape(-1)
         out = np.empty(0 if self.identity else flat.shape, target.dtype)
         size = flat.size if way is relabelled else BLOCK  # only all labels together show whether two become equal
@@ -123,7 +123,7 @@ def conversion(source: Encoding, target: Encoding, *, narrow: bool = False, name
     source, target = _alike_durations(source, target)
     plain, goal = source.plain, target.plain
     check_units(plain, goal)
-    way = way_of(plain, goal, narrow=narrow)
+    way = choose_kernel(plain, goal, narrow=narrow)
     markers, goals = plain.markers, goal.markers
     if way is cast:
         fill = goal.fill

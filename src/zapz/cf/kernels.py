@@ -20,7 +20,7 @@ from zapz.errors import DTypeError, EncodingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Way: TypeAlias = "Callable[[Stored, Stored, Encoding, Encoding], Stored]"
+Kernel: TypeAlias = "Callable[[Stored, Stored, Encoding, Encoding], Stored]"
 """Cells, the mask of missing ones, and both encodings, to cells."""
 NO_TIME: Final = "not a time"
 UNCLEAR: Final = (
@@ -32,7 +32,7 @@ _EPSILON: Final = 8 * float(np.finfo(np.float64).eps)  # relative allowance for 
 _EITHER_GREGORIAN: Final = {"standard", "proleptic_gregorian"}
 
 
-def masked(way: Way, cells: Stored, source: Encoding, target: Encoding) -> Stored:
+def masked(way: Kernel, cells: Stored, source: Encoding, target: Encoding) -> Stored:
     """Convert cells; the missing ones become the target's marker, and no other may (CF section 2.5.1)."""
     missing = mask(cells, source.markers)
     if way is relabelled or target.dtype.kind not in "fcmM":
@@ -187,7 +187,7 @@ def relabelled(cells: Stored, missing: Stored, source: Encoding, target: Encodin
     return out
 
 
-def way_of(source: Encoding, target: Encoding, *, narrow: bool = False) -> Way:  # noqa: PLR0911 - one per kind of types
+def choose_kernel(source: Encoding, target: Encoding, *, narrow: bool = False) -> Kernel:  # noqa: PLR0911 - one per kind of types
     """Choose how to convert, or raise `DTypeError`. Time labels tell by their values whether they fit another type."""
     axis, kinds = source.axis, source.dtype.kind + target.dtype.kind
     alike = axis == target.axis and source.packing == target.packing

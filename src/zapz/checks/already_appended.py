@@ -16,7 +16,7 @@ from zapz.planning.label_order import Labels, Line
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.chunk_reader import fill_cells, region
-from zapz.storage.uris import place_of
+from zapz.storage.uris import canonical_uri
 from zapz.txn.register import Commit
 
 
@@ -111,7 +111,7 @@ def recall(
     Raises:
         LabelError: It is there, and ``on_existing`` says "refuse".
     """
-    mark = fingerprint_of(place_of(source.uri), source.dataset.documents)
+    mark = fingerprint_of(canonical_uri(source.uri), source.dataset.documents)
     for commit in register:
         end = commit.offset + commit.length
         if commit.fingerprint != mark or commit.length != placement.length or end > there.length:

@@ -11,7 +11,7 @@ from zapz.config.settings import Config, Layer, make
 from zapz.config.trust import Origin
 from zapz.config.types import Place
 from zapz.errors import ConfigError
-from zapz.storage.uris import clean, is_local, local_path, public
+from zapz.storage.uris import clean, is_local, local_path, redact
 
 ConfigFile = str | os.PathLike[str]
 """Path or URI of a configuration file."""
@@ -77,7 +77,7 @@ def load(file: ConfigFile, environment: Mapping[str, str] | None = None, *, trus
     from zapz.config.parsers import read  # imported where used: most appends read no file
 
     given = os.fspath(file)
-    where = public(given)
+    where = redact(given)
     parts = [part for part in where.split("::") if "://" in part or "::" not in where]
     try:
         text = _bytes_of(given, where).decode("utf-8-sig")

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import Any
 
 from zapz.config.table_types import is_table, table
-from zapz.config.types import Key, Kind, Place, choice, either, flag, number, several, text
+from zapz.config.types import Key, Place, SettingType, choice, either, flag, number, several, text
 from zapz.errors import ConfigError
 
 _HINT = (
@@ -41,15 +41,15 @@ def _plain(given: str) -> str:
     return given
 
 
-def _word(words: str) -> Kind:
+def _word(words: str) -> SettingType:
     return text(words, parse=_plain, empty=True)
 
 
-def _key(kind: Kind) -> Key:
+def _key(kind: SettingType) -> Key:
     return Key(kind=kind, doc="")
 
 
-def _named(item: Kind) -> Kind:
+def _named(item: SettingType) -> SettingType:
     """A table in which every name, also an empty one, has a value of one kind."""
 
     def read(value: Mapping[Any, Any], place: Place) -> dict[str, Any]:
@@ -145,7 +145,7 @@ _LOGGING = table(
 )
 
 
-def check(given: Any, place: Place) -> None:
+def check_logging_of_file(given: Any, place: Place) -> None:
     """Refuse what ``logging`` may not hold in a file.
 
     Args:

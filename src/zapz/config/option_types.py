@@ -9,7 +9,7 @@ from typing import Any
 
 from zapz.cf.durations import DurationError, check_step
 from zapz.config.table_types import free, table
-from zapz.config.types import Key, Kind, choice, either, flag, number, several, text
+from zapz.config.types import Key, SettingType, choice, either, flag, number, several, text
 from zapz.errors import ConfigError
 
 _FOREVER = 1e9
@@ -88,7 +88,7 @@ PROFILING = table(
     },
 )
 
-LOGGING: Kind = replace(
+LOGGING: SettingType = replace(
     free("a table with `version` = 1"),
     schema={"type": "object", "properties": {"version": {"const": 1}}, "required": ["version"]},
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from zapz.config.settings import SETTINGS
 from zapz.config.table_types import ANY_NAME
-from zapz.config.types import Key, Kind, word
+from zapz.config.types import Key, SettingType, word
 from zapz.errors import ConfigError
 
 FORMATS = ("md", "json", "toml")
@@ -65,7 +65,7 @@ def _markdown() -> str:
 
 
 def _within(path: str) -> Mapping[str, Key]:
-    kind: Kind = SETTINGS
+    kind: SettingType = SETTINGS
     for name in path.split("."):
         kind = kind.keys[name].kind
     return kind.keys

@@ -10,7 +10,7 @@ from zapz.config import trust
 from zapz.config.option_types import LEVEL, LOGGING, POLLING, PROFILING, STEP, Polling, bytes_of, check_logging, step_of
 from zapz.config.table_types import free, is_table, names, table
 from zapz.config.trust import Origin
-from zapz.config.types import Key, Kind, Place, choice, either, flag, function, number, several, text
+from zapz.config.types import Key, Place, SettingType, choice, either, flag, function, number, several, text
 from zapz.config.variables import ATTRIBUTES, VARIABLES, VariableSettings, settings_of
 from zapz.errors import ConfigError, MetadataError
 from zapz.format.metadata import check_path
@@ -29,7 +29,7 @@ def _key_of(given: str) -> str:
     return given
 
 
-def _setting(kind: Kind, doc: str, *, default: Any = None, example: Any = None, secret: bool = False) -> Any:
+def _setting(kind: SettingType, doc: str, *, default: Any = None, example: Any = None, secret: bool = False) -> Any:
     key = Key(kind=kind, doc=doc, default=default, example=example)
     if isinstance(default, dict):
         return field(default_factory=dict, repr=not secret, metadata={"key": key})
@@ -293,7 +293,7 @@ NAMES: tuple[str, ...] = tuple(_FIELDS)
 """Names of all settings, in the order of the reference."""
 
 _ALIAS, _ALIASED = "zarr_version", "zarr_format"
-SETTINGS: Kind = table(
+SETTINGS: SettingType = table(
     "a table of settings",
     {**_FIELDS, _ALIAS: Key(kind=_FIELDS[_ALIASED].kind, doc=f"Another name of {_ALIASED}.", example=2)},
 )
@@ -324,12 +324,12 @@ def make(*layers: Settings | Layer) -> Config:
 def _checked(layer: Layer) -> dict[str, Any]:
     if is_table(layer.settings):
         meant = (_ALIASED if name == _ALIAS else name for name in layer.settings)
-        trust.check((name for name in meant if name in _FIELDS), layer.origin, layer.place)
+        trust.check_trust((name for name in meant if name in _FIELDS), layer.origin, layer.place)
     checked: dict[str, Any] = SETTINGS.check(layer.settings, layer.place)
     if layer.origin is not Origin.CALLER and checked.get("logging"):
         from zapz.config import logging_types  # imported where used
 
-        logging_types.check(checked.get("logging"), layer.place / "logging")
+        logging_types.check_logging_of_file(checked.get("logging"), layer.place / "logging")
     if _ALIAS in checked:
         alias = checked.pop(_ALIAS)
         if checked.setdefault(_ALIASED, alias) != alias:

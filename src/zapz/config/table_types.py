@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, time
 from typing import Any
 
-from zapz.config.types import Key, Kind, Place, nearest, shown
+from zapz.config.types import Key, Place, SettingType, nearest, shown
 from zapz.errors import ConfigError
 
 ANY_NAME = "NAME"
@@ -16,7 +16,7 @@ _DEEPEST = 50
 """Levels of nesting that a table of JSON values may have."""
 
 
-def table(words: str, keys: Mapping[str, Key], *, unsets: bool = True) -> Kind:
+def table(words: str, keys: Mapping[str, Key], *, unsets: bool = True) -> SettingType:
     """A table of known keys; tables given later are merged into it key by key.
 
     Args:
@@ -34,7 +34,7 @@ def table(words: str, keys: Mapping[str, Key], *, unsets: bool = True) -> Kind:
             result[name] = None if takes_back else keys[name].kind.check(inner, place / name)
         return result
 
-    return Kind(
+    return SettingType(
         words=words,
         schema={
             "type": "object",
@@ -48,7 +48,7 @@ def table(words: str, keys: Mapping[str, Key], *, unsets: bool = True) -> Kind:
     )
 
 
-def names(words: str, item: Kind) -> Kind:
+def names(words: str, item: SettingType) -> SettingType:
     """A table in which every name has a value of one kind."""
 
     def read(value: Any, place: Place) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def names(words: str, item: Kind) -> Kind:
             for name, inner in _items(value, place)
         }
 
-    return Kind(
+    return SettingType(
         words=words,
         schema={"type": "object", "additionalProperties": nullable(item.schema), "propertyNames": {"minLength": 1}},
         takes=is_table,
@@ -73,7 +73,7 @@ def free(
     plain: bool = False,
     secret: bool = False,
     look: Callable[[str, str], object] | None = None,
-) -> Kind:
+) -> SettingType:
     """A table of anything; null is a value in it.
 
     Args:
@@ -90,7 +90,7 @@ def free(
             )
         return {name: _plain(inner, place / name, look) if plain else inner for name, inner in _items(value, place)}
 
-    return Kind(
+    return SettingType(
         words=words,
         schema={"type": "object"},
         takes=(lambda value: value is not None) if secret else is_table,
@@ -99,7 +99,7 @@ def free(
     )
 
 
-def codec(words: str, naming: str, others: Kind | None = None) -> Kind:
+def codec(words: str, naming: str, others: SettingType | None = None) -> SettingType:
     """A table that configures one codec; a later one replaces it whole.
 
     Args:
@@ -121,7 +121,7 @@ def codec(words: str, naming: str, others: Kind | None = None) -> Kind:
         "properties": {**inside.schema.get("properties", {}), **properties},
         "required": [naming],
     }
-    return Kind(words=words, schema=schema, takes=is_table, read=read)
+    return SettingType(words=words, schema=schema, takes=is_table, read=read)
 
 
 def is_table(value: Any) -> bool:
@@ -169,7 +169,7 @@ def _unknown(name: str, keys: Mapping[str, Key], place: Place) -> ConfigError:
     return ConfigError("unknown setting", where=str(place / name), found=repr(name), hint=hint)
 
 
-def _merged(earlier: Any, later: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+def _merged(earlier: Any, later: Mapping[str, Any], kinds: Mapping[str, SettingType]) -> dict[str, Any]:
     """Merge key by key; None takes a key back where it is no value of it."""
     result = dict(earlier) if is_table(earlier) else {}
     for name, value in later.items():

@@ -89,7 +89,7 @@ def looks_secret(name: str) -> bool:
     return _SECRET.search(name) is not None
 
 
-def check(names: Iterable[str], origin: Origin, place: Place) -> None:
+def check_trust(names: Iterable[str], origin: Origin, place: Place) -> None:
     """Refuse settings that may not come from where they do.
 
     Args:

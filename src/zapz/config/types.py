@@ -81,7 +81,7 @@ def _later(_: Any, later: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class SettingType:
     """A kind of value."""
 
     words: str
@@ -124,7 +124,7 @@ class Kind:
 class Key:
     """One known key of a table."""
 
-    kind: Kind
+    kind: SettingType
     """What its value can be."""
     doc: str
     """What it means."""
@@ -134,7 +134,9 @@ class Key:
     """A value that shows its form, where the default does not."""
 
 
-def text(words: str = "text", *, parse: Callable[[str], Any] = str, path: bool = False, empty: bool = False) -> Kind:
+def text(
+    words: str = "text", *, parse: Callable[[str], Any] = str, path: bool = False, empty: bool = False
+) -> SettingType:
     """Text.
 
     Args:
@@ -150,7 +152,7 @@ def text(words: str = "text", *, parse: Callable[[str], Any] = str, path: bool =
             raise ValueError("It is empty.")
         return parse(given)
 
-    return Kind(
+    return SettingType(
         words=words,
         schema={"type": "string"} if empty else {"type": "string", "minLength": 1},
         takes=lambda value: isinstance(value, str) or (path and hasattr(value, "__fspath__")),
@@ -158,7 +160,7 @@ def text(words: str = "text", *, parse: Callable[[str], Any] = str, path: bool =
     )
 
 
-def choice(*choices: str | int) -> Kind:
+def choice(*choices: str | int) -> SettingType:
     """One of some texts or integers."""
 
     def read(value: Any, _: Place) -> Any:
@@ -168,7 +170,7 @@ def choice(*choices: str | int) -> Kind:
         return value
 
     kinds = tuple({type(c) for c in choices})
-    return Kind(
+    return SettingType(
         words=" or ".join(map(word, choices)),
         schema={"enum": list(choices)},
         takes=lambda value: isinstance(value, kinds) and not isinstance(value, bool),
@@ -184,7 +186,7 @@ def number(
     most: float | None = None,
     finite: bool = False,
     nonzero: bool = False,
-) -> Kind:
+) -> SettingType:
     """A number, a NumPy scalar perhaps, within bounds; truth values are none.
 
     Args:
@@ -209,7 +211,7 @@ def number(
             raise ValueError
         return plain
 
-    return Kind(
+    return SettingType(
         words=words + (" other than 0" if nonzero else ""),
         schema={"type": schema, **given, **({"not": {"const": 0}} if nonzero else {})},
         takes=lambda value: isinstance(value, Integral if integer else Real) and not isinstance(value, bool),
@@ -217,9 +219,9 @@ def number(
     )
 
 
-def flag() -> Kind:
+def flag() -> SettingType:
     """True or false."""
-    return Kind(
+    return SettingType(
         words="true or false",
         schema={"type": "boolean"},
         takes=lambda value: isinstance(value, bool),
@@ -227,9 +229,9 @@ def flag() -> Kind:
     )
 
 
-def null(other: bool | str) -> Kind:  # noqa: FBT001 - it is a value, not a switch
+def null(other: bool | str) -> SettingType:  # noqa: FBT001 - it is a value, not a switch
     """None as a value of its own, and what says the same in TOML, which has no null."""
-    return Kind(
+    return SettingType(
         words=f"null (or {word(other)})",
         schema={"enum": [None, other]},
         takes=lambda value: value is None or (type(value) is type(other) and value == other),
@@ -237,9 +239,9 @@ def null(other: bool | str) -> Kind:  # noqa: FBT001 - it is a value, not a swit
     )
 
 
-def function() -> Kind:
+def function() -> SettingType:
     """Something that can be called; no file can hold it."""
-    return Kind(
+    return SettingType(
         words="(from Python) something that can be called",
         schema={"not": {}},
         takes=callable,
@@ -247,7 +249,7 @@ def function() -> Kind:
     )
 
 
-def several(item: Kind, *, distinct: bool = False, length: int | None = None) -> Kind:
+def several(item: SettingType, *, distinct: bool = False, length: int | None = None) -> SettingType:
     """A list, kept as a tuple.
 
     Args:
@@ -264,7 +266,7 @@ def several(item: Kind, *, distinct: bool = False, length: int | None = None) ->
             raise ValueError("One stands there twice.")
         return checked
 
-    return Kind(
+    return SettingType(
         words=f"a list, each {item.words}" if " or " in item.words else f"a list of {item.words}",
         schema={
             "type": "array",
@@ -277,7 +279,7 @@ def several(item: Kind, *, distinct: bool = False, length: int | None = None) ->
     )
 
 
-def either(*kinds: Kind) -> Kind:
+def either(*kinds: SettingType) -> SettingType:
     """A value of one of several kinds; where several take it, the first that does not refuse it."""
 
     def read(value: Any, place: Place) -> Any:
@@ -293,7 +295,7 @@ def either(*kinds: Kind) -> Kind:
         raise ValueError(hint)
 
     schemas = [kind.schema for kind in kinds if kind.schema != {"not": {}}]
-    return Kind(
+    return SettingType(
         words=" or ".join(kind.words for kind in kinds),
         schema=schemas[0] if len(schemas) == 1 else {"anyOf": schemas},
         takes=lambda value: any(kind.takes(value) for kind in kinds),

@@ -12,7 +12,7 @@ import numpy as np
 from zapz.cf.calendars import CALENDARS
 from zapz.config.array_encoding import ArrayEncoding
 from zapz.config.table_types import codec, free, names, table
-from zapz.config.types import Key, Kind, Place, choice, either, flag, nearest, null, number, several, text
+from zapz.config.types import Key, Place, SettingType, choice, either, flag, nearest, null, number, several, text
 from zapz.errors import ConfigError
 
 ALL = "*"
@@ -98,12 +98,12 @@ def _check_expressions(value: str, where: str) -> None:
         parts_of(value, where)
 
 
-ATTRIBUTES: Kind = free("a table of attributes", plain=True, look=_check_expressions)
+ATTRIBUTES: SettingType = free("a table of attributes", plain=True, look=_check_expressions)
 """Attributes: any JSON value; expressions in texts can be read."""
 
 
-def _dtype() -> Kind:
-    return Kind(
+def _dtype() -> SettingType:
+    return SettingType(
         words='the name of a NumPy number, "bool", "string", "bytes", "U8" or "S8" (any length), "datetime64[s]" or "timedelta64[s]" '
         "(any unit)",
         schema={"type": "string", "minLength": 1},
@@ -112,7 +112,7 @@ def _dtype() -> Kind:
     )
 
 
-def _lengths(*, whole: Kind) -> Kind:
+def _lengths(*, whole: SettingType) -> SettingType:
     """Lengths by dimension: a list, or a table that names dimensions; null is the whole dimension."""
     length = either(number(integer=True, least=1), null("whole"))
     words = f"a list of {length.words}, or a table of such by dimension"
@@ -121,7 +121,7 @@ def _lengths(*, whole: Kind) -> Kind:
     )
 
 
-def _fill_value() -> Kind:
+def _fill_value() -> SettingType:
     part = either(number(), choice("NaN", "Infinity", "-Infinity"))
     pair = replace(several(part, length=2), words="[real, imaginary]")
     return either(number(), text('text ("NaN" too)', empty=True), pair, null(other=False), flag())
@@ -139,7 +139,7 @@ def _coded_once(value: Mapping[str, Any], place: Place) -> None:
         )
 
 
-def _encoding() -> Kind:
+def _encoding() -> SettingType:
     """The encoding: codecs in one of two forms, of which a later one displaces an earlier one."""
     plain = table("a table of the encoding's keys", _ENCODING, unsets=False)
 
@@ -225,7 +225,7 @@ _ENTRY: Mapping[str, Key] = {
 
 _ENTRY_KIND = table("a table of `dims`, `encoding` and `attrs`", _ENTRY)
 
-VARIABLES: Kind = names("a table that gives variables (`*`: all) their entries", _ENTRY_KIND)
+VARIABLES: SettingType = names("a table that gives variables (`*`: all) their entries", _ENTRY_KIND)
 """The kind of the setting ``variables``."""
 
 

@@ -146,7 +146,7 @@ class ChunkBuilder:
                 codecs.inspect(array.codecs, array.dtype, array.grid.chunk_size, data)
             else:
                 start, length = shards.index_range(config, reader.array.units_per_chunk, len(data))
-                shards.parse(config, reader.array.units_per_chunk, data[start : start + length], len(data))
+                shards.parse_index(config, reader.array.units_per_chunk, data[start : start + length], len(data))
         except ChunkError as error:
             raise error.at(reader.name(index)) from None
         if self._verify or self._plan.examined:

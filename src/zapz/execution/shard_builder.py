@@ -18,7 +18,7 @@ from zapz.format.grid import Index
 from zapz.format.shards import ShardIndex
 from zapz.planning.steps import KeepInner
 from zapz.storage.chunk_reader import ChunkReader
-from zapz.storage.store import Placed, ReadableStore
+from zapz.storage.store import PlacedParts, ReadableStore
 
 _BLOCK = 1 << 22
 """Bytes of an old shard that are moved at a time."""
@@ -42,7 +42,7 @@ class ShardBuilder:
         self._old = old
         self._store = store
 
-    def build(self, index: Index, inner: InnerChunks, *, extends: bool) -> Placed | None:
+    def build(self, index: Index, inner: InnerChunks, *, extends: bool) -> PlacedParts | None:
         """Return a shard's parts with their offsets, made as they are taken; None if all of it reads as the fill value.
 
         Args:
@@ -54,11 +54,11 @@ class ShardBuilder:
         made = shards.empty(self._old.array.units_per_chunk)
         body = self._body(index, inner, made, old, size)
         first = next(body, None)
-        return None if first is None else Placed(parts=self._with_index(chain([first], body), made))
+        return None if first is None else PlacedParts(parts=self._with_index(chain([first], body), made))
 
-    def empty(self) -> Placed:
+    def empty(self) -> PlacedParts:
         """Return a shard without inner chunks: all of it reads as the fill value."""
-        return Placed(parts=self._with_index((), shards.empty(self._old.array.units_per_chunk)))
+        return PlacedParts(parts=self._with_index((), shards.empty(self._old.array.units_per_chunk)))
 
     def _with_index(self, body: Iterable[tuple[int, Buffer]], made: ShardIndex) -> Iterator[tuple[int, Buffer]]:
         """Yield a shard's parts, then its index, which is complete only then."""
@@ -77,7 +77,7 @@ class ShardBuilder:
         Old inner chunks stay where they are. New ones go where the old index refers to nothing, then behind it: whoever has just
         read the old index still finds the old cells.
         """
-        room = shards.Room.of(self._config, old, size, self._old.array.units_per_chunk)
+        room = shards.FreeSpace.of(self._config, old, size, self._old.array.units_per_chunk)
         for offset in range(room.start, room.stop, _BLOCK):
             yield offset, self._store.read(self._old.array.key(index), offset, min(_BLOCK, room.stop - offset))
         for number, data in inner:

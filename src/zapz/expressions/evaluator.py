@@ -31,7 +31,7 @@ from zapz.cf.conversion import Encoding, Scalar, to_instants
 from zapz.cf.durations import iso_of
 from zapz.cf.markers import mask
 from zapz.errors import ConfigError, EncodingError
-from zapz.expressions.parser import Array, Attribute, Bound, Constant, Expression, Length, Size, parts_of, shown
+from zapz.expressions.parser import ArrayNode, Attribute, Bound, Constant, Expression, Length, Size, parts_of, shown
 
 MAX_VALUES: Final = 1000
 """Values that one expression may become."""
@@ -62,7 +62,7 @@ Cell: TypeAlias = int | float | str | bool | Time | None
 """What one stored value means; None is a missing value that is no time."""
 
 
-class Variable(Protocol):
+class VariableView(Protocol):
     """What an expression sees of a variable."""
 
     @property
@@ -73,11 +73,11 @@ class Variable(Protocol):
         """Return what the value at an index means; the index is inside the shape and not negative."""
 
 
-class Dataset(Protocol):
+class DatasetView(Protocol):
     """What an expression sees of a dataset."""
 
     @property
-    def variables(self) -> Mapping[str, Variable]:
+    def variables(self) -> Mapping[str, VariableView]:
         """Variables by path."""
 
     @property
@@ -109,7 +109,7 @@ def has_expressions(attributes: Mapping[str, Any]) -> bool:
     return any(found)
 
 
-def evaluate(attributes: Mapping[str, Any], dataset: Dataset, where: str = "attrs") -> dict[str, Any]:
+def evaluate(attributes: Mapping[str, Any], dataset: DatasetView, where: str = "attrs") -> dict[str, Any]:
     """Return attributes with every expression replaced, at any depth.
 
     Args:
@@ -194,7 +194,7 @@ def _mapped(value: Any, where: str, change: Callable[[str, str], Any], depth: in
     return [_mapped(item, f"{where}[{i}]", change, depth + 1) for i, item in enumerate(value)]
 
 
-def _replaced(text: str, dataset: Dataset, where: str) -> Any:
+def _replaced(text: str, dataset: DatasetView, where: str) -> Any:
     """A text with its expressions replaced."""
     parts = parts_of(text, where)
     try:
@@ -206,7 +206,7 @@ def _replaced(text: str, dataset: Dataset, where: str) -> Any:
     return "".join(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values)
 
 
-def _value(expression: Expression, dataset: Dataset) -> Any:
+def _value(expression: Expression, dataset: DatasetView) -> Any:
     """What one expression becomes."""
     if isinstance(expression, Constant):
         return expression.value
@@ -236,7 +236,7 @@ def _entry(table: Mapping[str, _T], name: str, kind: str) -> _T:
 class _View:
     """A part of a variable; nothing of it has been read."""
 
-    variable: Variable
+    variable: VariableView
     """The variable."""
     taken: tuple[int | range, ...]
     """What is taken along each dimension; a dimension with one index is gone."""
@@ -247,7 +247,7 @@ class _View:
         return tuple(len(part) for part in self.taken if isinstance(part, range))
 
 
-def _view(array: Array, dataset: Dataset) -> _View:
+def _view(array: ArrayNode, dataset: DatasetView) -> _View:
     variable = _entry(dataset.variables, array.name, "variable")
     shape, indices = variable.shape, array.indices
     if len(indices) > len(shape):

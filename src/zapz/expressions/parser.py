@@ -54,7 +54,7 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Array:
+class ArrayNode:
     """A variable or a part of it."""
 
     name: str
@@ -67,7 +67,7 @@ class Array:
 class Bound:
     """One end of the cells that the labels of a variable stand for."""
 
-    of: Array
+    of: ArrayNode
     """The labels."""
     upper: bool
     """Whether it is the upper end."""
@@ -79,7 +79,7 @@ class Bound:
 class Length:
     """How long a variable is along its first dimension."""
 
-    of: Array
+    of: ArrayNode
     """The variable."""
 
 
@@ -99,7 +99,7 @@ class Attribute:
     """The attribute."""
 
 
-Expression: TypeAlias = Constant | Array | Bound | Length | Size | Attribute
+Expression: TypeAlias = Constant | ArrayNode | Bound | Length | Size | Attribute
 
 
 def parts_of(text: str, where: str) -> tuple[str | Expression, ...]:
@@ -180,7 +180,7 @@ class _Reader:
         else:
             self._fail("ds, len, lower_bound, upper_bound, a number or a text in quotes")
         if self._kind:
-            self._fail('"[" or "}}"' if isinstance(result, Array) and not result.indices else '"}}"')
+            self._fail('"[" or "}}"' if isinstance(result, ArrayNode) and not result.indices else '"}}"')
         return result
 
     def _of_dataset(self) -> Expression:
@@ -209,27 +209,27 @@ class _Reader:
         self._demand("]")
         return name
 
-    def _array(self) -> Array:
+    def _array(self) -> ArrayNode:
         begin = self._kind, self._word, self._at
         found: Expression | None = None
         if begin[:2] == ("name", "ds"):
             self._next()
             found = self._of_dataset()
-        if not isinstance(found, Array):
+        if not isinstance(found, ArrayNode):
             self._kind, self._word, self._at = begin
             self._fail("a variable, such as ds.x")
         return found
 
-    def _subscripted(self, name: str) -> Array:
+    def _subscripted(self, name: str) -> ArrayNode:
         if self._word != "[":
-            return Array(name=name)
+            return ArrayNode(name=name)
         self._next()
         indices = [self._index()]
         while self._word == ",":
             self._next()
             indices.append(self._index())
         self._demand("]")
-        return Array(name=name, indices=tuple(indices))
+        return ArrayNode(name=name, indices=tuple(indices))
 
     def _index(self) -> int | slice:
         ends: list[int | None] = []

@@ -195,7 +195,7 @@ def decode(
         sized = exact is not None and all(facts(s.id).keeps_length for s in chain.stages[:position])
         limit = (exact if sized else 16 * exact + 4096) if exact is not None else max(1 << 28, 4096 * cells)
         into = direct if position == 0 else None
-        buffer = compressors.decode(stage.id, stage.config, buffer, limit=limit, exact=bool(sized), out=into)
+        buffer = compressors.decode_stage(stage.id, stage.config, buffer, limit=limit, exact=bool(sized), out=into)
         if into is not None and buffer is into:
             return direct if direct is not None else out  # type: ignore[return-value]
     if not plain:
@@ -261,7 +261,7 @@ def encode(chain: CodecChain, dtype: np.dtype[Any], cells: np.ndarray[Any, Any])
             raise ChunkError("values do not encode", expected=chain.serializer, found=str(error)) from error
     for stage in chain.stages:
         _allowed(stage)
-        buffer = compressors.encode(stage.id, stage.config, buffer)
+        buffer = compressors.encode_stage(stage.id, stage.config, buffer)
     return buffer
 
 
@@ -289,10 +289,10 @@ def inspect(chain: CodecChain, dtype: np.dtype[Any], cells: int, data: Buffer) -
         return
     stages = list(chain.stages)
     if stages and stages[-1].id == "crc32c" and stages[-1].config.get("location", "end") == "end":
-        view = octets(compressors.decode("crc32c", stages.pop().config, view, limit=view.nbytes, exact=False))
+        view = octets(compressors.decode_stage("crc32c", stages.pop().config, view, limit=view.nbytes, exact=False))
     resized = chain.serializer != "bytes" or any(not facts(s.id).keeps_length for s in stages[:-1])
     expected = None if resized else cells * dtype.itemsize
     if stages:
-        compressors.inspect(stages[-1].id, view, expected)
+        compressors.inspect_stage(stages[-1].id, view, expected)
     elif expected is not None and view.nbytes != expected:
         raise ChunkError("chunk has the wrong length", expected=f"{expected} bytes", found=f"{view.nbytes}")

@@ -37,7 +37,7 @@ def _codec(identifier: str, config: Mapping[str, Any]) -> Any:
         raise ChunkError("codec cannot be made", found=f"{identifier} {dict(config)}: {error}") from error
 
 
-def decode(
+def decode_stage(
     identifier: str,
     config: Mapping[str, Any],
     data: Buffer,
@@ -64,7 +64,7 @@ def decode(
         result: Buffer = bounded(identifier, known.decompressor, config, data, limit, several=known.several)
     else:
         if known.declared is not None:
-            inspect(identifier, data, limit if exact else None)
+            inspect_stage(identifier, data, limit if exact else None)
             if (size := known.declared(octets(data))) is not None and size > limit:
                 raise ChunkError("chunk claims to hold too much", expected=f"at most {limit} bytes", found=f"{size}")
         codec = _codec(identifier, config)
@@ -88,7 +88,7 @@ def decode(
     return result
 
 
-def encode(identifier: str, config: Mapping[str, Any], data: Buffer) -> Buffer:
+def encode_stage(identifier: str, config: Mapping[str, Any], data: Buffer) -> Buffer:
     """Apply one stage.
 
     Raises:
@@ -142,7 +142,7 @@ def _items(document: Any) -> int:
     return math.prod(shape)
 
 
-def inspect(identifier: str, data: Buffer, expected: int | None) -> None:
+def inspect_stage(identifier: str, data: Buffer, expected: int | None) -> None:
     """Check what a compressed stream says about itself, undecoded.
 
     Raises:

@@ -53,7 +53,7 @@ def empty(count: int) -> ShardIndex:
 
 
 @dataclass(slots=True, kw_only=True)
-class Room:
+class FreeSpace:
     """Where new inner chunks of a shard may go: into gaps that its index refers to nowhere, then behind all."""
 
     start: int
@@ -64,7 +64,7 @@ class Room:
     """Offset and length of what nothing refers to."""
 
     @classmethod
-    def of(cls, shards: Shards, index: ShardIndex | None, size: int, count: int) -> Room:
+    def of(cls, shards: Shards, index: ShardIndex | None, size: int, count: int) -> FreeSpace:
         """Return the room in a shard of ``size`` bytes; in a new one if there is no index."""
         length = index_bytes(shards, count)
         start = length if shards.index_location == "start" else 0
@@ -109,14 +109,14 @@ def index_range(shards: Shards, count: int, size: int) -> Range:
     return (0 if shards.index_location == "start" else size - length, length)
 
 
-def parse(shards: Shards, count: int, data: Buffer, size: int) -> ShardIndex:
+def parse_index(shards: Shards, count: int, data: Buffer, size: int) -> ShardIndex:
     """Read and check the index of a shard of ``size`` bytes.
 
     Raises:
         ChunkError: The checksum is wrong, or an inner chunk would lie outside the file or inside the index.
     """
     if shards.index_crc32c:
-        data = compressors.decode("crc32c", {}, data, limit=16 * count, exact=True)
+        data = compressors.decode_stage("crc32c", {}, data, limit=16 * count, exact=True)
     if octets(data).nbytes != 16 * count:
         raise ChunkError(
             "shard index has the wrong length",
@@ -152,4 +152,4 @@ def parse(shards: Shards, count: int, data: Buffer, size: int) -> ShardIndex:
 def build(shards: Shards, index: ShardIndex) -> bytes:
     """Return the bytes of an index."""
     data = index.entries.astype("<u8" if shards.index_endian == "little" else ">u8").tobytes()
-    return bytes(compressors.encode("crc32c", {}, data)) if shards.index_crc32c else data
+    return bytes(compressors.encode_stage("crc32c", {}, data)) if shards.index_crc32c else data

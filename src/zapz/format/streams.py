@@ -115,7 +115,7 @@ def declared_lz4(view: memoryview) -> int | None:
 
 
 def inspect_blosc(view: memoryview, expected: int | None) -> None:
-    """Check what a stream says about itself; raises as ``compressors.inspect`` does."""
+    """Check what a stream says about itself; raises as ``compressors.inspect_stage`` does."""
     if view.nbytes < _BLOSC_HEADER:
         raise ChunkError("chunk is truncated", expected="a Blosc header of 16 bytes", found=f"{view.nbytes} bytes")
     size, _, stored = struct.unpack_from("<III", view, 4)
@@ -155,7 +155,7 @@ def _most(view: memoryview) -> int:
 
 
 def inspect_zstd(view: memoryview, expected: int | None) -> None:
-    """Check what a stream says about itself; raises as ``compressors.inspect`` does."""
+    """Check what a stream says about itself; raises as ``compressors.inspect_stage`` does."""
     size = _zstd_frame(view)[0]
     end = zstd_end(view)
     if end == view.nbytes and expected is not None and size is not None and size != expected:
@@ -179,7 +179,7 @@ def zstd_end(view: memoryview) -> int:
 
 
 def inspect_gzip(view: memoryview, expected: int | None) -> None:
-    """Check what a stream says about itself; raises as ``compressors.inspect`` does."""
+    """Check what a stream says about itself; raises as ``compressors.inspect_stage`` does."""
     if view.nbytes < 18 or bytes(view[:2]) != b"\x1f\x8b":  # noqa: PLR2004 - RFC 1952: header 10, trailer 8
         raise ChunkError("chunk does not decode", expected="a gzip stream", found=f"bytes {bytes(view[:4]).hex()}…")
     if expected is not None and struct.unpack_from("<I", view, view.nbytes - 4)[0] != expected & 0xFFFFFFFF:
@@ -191,13 +191,13 @@ def inspect_gzip(view: memoryview, expected: int | None) -> None:
 
 
 def inspect_lz4(view: memoryview, expected: int | None) -> None:
-    """Check what a stream says about itself; raises as ``compressors.inspect`` does."""
+    """Check what a stream says about itself; raises as ``compressors.inspect_stage`` does."""
     size = struct.unpack_from("<I", view, 0)[0] if view.nbytes > 4 else None  # noqa: PLR2004 - the length, 4 bytes
     if size is None or (expected is not None and size != expected):
         raise ChunkError("chunk holds the wrong number of bytes", expected=f"{expected}", found=f"{size} (LZ4 header)")
 
 
 def inspect_zlib(view: memoryview, _: int | None) -> None:
-    """Check what a stream says about itself; raises as ``compressors.inspect`` does."""
+    """Check what a stream says about itself; raises as ``compressors.inspect_stage`` does."""
     if view.nbytes < 6 or (view[0] * 256 + view[1]) % 31 or view[0] & 15 != 8:  # noqa: PLR2004 - RFC 1950 header
         raise ChunkError("chunk does not decode", expected="a zlib stream", found=f"bytes {bytes(view[:4]).hex()}…")

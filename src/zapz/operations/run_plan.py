@@ -14,7 +14,7 @@ from zapz.execution.writer import Counts
 from zapz.planning.plan import Plan
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.store import ReadableStore
-from zapz.storage.uris import place_of
+from zapz.storage.uris import canonical_uri
 from zapz.txn.protocol import Session
 from zapz.txn.register import Commit
 
@@ -44,7 +44,7 @@ def _fingerprint(plan: Plan, source: OpenSlice) -> str:
     """Return what a slice is recognised by if it comes again; one that lies in no place is not recognised."""
     if not source.has_place:
         return os.urandom(16).hex()
-    return fingerprint_of(place_of(plan.slice_uri), plan.slice.documents)
+    return fingerprint_of(canonical_uri(plan.slice_uri), plan.slice.documents)
 
 
 def run_plan(

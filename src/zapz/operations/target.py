@@ -12,7 +12,7 @@ from zapz.storage.layout import OURS
 from zapz.storage.open import open_store
 from zapz.storage.store import ReadableStore, Store
 from zapz.storage.surroundings import surroundings_of
-from zapz.storage.uris import place_of
+from zapz.storage.uris import canonical_uri
 
 
 def open_target(target: Target, config: Config) -> Store:
@@ -90,7 +90,7 @@ def check_apart(store: ReadableStore, name: str, config: Config) -> None:
     Raises:
         SliceError: It does.
     """
-    a, b = place_of(store.uri), place_of(name)
+    a, b = canonical_uri(store.uri), canonical_uri(name)
     if (
         b in {a, f"{a}{OURS}" if config.journal == "beside" else a}
         or a.startswith(b.rstrip("/") + "/")

@@ -58,7 +58,7 @@ class Held:
         return cells
 
 
-class Lazy:
+class LazyRegion:
     """An array that is read when it is asked for: anything with ``shape``, ``dtype`` and ``__getitem__``."""
 
     def __init__(self, data: Any, dtype: np.dtype[Any], chunks: tuple[int, ...] | None) -> None:
@@ -98,7 +98,7 @@ def region_of(data: Any, where: str) -> tuple[Region, dict[str, Any]]:
         dtype = data.dtype if isinstance(data.dtype, np.dtype) else getattr(data.dtype, "numpy_dtype", None)
         dtype = np.dtype(dtype if dtype is not None else data.dtype)
         if dtype.kind not in "OT":
-            return Lazy(data, settled(dtype), _chunks_of(data)), {}
+            return LazyRegion(data, settled(dtype), _chunks_of(data)), {}
         data = np.asarray(data[(slice(None),) * len(data.shape)])  # objects are looked into
     cells, meaning = _plain(np.ma.asarray(data) if isinstance(data, np.ma.MaskedArray) else np.asarray(data), where)
     return Held(cells), meaning

@@ -22,7 +22,7 @@ from zapz.format.fields import DIMS
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, FillValue, check_path, implicit_groups, name
 from zapz.sources.array_like import Cells, Region, region_of
-from zapz.sources.dask_arrays import Lazy, compute, is_lazy
+from zapz.sources.dask_arrays import DaskRegion, compute, is_lazy
 from zapz.sources.encoding_defaults import default_encoding
 from zapz.sources.source import Box, OwnSource
 
@@ -47,7 +47,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
+class ArrayVariable:
     """A named array of a slice, before it is looked into."""
 
     dims: tuple[str, ...]
@@ -105,7 +105,7 @@ def _dataset_of(array: Any, label: str) -> Any:
     return array.to_dataset(promote_attrs=False)
 
 
-def _of_entry(key: str, entry: Any, label: str) -> Variable:
+def _of_entry(key: str, entry: Any, label: str) -> ArrayVariable:
     if hasattr(entry, "dims") and hasattr(entry, "attrs") and hasattr(entry, "shape"):
         return _of_variable(getattr(entry, "variable", entry))
     if not isinstance(entry, list | tuple) or not 2 <= len(entry) <= 4:  # noqa: PLR2004 - dims, data, attrs, encoding
@@ -117,18 +117,18 @@ def _of_entry(key: str, entry: Any, label: str) -> Variable:
         )
     dims = (entry[0],) if isinstance(entry[0], str) else tuple(entry[0])
     attributes, encoding = (dict(part or {}) for part in (*entry[2:], None, None)[:2])
-    return Variable(dims=dims, data=entry[1], attributes=attributes, encoding=encoding)
+    return ArrayVariable(dims=dims, data=entry[1], attributes=attributes, encoding=encoding)
 
 
-def _of_variable(variable: Any) -> Variable:
+def _of_variable(variable: Any) -> ArrayVariable:
     """Take over one of xarray's variables; what is not in memory is read later, region by region."""
     chunked = getattr(variable, "chunks", None) is not None
     in_memory = getattr(variable, "_in_memory", False)
     data = variable.data if chunked else variable.values if in_memory else variable
-    return Variable(dims=tuple(variable.dims), data=data, attributes=variable.attrs, encoding=variable.encoding)
+    return ArrayVariable(dims=tuple(variable.dims), data=data, attributes=variable.attrs, encoding=variable.encoding)
 
 
-def _of_dataset(item: Any) -> tuple[dict[str, Variable], dict[str, Any]]:
+def _of_dataset(item: Any) -> tuple[dict[str, ArrayVariable], dict[str, Any]]:
     """Take over a dataset with its coordinates: which they are is said in attributes (CF section 5)."""
     variables = {str(key): _of_variable(variable) for key, variable in item.variables.items()}
     known = {str(key) for key in getattr(item, "coords", ())}
@@ -156,7 +156,7 @@ class ArraysSource(OwnSource):
     """A slice made of arrays in this program."""
 
     def __init__(
-        self, variables: Mapping[str, Variable], attributes: Mapping[str, Any], label: str, options: Options
+        self, variables: Mapping[str, ArrayVariable], attributes: Mapping[str, Any], label: str, options: Options
     ) -> None:
         self.uri = label
         self._options = options
@@ -172,7 +172,9 @@ class ArraysSource(OwnSource):
             text = jsontext.dumps(_attributes(attributes, label) if not path else {})
             self._documents |= _FORMAT.write_group(path, text)
 
-    def _add(self, path: str, variable: Variable, data: Region, meaning: Mapping[str, Any], options: Options) -> None:
+    def _add(
+        self, path: str, variable: ArrayVariable, data: Region, meaning: Mapping[str, Any], options: Options
+    ) -> None:
         where = f"{self.uri}, {path}"
         try:
             check_path(path)
@@ -223,11 +225,11 @@ class ArraysSource(OwnSource):
     @property
     def pending(self) -> bool:
         """Whether an array has not been computed yet."""
-        return any(isinstance(region, Lazy) and region.cells is None for region in self._regions.values())
+        return any(isinstance(region, DaskRegion) and region.cells is None for region in self._regions.values())
 
     def prepare(self, paths: Collection[str]) -> None:
         """Compute lazily computed arrays, all of them in one go."""
-        lazy = [region for path, region in self._regions.items() if path in paths and isinstance(region, Lazy)]
+        lazy = [region for path, region in self._regions.items() if path in paths and isinstance(region, DaskRegion)]
         options = self._options
         compute(lazy, options.memory_limit, options.folder, on_disk=options.on_disk)
 
@@ -256,7 +258,7 @@ def _region(data: Any, where: str) -> tuple[Region, dict[str, Any]]:
     """Return an array as something that gives regions. What objects are is seen only when they have been computed."""
     if not is_lazy(data):
         return region_of(data, where)
-    lazy = Lazy(data, where)
+    lazy = DaskRegion(data, where)
     if lazy.dtype.kind not in "OT":
         return lazy, {}
     return region_of(lazy.read(tuple((0, n) for n in lazy.shape)), where)

@@ -30,7 +30,7 @@ def is_lazy(data: Any) -> bool:
     return all(hasattr(data, part) for part in ("__dask_graph__", "dask", "chunks", "dtype"))
 
 
-class Lazy:
+class DaskRegion:
     """A dask array; its cells are there once it has been computed, on its own or with others."""
 
     chunks = None
@@ -69,7 +69,7 @@ def _regular(chunks: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
     return tuple(int(sizes[0]) for sizes in chunks) if good else None
 
 
-def compute(arrays: Sequence[Lazy], limit: int, folder: str | None, *, on_disk: bool) -> None:
+def compute(arrays: Sequence[DaskRegion], limit: int, folder: str | None, *, on_disk: bool) -> None:
     """Compute arrays together, each block of their common graph once.
 
     Args:

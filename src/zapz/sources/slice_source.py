@@ -14,7 +14,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from zapz.errors import ConfigError
-from zapz.storage.uris import public
+from zapz.storage.uris import redact
 
 _SETTING = "slice_source"
 _FORMS = "'module:name', 'module.name', or a callable"
@@ -240,7 +240,7 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 def _shown(item: Any) -> str:
-    return repr(public(item)) if isinstance(item, str) else " ".join(_short.repr(item).split())
+    return repr(redact(item)) if isinstance(item, str) else " ".join(_short.repr(item).split())
 
 
 _short = reprlib.Repr()

@@ -178,7 +178,7 @@ def encoded(array: Array, documents: Mapping[str, bytes], cells: np.ndarray[Any,
         return bytes(octets(codecs.encode(array.codecs, array.dtype, whole)))
     grid = RegularGrid(shape=array.grid.chunks, chunks=config.inner_shape)
     index = shards.empty(math.prod(grid.counts))
-    room = shards.Room.of(config, None, 0, math.prod(grid.counts))
+    room = shards.FreeSpace.of(config, None, 0, math.prod(grid.counts))
     parts: list[bytes] = []
     for number, unit in enumerate(indices(tuple((0, n) for n in grid.counts))):
         inner = np.ascontiguousarray(whole[slices(grid.box(unit))])

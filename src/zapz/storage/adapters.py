@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from zapz.errors import AbilityError
-from zapz.storage.filesystems import innermost, is_cache, joined, ours, protocols_of
+from zapz.storage.filesystems import innermost, is_cache, join_path, ours, protocols_of
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import ReadableStore, Store
-from zapz.storage.uris import public
+from zapz.storage.uris import redact
 
 _ARCHIVES = frozenset(("libarchive", "reference", "tar", "zip"))
 """Protocols of what can only be read."""
@@ -182,7 +182,7 @@ class _Opening:
         if type(store) is ZarrLocalStore:
             return self._folder(os.path.join(store.root, path))
         if type(store) is FsspecStore:
-            return self.files(store.fs, joined(store.path, path))
+            return self.files(store.fs, join_path(store.path, path))
         if type(store) is ZipStore:
             uri = f"zip://{path}::file://{os.path.abspath(store.path)}"
             self._only_to_read("an archive", uri)
@@ -206,8 +206,8 @@ class _Opening:
         kind = ProcessBackend if isinstance(store, MemoryStore) and not self.read_only else ZarrBackend
         if uri is None:
             scheme = f"{_ZARR_SCHEME}{type(store).__name__.lower()}"
-            uri = joined(f"{scheme}://{home.name}", joined(begin, path))
-        root = joined(BUCKET, path)
+            uri = join_path(f"{scheme}://{home.name}", join_path(begin, path))
+        root = join_path(BUCKET, path)
         return ObjectStore(kind(store, home), root, uri, beside=self.beside, single_writer=self.single_writer)
 
     def _folder(self, path: str) -> Store:
@@ -267,8 +267,8 @@ def _name(fs: Any, root: str) -> str:
     if isinstance(inner, str | os.PathLike):
         named = os.fspath(inner)
         protocol = fs.storage_options.get("target_protocol") or "file"
-        return public(f"{uri}::{named if '://' in named else f'{protocol}://{named}'}")
+        return redact(f"{uri}::{named if '://' in named else f'{protocol}://{named}'}")
     if inner is not None or protocols_of(fs) & _ARCHIVES:  # an open file, or references without a place
         scheme, mark, rest = uri.partition("://")
-        return joined(f"{scheme}{mark}{os.urandom(6).hex()}", rest.lstrip("/"))
-    return public(uri)
+        return join_path(f"{scheme}{mark}{os.urandom(6).hex()}", rest.lstrip("/"))
+    return redact(uri)

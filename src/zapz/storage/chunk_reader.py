@@ -94,7 +94,7 @@ class ChunkReader:
             try:
                 start, length = shards.index_range(config, self.array.units_per_chunk, size)
                 found = (
-                    shards.parse(config, self.array.units_per_chunk, self._store.read(key, start, length), size),
+                    shards.parse_index(config, self.array.units_per_chunk, self._store.read(key, start, length), size),
                     size,
                 )
             except ChunkError as error:

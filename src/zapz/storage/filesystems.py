@@ -26,7 +26,7 @@ def not_installed(where: str, error: ImportError) -> AbilityError:
     )
 
 
-def joined(root: str, path: str) -> str:
+def join_path(root: str, path: str) -> str:
     """Return a path below a root; either may be empty."""
     return f"{root.rstrip('/')}/{path}" if root and path else root or path
 
@@ -52,7 +52,7 @@ def innermost(fs: Any, root: str) -> tuple[Any, str]:
         if isinstance(fs, AsyncFileSystemWrapper):
             fs = fs.sync_fs
         elif isinstance(fs, DirFileSystem):
-            fs, root = fs.fs, joined(fs.path or "", root.rstrip("/"))
+            fs, root = fs.fs, join_path(fs.path or "", root.rstrip("/"))
         else:
             return fs, root
 

@@ -9,7 +9,7 @@ from zapz.errors import FormatError, MetadataError, NotFoundError, StoreError
 from zapz.storage.local.posix import is_file, is_folder
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Options, ReadableStore, Store
-from zapz.storage.uris import clean, is_local, local_path, public
+from zapz.storage.uris import clean, is_local, local_path, redact
 
 
 def open_store(
@@ -72,13 +72,13 @@ def _open_remote(
             given["config_kwargs"] = {"max_pool_connections": AT_ONCE, **given.get("config_kwargs", {})}
         fs, root = fsspec.core.url_to_fs(uri, **given)
     except ImportError as error:
-        raise not_installed(public(uri), error) from error
+        raise not_installed(redact(uri), error) from error
     except Exception as error:  # every backend has errors of its own
         kind = MetadataError if type(error).__name__ == "BadZipFile" else StoreError
         raise kind(
-            "cannot open storage", where=public(uri), found=f"{type(error).__name__}: {clean(str(error))}"
+            "cannot open storage", where=redact(uri), found=f"{type(error).__name__}: {clean(str(error))}"
         ) from error
-    return ObjectStore(backend_of(fs, root), root, public(uri), beside=beside, single_writer=single_writer)
+    return ObjectStore(backend_of(fs, root), root, redact(uri), beside=beside, single_writer=single_writer)
 
 
 def require_folder(store: ReadableStore) -> None:

@@ -18,7 +18,7 @@ Parts = Iterable[Buffer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class PlacedParts:
     """Parts with their offsets, in any order; later ones win where they overlap: a shard, whose index is known only at the end."""
 
     parts: Iterable[tuple[int, Buffer]]

@@ -21,10 +21,10 @@ def local_path(uri: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(text)))
 
 
-def public(uri: str) -> str:
+def redact(uri: str) -> str:
     """Return the URI without user names, passwords and queries; of a chained one, each part."""
     if "::" in uri:
-        return "::".join(public(part) for part in uri.split("::"))
+        return "::".join(redact(part) for part in uri.split("::"))
     scheme, mark, rest = uri.partition("://")
     authority, slash, path = rest.partition("/")
     return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}" if mark else uri
@@ -40,7 +40,7 @@ _CACHES = ("simplecache", "filecache", "blockcache")
 """Protocols in a chain that lead to the same place."""
 
 
-def place_of(uri: str) -> str:
+def canonical_uri(uri: str) -> str:
     """Return where a URI leads: links resolved if it is local, else one spelling of those that mean the same."""
     while uri.partition("::")[0] in _CACHES:
         uri = uri.partition("::")[2]

@@ -86,7 +86,7 @@ def take(path: str, wait: Wait, root: str) -> int:
     deadline = wait.begin(root)
     while (descriptor := _try(path, root)) is None:
         if deadline.is_over():
-            raise _locked(holder(path), root)
+            raise _locked(flock_holder(path), root)
         deadline.pause(min(_POLL, wait.seconds / 2))
     return descriptor
 
@@ -158,7 +158,7 @@ def _lock(descriptor: int, path: str) -> Literal["held", "busy", "again"]:
     return "held"
 
 
-def holder(path: str) -> Holder | None:
+def flock_holder(path: str) -> Holder | None:
     """Return who holds a lock file; None if nobody does."""
     try:
         descriptor = os.open(path, READ)

@@ -86,7 +86,7 @@ def _content(path: str) -> tuple[bytes, int]:
         os.close(descriptor)
 
 
-def holder(path: str) -> Holder | None:
+def lease_holder(path: str) -> Holder | None:
     """Return who holds a lock; None if nobody does, or a process that is certainly dead."""
     try:
         seen = _look(path)
@@ -97,7 +97,7 @@ def holder(path: str) -> Holder | None:
 
 
 @contextlib.contextmanager
-def hold(path: str, wait: Wait, root: str, others: str, *, durable: bool) -> Iterator[Turn]:
+def hold_lease(path: str, wait: Wait, root: str, others: str, *, durable: bool) -> Iterator[Turn]:
     """Hold a lock; gives the turn, through which everything must go that is written.
 
     Args:

@@ -50,7 +50,7 @@ def hold(path: str, wait: Wait, root: str, others: str, *, durable: bool) -> Ite
     if descriptor is None:
         from zapz.storage.local import lease_lock  # imported where used: most file systems have `flock`
 
-        with lease_lock.hold(path, wait, root, others, durable=durable) as turn:
+        with lease_lock.hold_lease(path, wait, root, others, durable=durable) as turn:
             yield turn
         return
     try:
@@ -73,11 +73,11 @@ def _remove(path: str) -> None:
 
 def holder(path: str) -> Holder | None:
     """Return who holds a lock now; None if nobody does."""
-    if not is_folder(path) and ((found := flock.holder(path)) or not is_folder(path)):
+    if not is_folder(path) and ((found := flock.flock_holder(path)) or not is_folder(path)):
         return found
     from zapz.storage.local import lease_lock  # imported where used: most file systems have `flock`
 
-    return lease_lock.holder(path)
+    return lease_lock.lease_holder(path)
 
 
 def patience(path: str, root: str) -> float:

@@ -8,7 +8,7 @@ import stat
 
 from zapz.errors import NotFoundError, StoreError
 from zapz.format.buffers import octets
-from zapz.storage.store import Parts, Placed
+from zapz.storage.store import Parts, PlacedParts
 
 READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0)
 
@@ -43,7 +43,7 @@ def read_rest(descriptor: int, length: int, offset: int) -> bytes:
 def write_all(descriptor: int, parts: Parts) -> int:
     """Write all parts and return how long the file is then."""
     total = 0
-    if isinstance(parts, Placed):
+    if isinstance(parts, PlacedParts):
         for offset, part in parts.parts:
             view = octets(part)
             total = max(total, offset + view.nbytes)

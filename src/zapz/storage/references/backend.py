@@ -18,7 +18,7 @@ from zapz.storage.local.posix import READ, failure, read_rest
 from zapz.storage.objects.errors import causes, meaning
 from zapz.storage.references.locations import Location
 from zapz.storage.references.sets import Allowed, Reference, References, is_chunk
-from zapz.storage.uris import public
+from zapz.storage.uris import redact
 
 _WEB = frozenset(("http", "https"))
 _OPEN = READ | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -89,9 +89,9 @@ def unredirected(options: Mapping[str, Any]) -> dict[str, Any]:
     async def refuse(_: Any, __: Any, params: Any) -> None:
         raise UnsupportedError(
             "a redirect is not followed",
-            where=public(str(params.url)),
+            where=redact(str(params.url)),
             expected="the file itself",
-            found=f"a redirect to {public(params.response.headers.get('Location', '?'))}"[:200],
+            found=f"a redirect to {redact(params.response.headers.get('Location', '?'))}"[:200],
             hint="Let the references name that place, and allow it by slice_references.",
         )
 
@@ -159,14 +159,14 @@ class ReferenceBackend:
         if refused is not None:
             return refused
         if meaning(error) == "absent":
-            return _gone(f"{self._references.name}, {path}", public(location.url))
+            return _gone(f"{self._references.name}, {path}", redact(location.url))
         return error
 
     def _checked(
         self, data: bytes, path: str, location: Location, begin: int | None, stop: int | None, found: Reference
     ) -> bytes:
         if found.size is not None and stop is not None and len(data) != stop - (begin or 0):
-            raise _cut(f"{self._references.name}, {path}", public(location.url), stop - (begin or 0), len(data))
+            raise _cut(f"{self._references.name}, {path}", redact(location.url), stop - (begin or 0), len(data))
         return data
 
     def get_many(self, paths: Sequence[str]) -> Sequence[Answer | BaseException]:

@@ -14,7 +14,7 @@ from zapz.storage.references.backend import FileSystems, ReferenceBackend, faith
 from zapz.storage.references.locations import LOCAL, Location, location_of
 from zapz.storage.references.sets import MAX_BYTES, Allowed, References, entries_of, parsed
 from zapz.storage.store import Options
-from zapz.storage.uris import clean, public
+from zapz.storage.uris import clean, redact
 
 _SCHEME = "reference"
 _WEB = frozenset(("http", "https"))
@@ -44,7 +44,7 @@ def at_uri(uri: str, options: Options | None, places: Sequence[str] | None) -> t
         head, *rest = rest
     scheme, _, root = head.partition("://")
     if scheme != _SCHEME or leads_to_references("::".join(rest)) or leads_to_references(given.get("fo")):
-        raise within(public(uri), parts)
+        raise within(redact(uri), parts)
     inner = {part.partition("://")[0]: given.pop(part.partition("://")[0], {}) for part in rest}
     arguments = {**given.pop(_SCHEME, {}), **given}
     if rest:
@@ -55,12 +55,12 @@ def at_uri(uri: str, options: Options | None, places: Sequence[str] | None) -> t
     if "fo" not in arguments:
         raise StoreError(
             "a reference set has no name",
-            where=public(uri),
+            where=redact(uri),
             expected="the option `fo`, or reference://::URI-OF-THE-FILE",
             found="neither",
         )
     named = os.fspath(arguments["fo"]) if isinstance(arguments["fo"], str | os.PathLike) else ""
-    name = f"{_SCHEME}://{root}{'::' if named else ''}{public(named)}"
+    name = f"{_SCHEME}://{root}{'::' if named else ''}{redact(named)}"
     return _opened(arguments, None, name, places), root.strip("/"), name
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from zapz.errors import ConfigError, MetadataError, UnsupportedError
 from zapz.storage.references.locations import LOCAL, Location, location_of
-from zapz.storage.uris import is_local, local_path, public
+from zapz.storage.uris import is_local, local_path, redact
 
 MAX_BYTES = 1 << 30
 """Largest reference file (JSON) that is read, in bytes, unpacked."""
@@ -282,7 +282,7 @@ def _place_of(text: str) -> Location:
             "neither a folder nor a URI",
             where="slice_references",
             expected="folders or URI prefixes",
-            found=f"{error}: {public(text)}",
+            found=f"{error}: {redact(text)}",
         ) from error
 
 
@@ -294,4 +294,4 @@ def _resolved(place: Location) -> Location:
 
 
 def _words(where: str) -> str:
-    return public(where)[:200].encode("unicode_escape").decode()
+    return redact(where)[:200].encode("unicode_escape").decode()

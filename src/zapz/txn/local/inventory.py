@@ -26,7 +26,7 @@ _DENIED = frozenset((errno.EACCES, errno.EPERM, errno.EISDIR))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remains:
+class Inventory:
     """What a dataset consists of: what is removed once another one has its place."""
 
     id: str
@@ -37,7 +37,7 @@ class Remains:
     """Its chunks."""
 
     @classmethod
-    def of(cls, dataset: Dataset, name: str) -> Remains:
+    def of(cls, dataset: Dataset, name: str) -> Inventory:
         """Return what a dataset consists of."""
         extents = (
             Extent(path=a.path, keys=a.keys, spans=tuple((0, n) for n in a.grid.counts))
@@ -54,7 +54,7 @@ class Remains:
         )
 
     @classmethod
-    def decode(cls, data: bytes, where: str) -> Remains:
+    def decode(cls, data: bytes, where: str) -> Inventory:
         """Read what ``encode`` made.
 
         Raises:
@@ -82,7 +82,7 @@ class Remains:
         )
 
 
-def clear(store: LocalStore, remains: Remains, where: str) -> None:
+def clear(store: LocalStore, remains: Inventory, where: str) -> None:
     """Remove a dataset's chunks, then its documents, then its folders; nothing if another tool has changed a document.
 
     What lies behind a link, and what we may not remove, stays.
@@ -111,7 +111,7 @@ def clear(store: LocalStore, remains: Remains, where: str) -> None:
         _unless_denied(store.remove_folder, folder)
 
 
-def _check(store: LocalStore, remains: Remains, where: str) -> None:
+def _check(store: LocalStore, remains: Inventory, where: str) -> None:
     """See that a dataset consists of what it is said to; where a document is removed already, that no other array has its place.
 
     Raises:

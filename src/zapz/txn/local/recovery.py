@@ -296,7 +296,7 @@ def clean(store: LocalStore, transaction: str) -> None:
     store.remove_folder(folder)
 
 
-def describe(store: LocalStore) -> list[str]:
+def describe_left(store: LocalStore) -> list[str]:
     """Say, without changing anything, what recovery would do."""
     lines = []
     for name in pending(store):

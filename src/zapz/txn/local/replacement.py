@@ -38,7 +38,7 @@ from zapz.storage.local.exchange import Successor
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import read_optional
 from zapz.txn import journal
-from zapz.txn.local.inventory import Remains, clear
+from zapz.txn.local.inventory import Inventory, clear
 from zapz.txn.local.recovery import recover
 from zapz.txn.recovery import Recovery
 
@@ -46,9 +46,9 @@ _NAMED = 3
 """So many of the files that are kept are named."""
 
 
-def _read(store: LocalStore, key: str) -> Remains | None:
+def _read(store: LocalStore, key: str) -> Inventory | None:
     data = read_optional(store, key)
-    return None if data is None else Remains.decode(data, f"{store.root}/{key}")
+    return None if data is None else Inventory.decode(data, f"{store.root}/{key}")
 
 
 def successor_of(store: LocalStore) -> Successor:
@@ -68,7 +68,7 @@ def successor_of(store: LocalStore) -> Successor:
     return Successor(store)
 
 
-class Renewal:
+class FolderReplacement:
     """A target that is being replaced."""
 
     def __init__(self, target: LocalStore, old: Dataset, name: str) -> None:
@@ -91,7 +91,7 @@ class Renewal:
             )
         self._target.remove(FRESH)  # the target was copied while it was being replaced
         self.store.make(self._old.documents)
-        self.store.record(FRESH, [Remains.of(self._old, self._name).encode()], self._old.documents)
+        self.store.record(FRESH, [Inventory.of(self._old, self._name).encode()], self._old.documents)
         self.store.sync([FRESH])
 
     def take_place(self) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ class Renewal:
 
 
 @contextlib.contextmanager
-def renewing(target: LocalStore, old: Dataset, name: str) -> Iterator[Renewal]:
+def renewing(target: LocalStore, old: Dataset, name: str) -> Iterator[FolderReplacement]:
     """Let the body build a new target, and put it in place; if it does not, the old one stays. The lock must be held.
 
     Args:
@@ -139,7 +139,7 @@ def renewing(target: LocalStore, old: Dataset, name: str) -> Iterator[Renewal]:
         AbilityError: The file system cannot exchange folders.
         ConflictError: Something that is not zapz's lies where the new target would be built.
     """
-    renewal = Renewal(target, old, name)
+    renewal = FolderReplacement(target, old, name)
     try:
         renewal.begin()
         yield renewal
@@ -194,7 +194,7 @@ def is_left(store: LocalStore) -> bool:
     return not store.beside and exchange.is_left(store)
 
 
-def describe(store: LocalStore) -> list[str]:
+def describe_replacement(store: LocalStore) -> list[str]:
     """Say, without changing anything, what ``settle`` would do."""
     if not is_left(store):
         return []
@@ -207,12 +207,12 @@ def describe(store: LocalStore) -> list[str]:
             return []
         if _is_torn(data) and _has_only_the_mark(other):
             return ["a new target, never begun"]
-        return [f"{Remains.decode(data, f'{other.root}/{FRESH}').id}: a new target, not yet in place"]
+        return [f"{Inventory.decode(data, f'{other.root}/{FRESH}').id}: a new target, not yet in place"]
     except JournalError as error:
         return [str(error)]
 
 
-def _own_mark(other: Successor) -> Remains | None:
+def _own_mark(other: Successor) -> Inventory | None:
     """Return the mark of a folder beside a target; None if it has none, or if that was being written when the run was cut short."""
     data = read_optional(other, FRESH)
     if data is None:
@@ -220,7 +220,7 @@ def _own_mark(other: Successor) -> Remains | None:
     if _is_torn(data) and _has_only_the_mark(other):
         other.remove(FRESH)
         return None
-    return Remains.decode(data, f"{other.root}/{FRESH}")
+    return Inventory.decode(data, f"{other.root}/{FRESH}")
 
 
 def _has_only_the_mark(other: Successor) -> bool:
@@ -236,7 +236,7 @@ def _is_torn(data: bytes) -> bool:
     return False
 
 
-def _finish(store: LocalStore, other: Successor, mark: Remains) -> tuple[str, ...]:
+def _finish(store: LocalStore, other: Successor, mark: Inventory) -> tuple[str, ...]:
     """Remove the old target, which no longer has its place."""
     other.settle_names()  # the exchange, perhaps seen only in memory: nothing is removed before
     clear(other, mark, f"{store.root}/{FRESH}")
@@ -259,9 +259,9 @@ def _abandon(other: Successor, name: str) -> tuple[str, ...]:
         with contextlib.suppress(ConflictError):  # another tool wrote into it: that is kept
             recover(other)
         try:
-            doomed = Remains.of(open_dataset(other), name)
+            doomed = Inventory.of(open_dataset(other), name)
         except (FormatError, NotFoundError):
-            doomed = Remains(id=name, documents={})
+            doomed = Inventory(id=name, documents={})
         other.remove(DOOMED)
         other.record(DOOMED, [doomed.encode()], doomed.documents)
         other.sync([DOOMED])

@@ -14,7 +14,7 @@ from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Holder, Store, read_optional
 from zapz.txn import register as registers
 from zapz.txn.local import replacement, transaction
-from zapz.txn.local.recovery import describe, recover, refuse_link
+from zapz.txn.local.recovery import describe_left, recover, refuse_link
 from zapz.txn.protocol import Replacement, Session, Vacuumed, Writing, elsewhere
 from zapz.txn.recovery import Recovery
 from zapz.txn.register import Commit
@@ -82,7 +82,7 @@ class LocalCoordinator:
         _refuse_elsewhere(store)
         holder = store.holder(HEAD)
         left = ("a turn that nobody has given back",) if holder is None and store.folder_exists(HEAD) else ()
-        return holder, (*left, *describe(store), *replacement.describe(store))
+        return holder, (*left, *describe_left(store), *replacement.describe_replacement(store))
 
     def notes(self) -> tuple[str, ...]:
         """See ``Coordinator``."""
