@@ -45,6 +45,16 @@ UNITS: Final = {
     "nanoseconds": Fraction(1, 10**9),
 }
 """Units of definite length, coarsest first, in seconds."""
+NUMPY_UNITS: Final = {
+    "D": "days",
+    "h": "hours",
+    "m": "minutes",
+    "s": "seconds",
+    "ms": "milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+}
+"""Units of NumPy's times, by their symbols."""
 
 GREGORIAN_START: Final = (1582, 10, 15)
 """First day of the Gregorian part of the mixed calendar; the day before it is 1582-10-04."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, NoReturn, TypeAlias
 
-from zapz.cf.calendars import DAY
+from zapz.cf.calendars import DAY, NUMPY_UNITS, UNITS
 from zapz.errors import ConfigError
 
 _LONGEST: Final = 64
@@ -24,18 +24,11 @@ _ISO: Final = re.compile(
         "N", r"[0-9]+(?:[.,][0-9]+)?"
     )
 )
-_SECONDS: Final = {
-    "ns": Fraction(1, 10**9),
-    "us": Fraction(1, 10**6),
-    "ms": Fraction(1, 10**3),
-    "s": Fraction(1),
-    "min": Fraction(60),
-    "m": Fraction(60),
-    "h": Fraction(3600),
-    "H": Fraction(3600),
-    "d": Fraction(DAY),
-    "D": Fraction(DAY),
-    "W": Fraction(7 * DAY),
+_SECONDS: Final = {symbol: UNITS[unit] for symbol, unit in NUMPY_UNITS.items()} | {
+    "min": UNITS["minutes"],
+    "H": UNITS["hours"],
+    "d": UNITS["days"],
+    "W": 7 * UNITS["days"],
 }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.recfunctions import repack_fields
 
 from zapz.cf import calendars
-from zapz.cf.calendars import Axis
+from zapz.cf.calendars import NUMPY_UNITS, Axis
 from zapz.cf.markers import (
     Scalar,
     among,
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
 _DURATION: Final = "duration"
 NOT_A_TIME: Final = np.int64(np.iinfo(np.int64).min)
 """What xarray writes for a missing time as an integer."""
-_NUMPY_UNITS: Final = {"D": "days", "h": "hours", "m": "minutes", "s": "seconds"} | {
-    "ms": "milliseconds",
-    "us": "microseconds",
-    "ns": "nanoseconds",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,7 +91,7 @@ class Encoding:
         if self.dtype.kind in "mM":
             unit, count = np.datetime_data(self.dtype)
             calendar = "proleptic_gregorian" if self.dtype.kind == "M" else _DURATION
-            step = calendars.UNITS.get(_NUMPY_UNITS.get(unit, ""))
+            step = calendars.UNITS.get(NUMPY_UNITS.get(unit, ""))
             opaque = "" if step else str(self.dtype)
             return Axis(step=(step or Fraction(0)) * count, origin=Fraction(0), calendar=calendar, opaque=opaque)
         if self.calendar == _DURATION and self.units is not None:

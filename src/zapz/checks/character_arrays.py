@@ -18,13 +18,13 @@ from zapz.checks.reading import Reading
 from zapz.errors import EncodingError, NotFoundError
 from zapz.format import documents as doors
 from zapz.format import jsontext
+from zapz.format.buffers import Cells
 from zapz.format.codecs import CodecChain
 from zapz.format.grid import Box, RegularGrid
 from zapz.format.metadata import Array, Dataset, FillValue, parent
 from zapz.sources.open_slice import OpenSlice
 from zapz.sources.source import Source
 from zapz.sources.source_store import SourceStore
-from zapz.storage.chunk_reader import Cells
 
 _CHARACTER = np.dtype("S1")
 _MARKERS = ("_FillValue", "missing_value")

@@ -23,12 +23,12 @@ from zapz.checks.reading import Reading
 from zapz.checks.static import differing, same_cells
 from zapz.config.settings import Config
 from zapz.errors import SliceError
+from zapz.format.buffers import Cells
 from zapz.format.grid import Box, Index, count, indices, intersect, shift, unravel
 from zapz.format.lossy import near
 from zapz.planning.placement import Placement
 from zapz.planning.steps import ArrayPlan, plan_array
 from zapz.sources.open_slice import OpenSlice
-from zapz.storage.chunk_reader import Cells
 
 REQUEST_BYTES = 1_000_000
 """Bytes of the budget that one request to a service costs: 64 requests instead of 64 MB."""

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from zapz.errors import LabelError, SliceError
 from zapz.format import documents as doors
+from zapz.format.buffers import Cells
 from zapz.format.dtypes import undefined
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Dataset
 from zapz.planning.label_order import Labels, Line
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
-from zapz.storage.chunk_reader import Cells, ChunkReader, fill_cells, region
+from zapz.storage.chunk_reader import ChunkReader, fill_cells, region
 from zapz.storage.store import ReadableStore
 
 _LAST = 2

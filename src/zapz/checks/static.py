@@ -10,6 +10,7 @@ from zapz.checks.reading import Reading
 from zapz.config.array_encoding import UNSET
 from zapz.config.settings import Config
 from zapz.errors import SliceError, VariableError
+from zapz.format.buffers import Cells
 from zapz.format.codecs import same_bytes
 from zapz.format.documents import foreign_document
 from zapz.format.grid import Box, indices
@@ -17,7 +18,7 @@ from zapz.format.metadata import Array
 from zapz.planning.meaning import conversion_of
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
-from zapz.storage.chunk_reader import Cells, ChunkReader, fill_cells, region
+from zapz.storage.chunk_reader import ChunkReader, fill_cells, region
 
 
 class StaticVariables:

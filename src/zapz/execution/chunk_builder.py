@@ -11,7 +11,7 @@ from zapz.errors import ChunkError, EncodingError, ZapzError
 from zapz.execution.shard_builder import ShardBuilder
 from zapz.execution.sparse import missing_value
 from zapz.format import codecs, shards
-from zapz.format.buffers import Buffer, octets
+from zapz.format.buffers import Buffer, Cells, octets
 from zapz.format.documents import foreign_document
 from zapz.format.grid import Box, Index, indices, slices
 from zapz.format.lossy import near
@@ -28,7 +28,7 @@ from zapz.planning.steps import (
     Piece,
     Step,
 )
-from zapz.storage.chunk_reader import Cells, ChunkReader, fill_cells, zarr_chunk
+from zapz.storage.chunk_reader import ChunkReader, fill_cells, zarr_chunk
 from zapz.storage.presence import IndexSet
 from zapz.storage.store import Parts, ReadableStore
 

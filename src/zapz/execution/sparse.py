@@ -18,11 +18,12 @@ import numpy as np
 
 from zapz.cf.conversion import encoding_or_bare
 from zapz.errors import SliceError, StoreError, ZapzError
+from zapz.format.buffers import Cells
 from zapz.format.grid import Box, Index, ceil_div, count, indices
 from zapz.format.metadata import Array, FillValue
 from zapz.planning.plan import Plan
 from zapz.planning.steps import ArrayPlan
-from zapz.storage.chunk_reader import Cells, fill_cells
+from zapz.storage.chunk_reader import fill_cells
 from zapz.storage.presence import MANY, IndexSet, present
 from zapz.storage.store import ReadableStore
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from zapz.errors import ConfigError
 from zapz.format import jsontext
+from zapz.format.fields import DIMS
 
 
 def plain(value: Any, where: str) -> Any:
@@ -40,6 +41,11 @@ def plain(value: Any, where: str) -> Any:
         expected="text, numbers, true or false, lists and tables of them",
         found=f"{type(value).__name__} {str(value)[:60]!r}",
     )
+
+
+def plain_attributes(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes as JSON can hold them, without the names of dimensions; raises as ``plain`` does."""
+    return {str(key): plain(value, str(key)) for key, value in given.items() if key != DIMS}
 
 
 def retext(text: str, attributes: Mapping[str, Any]) -> str:

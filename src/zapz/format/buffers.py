@@ -1,4 +1,4 @@
-"""Bytes of any kind as one kind of view."""
+"""What a chunk is made of: stored bytes of any kind, as one kind of view, and decoded cells."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 
 Buffer = bytes | bytearray | memoryview | np.ndarray[Any, Any]
 """Bytes, whoever holds them."""
+Cells = np.ndarray[Any, Any]
+"""Decoded cells: an axis for each dimension."""
 
 
 def octets(data: Buffer) -> memoryview:

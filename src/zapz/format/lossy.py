@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from zapz.format.buffers import Cells
 from zapz.format.codec_table import facts
 from zapz.format.metadata import Array
-
-Cells = np.ndarray[Any, Any]
 
 
 def near(array: Array, here: Cells, there: Cells) -> bool:

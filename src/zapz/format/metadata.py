@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -206,6 +206,13 @@ def join(*parts: str) -> str:
 def parent(path: str) -> str:
     """Return the path of the folder that holds ``path``; "" for the root."""
     return path.rpartition("/")[0]
+
+
+def folders_above(path: str) -> Iterator[str]:
+    """Yield a folder and those above it, the nearest first; not the root."""
+    while path:
+        yield path
+        path = parent(path)
 
 
 def name(path: str) -> str:

@@ -9,10 +9,10 @@ import numpy as np
 
 from zapz.checks.already_appended import LabelIndex, Planned
 from zapz.checks.reading import Reading
+from zapz.format.buffers import Cells
 from zapz.format.metadata import Dataset
 from zapz.planning.label_order import Labels
 from zapz.planning.plan import Plan
-from zapz.storage.chunk_reader import Cells
 from zapz.txn.register import Commit
 
 

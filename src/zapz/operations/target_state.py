@@ -55,7 +55,7 @@ class TargetReader:
         self._store.require_parent()
         holder, left = state_of(self._store)
         if holder is not None and left:
-            found = f"held by process {holder.process} on {holder.host} since {holder.since}"
+            found = f"held by {holder}"
             raise LockedError("another append is under way", where=self._store.uri, found=found, hint="Wait for it.")
         if left:
             raise ConflictError(

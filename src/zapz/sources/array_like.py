@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from zapz.cf import calendars
+from zapz.cf.calendars import NUMPY_UNITS, UNITS
 from zapz.errors import DTypeError, SliceError
-from zapz.format.grid import slices
-from zapz.sources.source import Box
+from zapz.format.buffers import Cells
+from zapz.format.grid import Box, slices
 
-Cells = np.ndarray[Any, Any]
 _MICRO = 10**6
 
 
@@ -245,8 +245,7 @@ def _ticks(cells: Cells, known: Sequence[Any]) -> tuple[Cells, dict[str, Any]]:
 def seconds_of(dtype: np.dtype[Any]) -> Fraction:
     """Return the length of one tick of a datetime64 or timedelta64, in seconds."""
     unit, number = np.datetime_data(dtype)
-    lengths = {"s": Fraction(1), "ms": Fraction(1, 10**3), "us": Fraction(1, 10**6), "ns": Fraction(1, 10**9)}
-    return lengths.get(unit, Fraction(0)) * number
+    return UNITS[NUMPY_UNITS[unit]] * number if unit in NUMPY_UNITS else Fraction(0)
 
 
 def cells_in(shape: tuple[int, ...]) -> int:

@@ -15,16 +15,16 @@ from zapz.cf.markers import stored_scalar
 from zapz.errors import ConfigError, DimensionError, MetadataError, SliceError, UnsupportedError
 from zapz.format import documents as doors
 from zapz.format import jsontext
-from zapz.format.attributes import plain
+from zapz.format.attributes import plain_attributes
+from zapz.format.buffers import Cells
 from zapz.format.codecs import CodecChain, endian_of
 from zapz.format.dtypes import undefined, write_marker
-from zapz.format.fields import DIMS
-from zapz.format.grid import RegularGrid
+from zapz.format.grid import Box, RegularGrid
 from zapz.format.metadata import Array, FillValue, check_path, implicit_groups, name
-from zapz.sources.array_like import Cells, Region, region_of
+from zapz.sources.array_like import Region, region_of
 from zapz.sources.dask_arrays import DaskRegion, compute, is_lazy
 from zapz.sources.encoding_defaults import default_encoding
-from zapz.sources.source import Box, OwnSource
+from zapz.sources.source import OwnSource
 
 _FORMAT = doors.of(3)
 """The format of the documents of arrays that were never stored; a new target may have the other."""
@@ -247,7 +247,7 @@ class ArraysSource(OwnSource):
 
 def _attributes(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     try:
-        return {str(key): plain(value, str(key)) for key, value in given.items() if key != DIMS}
+        return plain_attributes(given)
     except ConfigError as error:
         raise SliceError(
             error.what, where=f"{where}, {error.where}", expected=error.expected, found=error.found

@@ -31,7 +31,7 @@ def entered(value: Any, *, ours: bool) -> tuple[Any, Exit]:
         BaseException: What entering raised; what had been entered before has been left.
     """
     ours = ours or _has(value, "get_dataset", "close") or _has(value, "documents", "close")
-    return _unwrapped(value, (lambda _: value.close()) if ours and _has(value, "close") else _nothing)
+    return _unwrapped(value, (lambda _: value.close()) if ours and _has(value, "close") else leave_nothing)
 
 
 def _unwrapped(value: Any, leave: Exit) -> tuple[Any, Exit]:
@@ -46,7 +46,7 @@ def _unwrapped(value: Any, leave: Exit) -> tuple[Any, Exit]:
             inner = value.get_dataset()
         if inner is value:
             return value, leave
-        found, leave_inner = _unwrapped(inner, _nothing)
+        found, leave_inner = _unwrapped(inner, leave_nothing)
     except BaseException as error:
         leave_under(leave, error)
         raise
@@ -70,7 +70,7 @@ def _is_manager(value: Any) -> bool:
     )
 
 
-def _nothing(_: BaseException | None) -> None:
+def leave_nothing(_: BaseException | None) -> None:
     """Leave what need not be left."""
 
 

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 
 from zapz.errors import SliceError, StoreError
-from zapz.format.grid import slices
+from zapz.format.buffers import Cells
+from zapz.format.grid import Box, slices
 from zapz.sources.array_like import filled, settled
-from zapz.sources.source import Box
 
-Cells = np.ndarray[Any, Any]
 _SEQUENTIAL = ("sync", "synchronous", "single-threaded")
 
 

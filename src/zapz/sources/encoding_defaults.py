@@ -11,20 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from zapz.cf.calendars import UNITS
 from zapz.config.array_encoding import ArrayEncoding
 from zapz.format import documents as doors
 from zapz.sources.array_like import Held, Region, cells_in, seconds_of
 
 Settings = dict[str, Any]
-_UNITS = {
-    "days": 86400 * 10**9,
-    "hours": 3600 * 10**9,
-    "minutes": 60 * 10**9,
-    "seconds": 10**9,
-    "milliseconds": 10**6,
-    "microseconds": 10**3,
-    "nanoseconds": 1,
-}
+_UNITS = {unit: int(length * 10**9) for unit, length in UNITS.items()}
 """Nanoseconds of a unit, coarsest first."""
 _LARGEST = 4 << 20
 """Bytes of a chunk where nobody says how large it shall be."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from zapz.errors import (
 from zapz.format import documents as doors
 from zapz.format.metadata import Dataset, is_named, parent
 from zapz.planning.selection import left_out
+from zapz.sources.contexts import Exit, leave_nothing
 from zapz.sources.source import OwnSource, Source
 from zapz.sources.source_store import SourceStore
 from zapz.storage.hierarchy import documents_of, open_dataset
@@ -32,14 +33,6 @@ Item = str | os.PathLike[str]
 
 Target = Any
 """What a user may name as a target: a place, or a store that is open already."""
-
-
-Exit = Callable[[BaseException | None], None]
-"""Closes something; receives the error under which it is left, None if all went well."""
-
-
-def _nothing(_: BaseException | None) -> None:
-    """Close nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +49,7 @@ class OpenSlice:
     """Variables and groups that do not take part; None if that is not known."""
     encodings: Mapping[str, ArrayEncoding] = field(default_factory=dict)
     """How its arrays are to be stored in a new target, if it was never stored itself."""
-    close: Exit = _nothing
+    close: Exit = leave_nothing
     """Lets go of it; called exactly once."""
     given: SourceStore | None = None
     """The same store, if a source gives the slice."""

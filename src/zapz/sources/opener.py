@@ -11,8 +11,8 @@ from typing import Any
 
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, SliceError
-from zapz.sources.contexts import entered, leave_under
-from zapz.sources.open_slice import Exit, OpenSlice, open_given, open_source
+from zapz.sources.contexts import Exit, entered, leave_under
+from zapz.sources.open_slice import OpenSlice, open_given, open_source
 from zapz.sources.readiness import open_slice
 from zapz.sources.source import Source
 from zapz.storage.adapters import is_given, slice_store

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from zapz.config.array_encoding import ArrayEncoding
-
-Box = tuple[tuple[int, int], ...]
-"""Start and stop along every axis, in cells."""
+from zapz.format.grid import Box
 
 
 class Source(ABC):

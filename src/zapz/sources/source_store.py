@@ -13,9 +13,9 @@ from zapz.errors import ChunkError, NotFoundError
 from zapz.format import codecs, shards
 from zapz.format.buffers import octets
 from zapz.format.documents import foreign_document
-from zapz.format.grid import RegularGrid, indices, slices
+from zapz.format.grid import Box, RegularGrid, indices, slices
 from zapz.format.metadata import Array, Dataset
-from zapz.sources.source import Box, Source
+from zapz.sources.source import Source
 from zapz.storage.chunk_reader import zarr_chunk
 from zapz.storage.store import Abilities, Children
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from zapz.errors import ChunkError, NotFoundError, ZapzError
 from zapz.format import codecs, shards
-from zapz.format.buffers import Buffer
+from zapz.format.buffers import Buffer, Cells
 from zapz.format.dtypes import undefined
 from zapz.format.grid import Box, Index, indices, intersect, ravel, shift, slices
 from zapz.format.metadata import Array
@@ -19,7 +19,6 @@ from zapz.storage.presence import IndexSet
 from zapz.storage.store import ReadableStore, RegionStore
 from zapz.storage.zarr_codecs import ZarrChunk
 
-Cells = np.ndarray[Any, Any]
 _SHARD_INDICES = 64
 
 

@@ -10,11 +10,28 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from zapz.errors import LockedError
 from zapz.storage.store import Holder
 
 _UNKNOWN = "-"
 _STARTED = 19
 """Field of ``/proc/PID/stat`` (proc(5): number 22, starttime), counted from the one behind the name of the program."""
+
+
+def target_locked(where: str, holder: Holder | None, more: str = "") -> LockedError:
+    """Return the error that says who holds a target.
+
+    Args:
+        where: The target.
+        holder: Who holds it; None if that is not known.
+        more: What to do if that process is gone, beginning with ";" or "." after "give --lock-wait SECONDS".
+    """
+    return LockedError(
+        "the target is locked",
+        where=where,
+        found=f"held by {holder or 'another process'}",
+        hint=f"Wait for it, or give --lock-wait SECONDS{more or '.'}",
+    )
 
 
 def describe_me(*, judged: bool = True) -> dict[str, Any]:

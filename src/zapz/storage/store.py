@@ -80,6 +80,9 @@ class Holder:
     started: str = "-"
     """When the process began, in ticks of a clock since the machine's start, and which clock; "-" if that is not known."""
 
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host} since {self.since}"
+
 
 class ReadableStore(Protocol):
     """A tree of keys to read from. Keys have no leading slash; errors are ``StoreError``; only a definite absence is ``NotFoundError``."""

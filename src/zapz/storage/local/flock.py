@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Literal
 
-from zapz.errors import LockedError, UnsupportedError
-from zapz.storage.holder import describe_me, holder_of
+from zapz.errors import UnsupportedError
+from zapz.storage.holder import describe_me, holder_of, target_locked
 from zapz.storage.local.posix import READ, failure, is_folder
 from zapz.storage.store import Holder
 from zapz.waiting import Wait
@@ -43,13 +43,6 @@ def alone(name: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _locked(holder: Holder | None, uri: str) -> LockedError:
-    who = f"process {holder.process} on {holder.host} since {holder.since}" if holder else "another process"
-    return LockedError(
-        "the target is locked", where=uri, found=f"held by {who}", hint="Wait for it, or give --lock-wait SECONDS."
-    )
 
 
 def same_file(descriptor: int, path: str) -> bool:
@@ -86,7 +79,7 @@ def take(path: str, wait: Wait, root: str) -> int:
     deadline = wait.begin(root)
     while (descriptor := _try(path, root)) is None:
         if deadline.is_over():
-            raise _locked(flock_holder(path), root)
+            raise target_locked(root, flock_holder(path))
         deadline.pause(min(_POLL, wait.seconds / 2))
     return descriptor
 

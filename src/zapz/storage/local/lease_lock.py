@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from zapz.errors import LockedError, UnsupportedError
 from zapz.storage import layout
-from zapz.storage.holder import describe_me, holder_of, is_dead
+from zapz.storage.holder import describe_me, holder_of, is_dead, target_locked
 from zapz.storage.local import turn as turns
 from zapz.storage.local import turn_folders
 from zapz.storage.local.flock import make_folder, tidy
@@ -153,16 +153,10 @@ def _take(turn: Turn, path: str, wait: Wait, root: str) -> None:
 
 
 def _locked(seen: _Seen, path: str, root: str) -> LockedError:
-    held = holder_of(seen.content)
     more = f". If it is gone for good, remove {path}."
     if seen.lease is not None:
         more = f"; more than {seen.lease:.0f} take over from a holder that is gone."
-    return LockedError(
-        "the target is locked",
-        where=root,
-        found=f"held by process {held.process} on {held.host} since {held.since}",
-        hint=f"Wait for it, or give --lock-wait SECONDS{more}",
-    )
+    return target_locked(root, holder_of(seen.content), more)
 
 
 def _prepare(path: str, token: str, content: bytes, root: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +13,7 @@ from typing import Any, Self
 from zapz.errors import ConflictError, NotFoundError, ZapzError
 from zapz.format.metadata import join
 from zapz.storage.layout import OURS, is_ours
-from zapz.storage.objects.backends import Backend, above
+from zapz.storage.objects.backends import Backend, above, content_tag
 from zapz.storage.objects.errors import meaning
 from zapz.storage.objects.permissions import failure
 from zapz.storage.store import Abilities, Children, Tag
@@ -94,7 +93,7 @@ class ObjectFiles:
             data, tag = self._get(key, offset or None, end)
             if self._noted is not None:
                 whole = not offset and end is None
-                self._note(key, tag or digest(data if whole else self._get(key, None, None)[0]))
+                self._note(key, tag or content_tag(data if whole else self._get(key, None, None)[0]))
         except NotFoundError:
             self._note(key, _NO_TAG)
             raise
@@ -103,7 +102,7 @@ class ObjectFiles:
     def read_tagged(self, key: str) -> tuple[bytes, Tag]:
         """Return an object's bytes and the tag that a replacement can be made to depend on."""
         data, tag = self._get(key, None, None)
-        return data, tag or digest(data)
+        return data, tag or content_tag(data)
 
     def _get(self, key: str, start: int | None, end: int | None) -> tuple[bytes, Tag | None]:
         path = self._path(key)
@@ -116,7 +115,7 @@ class ObjectFiles:
 
     def read_many_tagged(self, keys: Iterable[str]) -> dict[str, tuple[bytes, Tag]]:
         """Return bytes and tags of those of ``keys`` that exist."""
-        return {key: (data, tag or digest(data)) for key, (data, tag) in self._get_many(keys).items()}
+        return {key: (data, tag or content_tag(data)) for key, (data, tag) in self._get_many(keys).items()}
 
     def _get_many(self, keys: Iterable[str]) -> dict[str, tuple[bytes, Tag | None]]:
         wanted = list(keys)
@@ -204,8 +203,3 @@ class ObjectFiles:
         if isinstance(error, ZapzError):
             return error
         return failure(error, what, self.uri, key)
-
-
-def digest(data: bytes) -> Tag:
-    """Return what stands for a tag where a service has none."""
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -7,8 +7,8 @@ import json
 import os
 from collections.abc import Iterator
 
-from zapz.errors import LockedError, NotFoundError, StoreError
-from zapz.storage.holder import describe_me, holder_of, is_dead
+from zapz.errors import NotFoundError, StoreError
+from zapz.storage.holder import describe_me, holder_of, is_dead, target_locked
 from zapz.storage.local.flock import alone
 from zapz.storage.store import Holder, Store
 from zapz.waiting import Wait
@@ -34,14 +34,8 @@ def hold(store: Store, key: str, wait: Wait) -> Iterator[None]:
         if _break_dead(store, key):
             continue
         if deadline.is_over():
-            found = holder(store, key)
-            who = f"process {found.process} on {found.host} since {found.since}" if found else "another process"
-            raise LockedError(
-                "the target is locked",
-                where=store.uri,
-                found=f"held by {who}",
-                hint="Wait for it (--lock-wait SECONDS); if that process is gone for good: `zapz unlock`.",
-            )
+            more = "; if that process is gone for good: `zapz unlock`."
+            raise target_locked(store.uri, holder(store, key), more)
         deadline.pause(_POLL)
     try:
         yield

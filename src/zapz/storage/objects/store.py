@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from zapz.errors import AbilityError, NotFoundError, StoreError
 from zapz.storage.layout import OURS
 from zapz.storage.objects import capabilities
-from zapz.storage.objects.backends import Backend
+from zapz.storage.objects.backends import Backend, content_tag
 from zapz.storage.objects.errors import meaning
-from zapz.storage.objects.files import ObjectFiles, digest
+from zapz.storage.objects.files import ObjectFiles
 from zapz.storage.objects.permissions import undeletable
 from zapz.storage.store import Abilities, Parts, Tag, joined
 
@@ -73,7 +73,7 @@ class ObjectStore(ObjectFiles):
         path = self._path(key)
         for pause in (*self.pauses, None):
             try:
-                return self._put(path, data, tag) or digest(data)
+                return self._put(path, data, tag) or content_tag(data)
             except Exception as error:  # every backend has errors of its own
                 kind = meaning(error)
                 if not (kind == "refused" or (kind == "absent" and tag is not None)):
@@ -107,7 +107,7 @@ class ObjectStore(ObjectFiles):
             if meaning(error) == "absent":
                 return None
             raise
-        return tag or digest(data)
+        return tag or content_tag(data)
 
     def _if_mine(self, key: str, data: bytes) -> Tag | None:
         try:

@@ -7,7 +7,6 @@ touched from any thread but that loop's, however many of ours ask; and what must
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import threading
 import weakref
@@ -16,7 +15,7 @@ from typing import Any
 
 from zapz.format import documents as doors
 from zapz.format.metadata import join
-from zapz.storage.objects.backends import AT_ONCE
+from zapz.storage.objects.backends import AT_ONCE, content_tag
 
 BUCKET = "store"
 """First part of every path: the whole store, as a bucket is, so that a folder of it has a place beside it."""
@@ -188,12 +187,12 @@ class ProcessBackend(ZarrBackend):
     def get(self, path: str, start: int | None, end: int | None) -> tuple[bytes, str | None]:
         """See ``Backend``."""
         data: bytes = self._run(self._get, path)
-        return data[start:end], _tag(data)
+        return data[start:end], content_tag(data)
 
     def get_many(self, paths: Sequence[str]) -> Answers:
         """See ``Backend``."""
         answers = self._run(self._get_all, paths)
-        return [answer if isinstance(answer, BaseException) else (answer, _tag(answer)) for answer in answers]
+        return [answer if isinstance(answer, BaseException) else (answer, content_tag(answer)) for answer in answers]
 
     def look(self, path: str) -> tuple[int, str | None]:
         """See ``Backend``."""
@@ -203,17 +202,17 @@ class ProcessBackend(ZarrBackend):
     def put(self, path: str, data: bytes) -> str | None:
         """See ``Backend``."""
         self._run(self._put_if, path, data, lambda _: True)
-        return _tag(data)
+        return content_tag(data)
 
     def put_new(self, path: str, data: bytes) -> str | None:
         """See ``Backend``."""
         self._run(self._put_if, path, data, lambda here: here is None)
-        return _tag(data)
+        return content_tag(data)
 
     def put_over(self, path: str, data: bytes, tag: str) -> str | None:
         """See ``Backend``."""
-        self._run(self._put_if, path, data, lambda here: here is not None and _tag(here) == tag)
-        return _tag(data)
+        self._run(self._put_if, path, data, lambda here: here is not None and content_tag(here) == tag)
+        return content_tag(data)
 
     async def _put_if(self, path: str, data: bytes, holds: Callable[[bytes | None], bool]) -> None:
         async with self._home.turn:
@@ -236,7 +235,3 @@ class ProcessBackend(ZarrBackend):
 
 def _key(path: str) -> str:
     return path.partition("/")[2].rstrip("/")
-
-
-def _tag(data: bytes) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()

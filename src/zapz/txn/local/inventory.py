@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from zapz.errors import FormatError, JournalError, StoreError
 from zapz.format import documents as doors
-from zapz.format.metadata import Dataset, check_path, join, name, parent
+from zapz.format.metadata import Dataset, check_path, folders_above, join, name, parent
 from zapz.storage.hierarchy import digest
 from zapz.storage.local.store import LocalStore
 from zapz.storage.presence import candidates
@@ -101,9 +101,9 @@ def clear(store: LocalStore, remains: Inventory, where: str) -> None:
     _check(store, remains, where)
     for extent in remains.extents:
         _clear_chunks(store, extent)
-    folders = {folder for extent in remains.extents for folder in _above(extent.path)}
+    folders = {folder for extent in remains.extents for folder in folders_above(extent.path)}
     for key in remains.documents:
-        above = set(_above(parent(key)))
+        above = set(folders_above(parent(key)))
         folders |= above
         if not any(store.linked(folder) for folder in above):
             _unless_denied(store.remove, key)
@@ -149,7 +149,7 @@ def _clear_chunks(store: LocalStore, extent: Extent) -> None:
         folder = parent(key)
         if folder != last:
             last = folder
-            above = list(_above(folder))
+            above = list(folders_above(folder))
             while trail and trail[-1] not in above:
                 _unless_denied(store.remove_folder, trail.pop())
             trail = above[::-1]
@@ -159,13 +159,6 @@ def _clear_chunks(store: LocalStore, extent: Extent) -> None:
             _unless_denied(store.remove, key)
     for folder in sorted({*trail, *folders}, key=len, reverse=True):
         _unless_denied(store.remove_folder, folder)
-
-
-def _above(folder: str) -> Iterator[str]:
-    """Yield a folder and those above it, the nearest first."""
-    while folder:
-        yield folder
-        folder = parent(folder)
 
 
 def _unless_denied(remove: Callable[[str], None], key: str) -> None:

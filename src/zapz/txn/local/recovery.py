@@ -6,10 +6,9 @@ Both directions can be repeated at will: recovering twice, or recovering from a 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 
 from zapz.errors import ConflictError, JournalError, NotFoundError, StoreError, ZapzError
-from zapz.format.metadata import join, parent
+from zapz.format.metadata import folders_above, join, parent
 from zapz.storage.hierarchy import digest
 from zapz.storage.layout import (
     KEPT,
@@ -242,7 +241,7 @@ def undo(store: LocalStore, intent: Intent, created: ChunkSet | None = None) -> 
         )
     folders = _remove_chunks(store, intent, created)
     for document in intent.documents:
-        folders.update(_above(parent(document.key)))
+        folders.update(folders_above(parent(document.key)))
     for folder in sorted(folders - set(intent.folders), key=len, reverse=True):
         store.remove_folder(folder)
     store.sync_folders([join(folder, ".") for folder in ("", *sorted(folders)) if store.folder_exists(folder)])
@@ -265,7 +264,7 @@ def _remove_chunks(store: LocalStore, intent: Intent, created: ChunkSet | None) 
             key = join(extent.path, extent.keys.key(index))
             folder = parent(key)
             if folder != last:
-                above = set(_above(folder))
+                above = set(folders_above(folder))
                 if any(store.linked(f) for f in above - folders):
                     continue  # it has become a link since: what lies behind it was not made by us
                 folders |= above
@@ -275,12 +274,6 @@ def _remove_chunks(store: LocalStore, intent: Intent, created: ChunkSet | None) 
                 store.remove(key)
         folders.update(seen)
     return folders
-
-
-def _above(folder: str) -> Iterator[str]:
-    while folder:
-        yield folder
-        folder = parent(folder)
 
 
 def clean(store: LocalStore, transaction: str) -> None:

@@ -181,7 +181,7 @@ def settle(store: LocalStore) -> Recovery:
             hint="Run `zapz recover` on the machine where the target lies on a local disk.",
         )
     if (holder := other.holder(HEAD)) is not None:
-        found = f"held by process {holder.process} on {holder.host} since {holder.since}"
+        found = f"held by {holder}"
         raise LockedError("what replaces the target is locked", where=str(other.root), found=found, hint="Wait for it.")
     if mark is not None:
         return Recovery(rolled_forward=(mark.id,), notes=_finish(store, other, mark))

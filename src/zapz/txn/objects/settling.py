@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from zapz.errors import ConflictError, LockedError, NotFoundError
 from zapz.storage.hierarchy import digest
-from zapz.storage.holder import is_dead
+from zapz.storage.holder import is_dead, target_locked
 from zapz.storage.layout import HEAD, decision_key
 from zapz.storage.objects.store import ObjectStore
 from zapz.storage.requirements import Requirements
@@ -178,9 +178,5 @@ def is_over(head: Head) -> bool:
 
 def locked(store: ObjectStore, owner: Holder, lease: float) -> LockedError:
     """Return the error that says whose turn it is."""
-    return LockedError(
-        "the target is locked",
-        where=store.uri,
-        found=f"held by process {owner.process} on {owner.host} since {owner.since}",
-        hint=f"Wait for it, or give --lock-wait SECONDS. If that process is gone: `zapz recover` takes over after {lease:.0f} s.",
-    )
+    more = f". If that process is gone: `zapz recover` takes over after {lease:.0f} s."
+    return target_locked(store.uri, owner, more)
