@@ -8,8 +8,8 @@ import pty
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import pytest
@@ -22,7 +22,7 @@ import zapz
 from zapz.__main__ import main
 from zapz.cli import app, commands
 from zapz.cli.demo import write_slice
-from zapz.cli.fast_path import APPEND, parse
+from zapz.cli.fast_path import APPEND, AppendOptions, parse
 from zapz.format.grid import ceil_div
 
 
@@ -77,24 +77,26 @@ def test_the_quick_parser_says_what_typer_says(words: list[str]) -> None:
     quick = parse(words)
     if quick is None:
         return
-    seen: list[dict[str, Any]] = []
-    with mock.patch.object(
-        commands, "append_slices", lambda arguments, **rest: seen.append({"arguments": arguments, **rest})
-    ):
+    seen: list[AppendOptions] = []
+    with mock.patch.object(commands, "append_slices", seen.append):
         done = CliRunner().invoke(app.app, ["append", *words])
     assert done.exit_code == 0, done.output
     (typed,) = seen
     nothing = ([], None, ())
-    assert {k: None if v in nothing else list(v) if isinstance(v, tuple) else v for k, v in typed.items()} == {
-        k: None if v in nothing else v for k, v in quick.items()
+    assert {k: None if v in nothing else list(v) if isinstance(v, tuple) else v for k, v in asdict(typed).items()} == {
+        k: None if v in nothing else v for k, v in asdict(quick).items()
     }
+
+
+def test_every_option_has_a_field() -> None:
+    assert {field.name for field in fields(AppendOptions)} == {"arguments", *APPEND}
 
 
 def test_the_quick_parser_understands_the_everyday_line() -> None:
     quick = parse(["cube.zarr", "a.zarr", "b.zarr", "-d", "t", "--workers=2", "-q", "-c", "x.toml", "-c", "y.toml"])
     assert quick is not None
-    assert (quick["arguments"], quick["append_dim"], quick["workers"]) == (["cube.zarr", "a.zarr", "b.zarr"], "t", 2)
-    assert (quick["quiet"], quick["config"]) == (True, ["x.toml", "y.toml"])
+    assert (quick.arguments, quick.append_dim, quick.workers) == (["cube.zarr", "a.zarr", "b.zarr"], "t", 2)
+    assert (quick.quiet, quick.config) == (True, ["x.toml", "y.toml"])
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,15 @@ from zapz.cli.fast_path import parse
 
 def main() -> None:
     """Run the command line: the everyday one at once, all others through Typer."""
-    values = parse(sys.argv[2:]) if sys.argv[1:2] == ["append"] else None
-    if values is None:
+    options = parse(sys.argv[2:]) if sys.argv[1:2] == ["append"] else None
+    if options is None:
         from zapz.cli.app import app
 
         app()
     else:
         from zapz.cli.commands import append_slices
 
-        append_slices(**values)
+        append_slices(options)
 
 
 if __name__ == "__main__":

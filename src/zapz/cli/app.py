@@ -10,7 +10,7 @@ import typer
 from zapz import __version__, interrupts
 from zapz.cli import commands
 from zapz.cli.commands import errors, print_json, storage
-from zapz.cli.fast_path import APPEND
+from zapz.cli.fast_path import APPEND, AppendOptions
 
 app = typer.Typer(
     name="zapz",
@@ -68,8 +68,8 @@ def append_command(
     traceback: Traceback = False,
 ) -> None:
     """Append slices to a target, each of them all or not at all; the target is created if it does not exist."""
-    commands.append_slices(
-        arguments or [],
+    options = AppendOptions(
+        arguments=arguments or [],
         config=config,
         target=target,
         append_dim=append_dim,
@@ -87,6 +87,7 @@ def append_command(
         verbose=verbose,
         traceback=traceback,
     )
+    commands.append_slices(options)
 
 
 @app.command("recover")
@@ -102,7 +103,7 @@ def recover_command(
     with errors(show=traceback, as_json=as_json):
         from zapz.api import recover
 
-        settings = _settings(target_option, journal) | ({} if lock_wait is None else {"lock_wait": lock_wait})
+        settings = _settings(target_option, journal=journal, lock_wait=lock_wait)
         with interrupts.handled():
             done = recover(target, **settings)
         if as_json:
@@ -130,7 +131,7 @@ def unlock_command(
     with errors(show=traceback, as_json=as_json):
         from zapz.api import unlock
 
-        found = unlock(target, **_settings(target_option, journal))
+        found = unlock(target, **_settings(target_option, journal=journal))
         if as_json:
             print_json({"unlocked": found})
         else:
@@ -150,7 +151,7 @@ def vacuum_command(
     with errors(show=traceback, as_json=as_json):
         from zapz.api import vacuum
 
-        settings = _settings(target_option, journal) | ({} if lock_wait is None else {"lock_wait": lock_wait})
+        settings = _settings(target_option, journal=journal, lock_wait=lock_wait)
         with interrupts.handled():
             done = vacuum(target, **settings)
         if as_json:
@@ -160,8 +161,10 @@ def vacuum_command(
             typer.echo(f"Removed {done.removed} objects of aborted runs{rest}.")
 
 
-def _settings(target_option: list[str] | None, journal: str | None) -> dict[str, Any]:
-    return storage("target_storage_options", target_option) | ({} if journal is None else {"journal": journal})
+def _settings(target_option: list[str] | None, **given: Any) -> dict[str, Any]:
+    """Return settings without those that were not given."""
+    options = storage("target_storage_options", target_option)
+    return options | {name: value for name, value in given.items() if value is not None}
 
 
 @app.command("info")
@@ -178,7 +181,7 @@ def info_command(
         from zapz.api import info
         from zapz.cli.output import describe
 
-        settings = _settings(target_option, journal) | ({} if append_dim is None else {"append_dim": append_dim})
+        settings = _settings(target_option, journal=journal, append_dim=append_dim)
         found = info(target, **settings)
         if as_json:
             print_json(found)

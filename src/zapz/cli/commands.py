@@ -11,58 +11,40 @@ from pathlib import Path
 from typing import Any
 
 from zapz import interrupts
+from zapz.cli.fast_path import AppendOptions
 from zapz.errors import ConfigError, SliceError, ZapzError
 from zapz.interrupts import Stopped
 
 
-def append_slices(
-    arguments: list[str],
-    *,
-    config: list[str] | None,
-    target: str | None,
-    append_dim: str | None,
-    force_new: bool,
-    dry_run: bool,
-    as_json: bool,
-    on_existing: str | None,
-    wait: float | None,
-    lock_wait: float | None,
-    workers: int | None,
-    target_option: list[str] | None,
-    slice_option: list[str] | None,
-    trust_config: bool,
-    quiet: bool,
-    verbose: bool,
-    traceback: bool,
-) -> None:
+def append_slices(options: AppendOptions) -> None:
     """Run ``zapz append``; a flag that was not given overrides nothing."""
-    given = {"append_dim": append_dim, "on_existing": on_existing, "lock_wait": lock_wait, "workers": workers}
-    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if wait is not None:
-        settings["slice_polling"] = {"timeout": wait}
-    flags = {"dry_run": dry_run, "force_new": force_new, "trust_config": trust_config}
-    settings |= {name: True for name, given in flags.items() if given}
-    with errors(show=traceback, as_json=as_json):
-        settings |= storage("target_storage_options", target_option) | storage("slice_storage_options", slice_option)
+    names = ("append_dim", "on_existing", "lock_wait", "workers")
+    settings: dict[str, Any] = {n: value for n in names if (value := getattr(options, n)) is not None}
+    if options.wait is not None:
+        settings["slice_polling"] = {"timeout": options.wait}
+    settings |= {name: True for name in ("dry_run", "force_new", "trust_config") if getattr(options, name)}
+    with errors(show=options.traceback, as_json=options.as_json):
+        settings |= storage("target_storage_options", options.target_option)
+        settings |= storage("slice_storage_options", options.slice_option)
         from zapz.api import append
         from zapz.cli.output import Talker
         from zapz.config.files import resolve
         from zapz.config.settings import remarks
 
-        made = resolve(config, settings)
-        place, slices = _target_and_slices(arguments, target, made.target_dir)
+        made = resolve(options.config, settings)
+        place, slices = _target_and_slices(options.arguments, options.target, made.target_dir)
         if isinstance(made.slice_source, str):
             from zapz.sources.slice_source import import_from_here
 
             import_from_here()
         with (
-            Talker(quiet=quiet or as_json, verbose=verbose, total=len(slices)) as talker,
+            Talker(quiet=options.quiet or options.as_json, verbose=options.verbose, total=len(slices)) as talker,
             interrupts.handled(),
-            slice_source_errors(show=traceback or made.slice_source is None),
+            slice_source_errors(show=options.traceback or made.slice_source is None),
         ):
             talker.remarks(remarks(made))
             report = append(place, slices, made, on_slice=talker.slice_done, on_progress=talker.progress)
-        if as_json:
+        if options.as_json:
             print_json(report)
         else:
             talker.summary(report)

@@ -8,6 +8,7 @@ Typer, which says why; both read their options from the table here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 
@@ -50,8 +51,48 @@ APPEND: Mapping[str, Option] = {
 }
 
 
-def parse(words: Sequence[str]) -> dict[str, Any] | None:
-    """Return what the words behind ``zapz append`` mean, by parameter; None if that takes Typer to say."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendOptions:
+    """What was given to ``zapz append``; ``APPEND`` says what each option does."""
+
+    arguments: list[str]
+    """Target and slices; slices alone, if ``target`` is given."""
+    config: list[str] | None = None
+    """Configuration files."""
+    target: str | None = None
+    """The target."""
+    append_dim: str | None = None
+    """The append dimension."""
+    force_new: bool = False
+    """Whether an existing target is replaced."""
+    dry_run: bool = False
+    """Whether nothing is written."""
+    as_json: bool = False
+    """Whether the result is printed as JSON."""
+    on_existing: str | None = None
+    """What happens to slices that are there already."""
+    wait: float | None = None
+    """Seconds to wait for slices."""
+    lock_wait: float | None = None
+    """Seconds to wait for the target."""
+    workers: int | None = None
+    """Threads that move chunks."""
+    target_option: list[str] | None = None
+    """Storage options of the target, K=V."""
+    slice_option: list[str] | None = None
+    """Storage options of the slices, K=V."""
+    quiet: bool = False
+    """Whether only errors are said."""
+    verbose: bool = False
+    """Whether more is said."""
+    trust_config: bool = False
+    """Whether configurations from URIs may set what local ones may."""
+    traceback: bool = False
+    """Whether the traceback of an error is shown."""
+
+
+def parse(words: Sequence[str]) -> AppendOptions | None:
+    """Return what the words behind ``zapz append`` mean; None if that takes Typer to say."""
     names = {flag: name for name, option in APPEND.items() for flag in option.flags}
     values: dict[str, Any] = {name: False if option.kind == "flag" else None for name, option in APPEND.items()}
     arguments: list[str] = []
@@ -79,4 +120,4 @@ def parse(words: Sequence[str]) -> dict[str, Any] | None:
         except ValueError:
             return None
         values[name] = [*(values[name] or []), value] if kind == "texts" else value
-    return {"arguments": arguments, **values} if arguments else None
+    return AppendOptions(arguments=arguments, **values) if arguments else None
