@@ -18,7 +18,7 @@ from test_transactions import Scenario, Server, cli, differ, scenario_of, server
 
 from zapz.errors import JournalError
 from zapz.format.metadata import ChunkKeys
-from zapz.txn import journal
+from zapz.txn import journal, records
 from zapz.txn.extents import Extent
 from zapz.txn.journal import Document, Intent
 
@@ -98,7 +98,7 @@ def test_torn_tail(intent: Intent, data: st.DataObject) -> None:
     tail = journal.foreign("a/b")
     cut = data.draw(st.integers(0, len(whole) - 1))
     zeros = bytes(data.draw(st.sampled_from([0, 1, 100])))
-    padding = zeros if cut == 0 or cut >= len(journal.MAGIC) else b""
+    padding = zeros if cut == 0 or cut >= len(records.MAGIC) else b""
     assert journal.read(whole[:cut] + padding, "j") is None
     cut = data.draw(st.integers(0, len(tail) - 1))
     found = journal.read(whole + tail[:cut] + zeros, "j")
@@ -164,17 +164,17 @@ def test_flipped_bit_before_foreign_records() -> None:
 def test_other_header(line: bytes) -> None:
     """A newer version, or no journal at all."""
     with pytest.raises(JournalError) as caught:
-        journal.read(bytes_of(small()).replace(journal.MAGIC, line), "place/journal")
+        journal.read(bytes_of(small()).replace(records.MAGIC, line), "place/journal")
     assert "place/journal" in str(caught.value)
     assert caught.value.exit_code == 9
 
 
 def forged(change: Callable[[dict[str, Any]], None], *more: dict[str, Any]) -> bytes:
     """Return a journal with right checksums and changed content."""
-    begin = journal.records(bytes_of(small()), "j")[0]
+    begin = records.split(bytes_of(small()), "j")[0]
     change(begin)
     rest = more or ({"type": "existing", "keys": ["a/0"]}, {"type": "ready", "existing": 1})
-    return journal.MAGIC + journal.frame(begin) + b"".join(journal.frame(record) for record in rest)
+    return records.MAGIC + records.frame(begin) + b"".join(records.frame(record) for record in rest)
 
 
 EVIL = ["../x", "/etc/passwd", "a/../../x", "a//b", "a\\b", "a\0b", ".", "a/.", 7, None, ["a"]]
@@ -239,7 +239,7 @@ def test_nonsense(change: dict[str, Any]) -> None:
 
 def test_records_in_the_wrong_order() -> None:
     """Two beginnings, none, a wrong count, unknown records, records that are no objects."""
-    good = journal.records(bytes_of(small()), "j")
+    good = records.split(bytes_of(small()), "j")
     begin, existing, folders, ready = good
     for bad in (
         [begin, begin, ready],
@@ -252,15 +252,15 @@ def test_records_in_the_wrong_order() -> None:
         [{}],
     ):
         with pytest.raises(JournalError):
-            journal.read(journal.MAGIC + b"".join(journal.frame(r) for r in bad), "j")
+            journal.read(records.MAGIC + b"".join(records.frame(r) for r in bad), "j")
     payload = b"[1]"
     with pytest.raises(JournalError):
         journal.read(
-            journal.MAGIC
+            records.MAGIC
             + len(payload).to_bytes(4, "little")
             + zlib.crc32(payload).to_bytes(4, "little")
             + payload
-            + journal.frame(ready),
+            + records.frame(ready),
             "j",
         )
 
@@ -268,7 +268,7 @@ def test_records_in_the_wrong_order() -> None:
 @given(st.binary(max_size=60))
 def test_any_bytes(data: bytes) -> None:
     """Whatever lies there: an intent, nothing, or ``JournalError``; never another exception."""
-    for start in (b"", journal.MAGIC):
+    for start in (b"", records.MAGIC):
         with contextlib.suppress(JournalError):
             journal.read(start + data, "j")
     with contextlib.suppress(JournalError):
@@ -419,10 +419,10 @@ def test_evil_journal_touches_nothing_outside(
     (folder / "stage/000001").write_bytes(b"evil")
     (folder / "000001").write_bytes(b"evil")
     (folder / "journal").write_bytes(
-        journal.MAGIC
-        + journal.frame(begin)
-        + journal.frame({"type": "existing", "keys": existing})
-        + journal.frame({"type": "ready", "existing": len(existing)})
+        records.MAGIC
+        + records.frame(begin)
+        + records.frame({"type": "existing", "keys": existing})
+        + records.frame({"type": "ready", "existing": len(existing)})
     )
     for decision in (None, "commit", "abort"):
         if decision is not None:
@@ -462,7 +462,7 @@ def test_journal_that_names_what_is_no_chunk(key: str, scenario_of: Callable[[st
         "extents": [[key, "v2", ".", [[0, 2]]]],
     }
     (folder / "journal").write_bytes(
-        journal.MAGIC + journal.frame(begin) + journal.frame({"type": "ready", "existing": 0})
+        records.MAGIC + records.frame(begin) + records.frame({"type": "ready", "existing": 0})
     )
     said = cli("recover", target)
     assert said.code in {0, 6, 9}, said
@@ -508,5 +508,5 @@ def test_array_folder_that_became_a_link(
 
 def test_journal_is_json_inside() -> None:
     """The records can be read by eye, which is what a person does who is asked for help."""
-    for record in journal.records(bytes_of(small()), "j"):
+    for record in records.split(bytes_of(small()), "j"):
         assert json.loads(json.dumps(record)) == record

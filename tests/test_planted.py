@@ -27,7 +27,7 @@ from zapz.errors import JournalError
 from zapz.format.metadata import ChunkKeys
 from zapz.storage.layout import FRESH
 from zapz.storage.local.store import LocalStore
-from zapz.txn import journal
+from zapz.txn import journal, records
 from zapz.txn import session as sessions
 from zapz.txn.extents import Extent
 from zapz.txn.journal import Document, Intent
@@ -274,8 +274,8 @@ def test_very_many_records() -> None:
         return min(once(number) for _ in range(3))
 
     def once(number: int) -> float:
-        names = b"".join(journal.frame({"type": "existing", "keys": [f"a/{n}"]}) for n in range(number))
-        data = journal.MAGIC + begin + names + journal.frame({"type": "ready", "existing": number})
+        names = b"".join(records.frame({"type": "existing", "keys": [f"a/{n}"]}) for n in range(number))
+        data = records.MAGIC + begin + names + records.frame({"type": "ready", "existing": number})
         began = time.process_time()
         found = journal.read(data, "j")
         assert found is not None
@@ -289,7 +289,7 @@ def test_deeply_nested_record() -> None:
     """No error of Python's own."""
     payload = b"[" * 100_000
     with pytest.raises(JournalError):
-        journal.read(journal.MAGIC + journal._head(len(payload), zlib.crc32(payload)) + payload, "j")
+        journal.read(records.MAGIC + records._head(len(payload), zlib.crc32(payload)) + payload, "j")
 
 
 # -- what remains of a target that was replaced ------------------------------------------------------------------------
@@ -325,9 +325,9 @@ def test_lies_about_what_remains(lie: str, planted: Planted) -> None:
 @pytest.mark.parametrize("change", [{"documents": []}, {"documents": {"x/.zarray": 3}}, {"id": "a/b"}, {"id": 3}])
 def test_marks_without_sense(change: dict[str, Any]) -> None:
     """Damaged, never another error."""
-    whole = journal.single(Inventory(id="one", documents={"x/.zarray": "0"}).encode())
+    whole = records.single(Inventory(id="one", documents={"x/.zarray": "0"}).encode())
     with pytest.raises(JournalError):
-        Inventory.decode(journal.frame({**whole, **change}), "mark")
+        Inventory.decode(records.frame({**whole, **change}), "mark")
 
 
 # -- object services ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import zapz
 from zapz.cli.demo import write_slice
 from zapz.errors import ZapzError
 from zapz.storage.layout import journal_key
-from zapz.txn import journal
+from zapz.txn import records
 
 LIMIT = 600 << 20
 """Bytes of address space that a run may have beyond start-up."""
@@ -117,7 +117,7 @@ def test_journals_name_nothing_outside(name: str, cube: Path, tmp_path: Path) ->
     }  # fmt: skip
     place = cube / journal_key(identity)
     place.parent.mkdir(parents=True)
-    place.write_bytes(journal.MAGIC + journal.frame(record) + journal.frame({"type": "ready", "existing": 0}))
+    place.write_bytes(records.MAGIC + records.frame(record) + records.frame({"type": "ready", "existing": 0}))
     with pytest.raises(zapz.JournalError):
         zapz.recover(cube)
     assert outside.read_bytes() == b"keep"

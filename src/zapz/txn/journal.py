@@ -1,18 +1,11 @@
-r"""The journal: what a transaction means to do, framed so that a torn tail is recognised. Pure.
-
-A journal file is a magic line and records; a record is length, CRC-32 of the text, CRC-32 of these two, and JSON text::
-
-    "zapz journal 1\n" | len crc crc {"type": "begin", …} | len crc crc {"type": "existing", …} | … | len crc crc {"type": "ready"}
+"""The journal: what a transaction intends, and its decision (``txn.records`` says how they are framed). Pure.
 
 Without its ``ready`` record the intent was never complete, and so nothing was changed.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -20,17 +13,13 @@ from typing import Any, Literal
 from zapz.errors import FormatError, JournalError
 from zapz.format.metadata import ChunkKeys, check_path, parent
 from zapz.storage.layout import is_ours
+from zapz.txn import records
 from zapz.txn.extents import Extent
 
-MAGIC = b"zapz journal 1\n"
-_FAMILY = b"zapz journal "
-_HEAD = struct.Struct("<III")
 _KEYS_PER_RECORD = 1000
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 Outcome = Literal["commit", "abort"]
-Unreadable = (struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError)
-"""What reading a damaged record raises, apart from errors of zapz."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,91 +66,14 @@ class Intent:
             yield f"{number:06d}", parent(document.key), document.key
 
 
-def frame(record: Mapping[str, Any]) -> bytes:
-    """Return one record's bytes."""
-    payload = json.dumps(record, separators=(",", ":")).encode()
-    return _head(len(payload), zlib.crc32(payload)) + payload
-
-
-def _head(length: int, checksum: int) -> bytes:
-    first = struct.pack("<II", length, checksum)
-    return first + struct.pack("<I", zlib.crc32(first))
-
-
-def records(data: bytes, where: str) -> list[dict[str, Any]]:
-    """Read all records; a torn tail is the end.
-
-    Raises:
-        JournalError: Something other than the tail is damaged, or a newer zapz wrote it.
-    """
-    if len(data) < len(MAGIC):
-        if MAGIC.startswith(data) or not data.strip(b"\0"):
-            return []
-        raise damaged(where, "no journal header")
-    if not data.startswith(MAGIC):
-        if data.startswith(_FAMILY):
-            raise JournalError(
-                "the journal is from another version of zapz",
-                where=where,
-                found=repr(data[: len(MAGIC)]),
-                hint="Recover with the version that wrote it.",
-            )
-        if not data.strip(b"\0"):
-            return []
-        raise damaged(where, "no journal header")
-    result: list[dict[str, Any]] = []
-    position = len(MAGIC)
-    while (found := _record(data, position, where)) is not None:
-        payload, position = found
-        try:
-            record = json.loads(payload)
-        except (ValueError, RecursionError) as error:
-            raise damaged(where, str(error)) from error
-        if not isinstance(record, dict):
-            raise damaged(where, "a record that is no object")
-        result.append(record)
-    return result
-
-
-def _record(data: bytes, position: int, where: str) -> tuple[bytes, int] | None:
-    """Return the text of the record at ``position`` and where the next one begins; None at the end, or at a torn tail."""
-    head = data[position : position + _HEAD.size]
-    if not _is_head(head):
-        if len(data[position:].rstrip(b"\0")) < _HEAD.size:
-            return None
-        raise damaged(where, f"head of the record at byte {position}")
-    length, checksum, _ = _HEAD.unpack(head)
-    end = position + _HEAD.size + length
-    payload = data[position + _HEAD.size : end]
-    if zlib.crc32(payload) == checksum and end <= len(data):
-        return payload, end
-    if data[end:].strip(b"\0"):
-        raise damaged(where, f"checksum of the record at byte {position}")
-    return None
-
-
-def _is_head(head: bytes) -> bool:
-    return len(head) == _HEAD.size and zlib.crc32(head[:8]) == _HEAD.unpack(head)[2]
-
-
-def damaged(where: str, found: str) -> JournalError:
-    """Return the error that says what is wrong with a journal."""
-    return JournalError(
-        "the journal is damaged",
-        where=where,
-        found=found,
-        hint="Nothing was touched. Keep the folder and ask the zapz developers.",
-    )
-
-
 def write(intent: Intent) -> Iterator[bytes]:
     """Yield the bytes of a complete journal."""
-    yield MAGIC
-    yield frame({"type": "begin", **as_record(intent)})
+    yield records.MAGIC
+    yield records.frame({"type": "begin", **as_record(intent)})
     for kind, names in (("existing", intent.existing), ("folders", intent.folders)):
         for start in range(0, len(names), _KEYS_PER_RECORD):
-            yield frame({"type": kind, "keys": list(names[start : start + _KEYS_PER_RECORD])})
-    yield frame({"type": "ready", "existing": len(intent.existing)})
+            yield records.frame({"type": kind, "keys": list(names[start : start + _KEYS_PER_RECORD])})
+    yield records.frame({"type": "ready", "existing": len(intent.existing)})
 
 
 def as_record(intent: Intent) -> dict[str, Any]:
@@ -182,7 +94,7 @@ def extent_record(extent: Extent) -> list[Any]:
 
 def foreign(key: str) -> bytes:
     """Return the record that says: this key is somebody else's."""
-    return frame({"type": "foreign", "key": key})
+    return records.frame({"type": "foreign", "key": key})
 
 
 def read(data: bytes, where: str) -> Intent | None:
@@ -194,7 +106,7 @@ def read(data: bytes, where: str) -> Intent | None:
     intent: Intent | None = None
     names: dict[str, list[str]] = {"existing": [], "folders": [], "foreign": []}
     ready = False
-    for record in records(data, where):
+    for record in records.split(data, where):
         try:
             kind = record["type"]
             if kind == "begin" and intent is None:
@@ -204,13 +116,13 @@ def read(data: bytes, where: str) -> Intent | None:
             elif intent is not None and kind == "ready":
                 ready = True
                 if record["existing"] != len(names["existing"]):
-                    raise damaged(where, "records are missing")
+                    raise records.damaged(where, "records are missing")
             elif intent is not None and kind == "foreign" and ready:
                 names["foreign"].append(_safe(record["key"]))
             else:
-                raise damaged(where, f"an unexpected record {kind!r}")
-        except (*Unreadable, FormatError) as error:
-            raise damaged(where, f"{type(error).__name__} {error}") from error
+                raise records.damaged(where, f"an unexpected record {kind!r}")
+        except (*records.Unreadable, FormatError) as error:
+            raise records.damaged(where, f"{type(error).__name__} {error}") from error
     if intent is None or not ready:
         return None
     existing, folders, others = (tuple(keys) for keys in names.values())
@@ -276,7 +188,7 @@ def decision(
         record["time"] = now
     if documents is not None:
         record["documents"] = [[key, data.decode("utf-8", "surrogateescape")] for key, data in documents.items()]
-    return frame(record)
+    return records.frame(record)
 
 
 def read_decision(data: bytes, transaction: str, where: str) -> Outcome:
@@ -295,12 +207,12 @@ def read_decided(data: bytes, transaction: str, where: str) -> tuple[Outcome, di
         JournalError: It is damaged, or another transaction's.
     """
     try:
-        record = single(data)
+        record = records.single(data)
         outcome: Outcome = record["outcome"]
         if record["id"] != transaction or outcome not in {"commit", "abort"}:
             raise ValueError(f"{record}"[:200])
         documents = {_safe(key): text.encode("utf-8", "surrogateescape") for key, text in record.get("documents", ())}
-    except (*Unreadable, FormatError) as error:
+    except (*records.Unreadable, FormatError) as error:
         raise JournalError(
             "the decision is damaged",
             where=where,
@@ -317,22 +229,6 @@ def decided_at(data: bytes, where: str) -> float:
         JournalError: It is damaged.
     """
     try:
-        return float(single(data)["time"])
-    except Unreadable as error:
-        raise damaged(where, f"{type(error).__name__} {error}") from error
-
-
-def single(data: bytes) -> dict[str, Any]:
-    """Read the one record that a whole object consists of.
-
-    Raises:
-        ValueError: It is damaged.
-    """
-    length, checksum, _ = _HEAD.unpack_from(data)
-    payload = data[_HEAD.size :]
-    if not _is_head(data[: _HEAD.size]) or length != len(payload) or zlib.crc32(payload) != checksum:
-        raise ValueError("checksum")
-    record = json.loads(payload)
-    if not isinstance(record, dict):
-        raise TypeError("a record that is no object")
-    return record
+        return float(records.single(data)["time"])
+    except records.Unreadable as error:
+        raise records.damaged(where, f"{type(error).__name__} {error}") from error

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zapz.errors import FormatError
-from zapz.txn import journal
+from zapz.txn import records
 
 FORMAT = 1
 """Version of a register that is kept on its own."""
@@ -35,29 +34,25 @@ def commit_record(commit: Commit) -> list[Any]:
 
 
 def commit_of(record: Any) -> Commit:
-    """Read what ``commit_record`` made; raises one of ``journal.Unreadable``."""
+    """Read what ``commit_record`` made; raises one of ``records.Unreadable``."""
     fingerprint, offset, length, transaction = record
     return Commit(fingerprint=str(fingerprint), offset=int(offset), length=int(length), transaction=str(transaction))
 
 
 def encode_register(register: Iterable[Commit]) -> bytes:
     """Return the bytes of a register that is kept on its own."""
-    return journal.frame({"zapz_register": FORMAT, "register": [commit_record(c) for c in register]})
+    return records.frame({"zapz_register": FORMAT, "register": [commit_record(c) for c in register]})
 
 
 def decode_register(data: bytes, where: str) -> tuple[Commit, ...]:
     """Read what ``encode_register`` made.
 
     Raises:
-        JournalError: It is damaged.
+        JournalError: It is damaged, or another version of zapz wrote it.
     """
-    try:
-        record = journal.single(data)
-        if record["zapz_register"] != FORMAT:
-            raise ValueError("another version")
-        return tuple(commit_of(c) for c in record["register"])
-    except (*journal.Unreadable, FormatError) as error:
-        raise journal.damaged(where, f"{type(error).__name__} {error}") from error
+    return records.versioned(
+        data, "zapz_register", FORMAT, where, lambda record: tuple(commit_of(c) for c in record["register"])
+    )
 
 
 def remembered(register: Iterable[Commit], commit: Commit) -> tuple[Commit, ...]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from zapz.errors import FormatError, JournalError, StoreError
+from zapz.errors import StoreError
 from zapz.format import documents as doors
 from zapz.format.metadata import Dataset, check_path, folders_above, join, name, parent
 from zapz.storage.hierarchy import digest
 from zapz.storage.local.store import LocalStore
 from zapz.storage.presence import candidates
 from zapz.storage.requirements import Requirements
-from zapz.txn import bounds, journal
+from zapz.txn import bounds, journal, records
 from zapz.txn.extents import Extent
 
 FORMAT = 1
@@ -49,7 +50,7 @@ class Inventory:
     def encode(self) -> bytes:
         """Return it as bytes."""
         extents = [journal.extent_record(extent) for extent in self.extents]
-        return journal.frame(
+        return records.frame(
             {"zapz_renewal": FORMAT, "id": self.id, "documents": dict(self.documents), "extents": extents}
         )
 
@@ -60,26 +61,17 @@ class Inventory:
         Raises:
             JournalError: It is damaged, or a newer zapz wrote it.
         """
-        try:
-            record = journal.single(data)
-            version = record["zapz_renewal"]
-            if version == FORMAT:
-                documents = dict(record["documents"].items())
-                for key, found in documents.items():
-                    check_path(key)
-                    if not isinstance(found, str):
-                        raise TypeError("a digest that is no text")
-                extents = tuple(journal.extent_of(e) for e in record["extents"])
-                return cls(id=journal.name_of(record["id"]), documents=documents, extents=extents)
-        except (*journal.Unreadable, FormatError) as error:
-            raise journal.damaged(where, f"{type(error).__name__} {error}") from error
-        raise JournalError(
-            "what replaces the target is from another version of zapz",
-            where=where,
-            expected=f"version {FORMAT}",
-            found=f"{version!r}"[:40],
-            hint="Recover with the version that wrote it.",
-        )
+        return records.versioned(data, "zapz_renewal", FORMAT, where, cls._of_record)
+
+    @classmethod
+    def _of_record(cls, record: Mapping[str, Any]) -> Inventory:
+        documents = dict(record["documents"].items())
+        for key, found in documents.items():
+            check_path(key)
+            if not isinstance(found, str):
+                raise TypeError("a digest that is no text")
+        extents = tuple(journal.extent_of(e) for e in record["extents"])
+        return cls(id=journal.name_of(record["id"]), documents=documents, extents=extents)
 
 
 def clear(store: LocalStore, remains: Inventory, where: str) -> None:

@@ -26,7 +26,7 @@ from zapz.storage.local.store import LocalStore
 from zapz.storage.presence import candidates
 from zapz.storage.requirements import Requirements
 from zapz.storage.store import read_optional
-from zapz.txn import bounds, journal
+from zapz.txn import bounds, journal, records
 from zapz.txn.chunk_set import ChunkSet
 from zapz.txn.journal import Intent
 from zapz.txn.recovery import Recovery
@@ -74,9 +74,9 @@ def read_intent(store: LocalStore, transaction: str) -> Intent | None:
         return None
     intent = journal.read(data, where)
     if intent is None and store.children(folder_of(transaction)).files != ("journal",):
-        raise journal.damaged(where, "no complete intent, although work had begun")
+        raise records.damaged(where, "no complete intent, although work had begun")
     if intent is not None and intent.id != transaction:
-        raise journal.damaged(where, f"the journal of transaction {intent.id}")
+        raise records.damaged(where, f"the journal of transaction {intent.id}")
     return intent
 
 

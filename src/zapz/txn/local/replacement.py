@@ -37,7 +37,7 @@ from zapz.storage.local import exchange
 from zapz.storage.local.exchange import Successor
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import read_optional
-from zapz.txn import journal
+from zapz.txn import records
 from zapz.txn.local.inventory import Inventory, clear
 from zapz.txn.local.recovery import recover
 from zapz.txn.recovery import Recovery
@@ -230,8 +230,8 @@ def _has_only_the_mark(other: Successor) -> bool:
 
 def _is_torn(data: bytes) -> bool:
     try:
-        journal.single(data)
-    except journal.Unreadable:
+        records.single(data)
+    except records.Unreadable:
         return True
     return False
 

@@ -10,10 +10,9 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from zapz.errors import FormatError, JournalError
 from zapz.format.grid import Box
 from zapz.storage.store import Holder
-from zapz.txn import journal
+from zapz.txn import journal, records
 from zapz.txn.extents import Extent
 from zapz.txn.journal import Intent
 from zapz.txn.register import Commit, commit_of, commit_record, remembered
@@ -197,7 +196,7 @@ def encode(head: Head) -> bytes:
             "left": head.left,
             "locked": head.locked,
         }
-    return journal.frame(record)
+    return records.frame(record)
 
 
 def decode(data: bytes, where: str) -> Head:
@@ -206,20 +205,7 @@ def decode(data: bytes, where: str) -> Head:
     Raises:
         JournalError: It is damaged, or a newer zapz wrote it.
     """
-    try:
-        record = journal.single(data)
-        version = record["zapz_head"]
-        if version == FORMAT:
-            return _head_of(record)
-    except (*journal.Unreadable, FormatError) as error:
-        raise journal.damaged(where, f"{type(error).__name__} {error}") from error
-    raise JournalError(
-        "the head is from another version of zapz",
-        where=where,
-        expected=f"version {FORMAT}",
-        found=f"{version!r}"[:40],
-        hint="Use the version that wrote it.",
-    )
+    return records.versioned(data, "zapz_head", FORMAT, where, _head_of)
 
 
 def _head_of(record: Mapping[str, Any]) -> Head:
