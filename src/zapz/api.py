@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from zapz.config import files
 from zapz.config.settings import Config, remarks
 from zapz.errors import ConfigError
-from zapz.operations import upkeep
 from zapz.operations.append import Appender, Cancel, OnSlice
 from zapz.operations.target import open_target
 from zapz.planning.plan import Plan
@@ -190,6 +189,8 @@ def recover(target: Target, config: Any = None, **settings: Any) -> Recovery:
         LockedError: Another process is appending.
         NotFoundError: There is no such target.
     """
+    from zapz.operations import upkeep  # imported where used: appends do without
+
     return upkeep.recover(target, files.resolve(config, settings))
 
 
@@ -200,6 +201,8 @@ def unlock(target: Target, config: Any = None, **settings: Any) -> bool:
         LockedError: The holder lives, or its lease is fresh.
         NotFoundError: There is no such target.
     """
+    from zapz.operations import upkeep  # imported where used: appends do without
+
     return upkeep.unlock(target, files.resolve(config, settings))
 
 
@@ -210,6 +213,8 @@ def vacuum(target: Target, config: Any = None, **settings: Any) -> Vacuumed:
         LockedError: Somebody is at work, or was until very recently.
         NotFoundError: There is no such target.
     """
+    from zapz.operations import upkeep  # imported where used: appends do without
+
     return upkeep.vacuum(target, files.resolve(config, settings))
 
 

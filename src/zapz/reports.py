@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from zapz.checks.comparing import Compared
+from zapz.checks.budget import Compared
 from zapz.execution.writer import Counts
 from zapz.txn.recovery import Recovery
 

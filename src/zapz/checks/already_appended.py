@@ -6,9 +6,9 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zapz.checks.comparing import Budget, Compared, Difference, Side, compare
+from zapz.checks.budget import Budget, Compared
 from zapz.checks.reading import Reading
 from zapz.config.settings import Config
 from zapz.errors import LabelError
@@ -18,6 +18,9 @@ from zapz.sources.open_slice import OpenSlice
 from zapz.storage.chunk_reader import fill_cells, region
 from zapz.storage.uris import canonical_uri
 from zapz.txn.register import Commit
+
+if TYPE_CHECKING:
+    from zapz.checks.comparing import Side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +119,8 @@ def recall(
         end = commit.offset + commit.length
         if commit.fingerprint != mark or commit.length != placement.length or end > there.length:
             continue
+        from zapz.checks.comparing import Difference, Side, compare  # imported where used: new slices do without
+
         side = Side(reading=there.target, meanings={}, offset=commit.offset, length=commit.length)
         found = compare(side, source, placement, replace(there.budget, whole=True))
         if isinstance(found, Difference):
@@ -226,6 +231,8 @@ def _start_in_planned(earlier: Sequence[Planned], labels: Labels, where: str) ->
 
 def _sides(there: There, start: int, length: int) -> Iterator[Side]:
     """Yield what holds some steps, counted from the target's first one: the target, and slices that a dry run has planned."""
+    from zapz.checks.comparing import Side  # imported where used: new slices do without
+
     if start < there.length:
         own = min(start + length, there.length) - start
         yield Side(reading=there.target, meanings={}, offset=start, length=own)
@@ -252,6 +259,8 @@ def _decide(
         raise LabelError(
             "the slice's labels are in the target already", where=f"{source.uri}, {labels.path}", found=found, hint=hint
         )
+    from zapz.checks.comparing import Difference, compare  # imported where used: new slices do without
+
     total = Compared()
     for side in _sides(there, start, placement.length):
         result = compare(side, source, placement, there.budget)

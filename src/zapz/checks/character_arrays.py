@@ -24,7 +24,6 @@ from zapz.format.grid import Box, RegularGrid
 from zapz.format.metadata import Array, Dataset, FillValue, parent
 from zapz.sources.open_slice import OpenSlice
 from zapz.sources.source import Source
-from zapz.sources.source_store import SourceStore
 
 _CHARACTER = np.dtype("S1")
 _MARKERS = ("_FillValue", "missing_value")
@@ -46,6 +45,8 @@ def in_form_of(source: OpenSlice, target: Dataset, dim: str) -> OpenSlice:
     }
     if not arrays:
         return source
+    from zapz.sources.source_store import SourceStore  # imported where used: most texts have the target's form
+
     seen = _SeenTexts(source, arrays)
     dataset = doors.read(seen.documents())
     store = SourceStore(seen, dataset)

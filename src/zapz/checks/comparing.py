@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from zapz.cf.conversion import Conversion, shown
+from zapz.checks.budget import Budget, Compared, Share
 from zapz.checks.reading import Reading
 from zapz.checks.static import differing, same_cells
-from zapz.config.settings import Config
 from zapz.errors import SliceError
 from zapz.format.buffers import Cells
 from zapz.format.grid import Box, Index, count, indices, intersect, shift, unravel
@@ -32,82 +32,10 @@ from zapz.sources.open_slice import OpenSlice
 
 REQUEST_BYTES = 1_000_000
 """Bytes of the budget that one request to a service costs: 64 requests instead of 64 MB."""
-_LOOKS = 64
-"""Lengths that are asked of a service in one call."""
 _FILES = 1 << 20
 """Files of an array whose lengths are compared."""
 _CONTENTS = 1 << 14
 """Chunks of a slice whose content is compared at most, however small they are: opening one takes as long as reading many bytes."""
-_UNKNOWN = 8
-"""Number of slices that are expected if it is not known."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """What was compared of a slice that is there already, and found equal."""
-
-    chunks: int = 0
-    """Chunks in question, as the target stores them."""
-    lengths: int = 0
-    """Stored chunks whose lengths were compared."""
-    contents: int = 0
-    """Chunks whose bytes, or decoded cells, were compared."""
-    bytes: int = 0
-    """Bytes of the slice that were read for that."""
-
-    def plus(self, other: Compared) -> Compared:
-        """Add what was compared of another array."""
-        return Compared(
-            chunks=self.chunks + other.chunks,
-            lengths=self.lengths + other.lengths,
-            contents=self.contents + other.contents,
-            bytes=self.bytes + other.bytes,
-        )
-
-
-@dataclass(slots=True, kw_only=True)
-class Budget:
-    """What comparing may still cost in one call."""
-
-    bytes: int
-    """Bytes that may be read."""
-    looks: int = _LOOKS
-    """Lengths that may be asked of a service."""
-    slices: int | None = None
-    """Number of slices that are still to come, if that is known."""
-    whole: bool = False
-    """Whether everything is compared, whatever it costs."""
-
-    @classmethod
-    def of(cls, config: Config) -> Budget:
-        """Return the budget of a call."""
-        return cls(bytes=config.resume_budget, whole=config.verify)
-
-    def share(self) -> Share:
-        """Return what one slice may cost."""
-        parts = max(1, self.slices if self.slices is not None else _UNKNOWN)
-        if self.slices is not None:
-            self.slices -= 1
-        return Share(budget=self, bytes=self.bytes // parts, looks=self.looks // parts)
-
-
-@dataclass(slots=True, kw_only=True)
-class Share:
-    """What one slice may cost; what it costs is taken from the budget."""
-
-    budget: Budget
-    """Whose it is a share of."""
-    bytes: int
-    """Bytes that may be read."""
-    looks: int
-    """Lengths that may be asked of a service."""
-
-    def spend(self, *, bytes_: int = 0, looks: int = 0) -> None:
-        """Note what comparing cost."""
-        self.bytes -= bytes_
-        self.looks -= looks
-        self.budget.bytes = max(0, self.budget.bytes - bytes_)
-        self.budget.looks = max(0, self.budget.looks - looks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

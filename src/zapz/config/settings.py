@@ -14,7 +14,6 @@ from zapz.config.types import Key, Place, SettingType, choice, either, flag, fun
 from zapz.config.variables import ATTRIBUTES, VARIABLES, VariableSettings, settings_of
 from zapz.errors import ConfigError, MetadataError
 from zapz.format.metadata import check_path
-from zapz.storage.references.locations import reference_place
 
 Settings = Mapping[str, Any]
 SliceSource = str | Callable[..., Any]
@@ -116,7 +115,7 @@ class Config:
     )
     slice_storage_options: Mapping[str, Any] = _options("fsspec storage options of the slices.")
     slice_references: tuple[str, ...] | None = _setting(
-        several(text("a folder or a URI prefix", parse=reference_place, path=True)),
+        several(text("a folder or a URI prefix", parse=trust.place_of_references, path=True)),
         "Where the references of a reference set (`reference://`) may lead: folders and URI prefixes; by default only below the folder "
         "of the set's own file. `[]`: nowhere.",
         example=["s3://bucket/archive/"],

@@ -117,3 +117,10 @@ def check_trust(names: Iterable[str], origin: Origin, place: Place) -> None:
                 found=dotted((name,)),
                 hint=f"Set it in a local file, or as a flag or an argument. {TRUST_HINT}",
             )
+
+
+def place_of_references(value: str) -> str:
+    """Return a folder or a URI prefix to which references may lead, as it is compared with them."""
+    from zapz.storage.references.locations import reference_place  # imported where used: few configurations have any
+
+    return reference_place(value)

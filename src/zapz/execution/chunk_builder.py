@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zapz.errors import ChunkError, EncodingError, ZapzError
-from zapz.execution.shard_builder import ShardBuilder
 from zapz.execution.sparse import missing_value
 from zapz.format import codecs, shards
 from zapz.format.buffers import Buffer, Cells, octets
@@ -31,6 +31,9 @@ from zapz.planning.steps import (
 from zapz.storage.chunk_reader import ChunkReader, fill_cells, zarr_chunk
 from zapz.storage.presence import IndexSet
 from zapz.storage.store import Parts, ReadableStore
+
+if TYPE_CHECKING:
+    from zapz.execution.shard_builder import ShardBuilder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,8 @@ class ChunkBuilder:
         self._missing: tuple[Cells, bool] | None = None
         self._shards: ShardBuilder | None = None
         if (config := array.codecs.shards) is not None:
+            from zapz.execution.shard_builder import ShardBuilder  # imported where used: most arrays have none
+
             self._shards = ShardBuilder(config, self._old, target)
 
     def build(self, step: Step) -> BuiltChunk | None:

@@ -6,16 +6,17 @@ A new codec is one more row. What no row knows is copied where both sides agree 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from zapz.format import streams
 from zapz.format.buffers import Buffer
 from zapz.format.streams import Decompressor
 
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodecFacts:
+
+class CodecFacts(NamedTuple):
     """What is known about one codec."""
 
     is_serializer: bool = False
@@ -32,9 +33,9 @@ class CodecFacts:
     """Whether what it gives is as long as what it got."""
     self_describing: bool = False
     """Whether its stream carries what a decoder needs, so that streams are equal whatever the other parameters were."""
-    described_with: Mapping[str, Any] = field(default_factory=dict)
+    described_with: Mapping[str, Any] = _NOTHING
     """Settings that it must have for that."""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = _NOTHING
     """Defaults of numcodecs, so that a configuration that spells them out equals one that does not."""
     v3_fields: tuple[str, ...] | None = None
     """Fields of its configuration in v3's own words; None if v3 does not have it, or by numcodecs' name only."""

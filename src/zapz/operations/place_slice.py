@@ -6,7 +6,7 @@ from zapz.checks.character_arrays import in_form_of
 from zapz.config.array_encoding import UNSET
 from zapz.config.settings import Config
 from zapz.format.metadata import Dataset
-from zapz.planning import compatibility, new_target
+from zapz.planning import compatibility
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
 
@@ -26,6 +26,8 @@ def place(source: OpenSlice, target: Dataset | None, config: Config) -> tuple[Op
         SliceError: It may not follow.
     """
     if target is None:
+        from zapz.planning import new_target  # imported where used: most appends make none
+
         before = new_target.new_target(source.dataset, config, source.encodings)
     else:
         before, source = target, in_form_of(source, target, config.append_dim)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zapz.checks.already_appended import There, outcome_of, recall
-from zapz.checks.comparing import Budget, Compared
+from zapz.checks.budget import Budget, Compared
 from zapz.checks.reading import Reading, digest_of, hidden, read_labels
 from zapz.checks.static import StaticVariables
 from zapz.config.settings import Config

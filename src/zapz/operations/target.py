@@ -7,9 +7,8 @@ import os
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, FormatError, SliceError
 from zapz.sources.open_slice import Target
-from zapz.storage.adapters import is_given, target_store
 from zapz.storage.layout import OURS
-from zapz.storage.open import open_store
+from zapz.storage.open import is_given, open_store
 from zapz.storage.store import ReadableStore, Store
 from zapz.storage.surroundings import surroundings_of
 from zapz.storage.uris import canonical_uri
@@ -23,6 +22,8 @@ def open_target(target: Target, config: Config) -> Store:
         AbilityError: It cannot be written.
     """
     if is_given(target):
+        from zapz.storage.adapters import target_store  # imported where used: paths do without
+
         store = target_store(
             target,
             durable=config.durability == "full",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zapz.config.array_encoding import ArrayEncoding
 from zapz.config.settings import Config, make
@@ -22,11 +22,13 @@ from zapz.format.metadata import Dataset, is_named, parent
 from zapz.planning.selection import left_out
 from zapz.sources.contexts import Exit, leave_nothing
 from zapz.sources.source import OwnSource, Source
-from zapz.sources.source_store import SourceStore
 from zapz.storage.hierarchy import documents_of, open_dataset
 from zapz.storage.open import open_store
 from zapz.storage.store import ReadableStore
 from zapz.storage.uris import is_local
+
+if TYPE_CHECKING:
+    from zapz.sources.source_store import SourceStore
 
 Item = str | os.PathLike[str]
 """How a place is named."""
@@ -134,6 +136,8 @@ def open_given(source: Source, config: Config) -> OpenSlice:
         dataset = doors.read(dict(documents))
     except FormatError as error:
         raise error.at(os.fspath(source.uri)) from None
+    from zapz.sources.source_store import SourceStore  # imported where used: paths do without
+
     store = SourceStore(source, dataset)
     stored = [a.path for a in dataset.arrays.values() if a.codecs.shards is not None or a.codecs.foreign is not None]
     if stored and store.has_cells and not store.has_bytes:

@@ -15,8 +15,8 @@ from zapz.sources.contexts import Exit, entered, leave_under
 from zapz.sources.open_slice import OpenSlice, open_given, open_source
 from zapz.sources.readiness import open_slice
 from zapz.sources.source import Source
-from zapz.storage.adapters import is_given, slice_store
 from zapz.storage.local.posix import is_folder
+from zapz.storage.open import is_given
 from zapz.storage.store import ReadableStore
 from zapz.storage.uris import is_local, local_path
 
@@ -88,6 +88,8 @@ class Opener:
         if isinstance(item, Source):
             return replace(open_given(item, config), close=leave)
         if is_given(item):
+            from zapz.storage.adapters import slice_store  # imported where used: paths do without
+
             store = slice_store(item, follow_links=config.follow_links, references=config.slice_references)
             if store is not None:
                 self._apart(self.target, store.uri, config)

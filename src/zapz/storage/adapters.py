@@ -14,17 +14,13 @@ from typing import Any
 from zapz.errors import AbilityError
 from zapz.storage.filesystems import innermost, is_cache, join_path, ours, protocols_of
 from zapz.storage.local.store import LocalStore
+from zapz.storage.open import origins_of
 from zapz.storage.store import ReadableStore, Store
 from zapz.storage.uris import redact
 
 _ARCHIVES = frozenset(("libarchive", "reference", "tar", "zip"))
 """Protocols of what can only be read."""
 _ZARR_SCHEME = "zarr-"
-
-
-def is_given(thing: Any) -> bool:
-    """Return whether ``target_store`` and ``slice_store`` may know ``thing``; costs nothing."""
-    return bool(_origins(thing) & {"fsspec", "zarr"})
 
 
 def target_store(
@@ -116,7 +112,7 @@ def slice_store(
 
 def _mapper(thing: Any) -> Any:
     """Return an fsspec mapper; None if ``thing`` is something else."""
-    if "fsspec" not in _origins(thing):
+    if "fsspec" not in origins_of(thing):
         return None
     from fsspec.mapping import FSMap  # imported where used: local appends do without it
 
@@ -137,7 +133,7 @@ class _Zarr:
 
 def _zarr_of(thing: Any) -> _Zarr | None:
     """Return what ``thing`` is to zarr-python; None if it is nothing of zarr's."""
-    if "zarr" not in _origins(thing):
+    if "zarr" not in origins_of(thing):
         return None
     import zarr  # imported where used: it costs half a second
     from zarr.storage import StorePath
@@ -149,11 +145,6 @@ def _zarr_of(thing: Any) -> _Zarr | None:
     if isinstance(thing, StorePath):
         thing, path = thing.store, thing.path
     return _Zarr(store=thing, path=path, is_array=is_array) if isinstance(thing, zarr.abc.store.Store) else None
-
-
-def _origins(thing: Any) -> set[str]:
-    """Return the packages that a thing's class, or one of its bases, comes from."""
-    return {base.__module__.partition(".")[0] for base in type(thing).__mro__}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from zapz.format.metadata import Array
 from zapz.format.shards import ShardIndex
 from zapz.storage.presence import IndexSet
 from zapz.storage.store import ReadableStore, RegionStore
-from zapz.storage.zarr_codecs import ZarrChunk
+
+if TYPE_CHECKING:
+    from zapz.storage.zarr_codecs import ZarrChunk
 
 _SHARD_INDICES = 64
 
@@ -184,6 +186,8 @@ def zarr_chunk(array: Array, document: bytes | None) -> ZarrChunk:
     """Return what decodes and encodes a foreign array's chunks."""
     if document is None:
         raise ChunkError("chunk cannot be decoded without its array's document", where=array.path)
+    from zapz.storage.zarr_codecs import ZarrChunk  # imported where used: zapz runs most codecs itself
+
     return ZarrChunk(document, array.path)
 
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from zapz.errors import FormatError, MetadataError, NotFoundError, StoreError
 from zapz.storage.local.posix import is_file, is_folder
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Options, ReadableStore, Store
 from zapz.storage.uris import clean, is_local, local_path, redact
+
+
+def origins_of(thing: Any) -> set[str]:
+    """Return the packages that a thing's class, or one of its bases, comes from."""
+    return {base.__module__.partition(".")[0] for base in type(thing).__mro__}
+
+
+def is_given(thing: Any) -> bool:
+    """Return whether ``adapters`` may know ``thing``, as something that is open already; costs nothing."""
+    return bool(origins_of(thing) & {"fsspec", "zarr"})
 
 
 def open_store(

@@ -72,24 +72,12 @@ def _unable(where: str, found: str) -> AbilityError:
     )
 
 
-def is_left(target: LocalStore) -> bool:
-    """Return whether anything lies where a target's successor is made: nothing does, unless a run was cut short."""
-    return os.path.lexists(_beside(target))
-
-
-def _beside(target: LocalStore) -> str:
-    """Return where a target's successor is made: beside the target's own folder, even if it is named by a link."""
-    root = os.path.realpath(target.root) if os.path.islink(target.root) else str(target.root)
-    folder, name = os.path.split(root)
-    return os.path.join(folder, f".{name}.zapz-new")
-
-
 class Successor(LocalStore):
     """The folder beside a target: what will take its place, and afterwards what had it."""
 
     def __init__(self, target: LocalStore) -> None:
         """Describe the place; nothing is made. The target's lock must be held."""
-        super().__init__(_beside(target), durable=target.abilities.durable)
+        super().__init__(target.successor_root, durable=target.abilities.durable)
         self.uri = target.uri
         self._target = target
         self._place = os.path.realpath(target.root)

@@ -19,16 +19,30 @@ from zapz.storage.store import Abilities, Children
 class LocalFiles:
     """A folder of a local file system, to read from."""
 
-    def __init__(self, root: str | os.PathLike[str], *, abilities: Abilities, follow_links: bool = False) -> None:
+    def __init__(
+        self, root: str | os.PathLike[str], *, abilities: Abilities, follow_links: bool = False, beside: bool = False
+    ) -> None:
         self.root = Path(root)
         self.uri = str(self.root)
         self.abilities = abilities
+        self.beside = beside
         self._follow_links = follow_links
         self._prefix = f"{self.root}{os.sep}"
 
     def _at(self, key: str) -> str:
         """Return a key's path."""
         return self._prefix + key if key else str(self.root)
+
+    @property
+    def successor_root(self) -> str:
+        """Where a replacement of the whole target is made: beside its own folder, even if that is named by a link."""
+        root = os.path.realpath(self.root) if os.path.islink(self.root) else str(self.root)
+        folder, name = os.path.split(root)
+        return os.path.join(folder, f".{name}.zapz-new")
+
+    def has_successor(self) -> bool:
+        """Return whether anything lies there: nothing does, unless a replacement is being made, or was cut short."""
+        return not self.beside and os.path.lexists(self.successor_root)
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         """See ``ReadableStore``."""

@@ -47,8 +47,7 @@ class LocalStore(Replacing):
         beside: bool = False,
     ) -> None:
         able = Abilities(writable=True, exclusive=True, durable=durable, listable=True)
-        super().__init__(root, abilities=able, follow_links=follow_links)
-        self.beside = beside
+        super().__init__(root, abilities=able, follow_links=follow_links, beside=beside)
         self._ours = f"{os.path.realpath(self.root)}{OURS}" if beside else f"{self.root}{os.sep}{OURS}"
         self._folders: set[str] = set()
         self._linking: set[str] = set()

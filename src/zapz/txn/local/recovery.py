@@ -26,7 +26,7 @@ from zapz.storage.local.store import LocalStore
 from zapz.storage.presence import candidates
 from zapz.storage.requirements import Requirements
 from zapz.storage.store import read_optional
-from zapz.txn import bounds, journal, records
+from zapz.txn import journal, records
 from zapz.txn.chunk_set import ChunkSet
 from zapz.txn.journal import Intent
 from zapz.txn.recovery import Recovery
@@ -126,6 +126,8 @@ def _read_checked(store: LocalStore, transaction: str) -> tuple[Intent | None, j
     """
     intent, decision = read_intent(store, transaction), read_decision(store, transaction)
     if intent is not None:
+        from zapz.txn import bounds  # imported where used: mostly there is nothing to recover
+
         bounds.check(store, intent, decision, folder_of(transaction), {REGISTER})
     return intent, decision
 

@@ -33,7 +33,6 @@ from zapz.errors import (
 from zapz.format.metadata import Dataset, join
 from zapz.storage.hierarchy import documents_of, open_dataset
 from zapz.storage.layout import DOOMED, FRESH, HEAD, OURS, REGISTER, TRANSACTIONS
-from zapz.storage.local import exchange
 from zapz.storage.local.exchange import Successor
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import read_optional
@@ -162,7 +161,7 @@ def settle(store: LocalStore) -> Recovery:
         LockedError: Somebody is at work in the folder beside the target.
         JournalError: The mark is damaged, or a newer zapz wrote it; nothing was touched.
     """
-    if not is_left(store):
+    if not store.has_successor():
         return Recovery()
     other = Successor(store)
     if other.linked("") or not other.folder_exists("") or other.linked(OURS):
@@ -189,14 +188,9 @@ def settle(store: LocalStore) -> Recovery:
     return Recovery(rolled_back=(own.id,), notes=_abandon(other, own.id))
 
 
-def is_left(store: LocalStore) -> bool:
-    """Return whether a renewal may have been cut short."""
-    return not store.beside and exchange.is_left(store)
-
-
 def describe_replacement(store: LocalStore) -> list[str]:
     """Say, without changing anything, what ``settle`` would do."""
-    if not is_left(store):
+    if not store.has_successor():
         return []
     other = Successor(store)
     try:

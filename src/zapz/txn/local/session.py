@@ -13,7 +13,7 @@ from zapz.storage.layout import HEAD, KEPT, OURS, REGISTER, TRANSACTIONS
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Holder, Store, read_optional
 from zapz.txn import register as registers
-from zapz.txn.local import replacement, transaction
+from zapz.txn.local import transaction
 from zapz.txn.local.recovery import describe_left, recover, refuse_link
 from zapz.txn.protocol import Replacement, Session, Vacuumed, Writing, elsewhere
 from zapz.txn.recovery import Recovery
@@ -57,7 +57,7 @@ class LocalCoordinator:
         """See ``Coordinator``."""
         store = self._store
         _refuse_elsewhere(store)
-        if not (store.folder_exists(OURS) or replacement.is_left(store)) and store.holder(HEAD) is None:
+        if not (store.folder_exists(OURS) or store.has_successor()) and store.holder(HEAD) is None:
             return Recovery()
         with self.open(wait) as session:
             return session.recovered
@@ -82,7 +82,7 @@ class LocalCoordinator:
         _refuse_elsewhere(store)
         holder = store.holder(HEAD)
         left = ("a turn that nobody has given back",) if holder is None and store.folder_exists(HEAD) else ()
-        return holder, (*left, *describe_left(store), *replacement.describe_replacement(store))
+        return holder, (*left, *describe_left(store), *_replacement_left(store))
 
     def notes(self) -> tuple[str, ...]:
         """See ``Coordinator``."""
@@ -90,6 +90,8 @@ class LocalCoordinator:
 
     def successor(self) -> Store:
         """See ``Coordinator``."""
+        from zapz.txn.local import replacement  # imported where used: most appends do without
+
         return replacement.successor_of(self._store)
 
     def leftovers(self) -> Container[str]:
@@ -119,6 +121,24 @@ def _empty_kept(store: LocalStore) -> int:
         store.remove_folder(folder)
     store.remove_folder(KEPT)
     return removed
+
+
+def _settle_replacement(store: LocalStore) -> Recovery:
+    """Finish or undo a replacement of the whole target that was cut short."""
+    if not store.has_successor():
+        return Recovery()
+    from zapz.txn.local import replacement  # imported where used: most appends do without
+
+    return replacement.settle(store)
+
+
+def _replacement_left(store: LocalStore) -> list[str]:
+    """Say what that would do."""
+    if not store.has_successor():
+        return []
+    from zapz.txn.local import replacement  # imported where used: most appends do without
+
+    return replacement.describe_replacement(store)
 
 
 def _refuse_elsewhere(store: LocalStore) -> None:
@@ -161,7 +181,7 @@ class StagedSession:
         _refuse_elsewhere(self._store)
         try:
             self.notes = (_GAP,) if self._store.leaves_a_gap() else ()
-            self.recovered = recover(self._store).joined(replacement.settle(self._store))
+            self.recovered = recover(self._store).joined(_settle_replacement(self._store))
         except StoreError:
             self._store.check_lock()
             raise
@@ -184,6 +204,8 @@ class StagedSession:
     @contextlib.contextmanager
     def renewing(self, old: Dataset, name: str) -> Iterator[Replacement]:
         """See ``Session``."""
+        from zapz.txn.local import replacement  # imported where used: most appends do without
+
         with replacement.renewing(self._store, old, name) as running:
             yield running
         self._store.forget()
