@@ -1,6 +1,7 @@
 """What the entrances (Python, command line) offer, each from beginning to end.
 
 May import: everything below.
-Begin with ``append`` (one call: hold the lock, recover, slice by slice), then ``plan_slice`` (decide about one slice) and ``run_plan``
-(a plan as a transaction). ``target`` opens and guards a target, ``describe`` is ``info``.
+Begin with ``append`` (one call, slice by slice), then ``append_slice`` (one slice), ``plan_slice`` (decide about it)
+and ``run_plan`` (a plan as a transaction). ``slice_feed`` opens slices, ``target_turn`` holds the target, ``target``
+opens and guards it; ``upkeep`` recovers, unlocks and vacuums, ``describe`` is ``info``.
 """
