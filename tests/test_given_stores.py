@@ -39,7 +39,7 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 import zapz
 from zapz.storage.adapters import slice_store, target_store
 from zapz.storage.objects.zarr_backend import home_of
-from zapz.storage.store import Children
+from zapz.storage.store import Children, StoreOptions
 
 SINGLE = {"custom store"}
 
@@ -364,7 +364,7 @@ def test_managed_memory_is_one_place_whatever_the_path(days: list[Path], expecte
 
 def test_settings_reach_the_folder(tmp_path: Path) -> None:
     for thing in (LocalStore(tmp_path / "a"), mapped(str(tmp_path / "a"))):
-        stores = [target_store(thing, durable=durable, beside=durable) for durable in (False, True)]
+        stores = [target_store(thing, StoreOptions(durable=durable, beside=durable)) for durable in (False, True)]
         assert [store.abilities.durable for store in stores if store] == [False, True]
         assert [getattr(store, "beside", None) for store in stores] == [False, True]
     assert not snapshot(tmp_path)

@@ -29,6 +29,7 @@ import zapz
 from zapz.storage.open import open_store
 from zapz.storage.references import sets
 from zapz.storage.references.locations import location_of, reference_place
+from zapz.storage.store import StoreOptions
 
 DATA = b"HELLO, WORLD"
 SECRET = b"SECRETSECRET"
@@ -503,7 +504,7 @@ def test_a_file_that_is_gone_is_no_missing_chunk(site: str, memory: str, tmp_pat
     for folder in (f"{site}/in", f"memory:/{memory}/in"):
         for entry in ([f"{folder}/gone", 2, 12], [f"{folder}/gone"]):
             fo = entries([f"{folder}/data", 2, 12], entry)
-            store = open_store("reference://", {"fo": fo}, references=[folder])
+            store = open_store("reference://", {"fo": fo}, StoreOptions(references=[folder]))
             for read in (lambda: store.read("v/1.0"), lambda: store.read_many(["v/0.0", "v/1.0"])):  # noqa: B023 - called at once
                 with pytest.raises(zapz.StoreError, match="names is not there") as caught:
                     read()
@@ -522,7 +523,9 @@ def test_a_server_that_ignores_ranges_is_noticed(site: str, tmp_path: Path) -> N
 def test_reading_a_part(home: Path, memory: str) -> None:
     """As of a shard: never beyond what is referred to."""
     for name, places in ((str(home / "data"), [str(home)]), (f"memory:/{memory}/in/data", ["memory://"])):
-        store = open_store("reference://", {"fo": entries([name, 2, 12], [name], DATA.decode())}, references=places)
+        store = open_store(
+            "reference://", {"fo": entries([name, 2, 12], [name], DATA.decode())}, StoreOptions(references=places)
+        )
         for key in ("v/0.0", "v/2.0"):
             assert store.read(key, 3, 4) == DATA[3:7]
             assert store.read(key, 3, 400) == DATA[3:]

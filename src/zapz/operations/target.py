@@ -9,7 +9,7 @@ from zapz.errors import ConfigError, FormatError, SliceError
 from zapz.sources.open_slice import Target
 from zapz.storage.layout import OURS
 from zapz.storage.open import is_given, open_store
-from zapz.storage.store import ReadableStore, Store
+from zapz.storage.store import ReadableStore, Store, StoreOptions
 from zapz.storage.surroundings import surroundings_of
 from zapz.storage.uris import canonical_uri
 
@@ -21,16 +21,16 @@ def open_target(target: Target, config: Config) -> Store:
         ConfigError: It is nothing that can be a target.
         AbilityError: It cannot be written.
     """
+    how = StoreOptions(
+        durable=config.durability == "full",
+        follow_links=config.follow_links,
+        beside=config.journal == "beside",
+        single_writer=config.single_writer,
+    )
     if is_given(target):
         from zapz.storage.adapters import target_store  # imported where used: paths do without
 
-        store = target_store(
-            target,
-            durable=config.durability == "full",
-            follow_links=config.follow_links,
-            beside=config.journal == "beside",
-            single_writer=config.single_writer,
-        )
+        store = target_store(target, how)
         if store is not None:
             return store
     if isinstance(target, str | os.PathLike) and (not os.fspath(target).strip() or "\0" in os.fspath(target)):
@@ -48,14 +48,7 @@ def open_target(target: Target, config: Config) -> Store:
             expected="a path or URI, an fsspec mapper, or a zarr store",
             found=type(target).__name__,
         )
-    return open_store(
-        target,
-        config.target_storage_options,
-        durable=config.durability == "full",
-        follow_links=config.follow_links,
-        beside=config.journal == "beside",
-        single_writer=config.single_writer,
-    )
+    return open_store(target, config.target_storage_options, how)
 
 
 def check_surroundings(store: Store) -> None:

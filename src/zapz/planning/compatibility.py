@@ -36,13 +36,7 @@ def check_target(target: Dataset, config: Config, where: str) -> int:
     dim = config.append_dim
     found = target.lengths(dim)
     if not found:
-        raise UnsupportedError(
-            "no variable of the target has the append dimension",
-            where=where,
-            expected=repr(dim),
-            found=dims_in(target) or "no named dimensions",
-            hint=naming_hint(target, dim),
-        )
+        raise _without_dimension(UnsupportedError, "target", target, dim, where)
     for path in found:
         if target.arrays[path].dims.count(dim) > 1:
             raise UnsupportedError(
@@ -58,6 +52,18 @@ def check_target(target: Dataset, config: Config, where: str) -> int:
             hint=apart_hint(found) or "Was it torn by another tool?",
         )
     return next(iter(found.values()))
+
+
+def _without_dimension(
+    kind: type[UnsupportedError | DimensionError], what: str, dataset: Dataset, dim: str, where: str
+) -> UnsupportedError | DimensionError:
+    return kind(
+        f"no variable of the {what} has the append dimension",
+        where=where,
+        expected=repr(dim),
+        found=dims_in(dataset) or "no named dimensions",
+        hint=naming_hint(dataset, dim),
+    )
 
 
 def place(
@@ -141,13 +147,7 @@ def _slice_length(slice_: Dataset, config: Config, where: str) -> int:
     dim = config.append_dim
     found = {p: n for p, n in slice_.lengths(dim).items() if p not in config.excluded_variables}
     if not found:
-        raise DimensionError(
-            "no variable of the slice has the append dimension",
-            where=where,
-            expected=repr(dim),
-            found=dims_in(slice_) or "no named dimensions",
-            hint=naming_hint(slice_, dim),
-        )
+        raise _without_dimension(DimensionError, "slice", slice_, dim, where)
     sizes: dict[str, tuple[str, int]] = {}
     for path, array in slice_.arrays.items():
         if path in config.excluded_variables:

@@ -24,7 +24,7 @@ from zapz.sources.contexts import Exit, leave_nothing
 from zapz.sources.source import OwnSource, Source
 from zapz.storage.hierarchy import documents_of, open_dataset
 from zapz.storage.open import open_store
-from zapz.storage.store import ReadableStore
+from zapz.storage.store import ReadableStore, StoreOptions
 from zapz.storage.uris import is_local
 
 if TYPE_CHECKING:
@@ -94,10 +94,15 @@ class OpenSlice:
         return documents_of(self.store, self.without) or {}
 
 
+def how_slices_are_opened(config: Config) -> StoreOptions:
+    """Return how stores of slices are opened."""
+    return StoreOptions(follow_links=config.follow_links, references=config.slice_references)
+
+
 def open_slice_store(item: Item, config: Config) -> ReadableStore:
     """Return the store of a slice; nothing is read yet, but of a reference set its file."""
     options = config.slice_storage_options if not is_local(os.fspath(item)) else None
-    return open_store(item, options, follow_links=config.follow_links, references=config.slice_references)
+    return open_store(item, options, how_slices_are_opened(config))
 
 
 def open_source(item: Item | ReadableStore, config: Config) -> OpenSlice:

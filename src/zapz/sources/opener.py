@@ -12,7 +12,7 @@ from typing import Any
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, SliceError
 from zapz.sources.contexts import Exit, entered, leave_under
-from zapz.sources.open_slice import OpenSlice, open_given, open_source
+from zapz.sources.open_slice import OpenSlice, how_slices_are_opened, open_given, open_source
 from zapz.sources.readiness import open_slice
 from zapz.sources.source import Source
 from zapz.storage.local.posix import is_folder
@@ -90,7 +90,7 @@ class Opener:
         if is_given(item):
             from zapz.storage.adapters import slice_store  # imported where used: paths do without
 
-            store = slice_store(item, follow_links=config.follow_links, references=config.slice_references)
+            store = slice_store(item, how_slices_are_opened(config))
             if store is not None:
                 self._apart(self.target, store.uri, config)
                 return replace(open_source(store, config), close=leave)

@@ -7,15 +7,14 @@ fast as if its path or URI had been named. Other stores are used through their o
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from zapz.errors import AbilityError
 from zapz.storage.filesystems import innermost, is_cache, join_path, ours, protocols_of
 from zapz.storage.local.store import LocalStore
-from zapz.storage.open import origins_of
-from zapz.storage.store import ReadableStore, Store
+from zapz.storage.open import PLAIN, origins_of
+from zapz.storage.store import ReadableStore, Store, StoreOptions
 from zapz.storage.uris import redact
 
 _ARCHIVES = frozenset(("libarchive", "reference", "tar", "zip"))
@@ -23,22 +22,12 @@ _ARCHIVES = frozenset(("libarchive", "reference", "tar", "zip"))
 _ZARR_SCHEME = "zarr-"
 
 
-def target_store(
-    thing: Any,
-    *,
-    durable: bool = True,
-    follow_links: bool = False,
-    beside: bool = False,
-    single_writer: bool = False,
-) -> Store | None:
+def target_store(thing: Any, how: StoreOptions = PLAIN) -> Store | None:
     """Return the store of something that is open, to write to; nothing is read or made yet.
 
     Args:
         thing: An fsspec mapper; a store, ``StorePath`` or group of zarr-python.
-        durable: Whether local writes are synced.
-        follow_links: Whether linked folders may lead out of the store.
-        beside: Whether lock and journal lie beside the store instead of in it.
-        single_writer: Whether storage may be written on which two writers cannot be kept apart.
+        how: How it is opened.
 
     Returns:
         The store; None if ``thing`` is none of these.
@@ -46,14 +35,7 @@ def target_store(
     Raises:
         AbilityError: It cannot be written.
     """
-    opening = _Opening(
-        durable=durable,
-        follow_links=follow_links,
-        beside=beside,
-        single_writer=single_writer,
-        read_only=False,
-        references=None,
-    )
+    opening = _Opening(how, read_only=False)
     if (mapper := _mapper(thing)) is not None:
         return opening.files(mapper.fs, mapper.root)
     found = _zarr_of(thing)
@@ -75,28 +57,18 @@ def target_store(
     return store
 
 
-def slice_store(
-    thing: Any, *, follow_links: bool = False, references: Sequence[str] | None = None
-) -> ReadableStore | None:
+def slice_store(thing: Any, how: StoreOptions = PLAIN) -> ReadableStore | None:
     """Return the store of something that is open, to read from; nothing is read yet.
 
     Args:
         thing: An fsspec mapper; a store, ``StorePath``, group or array of zarr-python.
-        follow_links: Whether linked folders may lead out of the store.
-        references: Places to which a reference set may lead; None for its own folder alone.
+        how: How it is opened.
 
     Returns:
         The store; None if ``thing`` is none of these. An array that lies in a group becomes a dataset of its own, named by the last
         part of its path.
     """
-    opening = _Opening(
-        durable=False,
-        follow_links=follow_links,
-        beside=False,
-        single_writer=False,
-        read_only=True,
-        references=references,
-    )
+    opening = _Opening(how, read_only=True)
     if (mapper := _mapper(thing)) is not None:
         return opening.files(mapper.fs, mapper.root)
     found = _zarr_of(thing)
@@ -147,22 +119,14 @@ def _zarr_of(thing: Any) -> _Zarr | None:
     return _Zarr(store=thing, path=path, is_array=is_array) if isinstance(thing, zarr.abc.store.Store) else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Opening:
-    """How stores are opened; the fields are the arguments of ``target_store`` and ``slice_store``."""
+    """How stores are opened."""
 
-    durable: bool
-    """Whether local writes are synced."""
-    follow_links: bool
-    """Whether linked folders may lead out."""
-    beside: bool
-    """Whether lock and journal lie beside."""
-    single_writer: bool
-    """Whether storage may be written that keeps nobody apart."""
+    how: StoreOptions
+    """For all kinds of stores."""
     read_only: bool
     """Whether it will only be read."""
-    references: Sequence[str] | None
-    """Places to which a reference set may lead."""
 
     def zarr(self, found: _Zarr) -> Store:
         """Return the store of one of zarr-python's; a class that changes one of zarr's is used through its own methods."""
@@ -199,11 +163,11 @@ class _Opening:
             scheme = f"{_ZARR_SCHEME}{type(store).__name__.lower()}"
             uri = join_path(f"{scheme}://{home.name}", join_path(begin, path))
         root = join_path(BUCKET, path)
-        return ObjectStore(kind(store, home), root, uri, beside=self.beside, single_writer=self.single_writer)
+        return ObjectStore(kind(store, home), root, uri, beside=self.how.beside, single_writer=self.how.single_writer)
 
     def _folder(self, path: str) -> Store:
         return LocalStore(
-            os.path.abspath(path), durable=self.durable, follow_links=self.follow_links, beside=self.beside
+            os.path.abspath(path), durable=self.how.durable, follow_links=self.how.follow_links, beside=self.how.beside
         )
 
     def files(self, fs: Any, root: str) -> Store:
@@ -227,7 +191,9 @@ class _Opening:
         elif protocols & _ARCHIVES:
             self._only_to_read("an archive", uri)
         fs = ours(fs)
-        return ObjectStore(backend_of(fs, root), root, uri, beside=self.beside, single_writer=self.single_writer)
+        return ObjectStore(
+            backend_of(fs, root), root, uri, beside=self.how.beside, single_writer=self.how.single_writer
+        )
 
     def _references(self, fs: Any, root: str) -> Store:
         """Return the store in a folder of a reference set."""
@@ -236,8 +202,8 @@ class _Opening:
 
         uri = _name(fs, root)
         self._only_to_read("a reference set", uri)
-        backend = of_file_system(fs, uri, self.references)
-        return ObjectStore(backend, root.strip("/"), uri, beside=self.beside, single_writer=self.single_writer)
+        backend = of_file_system(fs, uri, self.how.references)
+        return ObjectStore(backend, root.strip("/"), uri, beside=self.how.beside, single_writer=self.how.single_writer)
 
     def _only_to_read(self, what: str, uri: str) -> None:
         if not self.read_only:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from zapz.errors import FormatError, MetadataError, NotFoundError, StoreError
 from zapz.storage.local.posix import is_file, is_folder
 from zapz.storage.local.store import LocalStore
-from zapz.storage.store import Options, ReadableStore, Store
+from zapz.storage.store import Options, ReadableStore, Store, StoreOptions
 from zapz.storage.uris import clean, is_local, local_path, redact
+
+PLAIN = StoreOptions()
 
 
 def origins_of(thing: Any) -> set[str]:
@@ -23,43 +24,28 @@ def is_given(thing: Any) -> bool:
     return bool(origins_of(thing) & {"fsspec", "zarr"})
 
 
-def open_store(
-    uri: str | os.PathLike[str],
-    options: Options | None = None,
-    *,
-    durable: bool = True,
-    follow_links: bool = False,
-    beside: bool = False,
-    single_writer: bool = False,
-    references: Sequence[str] | None = None,
-) -> Store:
+def open_store(uri: str | os.PathLike[str], options: Options | None = None, how: StoreOptions = PLAIN) -> Store:
     """Return the store at ``uri``; nothing is read or made yet.
 
     Args:
         uri: Local path, ``file://`` or any fsspec URI (chained too), or a ``.zip`` file to read from.
         options: fsspec storage options.
-        durable: Whether local writes are synced.
-        follow_links: Whether linked folders may lead out of the store.
-        beside: Whether lock and journal lie beside the store instead of in it.
-        single_writer: Whether storage may be written on which two writers cannot be kept apart.
-        references: Places to which a reference set may lead; None for its own folder alone.
+        how: How it is opened.
     """
     text = os.fspath(uri)
     if is_local(text):
         path = local_path(text)
         if not is_file(str(path)):
-            return LocalStore(path, durable=durable, follow_links=follow_links, beside=beside)
+            return LocalStore(path, durable=how.durable, follow_links=how.follow_links, beside=how.beside)
         if path.suffix != ".zip":
             raise FormatError(
                 "not a Zarr dataset", where=str(path), expected="a folder, or a .zip file", found="a file"
             )
         text = f"zip://::file://{path}"
-    return _open_remote(text, options, beside=beside, single_writer=single_writer, references=references)
+    return _open_remote(text, options, how)
 
 
-def _open_remote(
-    uri: str, options: Options | None, *, beside: bool, single_writer: bool, references: Sequence[str] | None
-) -> Store:
+def _open_remote(uri: str, options: Options | None, how: StoreOptions) -> Store:
     """Return the store at an fsspec URI; nothing is read yet.
 
     Raises:
@@ -75,8 +61,8 @@ def _open_remote(
     if leads_to_references(uri) or leads_to_references(options or {}):
         from zapz.storage.references.open import at_uri
 
-        backend, root, uri = at_uri(uri, options, references)
-        return ObjectStore(backend, root, uri, beside=beside, single_writer=single_writer)
+        backend, root, uri = at_uri(uri, options, how.references)
+        return ObjectStore(backend, root, uri, beside=how.beside, single_writer=how.single_writer)
     try:
         given = {"use_listings_cache": False, **(options or {})}
         if uri.startswith(("s3://", "s3a://")):  # as many connections as there are requests at once
@@ -89,7 +75,7 @@ def _open_remote(
         raise kind(
             "cannot open storage", where=redact(uri), found=f"{type(error).__name__}: {clean(str(error))}"
         ) from error
-    return ObjectStore(backend_of(fs, root), root, redact(uri), beside=beside, single_writer=single_writer)
+    return ObjectStore(backend_of(fs, root), root, redact(uri), beside=how.beside, single_writer=how.single_writer)
 
 
 def require_folder(store: ReadableStore) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -161,3 +161,19 @@ Tag = str
 
 Options = Mapping[str, Any]
 """Storage options, as fsspec takes them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOptions:
+    """How a store is opened, whatever kind it is."""
+
+    durable: bool = True
+    """Whether local writes are synced."""
+    follow_links: bool = False
+    """Whether linked folders may lead out of the store."""
+    beside: bool = False
+    """Whether lock and journal lie beside the store instead of in it."""
+    single_writer: bool = False
+    """Whether storage may be written on which two writers cannot be kept apart."""
+    references: Sequence[str] | None = None
+    """Places to which a reference set may lead; None for its own folder alone."""
