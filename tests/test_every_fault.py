@@ -12,8 +12,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +25,7 @@ from volumes import amount, volume
 
 import zapz
 from zapz.errors import ZapzError
+from zapz.testing import CHANGES, LOOKS, SYNCS, watched_files
 
 # -- states of a folder ------------------------------------------------------------------------------------------------
 
@@ -89,66 +89,6 @@ def tree_of(state: State) -> Tree:
 
 # -- operations on storage ---------------------------------------------------------------------------------------------
 
-Act = Callable[[str, Callable[[], Any]], Any]
-"""What to do about an operation: its name, and what carries it out."""
-
-CHANGES = frozenset(
-    ("create", "write", "pwrite", "replace", "rename", "link", "unlink", "mkdir", "rmdir", "ftruncate")
-) | {name for name in ("fchmod", "fchown", "setxattr", "removexattr") if hasattr(os, name)}
-SYNCS = frozenset(("fsync", "fdatasync"))
-LOOKS = frozenset(("open", "read", "pread", "stat", "lstat", "fstat", "scandir", "listdir")) | {
-    name for name in ("listxattr", "getxattr") if hasattr(os, name)
-}
-
-
-@contextmanager
-def watched(root: Path, act: Act) -> Iterator[None]:
-    """Let ``act`` carry out every operation below ``root``; writes come in halves, and nothing waits for the disk."""
-    real = {name: getattr(os, name) for name in (CHANGES | SYNCS | LOOKS) - {"create"}}
-    mine: set[int] = set()
-    busy = False
-
-    def step(name: str, do: Callable[[], Any]) -> Any:
-        nonlocal busy
-        busy = True
-        try:
-            return act(name, do)
-        finally:
-            busy = False
-
-    def ours(first: Any) -> bool:
-        return not busy and (first in mine if isinstance(first, int) else os.fspath(first).startswith(str(root)))
-
-    def wrapped(name: str) -> Callable[..., Any]:
-        def run(*args: Any, **kwargs: Any) -> Any:
-            if name in SYNCS:
-                return step(name, lambda: None) if ours(args[0]) else None
-            if not args or not ours(args[0]):
-                return real[name](*args, **kwargs)
-            if name == "write" and len(args[1]) > 1:
-                view = memoryview(args[1]).cast("B")
-                half = step(name, lambda: real[name](args[0], view[: len(view) // 2]))
-                return half + step(name, lambda: real[name](args[0], view[half:]))
-            return step(name, lambda: real[name](*args, **kwargs))
-
-        return run
-
-    def opened(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
-        if not ours(path):
-            descriptor: int = real["open"](path, flags, *args, **kwargs)
-            mine.discard(descriptor)
-            return descriptor
-        kind = "create" if flags & os.O_CREAT else "open"
-        descriptor = step(kind, lambda: real["open"](path, flags, *args, **kwargs))
-        mine.add(descriptor)
-        return descriptor
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zapz.storage.local.durability._syncfs", lambda: None, raising=False)
-        for name in real:
-            patch.setattr(os, name, wrapped(name) if name != "open" else opened)
-        yield
-
 
 def recorded(root: Path, run: Callable[[], Any]) -> list[State]:
     """Return the states that a crash of ``run`` can leave in ``root``: before it, and after each change; each state once."""
@@ -160,7 +100,7 @@ def recorded(root: Path, run: Callable[[], Any]) -> list[State]:
             states.append(found)
         return answer
 
-    with watched(root, act):
+    with watched_files(root, act):
         run()
     return states
 
@@ -489,7 +429,7 @@ def ways(name: str, at: int) -> tuple[str, ...]:
 def wrong_after(case: Case, target: Path, failing: Failing) -> list[str]:
     """Append with a failing operation to a target as it was before, recover, and say what is wrong."""
     become(target, case.before)
-    with watched(target, failing):
+    with watched_files(target, failing):
         code, message = case.append(target)
     failed = look(target)
     visible = without_ours(tree_of(failed))
@@ -514,7 +454,7 @@ def fail_everywhere(case: Case, target: Path, label: str, *, only: tuple[str, ..
     """Let every operation fail in every way; say what is wrong."""
     counting = Failing(0, "EIO")
     become(target, case.before)
-    with watched(target, counting):
+    with watched_files(target, counting):
         case.append(target)
     problems = []
     for at, name in enumerate(counting.names, 1):

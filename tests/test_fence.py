@@ -22,12 +22,13 @@ import cubes
 import numpy as np
 import pytest
 import zarr
-from test_every_fault import CHANGES, become, look, report, watched
+from test_every_fault import become, look, report
 from volumes import amount, volume
 
 import zapz
 from zapz.storage import clock
 from zapz.storage.local import lease_lock, lock, rights, turn
+from zapz.testing import CHANGES, watched_files
 
 LEASE = 0.02
 DAMAGED, RECOVERS = 0, -1
@@ -194,7 +195,7 @@ def wrong(scene: Scene, writers: list[Writer]) -> list[str]:
 def play(scene: Scene, before: Any, writers: list[Writer], order: list[int]) -> list[str]:
     """Let writers go on in an order; say what is wrong afterwards."""
     become(scene.target, before)
-    with watched(scene.target, act):
+    with watched_files(scene.target, act):
         for index in order:
             if not writers[index].ended:
                 writers[index].go()

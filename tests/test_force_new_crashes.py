@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_every_fault import CHANGES, LOST, SYNCS, Act, Failing, State, become, look, outcome, report, tree_of, ways
-from test_every_fault import watched as watched_os
+from test_every_fault import LOST, Failing, State, become, look, outcome, report, tree_of, ways
 from test_force_new import NEXT, OLD, Place
 from test_locks import held
 from test_transactions import SOURCE, Tree, differ
@@ -27,6 +26,8 @@ from volumes import volume
 import zapz
 from zapz.errors import JournalError, LockedError
 from zapz.storage.local import exchange
+from zapz.testing import CHANGES, SYNCS, Act
+from zapz.testing import watched_files as watched_os
 
 KINDS: dict[str, dict[str, Any]] = {
     "small": {

@@ -18,7 +18,7 @@ from typing import Any
 
 import cubes
 import pytest
-from test_every_fault import CHANGES, LOOKS, LOST, Case, Failing, State, become, look, recorded, tree_of, watched
+from test_every_fault import LOST, Case, Failing, State, become, look, recorded, tree_of
 from test_transactions import ROOT, Server, server
 from trees import modes
 
@@ -27,6 +27,7 @@ from zapz.errors import ConflictError, StoreError
 from zapz.storage.local import rights
 from zapz.storage.local.rights import ACCESS, Rights, least
 from zapz.storage.local.store import LocalStore
+from zapz.testing import CHANGES, LOOKS, watched_files
 from zapz.txn.local import transaction
 
 __all__ = ["server"]
@@ -330,7 +331,7 @@ def watching(target: Path, run: Callable[[], Any], see: Callable[[], None]) -> i
             see()
         return answer
 
-    with watched(target, act):
+    with watched_files(target, act):
         run()
     return count
 
@@ -514,14 +515,14 @@ def test_every_operation_fails(story: tuple[Case, Path, Whole, Whole], how: str)
     """The target is as before or as after, modes included; once it is told that it is committed, as after."""
     case, target, before, after = story
     counting = Failing(0, "EIO")
-    with watched(target, counting):
+    with watched_files(target, counting):
         case.append(target)
     assert {"fchmod", "lstat"} <= set(counting.names)
     for at, name in enumerate(counting.names, 1):
         if how == LOST and name in LOOKS:
             continue  # an answer that is only looked at is not lost, but failed
         put_back(target, before)
-        with watched(target, Failing(at, how)):
+        with watched_files(target, Failing(at, how)):
             code, message = case.append(target)
         assert code in {0, 6}, f"{name}, {at}: {message}"
         zapz.recover(target)

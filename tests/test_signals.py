@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_every_fault import Case, become, look, make_case, nearest, recovered, report, tree_of, watched, where_in
+from test_every_fault import Case, become, look, make_case, nearest, recovered, report, tree_of, where_in
 from test_transactions import Said, cli, without_ours
 from volumes import volume
+
+from zapz.testing import watched_files
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:unclosed scandir iterator:ResourceWarning"
@@ -39,7 +41,7 @@ def append(case: Case, target: Path, at: int, number: int, *, after: bool) -> tu
         return answer
 
     become(target, case.before)
-    with watched(target, act):
+    with watched_files(target, act):
         said = cli("append", "-c", target.parent / "zapz.toml", target, *case.slices)
     return said, count
 
@@ -104,7 +106,7 @@ def test_slices_after_a_signal_are_not_appended(tmp_path: Path) -> None:
 
     (tmp_path / "zapz.toml").write_text('workers = 1\nlabel_chunk = "keep"\n')
     become(target, case.before)
-    with watched(target, act):
+    with watched_files(target, act):
         said = cli("append", "-c", tmp_path / "zapz.toml", target, *case.slices)
     assert said.code == 143, said
     assert tree_of(look(target)) == case.states[1]
@@ -123,7 +125,7 @@ def interrupted(case: Case, target: Path, at: int) -> tuple[str, int]:
         return answer
 
     become(target, case.before)
-    with watched(target, act):
+    with watched_files(target, act):
         try:
             case.append(target)
         except KeyboardInterrupt:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,3 +118,35 @@ def test_rights_and_tags(service: testing.ObjectService) -> None:
     assert service.overwrite("a", b"1") != service.overwrite("a", b"1")
     same = testing.ObjectService(unique_tags=False)
     assert same.overwrite("a", b"1") == same.overwrite("b", b"1")
+
+
+@pytest.mark.parametrize("fault", testing.FAULTS)
+def test_files_fail_as_requests_do(fault: testing.Fault, tmp_path: Path) -> None:
+    """At every operation of an append: the day is there, or it is not; and the next append finds its way."""
+    target, before = tmp_path / "cube.zarr", tmp_path / "before.zarr"
+    zapz.append(target, DAYS[0], workers=1)
+    shutil.copytree(target, before)
+    count = testing.file_operations(target, lambda: zapz.append(target, DAYS[1], workers=1))
+    assert count > 40
+    for number in range(0, count, 3):
+        shutil.rmtree(target)
+        shutil.copytree(before, target)
+        with testing.failing_files(target, number, fault), contextlib.suppress(zapz.ZapzError, testing.Died):
+            zapz.append(target, DAYS[1], workers=1)
+        assert zapz.append(target, DAYS[1], workers=1).length == 2, number
+        assert not (target / ".zapz").exists()
+
+
+def test_a_dead_process_changes_no_file(tmp_path: Path) -> None:
+    with testing.failing_files(tmp_path, 0, "died"):
+        for _ in range(2):
+            with pytest.raises(testing.Died):
+                os.mkdir(tmp_path / "a")
+        os.mkdir(tmp_path.with_name("elsewhere"))
+    assert list(tmp_path.iterdir()) == []
+    with testing.failing_files(tmp_path, 0, "lost", errno.ENOSPC), pytest.raises(OSError, match="space"):
+        os.mkdir(tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    with testing.failing_files(tmp_path, 0, "refused"), pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        os.mkdir(tmp_path / "c")
+    assert not (tmp_path / "c").exists()

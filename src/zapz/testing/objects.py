@@ -1,19 +1,4 @@
-"""For those who embed zapz: an object service in memory, faults at any request, and time that only passes when told.
-
-``ObjectService`` behaves as S3 does (creation if absent, replacement on a tag), keeps a log, and lets any request be refused, lose its
-answer, or be the last one of a process. ``simulated_time`` lets a lease run out in no time::
-
-    from zapz import testing
-
-    service = testing.ObjectService()
-    with testing.simulated_time():
-        zapz.append(service.store("bucket/cube"), "day1.zarr")
-        with service.failing(5, "died"), contextlib.suppress(testing.Died):
-            zapz.append(service.store("bucket/cube"), "day2.zarr")
-        zapz.recover(service.store("bucket/cube"))
-
-None of it is used by zapz itself. It is public: what is here stays, and is only added to.
-"""
+"""An object service in memory, with a log, and faults at any request."""
 
 from __future__ import annotations
 
@@ -22,30 +7,17 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from zapz import waiting
-from zapz.storage import clock
 from zapz.storage.objects.store import ObjectStore
-from zapz.txn.objects import lease, session, settling, transaction, vacuum
+from zapz.testing.faults import Died, Fault, nothing
 
-Fault = Literal["refused", "lost", "died"]
-"""What becomes of a request: it is not carried out and fails; it is carried out and its answer is lost; or the process dies with it."""
-FAULTS: tuple[Fault, ...] = ("refused", "lost", "died")
 MUTATIONS = ("put", "put_new", "put_over", "delete")
 """Kinds of requests that change something."""
 _BROKEN = 500
 _REFUSED = 400
 _DENIED = 403
 _PRECONDITION = 412
-
-
-def _nothing(_: Any) -> None:
-    """Do nothing."""
-
-
-class Died(BaseException):
-    """What is left of a process that died: nothing that it does afterwards has any effect on the service."""
 
 
 class AnswerError(Exception):
@@ -93,9 +65,9 @@ class ObjectService:
         """What there is, by path."""
         self.log: list[Request] = []
         """Requests that were carried out."""
-        self.before: Callable[[Request], None] = _nothing
+        self.before: Callable[[Request], None] = nothing
         """Called before a request is carried out; what it raises is the answer."""
-        self.after: Callable[[Request], None] = _nothing
+        self.after: Callable[[Request], None] = nothing
         """Called after it was; what it raises replaces the answer."""
         self.denied: set[str] = set()
         """Kinds of requests that are not allowed. Without "list", what is absent is denied too, as by S3."""
@@ -276,54 +248,3 @@ class ObjectService:
 
         found: tuple[list[str], list[str]] = self._asked("list", path, names)
         return found
-
-
-@dataclass
-class Clock:
-    """Time that passes only where somebody sleeps. Stands in for the module ``time``."""
-
-    now: float = 1_000_000.0
-    """Seconds since the epoch, and of the monotonic clock."""
-    slept: Callable[[float], None] = _nothing
-    """Called with the seconds of each sleep, after it."""
-
-    def monotonic(self) -> float:
-        """Return the time."""
-        return self.now
-
-    def time(self) -> float:
-        """Return the time."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += seconds
-        self.slept(seconds)
-
-
-TIMED = (transaction, settling, lease, session, vacuum, waiting)
-"""Modules that look at a clock."""
-
-
-@contextlib.contextmanager
-def simulated_time(at: Clock | None = None) -> Iterator[Clock]:
-    """Let zapz see a clock that only moves where it sleeps, in this process, until the block ends. Leases are not renewed meanwhile.
-
-    Args:
-        at: The clock; a new one by default.
-    """
-    moving = at or Clock()
-    changes: list[tuple[Any, str, Any]] = [(module, "time", moving) for module in TIMED]
-    changes += [
-        (clock, "now", moving.monotonic),
-        (lease, "RENEWALS", 0),
-        (settling, "_POLL", 1.1 * lease.LEASE),  # one sleep is enough to see a lease run out
-    ]
-    kept = [(module, name, getattr(module, name)) for module, name, _ in changes]
-    for module, name, value in changes:
-        setattr(module, name, value)
-    try:
-        yield moving
-    finally:
-        for module, name, value in kept:
-            setattr(module, name, value)
