@@ -311,7 +311,7 @@ def test_whatever_is_taken_holds_no_danger(path: str) -> None:
     for value in [*VALUES, *([value] for value in VALUES), *({key: value} for key in KEYS for value in VALUES)]:
         table = changed(path, value)
         try:
-            logging_types.check_logging(table, Place("c, "))
+            logging_types.check_logging_of_file(table, Place("c, "))
         except ConfigError:
             refused += 1
         else:

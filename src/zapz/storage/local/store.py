@@ -85,7 +85,7 @@ class LocalStore(Replacing):
             if self._turn is not None and f"{key}/".startswith(_OF_TURN):
                 return f"{self._turn.folder}{key[len(OURS) :]}"
             return f"{self._ours}{key[len(OURS) :]}"
-        return super()._at(key)
+        return self._prefix + key if key else str(self.root)  # as ``LocalFiles`` does: this is asked for every chunk
 
     def _passage(self, key: str) -> Turn | None:
         """Return the turn through which a key must be written; None if it is written directly."""
