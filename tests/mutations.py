@@ -317,7 +317,7 @@ OBJECT_TURNS = (
     Mutation(TURNS, "        reading.note_many(key for array in plan.arrays.values() for key in array.boundary_keys())\n", "", "tags of boundary chunks are noted before the intent", missing_remote("fences_alone")),
     Mutation(COORDINATOR, "stack.enter_context(lock.hold(store, LOCK, wait))", "pass", "where no lease is safe there is a lock", missing_remote("lock_where_nothing_is_replaced_on_conditions")),
     Mutation(TURNS, "moved = held.move(Head.leave if self._unsettled else Head.free)", "moved = True", "the head is freed", missing_remote("order_of_requests")),
-    Mutation(TURNS, "        held.stop()\n        self._lease = None\n", "        held.stop()\n        self._lease = None\n        for name in self._done:\n            self._store.remove(decision_key(name))\n", "the decision goes after the head is free", missing_remote("order_of_requests")),
+    Mutation(TURNS, "        held.stop()\n        self._lease = None\n", "        held.stop()\n        self._lease = None\n        for name in self._done:\n            settling.forget(self._store, name)\n", "the decision goes after the head is free", missing_remote("order_of_requests")),
     Mutation(TURNS, "Head.leave if self._unsettled else Head.free", "(lambda head: head) if self._unsettled else Head.free", "who has given up says so", missing_remote("owner_that_has_given_up")),
     Mutation(TURNS, "        self._rest(intent)\n", "", "keys of who was taken over are left for a while", missing_remote("takeover")),
     Mutation(TURNS, "outcome, documents = settling.decide_against(self._store, running.intent)", 'outcome, documents = "abort", {}', "giving up decides, and finds what is decided", missing_remote("decision_whose_answer_is_lost")),
