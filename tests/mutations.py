@@ -273,7 +273,7 @@ LOCAL_TRANSACTIONS = (
     Mutation(RECOVER, '.files != ("journal",):', ".files == ():", "a damaged end of a journal is noticed", "test_journal.py::test_damaged_end_of_a_journal_that_was_acted_on"),
     Mutation(RECOVER, "if intent is not None and intent.id != transaction:", "if False:", "a journal belongs to its folder", "test_journal.py::test_journal_in_another_transactions_folder"),
     Mutation(RECOVER, "        refuse_link(store, folder_of(name))\n", "        pass\n", "journals are not looked for behind links", "test_journal.py::test_linked_journal_folders"),
-    Mutation(SESSIONS, "recover(self._store).joined(_settle_replacement(self._store))", "replacement.settle(self._store)", "a turn begins with recovery", CRASH),
+    Mutation(SESSIONS, "recover(self._store).joined(_settle_replacement(self._store))", "_settle_replacement(self._store)", "a turn begins with recovery", CRASH),
     Mutation(SESSIONS, "                store.check_lock()\n                raise\n", "                raise\n", "what is read once the lock is lost is not believed", "test_leased_locks.py::test_what_is_read_once_the_lock_is_lost_proves_nothing"),
     Mutation(SESSIONS, "        for remaining in range(_RETRIES, -1, -1):\n", "        recover(self._store)\n        for remaining in range(_RETRIES, -1, -1):\n", "recovery comes after the lock", missing("nothing_happens_before_the_lock")),
     Mutation(SESSIONS, "        _refuse_elsewhere(self._store)\n        try:", "        try:", "a journal elsewhere is refused", missing("journal_elsewhere")),
