@@ -284,7 +284,7 @@ LOCAL_TRANSACTIONS = (
 )
 
 OBJECT_TURNS = (
-    Mutation(SETTLING, "    outcome, documents = decide_against(store, intent)\n    if outcome is None:\n        return Recovery()\n", "    outcome, documents = read_decided(store, intent.id)\n", "a takeover decides", STALLED),
+    Mutation(SETTLING, "    outcome, documents = decide_against(store, intent)\n    if outcome is None:\n        return Recovery()\n", "    outcome, documents = read_decided(store, intent.id)\n", "a takeover decides", missing_remote("a_takeover_decides_first")),
     Mutation(SETTLING, '    store.replace(decision_key(intent.id), journal.decision(intent.id, "abort", now=time.time()), None)\n', '    store.write(decision_key(intent.id), [journal.decision(intent.id, "abort", now=time.time())])\n', "a decision against is exclusive", STALLED),
     Mutation(SETTLING, "store.replace(HEAD, heads.encode(head.free()), tag)", "store.write(HEAD, [heads.encode(head.free())])", "a head that is settled is freed on its tag", missing_remote("head_that_has_moved_on")),
     Mutation(SETTLING, "    for key in Requirements({**dict.fromkeys(documents), **intent.base}).violations(", "    for key in () and Requirements({**dict.fromkeys(documents), **intent.base}).violations(", "documents are looked at before they are applied", missing_remote("other_tool_changes_a_document_of_a_crashed_append")),

@@ -20,11 +20,12 @@ from objects import CHUNKS, World, read_line, write_line
 import zapz
 from zapz.errors import AbilityError, ConflictError, LockedError, StoreError
 from zapz.storage import holder
-from zapz.storage.layout import LOCK
+from zapz.storage.layout import LOCK, decision_key
 from zapz.storage.objects import lock as object_lock
 from zapz.storage.objects.capabilities import probed
 from zapz.storage.objects.errors import meaning
 from zapz.testing import AnswerError, Died, ObjectService, Request
+from zapz.txn import journal
 from zapz.txn import session as sessions
 from zapz.txn.objects import head as heads
 from zapz.txn.objects import lease, settling, vacuum, watching
@@ -234,6 +235,21 @@ def test_takeover(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, dead: bool) -> 
     assert cloud.values() == BEGINNING + MORE
     assert (times["decision"] - start >= lease.LEASE) != dead
     assert (times["1"] - times["decision"] >= lease.LEASE - 1) != dead
+
+
+def test_a_takeover_decides_first(cloud: Cloud) -> None:
+    """Against what it takes over, before the head is free: its owner may wake up at any moment, and must not decide for it any more."""
+    cloud.crash("x/1")
+    lost = cloud.head().intent
+    assert lost is not None
+    cloud.append(MORE, lock_wait=1000.0)
+    key = decision_key(lost.id)
+    changes = [request for request in cloud.service.log if request.changes]
+    decided = [n for n, request in enumerate(changes) if request.path.endswith(key)]
+    freed = next(n for n, request in enumerate(changes) if request.path.endswith("/head"))
+    assert [changes[n].kind for n in decided] == ["put_new"]
+    assert decided[0] < freed
+    assert journal.read_decision(cloud.store.read(key), lost.id, key) == "abort"
 
 
 def test_takeover_long_after(cloud: Cloud) -> None:
