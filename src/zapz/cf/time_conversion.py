@@ -39,7 +39,7 @@ class CellError(Exception):
         self.hint = hint
 
     def advice(self, name: str) -> str:
-        """Return the hint for a variable of this name; empty if it is not known."""
+        """Return the hint for a variable, whose name may be empty if it is not known."""
         return self.hint.replace("NAME", name) if name else self.hint
 
 

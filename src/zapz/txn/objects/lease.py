@@ -43,14 +43,13 @@ class Lease:
 
     @classmethod
     def take(cls, store: ObjectStore, head: Head, tag: Tag | None) -> Lease | None:
-        """Put a head with our intent in the place of the one that has this tag, and renew it; return None if it has moved on."""
+        """Put a head with our intent in the place of the one that has this tag; return None if the head has moved on.
+
+        It is not renewed before ``start``: the caller first remembers the lease, so that an interrupt leaves no renewal behind.
+        """
         began = clock.now()
         new = store.replace(HEAD, encode(head), tag)
-        if new is None:
-            return None
-        lease = cls(store, head, new, began)
-        lease.start()
-        return lease
+        return None if new is None else cls(store, head, new, began)
 
     @property
     def state(self) -> tuple[Head, Tag]:

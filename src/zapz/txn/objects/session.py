@@ -157,6 +157,7 @@ class FencedSession:
             raise HeadMovedError("another process appended meanwhile", where=self._store.uri, hint=hint)
         self._unsettled = True
         self._lease = taken
+        taken.start()
         if first:  # somebody with another setting may have made a head of his own at the same time
             refuse_elsewhere(self._store)
         return self._lease
