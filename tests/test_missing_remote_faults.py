@@ -237,6 +237,24 @@ def test_takeover(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, dead: bool) -> 
     assert (times["1"] - times["decision"] >= lease.LEASE - 1) != dead
 
 
+def test_an_interrupt_as_renewals_begin(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lease is known by then: it is stopped, and nothing goes on renewing it."""
+    stopped, honest = [], lease.Lease.stop
+
+    def interrupted(_: lease.Lease) -> None:
+        raise KeyboardInterrupt
+
+    def stop(held: lease.Lease) -> None:
+        stopped.append(held)
+        honest(held)
+
+    monkeypatch.setattr(lease.Lease, "start", interrupted)
+    monkeypatch.setattr(lease.Lease, "stop", stop)
+    with pytest.raises(KeyboardInterrupt):
+        cloud.append()
+    assert len(stopped) == 1
+
+
 def test_a_takeover_decides_first(cloud: Cloud) -> None:
     """Against what it takes over, before the head is free: its owner may wake up at any moment, and must not decide for it any more."""
     cloud.crash("x/1")
