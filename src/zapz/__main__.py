@@ -1,12 +1,18 @@
 """``zapz`` and ``python -m zapz``."""
 
+import gc
 import sys
 
 from zapz.cli.fast_path import parse
 
+_YOUNG = 20_000
+"""Objects that are made until the collector looks for cycles. Imports make many that stay: by default it looks 88 times while a small
+slice is appended, and finds nothing."""
+
 
 def main() -> None:
     """Run the command line: the everyday one at once, all others through Typer."""
+    gc.set_threshold(_YOUNG)
     options = parse(sys.argv[2:]) if sys.argv[1:2] == ["append"] else None
     if options is None:
         from zapz.cli.app import app
