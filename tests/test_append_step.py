@@ -19,9 +19,10 @@ from zapz import errors
 from zapz.cf import calendars
 from zapz.cf.durations import Duration, check_step, iso_of, parse_step
 from zapz.cf.encoding import encoding_of
-from zapz.config.settings import make
+from zapz.config.layers import make
 from zapz.errors import ConfigError, LabelError, ZapzError
-from zapz.planning.label_order import Labels, Line, check_labels
+from zapz.planning.label_order import check_labels
+from zapz.planning.labels import Labels, Line
 
 __all__ = ["here"]
 

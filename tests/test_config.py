@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zapz.config.files import resolve
-from zapz.config.settings import NAMES, Config, Layer, make, remarks
+from zapz.config.layers import NAMES, Layer, make
+from zapz.config.settings import Config, remarks
 from zapz.config.types import Place
 from zapz.errors import ConfigError
 

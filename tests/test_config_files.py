@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 import zapz
 from zapz.config.environment import substituted
 from zapz.config.files import load, resolve
+from zapz.config.layers import make
 from zapz.config.parsers import read
 from zapz.config.reference import toml
-from zapz.config.settings import make
 from zapz.config.toml_positions import lines_of
 from zapz.errors import ConfigError
 
@@ -51,7 +51,7 @@ def refusal(text: str, suffix: str, **environment: str) -> str:
 
 
 def zapz_layer(text: str, suffix: str, environment: dict[str, str]) -> Any:
-    from zapz.config.settings import Layer
+    from zapz.config.layers import Layer
     from zapz.config.types import Place
 
     settings, lines = read(text, suffix, f"c{suffix}", environment)

@@ -12,8 +12,9 @@ from config_cases import BEYOND_SCHEMA, ENCODINGS, KEPT, REFUSED, REFUSED_ENCODI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zapz.config.layers import SETTINGS, make
 from zapz.config.reference import CLOSING, OPENING, insert_into, render, toml
-from zapz.config.settings import SETTINGS, Config, make
+from zapz.config.settings import Config
 from zapz.config.table_types import ANY_NAME
 from zapz.config.types import Key
 from zapz.errors import ConfigError

@@ -18,7 +18,7 @@ import zapz
 from zapz.cli.demo import write_slice
 from zapz.config import logging_types
 from zapz.config.files import resolve
-from zapz.config.settings import make
+from zapz.config.layers import make
 from zapz.config.types import Place
 from zapz.errors import ConfigError
 

@@ -29,7 +29,7 @@ from zapz.txn import journal
 from zapz.txn import session as sessions
 from zapz.txn.objects import head as heads
 from zapz.txn.objects import lease, settling, vacuum, watching
-from zapz.txn.protocol import Vacuumed
+from zapz.txn.vacuumed import Vacuumed
 from zapz.waiting import Wait
 
 SETTINGS: dict[str, Any] = {"workers": 1, "label_chunk": "keep"}

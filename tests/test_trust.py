@@ -21,9 +21,10 @@ from trees import snapshot
 import zapz
 from zapz.cli.demo import write_slice
 from zapz.config.files import load, resolve
+from zapz.config.layers import NAMES, SETTINGS
 from zapz.config.parsers import read
 from zapz.config.reference import toml
-from zapz.config.settings import NAMES, SETTINGS, Config
+from zapz.config.settings import Config
 from zapz.config.trust import HARMLESS, PUBLISHED, UNFILED, Origin, looks_secret
 from zapz.errors import ConfigError
 

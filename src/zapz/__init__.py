@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from zapz.planning.plan import Plan
     from zapz.reports import Report, SliceReport
     from zapz.sources.source import Source
-    from zapz.txn.protocol import Vacuumed
     from zapz.txn.recovery import Recovery
+    from zapz.txn.vacuumed import Vacuumed
 
 _HOMES = {
     "api": ("append", "append_map", "execute", "info", "plan", "recover", "unlock", "vacuum"),
@@ -48,7 +48,7 @@ _HOMES = {
     "operations.describe": ("Info",),
     "planning.plan": ("Plan",),
     "txn.recovery": ("Recovery",),
-    "txn.protocol": ("Vacuumed",),
+    "txn.vacuumed": ("Vacuumed",),
     "sources.source": ("Source",),
     "errors": (
         "AbilityError",

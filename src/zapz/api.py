@@ -23,7 +23,7 @@ from zapz.txn.recovery import Recovery
 
 if TYPE_CHECKING:
     from zapz.operations.describe import Info
-    from zapz.txn.protocol import Vacuumed
+    from zapz.txn.vacuumed import Vacuumed
 
 
 def append(

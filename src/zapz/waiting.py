@@ -13,7 +13,7 @@ _LOOK = 0.1
 """Seconds after which a wait that can be cancelled looks whether it was."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Wait:
     """How long something is waited for, each time that it has to be."""
 

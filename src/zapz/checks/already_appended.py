@@ -12,7 +12,7 @@ from zapz.checks.budget import Budget, Compared
 from zapz.checks.reading import Reading
 from zapz.config.settings import Config
 from zapz.errors import LabelError
-from zapz.planning.label_order import Labels, Line
+from zapz.planning.labels import Labels, Line
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.chunk_reader import fill_cells, region
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zapz.checks.comparing import Side
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Planned:
     """A slice that a dry run has planned before: it would be there."""
 
@@ -53,7 +53,7 @@ class LabelIndex:
         return self._places.get(value, [])
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class There:
     """What is there already, or would be in a dry run."""
 
@@ -81,7 +81,7 @@ class There:
         return self.indexes[labels.path]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcome:
     """What becomes of a slice that is there already."""
 

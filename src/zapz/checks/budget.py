@@ -35,7 +35,7 @@ class Compared:
         )
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Budget:
     """What comparing may still cost in one call."""
 
@@ -61,7 +61,7 @@ class Budget:
         return Share(budget=self, bytes=self.bytes // parts, looks=self.looks // parts)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Share:
     """What one slice may cost; what it costs is taken from the budget."""
 

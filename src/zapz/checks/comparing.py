@@ -38,7 +38,7 @@ _CONTENTS = 1 << 14
 """Chunks of a slice whose content is compared at most, however small they are: opening one takes as long as reading many bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Difference:
     """Where a slice is not what lies there."""
 
@@ -52,7 +52,7 @@ class Difference:
     """What the slice has."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Side:
     """What a slice is compared with: the target, or in a dry run a slice that would be there."""
 
@@ -97,7 +97,7 @@ def compare(side: Side, source: OpenSlice, placement: Placement, budget: Budget)
     return total
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Pair:
     """One array on both sides."""
 

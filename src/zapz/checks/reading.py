@@ -11,7 +11,7 @@ from zapz.format.buffers import Cells
 from zapz.format.dtypes import undefined
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Dataset
-from zapz.planning.label_order import Labels, Line
+from zapz.planning.labels import Labels, Line
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.chunk_reader import ChunkReader, fill_cells, region

@@ -6,7 +6,7 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +18,36 @@ from zapz.interrupts import Stopped
 
 def append_slices(options: AppendOptions) -> None:
     """Run ``zapz append``; a flag that was not given overrides nothing."""
+    given: Mapping[str, Any] = options
     names = ("append_dim", "on_existing", "lock_wait", "workers")
-    settings: dict[str, Any] = {n: value for n in names if (value := getattr(options, n)) is not None}
-    if options.wait is not None:
-        settings["slice_polling"] = {"timeout": options.wait}
-    settings |= {name: True for name in ("dry_run", "force_new", "trust_config") if getattr(options, name)}
-    with errors(show=options.traceback, as_json=options.as_json):
-        settings |= storage("target_storage_options", options.target_option)
-        settings |= storage("slice_storage_options", options.slice_option)
+    settings: dict[str, Any] = {n: value for n in names if (value := given[n]) is not None}
+    if options["wait"] is not None:
+        settings["slice_polling"] = {"timeout": options["wait"]}
+    settings |= {name: True for name in ("dry_run", "force_new", "trust_config") if given[name]}
+    with errors(show=options["traceback"], as_json=options["as_json"]):
+        settings |= storage("target_storage_options", options["target_option"])
+        settings |= storage("slice_storage_options", options["slice_option"])
         from zapz.api import append
         from zapz.cli.output import Talker
         from zapz.config.files import resolve
         from zapz.config.settings import remarks
 
-        made = resolve(options.config, settings)
-        place, slices = _target_and_slices(options.arguments, options.target, made.target_dir)
+        made = resolve(options["config"], settings)
+        place, slices = _target_and_slices(options["arguments"], options["target"], made.target_dir)
         if isinstance(made.slice_source, str):
             from zapz.sources.slice_source import import_from_here
 
             import_from_here()
         with (
-            Talker(quiet=options.quiet or options.as_json, verbose=options.verbose, total=len(slices)) as talker,
+            Talker(
+                quiet=options["quiet"] or options["as_json"], verbose=options["verbose"], total=len(slices)
+            ) as talker,
             interrupts.handled(),
-            slice_source_errors(show=options.traceback or made.slice_source is None),
+            slice_source_errors(show=options["traceback"] or made.slice_source is None),
         ):
             talker.remarks(remarks(made))
             report = append(place, slices, made, on_slice=talker.slice_done, on_progress=talker.progress)
-        if options.as_json:
+        if options["as_json"]:
             print_json(report)
         else:
             talker.summary(report)

@@ -8,8 +8,7 @@ Typer, which says why; both read their options from the table here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict, cast
 
 
 class Option(NamedTuple):
@@ -51,43 +50,42 @@ APPEND: Mapping[str, Option] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppendOptions:
+class AppendOptions(TypedDict):
     """What was given to ``zapz append``; ``APPEND`` says what each option does."""
 
     arguments: list[str]
     """Target and slices; slices alone, if ``target`` is given."""
-    config: list[str] | None = None
+    config: list[str] | None
     """Configuration files."""
-    target: str | None = None
+    target: str | None
     """The target."""
-    append_dim: str | None = None
+    append_dim: str | None
     """The append dimension."""
-    force_new: bool = False
+    force_new: bool
     """Whether an existing target is replaced."""
-    dry_run: bool = False
+    dry_run: bool
     """Whether nothing is written."""
-    as_json: bool = False
+    as_json: bool
     """Whether the result is printed as JSON."""
-    on_existing: str | None = None
+    on_existing: str | None
     """What happens to slices that are there already."""
-    wait: float | None = None
+    wait: float | None
     """Seconds to wait for slices."""
-    lock_wait: float | None = None
+    lock_wait: float | None
     """Seconds to wait for the target."""
-    workers: int | None = None
+    workers: int | None
     """Threads that move chunks."""
-    target_option: list[str] | None = None
+    target_option: list[str] | None
     """Storage options of the target, K=V."""
-    slice_option: list[str] | None = None
+    slice_option: list[str] | None
     """Storage options of the slices, K=V."""
-    quiet: bool = False
+    quiet: bool
     """Whether only errors are said."""
-    verbose: bool = False
+    verbose: bool
     """Whether more is said."""
-    trust_config: bool = False
+    trust_config: bool
     """Whether configurations from URIs may set what local ones may."""
-    traceback: bool = False
+    traceback: bool
     """Whether the traceback of an error is shown."""
 
 
@@ -120,4 +118,4 @@ def parse(words: Sequence[str]) -> AppendOptions | None:
         except ValueError:
             return None
         values[name] = [*(values[name] or []), value] if kind == "texts" else value
-    return AppendOptions(arguments=arguments, **values) if arguments else None
+    return cast("AppendOptions", {"arguments": arguments, **values}) if arguments else None

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from zapz.config.settings import Config, Layer, make
+from zapz.config.layers import Layer, make
+from zapz.config.settings import Config
 from zapz.config.trust import Origin
 from zapz.config.types import Place
 from zapz.errors import ConfigError

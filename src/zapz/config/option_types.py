@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zapz.cf.durations import DurationError, check_step
 from zapz.config.table_types import free, table
 from zapz.config.types import Key, SettingType, choice, either, flag, number, several, text
 from zapz.errors import ConfigError
@@ -40,6 +39,8 @@ def step_of(given: str) -> str:
     Raises:
         ValueError: It is none; the text says which rule of durations it breaks.
     """
+    from zapz.cf.durations import DurationError, check_step  # imported where used: most appends set no step
+
     try:
         check_step(given)
     except ConfigError as error:

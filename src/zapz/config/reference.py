@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zapz.config.settings import SETTINGS
+from zapz.config.layers import SETTINGS
 from zapz.config.table_types import ANY_NAME
 from zapz.config.types import Key, SettingType, word
 from zapz.errors import ConfigError

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
 from zapz.config import trust
-from zapz.config.option_types import LEVEL, LOGGING, POLLING, PROFILING, STEP, Polling, bytes_of, check_logging, step_of
-from zapz.config.table_types import free, is_table, names, table
-from zapz.config.trust import Origin
-from zapz.config.types import Key, Place, SettingType, choice, either, flag, function, number, several, text
+from zapz.config.option_types import LEVEL, LOGGING, POLLING, PROFILING, STEP, Polling, bytes_of, step_of
+from zapz.config.table_types import free, names
+from zapz.config.types import Key, SettingType, choice, either, flag, function, number, several, text
 from zapz.config.variables import ATTRIBUTES, VARIABLES, VariableSettings, settings_of
-from zapz.errors import ConfigError, MetadataError
+from zapz.errors import MetadataError
 from zapz.format.metadata import check_path
 
-Settings = Mapping[str, Any]
 SliceSource = str | Callable[..., Any]
 """What names or is a slice source."""
 
@@ -39,7 +37,7 @@ def _options(doc: str, example: Any = None) -> Any:
     return _setting(free(secret=True), doc, default={}, example=example, secret=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Config:
     """Every setting of an append. The names are also those of configuration files and of keyword arguments."""
 
@@ -261,6 +259,11 @@ class Config:
         default=False,
     )
 
+    def __repr__(self) -> str:
+        """Return what differs from the defaults, without secrets."""
+        shown = (f"{f.name}={getattr(self, f.name)!r}" if f.repr else f"{f.name}=..." for f in changed(self))
+        return f"Config({', '.join(shown)})"
+
     @property
     def polling(self) -> Polling | None:
         """How to wait for slices; None if they are not waited for."""
@@ -275,71 +278,9 @@ class Config:
         return settings_of(self.variables, path)
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Settings with the place that they come from."""
-
-    settings: Settings
-    """The settings, as given."""
-    place: Place
-    """Where they stand, for messages."""
-    origin: Origin = Origin.CALLER
-    """Where they come from, which decides what they may set."""
-
-
-_FIELDS: Mapping[str, Key] = {f.name: f.metadata["key"] for f in fields(Config)}
-NAMES: tuple[str, ...] = tuple(_FIELDS)
-"""Names of all settings, in the order of the reference."""
-
-_ALIAS, _ALIASED = "zarr_version", "zarr_format"
-SETTINGS: SettingType = table(
-    "a table of settings",
-    {**_FIELDS, _ALIAS: Key(kind=_FIELDS[_ALIASED].kind, doc=f"Another name of {_ALIASED}.", example=2)},
-)
-"""The kind of a whole configuration."""
-
-
-def make(*layers: Settings | Layer) -> Config:
-    """Merge layers of settings, later ones winning, and validate the result.
-
-    Tables merge key by key at any depth; lists and codecs are replaced; None takes back what an earlier layer gave.
-
-    Raises:
-        ConfigError: A setting is unknown, has a value that it cannot have, or may not be set where it is.
-    """
-    merged: dict[str, Any] = {}
-    for given in layers:
-        layer = given if isinstance(given, Layer) else Layer(given, Place())
-        checked = _checked(layer)
-        if layer.origin is not Origin.CALLER and "logging" in merged:
-            from zapz.config import logging_types  # imported where used: most appends read no file
-
-            merged["logging"] = logging_types.without_replaced(merged["logging"], checked.get("logging"))
-        merged = SETTINGS.merge(merged, checked)
-    check_logging(merged.get("logging"))
-    return Config(**merged)
-
-
-def _checked(layer: Layer) -> dict[str, Any]:
-    if is_table(layer.settings):
-        meant = (_ALIASED if name == _ALIAS else name for name in layer.settings)
-        trust.check_trust((name for name in meant if name in _FIELDS), layer.origin, layer.place)
-    checked: dict[str, Any] = SETTINGS.check(layer.settings, layer.place)
-    if layer.origin is not Origin.CALLER and checked.get("logging"):
-        from zapz.config import logging_types  # imported where used
-
-        logging_types.check_logging_of_file(checked.get("logging"), layer.place / "logging")
-    if _ALIAS in checked:
-        alias = checked.pop(_ALIAS)
-        if checked.setdefault(_ALIASED, alias) != alias:
-            raise ConfigError(
-                "a setting is given twice, under two names",
-                where=str(layer.place / _ALIAS),
-                expected=f"the same as {_ALIASED} ({checked[_ALIASED]})",
-                found=str(alias),
-                hint=f"Remove {_ALIAS}.",
-            )
-    return checked
+def changed(config: Config) -> list[Field[Any]]:
+    """Return the settings that differ from their defaults."""
+    return [f for f in fields(config) if getattr(config, f.name) != (f.default if f.default is not MISSING else {})]
 
 
 def remarks(config: Config) -> list[str]:
@@ -352,7 +293,5 @@ def remarks(config: Config) -> list[str]:
         "temp_dir": "nothing is kept there for rolling back; it is used for computed slices larger than memory_limit"
         + (", but only if it is a local folder: this one is not used." if "://" in (config.temp_dir or "") else "."),
     }
-    changed = {
-        f.name for f in fields(Config) if getattr(config, f.name) != (f.default if f.default is not MISSING else {})
-    }
-    return [f"{name}: {line}" for name, line in lines.items() if name in changed]
+    given = {f.name for f in changed(config)}
+    return [f"{name}: {line}" for name, line in lines.items() if name in given]

@@ -25,7 +25,7 @@ _SHOWN = 80
 """Characters of a wrong value that a message shows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Place:
     """Where in a configuration a value stands, for messages."""
 
@@ -80,7 +80,7 @@ def _later(_: Any, later: Any) -> Any:
     return later
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SettingType:
     """A kind of value."""
 
@@ -120,7 +120,7 @@ class SettingType:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Key:
     """One known key of a table."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from zapz.errors import ChunkError, EncodingError, ZapzError
 from zapz.execution.sparse import missing_value
-from zapz.format import codecs, shards
+from zapz.format import codecs
 from zapz.format.buffers import Buffer, Cells, octets
 from zapz.format.documents import foreign_document
 from zapz.format.grid import Box, Index, indices, slices
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from zapz.execution.shard_builder import ShardBuilder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BuiltChunk:
     """A chunk's (shard's) bytes, before they are anywhere."""
 
@@ -150,6 +150,8 @@ class ChunkBuilder:
             if config is None:
                 codecs.inspect(array.codecs, array.dtype, array.grid.chunk_size, data)
             else:
+                from zapz.format import shards  # imported where used: most arrays have none
+
                 start, length = shards.index_range(config, reader.array.units_per_chunk, len(data))
                 shards.parse_index(config, reader.array.units_per_chunk, data[start : start + length], len(data))
         except ChunkError as error:

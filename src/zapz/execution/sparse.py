@@ -33,7 +33,7 @@ _DENSE = 8
 """If one chunk in so many exists, all steps are carried out, in the order that suits caches."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Found:
     """What exists of arrays with very many chunks."""
 

@@ -26,7 +26,7 @@ class Sink(Protocol):
         """Return the keys at which something lies already, where only those are replaced."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Counts:
     """What a run did."""
 

@@ -28,7 +28,7 @@ Range = tuple[int, int]
 """Offset and length, in bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShardIndex:
     """Where the inner chunks of one shard lie."""
 
@@ -52,7 +52,7 @@ def empty(count: int) -> ShardIndex:
     return ShardIndex(entries=np.full((count, 2), MISSING, dtype=np.uint64))
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class FreeSpace:
     """Where new inner chunks of a shard may go: into gaps that its index refers to nowhere, then behind all."""
 

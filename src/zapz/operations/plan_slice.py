@@ -15,15 +15,16 @@ from zapz.checks.static import StaticVariables
 from zapz.config.settings import Config
 from zapz.operations.place_slice import place
 from zapz.operations.state import State
-from zapz.planning import label_order as labelling
 from zapz.planning.documents import changed_documents, grown
+from zapz.planning.label_order import check_labels
+from zapz.planning.labels import Labels
 from zapz.planning.placement import Placement
 from zapz.planning.plan import Plan, make_plan
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.store import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prepared:
     """A slice about which everything is decided."""
 
@@ -35,7 +36,7 @@ class Prepared:
     """What became of it, if there is nothing to write."""
     compared: Compared | None = None
     """What was compared, if it is there already."""
-    labels: tuple[labelling.Labels, ...] = ()
+    labels: tuple[Labels, ...] = ()
     """Its labels, and the target's last ones."""
     plan: Plan | None = None
     """What is to be written; None if nothing is."""
@@ -82,7 +83,7 @@ class Decider:
         if outcome is not None:
             return replace(prepared, outcome=outcome.name, compared=outcome.compared)
         for found in labels:
-            labelling.check_labels(found, self._config, source.uri)
+            check_labels(found, self._config, source.uri)
         placement = replace(placement, labels=digest_of(labels))
         plan = self._plan(source, target, placement, labels, creates=creates)
         if not creates:
@@ -114,7 +115,7 @@ class Decider:
         source: OpenSlice,
         target: Reading,
         placement: Placement,
-        labels: Sequence[labelling.Labels],
+        labels: Sequence[Labels],
         *,
         creates: bool,
     ) -> Plan:
@@ -153,5 +154,5 @@ class Decider:
         if outcome_of(self._there(target, state, state.length), source, placement, labels, by_labels) is not None:
             return placement if self._config.on_existing == "resume" else None
         for found in labels:
-            labelling.check_labels(found, self._config, source.uri)
+            check_labels(found, self._config, source.uri)
         return placement

@@ -11,12 +11,12 @@ from zapz.checks.already_appended import LabelIndex, Planned
 from zapz.checks.reading import Reading
 from zapz.format.buffers import Cells
 from zapz.format.metadata import Dataset
-from zapz.planning.label_order import Labels
+from zapz.planning.labels import Labels
 from zapz.planning.plan import Plan
 from zapz.txn.register import Commit
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class State:
     """What is known of the target while its lock is held."""
 

@@ -10,8 +10,8 @@ from zapz.sources.open_slice import Target
 from zapz.storage.open import require_folder
 from zapz.storage.store import Store
 from zapz.txn import session
-from zapz.txn.protocol import Vacuumed
 from zapz.txn.recovery import Recovery
+from zapz.txn.vacuumed import Vacuumed
 from zapz.waiting import Wait
 
 

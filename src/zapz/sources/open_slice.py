@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from zapz.config.array_encoding import ArrayEncoding
-from zapz.config.settings import Config, make
+from zapz.config.layers import make
+from zapz.config.settings import Config
 from zapz.errors import (
     ConfigError,
     FormatError,
@@ -37,7 +38,7 @@ Target = Any
 """What a user may name as a target: a place, or a store that is open already."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OpenSlice:
     """An open slice."""
 

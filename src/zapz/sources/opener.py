@@ -24,7 +24,7 @@ _ZARR_FORMAT = 3
 """Format of a target that is made from arrays, if none is configured: that of current zarr-python and xarray."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Context:
     """What a slice source that has a parameter ``ctx`` receives."""
 

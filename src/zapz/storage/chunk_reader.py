@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from zapz.errors import ChunkError, NotFoundError, ZapzError
-from zapz.format import codecs, shards
+from zapz.format import codecs
 from zapz.format.buffers import Buffer, Cells
 from zapz.format.dtypes import undefined
 from zapz.format.grid import Box, Index, indices, intersect, ravel, shift, slices
 from zapz.format.metadata import Array
-from zapz.format.shards import ShardIndex
 from zapz.storage.presence import IndexSet
 from zapz.storage.store import ReadableStore, RegionStore
 
 if TYPE_CHECKING:
+    from zapz.format.shards import ShardIndex
     from zapz.storage.zarr_codecs import ZarrChunk
 
 _SHARD_INDICES = 64
@@ -92,6 +92,8 @@ class ChunkReader:
         size = self._store.size(key) if self._present is None or shard in self._present else None
         found: tuple[ShardIndex | None, int] = (None, 0)
         if size is not None and config is not None:
+            from zapz.format import shards  # imported where used: most arrays have none
+
             try:
                 start, length = shards.index_range(config, self.array.units_per_chunk, size)
                 found = (

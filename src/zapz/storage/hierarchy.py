@@ -122,7 +122,7 @@ def _paths(documents: Iterable[str]) -> set[str]:
     return {parent(key) for key in documents}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Search:
     """A search for nodes."""
 

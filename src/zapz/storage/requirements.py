@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from zapz.storage.hierarchy import digest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Requirements:
     """What documents must be: the digest of each, by key; None for one that must be absent."""
 

@@ -17,7 +17,7 @@ Parts = Iterable[Buffer]
 """The bytes of one object, in order."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlacedParts:
     """Parts with their offsets, in any order; later ones win where they overlap: a shard, whose index is known only at the end."""
 
@@ -163,7 +163,7 @@ Options = Mapping[str, Any]
 """Storage options, as fsspec takes them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StoreOptions:
     """How a store is opened, whatever kind it is."""
 

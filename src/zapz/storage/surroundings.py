@@ -16,7 +16,7 @@ _IS_CONSOLIDATED = re.compile(rb'"consolidated_metadata"\s*:\s*\{')
 _LEVEL = re.compile(r"\d+\.(?:zarr|link)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Surroundings:
     """What a folder lies in."""
 

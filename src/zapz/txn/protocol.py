@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from zapz.errors import ConflictError
 from zapz.format.grid import Index
@@ -16,6 +15,9 @@ from zapz.storage.store import Holder, Parts, Store
 from zapz.txn.recovery import Recovery
 from zapz.txn.register import Commit
 from zapz.waiting import Wait
+
+if TYPE_CHECKING:
+    from zapz.txn.vacuumed import Vacuumed
 
 
 class HeadMovedError(ConflictError):
@@ -31,16 +33,6 @@ def elsewhere(uri: str, found: str, *, beside: bool) -> ConflictError:
         found=found,
         hint="Use the same setting everywhere.",
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vacuumed:
-    """What ``vacuum`` did."""
-
-    removed: int = 0
-    """Objects (files) removed."""
-    kept: int = 0
-    """Objects of aborted runs that are too young to be removed."""
 
 
 class Replacement(Protocol):

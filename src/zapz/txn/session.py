@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Container
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from zapz.errors import AbilityError
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Holder, Store
 from zapz.txn.local.session import LocalCoordinator
-from zapz.txn.protocol import Coordinator, Session, Vacuumed
+from zapz.txn.protocol import Coordinator, Session
 from zapz.txn.recovery import Recovery
 from zapz.txn.register import Commit
 from zapz.waiting import Wait
+
+if TYPE_CHECKING:
+    from zapz.txn.vacuumed import Vacuumed
 
 
 def coordinator_of(store: Store) -> Coordinator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Container, Iterator
+from typing import TYPE_CHECKING
 
 from zapz.errors import FormatError, NotFoundError, SliceError, StoreError
 from zapz.format.metadata import Dataset, join
@@ -15,10 +16,13 @@ from zapz.storage.store import Holder, Store, read_optional
 from zapz.txn import register as registers
 from zapz.txn.local import transaction
 from zapz.txn.local.recovery import describe_left, recover, refuse_link
-from zapz.txn.protocol import Replacement, Session, Vacuumed, Writing, elsewhere
+from zapz.txn.protocol import Replacement, Session, Writing, elsewhere
 from zapz.txn.recovery import Recovery
 from zapz.txn.register import Commit
 from zapz.waiting import Wait
+
+if TYPE_CHECKING:
+    from zapz.txn.vacuumed import Vacuumed
 
 _GAP = (
     "this file system does not replace an open file in one step: a reader may find a chunk or a document missing at the instant in which "
@@ -73,6 +77,8 @@ class LocalCoordinator:
 
     def vacuum(self, wait: Wait, name: str) -> Vacuumed:  # noqa: ARG002 - no transaction is needed
         """See ``Coordinator``."""
+        from zapz.txn.vacuumed import Vacuumed  # imported where used: appends do without
+
         with self.open(wait):
             return Vacuumed(removed=_empty_kept(self._store))
 

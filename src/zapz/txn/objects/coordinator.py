@@ -14,9 +14,9 @@ from zapz.txn.objects import head as heads
 from zapz.txn.objects import settling, watching
 from zapz.txn.objects.session import FencedSession, no_replacement
 from zapz.txn.objects.vacuum import remove_probes, vacuum
-from zapz.txn.protocol import Vacuumed
 from zapz.txn.recovery import Recovery
 from zapz.txn.register import Commit
+from zapz.txn.vacuumed import Vacuumed
 from zapz.waiting import Wait
 
 

@@ -19,7 +19,7 @@ from zapz.txn import journal
 from zapz.txn.extents import Extent
 from zapz.txn.objects.head import Head
 from zapz.txn.objects.session import FencedSession
-from zapz.txn.protocol import Vacuumed
+from zapz.txn.vacuumed import Vacuumed
 
 _HOUR = 3600.0
 """Seconds for which a decision is kept: so long nobody stands still between asking whether it is his turn and acting on it."""

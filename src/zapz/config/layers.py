@@ -1,0 +1,84 @@
+"""Layers of settings, from files and callers, become one validated configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from zapz.config import trust
+from zapz.config.option_types import check_logging
+from zapz.config.settings import Config
+from zapz.config.table_types import is_table, table
+from zapz.config.trust import Origin
+from zapz.config.types import Key, Place, SettingType
+from zapz.errors import ConfigError
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """Settings with the place that they come from."""
+
+    settings: Settings
+    """The settings, as given."""
+    place: Place
+    """Where they stand, for messages."""
+    origin: Origin = Origin.CALLER
+    """Where they come from, which decides what they may set."""
+
+
+_FIELDS: Mapping[str, Key] = {f.name: f.metadata["key"] for f in fields(Config)}
+NAMES: tuple[str, ...] = tuple(_FIELDS)
+"""Names of all settings, in the order of the reference."""
+
+_ALIAS, _ALIASED = "zarr_version", "zarr_format"
+SETTINGS: SettingType = table(
+    "a table of settings",
+    {**_FIELDS, _ALIAS: Key(kind=_FIELDS[_ALIASED].kind, doc=f"Another name of {_ALIASED}.", example=2)},
+)
+"""The kind of a whole configuration."""
+
+
+def make(*layers: Settings | Layer) -> Config:
+    """Merge layers of settings, later ones winning, and validate the result.
+
+    Tables merge key by key at any depth; lists and codecs are replaced; None takes back what an earlier layer gave.
+
+    Raises:
+        ConfigError: A setting is unknown, has a value that it cannot have, or may not be set where it is.
+    """
+    merged: dict[str, Any] = {}
+    for given in layers:
+        layer = given if isinstance(given, Layer) else Layer(given, Place())
+        checked = _checked(layer)
+        if layer.origin is not Origin.CALLER and "logging" in merged:
+            from zapz.config import logging_types  # imported where used: most appends read no file
+
+            merged["logging"] = logging_types.without_replaced(merged["logging"], checked.get("logging"))
+        merged = SETTINGS.merge(merged, checked)
+    check_logging(merged.get("logging"))
+    return Config(**merged)
+
+
+def _checked(layer: Layer) -> dict[str, Any]:
+    if is_table(layer.settings):
+        meant = (_ALIASED if name == _ALIAS else name for name in layer.settings)
+        trust.check_trust((name for name in meant if name in _FIELDS), layer.origin, layer.place)
+    checked: dict[str, Any] = SETTINGS.check(layer.settings, layer.place)
+    if layer.origin is not Origin.CALLER and checked.get("logging"):
+        from zapz.config import logging_types  # imported where used
+
+        logging_types.check_logging_of_file(checked.get("logging"), layer.place / "logging")
+    if _ALIAS in checked:
+        alias = checked.pop(_ALIAS)
+        if checked.setdefault(_ALIASED, alias) != alias:
+            raise ConfigError(
+                "a setting is given twice, under two names",
+                where=str(layer.place / _ALIAS),
+                expected=f"the same as {_ALIASED} ({checked[_ALIASED]})",
+                found=str(alias),
+                hint=f"Remove {_ALIAS}.",
+            )
+    return checked

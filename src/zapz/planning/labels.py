@@ -1,0 +1,89 @@
+"""Labels of the append dimension as values that can be compared. Pure: they have been read already.
+
+Labels are compared in the target's terms, after conversion: what two readers of the target would see as equal is equal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+
+from zapz.cf.conversion import Encoding, format_instant, to_instants
+from zapz.errors import EncodingError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labels:
+    """Label values that were read for one label variable."""
+
+    path: str
+    """The label variable."""
+    old: Line
+    """The target's last labels, at most two."""
+    new: Line
+    """All labels of the slice, converted to the target's terms."""
+    distinct: int
+    """Number of different labels of the slice before the conversion."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Line:
+    """Labels in a form that can be compared."""
+
+    kind: Literal["times", "numbers", "texts", "others"]
+    """Exact instants in seconds, numbers, text, or something without an order."""
+    values: list[Any]
+    """One per label; None where it is missing."""
+    unit: Fraction
+    """Seconds that a step of 1 in the labels' own units means; 1 if they are not times."""
+    grain: Fraction
+    """By how much a difference of two labels may be off because they are stored as floating-point numbers."""
+    encoding: Encoding
+    """What the stored labels mean."""
+    stored: np.ndarray[Any, Any]
+    """The labels as stored."""
+
+    @classmethod
+    def of(cls, encoding: Encoding, stored: np.ndarray[Any, Any]) -> Line:
+        """Read stored labels of a variable."""
+        flat = np.asarray(stored).reshape(-1)
+        scale, offset = (Fraction(part) for part in encoding.packing)
+        unit = Fraction(1)
+        kind: Literal["times", "numbers", "texts", "others"]
+        try:
+            kind, values = "times", list(to_instants(encoding, flat))
+            unit = encoding.axis.step if encoding.axis is not None else unit
+        except EncodingError:
+            values = [None if v != v else v for v in flat.tolist()]  # noqa: PLR0124 - only NaN is unequal to itself
+            kind = "numbers" if flat.dtype.kind in "iufbmM" else "texts" if flat.dtype.kind in "USO" else "others"
+            if kind == "numbers" and (scale != 1 or offset != 0):
+                values = [v if v is None or math.isinf(v) else Fraction(v) * scale + offset for v in values]
+        return cls(
+            kind=kind, values=values, unit=unit, grain=_grain(flat) * abs(scale) * unit, encoding=encoding, stored=flat
+        )
+
+    @property
+    def known(self) -> list[Any]:
+        """The values that are not missing."""
+        return [v for v in self.values if v is not None]
+
+    @property
+    def falls(self) -> bool:
+        """Whether the last two labels fall."""
+        known = self.known
+        return len(known) > 1 and self.kind != "others" and known[-1] < known[-2]
+
+    def text(self, index: int) -> str:
+        """Return label ``index`` for people."""
+        return format_instant(self.encoding, self.stored[index])
+
+
+def _grain(stored: np.ndarray[Any, Any]) -> Fraction:
+    if stored.dtype.kind != "f" or not stored.size:
+        return Fraction(0)
+    finite = np.abs(stored[np.isfinite(stored)])
+    return Fraction(2 * float(np.spacing(finite.max()))) if finite.size else Fraction(0)
