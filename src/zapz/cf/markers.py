@@ -62,8 +62,11 @@ def stored_values(
     Raises:
         EncodingError: It names something of another kind.
     """
+    named = [entry for entry in entries if entry is not None]
+    if not named:
+        return named
     flipped = is_flipped(dtype, attributes)
-    found = (stored_scalar(dtype, entry, name, reinterpreted=flipped) for entry in entries if entry is not None)
+    found = (stored_scalar(dtype, entry, name, reinterpreted=flipped) for entry in named)
     return [value for value in found if value is not None]
 
 

@@ -200,7 +200,7 @@ class Dataset:
 
 def join(*parts: str) -> str:
     """Join path parts with slashes, leaving out empty ones."""
-    return "/".join(part for part in parts if part)
+    return "/".join(filter(None, parts))
 
 
 def parent(path: str) -> str:

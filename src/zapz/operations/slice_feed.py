@@ -8,7 +8,7 @@ from typing import Any
 
 from zapz.config.settings import Config
 from zapz.errors import ZapzError
-from zapz.operations.target import check_apart
+from zapz.operations.target import apart_from
 from zapz.operations.target_turn import TargetTurns
 from zapz.planning.placement import Placement
 from zapz.sources.contexts import leave_under
@@ -31,7 +31,7 @@ class SliceFeed:
         self, items: Iterable[Any], close: Callable[[OpenSlice, BaseException | None], None] = OpenSlice.left
     ) -> Feed[Any, OpenSlice]:
         """Return the open slices of some items, to be used as a context; see ``Feed``."""
-        opener = Opener(self._config, self._turns.store, check_apart, self._cancelled)
+        opener = Opener(self._config, self._turns.store, apart_from(self._turns.store, self._config), self._cancelled)
 
         def open_ready(item: Any) -> OpenSlice:
             opened = opener.open(item)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, FormatError, SliceError
@@ -78,22 +79,32 @@ def check_surroundings(store: Store) -> None:
         )
 
 
-def check_apart(store: ReadableStore, name: str, config: Config) -> None:
-    """Refuse a slice that is, contains, or lies in the target; links are resolved.
+def apart_from(store: ReadableStore, config: Config) -> Callable[[str], None]:
+    """Return what refuses a slice, by its URI, that is, contains, or lies in the target; links are resolved.
 
-    Raises:
-        SliceError: It does.
+    Where the target leads to is found out once.
     """
-    a, b = canonical_uri(store.uri), canonical_uri(name)
-    if (
-        b in {a, f"{a}{OURS}" if config.journal == "beside" else a}
-        or a.startswith(b.rstrip("/") + "/")
-        or b.startswith(a.rstrip("/") + "/")
-    ):
-        raise SliceError(
-            "slice and target are the same, or one lies inside the other",
-            where=name,
-            expected="two places",
-            found=f"target {store.uri}",
-            hint="Give another slice.",
-        )
+    target = canonical_uri(store.uri)
+    ours = {target, f"{target}{OURS}" if config.journal == "beside" else target}
+
+    def check(uri: str) -> None:
+        """Check one slice.
+
+        Raises:
+            SliceError: It is no place apart from the target.
+        """
+        slice_ = canonical_uri(uri)
+        if slice_ in ours or _holds(slice_, target) or _holds(target, slice_):
+            raise SliceError(
+                "slice and target are the same, or one lies inside the other",
+                where=uri,
+                expected="two places",
+                found=f"target {store.uri}",
+                hint="Give another slice.",
+            )
+
+    return check
+
+
+def _holds(outer: str, inner: str) -> bool:
+    return inner.startswith(outer.rstrip("/") + "/")

@@ -41,7 +41,7 @@ class Opener:
         self,
         config: Config,
         target: ReadableStore,
-        apart: Callable[[ReadableStore, str, Config], None],
+        apart: Callable[[str], None],
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self._cancelled = cancelled
@@ -83,7 +83,7 @@ class Opener:
         if isinstance(item, str | os.PathLike):
             if not os.fspath(item).strip() or "\0" in os.fspath(item):
                 raise SliceError("a slice has no name", where=label, expected="a path or URI", found=repr(item))
-            self._apart(self.target, os.fspath(item), config)
+            self._apart(os.fspath(item))
             return replace(open_slice(item, config, self._cancelled), close=leave)
         if isinstance(item, Source):
             return replace(open_given(item, config), close=leave)
@@ -92,7 +92,7 @@ class Opener:
 
             store = slice_store(item, how_slices_are_opened(config))
             if store is not None:
-                self._apart(self.target, store.uri, config)
+                self._apart(store.uri)
                 return replace(open_source(store, config), close=leave)
         if _looks_like_arrays(item):
             from zapz.sources.arrays import Options, source_of  # imported where used: paths do without

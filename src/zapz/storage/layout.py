@@ -66,12 +66,12 @@ def is_ours(key: str) -> bool:
 
 def folder_of(transaction: str) -> str:
     """Return the folder of a transaction."""
-    return join(TRANSACTIONS, transaction)
+    return f"{TRANSACTIONS}/{transaction}"
 
 
 def stage_key(transaction: str, name: str) -> str:
     """Return the key of a staged file."""
-    return join(folder_of(transaction), name)
+    return f"{TRANSACTIONS}/{transaction}/{name}"
 
 
 def journal_key(transaction: str) -> str:
