@@ -867,7 +867,7 @@ def test_append_dim(formats: tuple[int, int], here: Path) -> None:
     zapz.append(target, slices, append_dim="x", **FAST)
     check(target, slices, "x")
     before = snapshot(here)
-    with pytest.raises(errors.ZapzError, match=r"band.*--append-dim") as caught:
+    with pytest.raises(errors.ZapzError, match=r"band.*append_dim='time'") as caught:
         zapz.append(target, slices[1], append_dim="band", **FAST)
     assert caught.value.exit_code in {3, 4}
     assert snapshot(here) == before

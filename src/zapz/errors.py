@@ -19,6 +19,7 @@ may change; the class, the exit code and ``code`` do not. Codes are only ever ad
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 _DENIED = frozenset((errno.EACCES, errno.EPERM))
@@ -33,38 +34,69 @@ class ZapzError(Exception):
         expected: What would have been right; may be empty.
         found: What was there instead; may be empty.
         hint: What the user can do now; may be empty.
+        remedies: Settings that would let it pass, by their (dotted) names; ``hint`` says what each of them does.
     """
 
     exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "error"
 
-    def __init__(self, what: str, *, where: str = "", expected: str = "", found: str = "", hint: str = "") -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        expected: str = "",
+        found: str = "",
+        hint: str = "",
+        remedies: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Describe an error. ``{NAME}`` in ``hint`` stands for the remedy of that name, as a keyword argument in Python."""
         super().__init__(what)
         self.what = what
         self.where = where
         self.expected = expected
         self.found = found
-        self.hint = hint
+        self.advised(hint, remedies)
 
     def __str__(self) -> str:
+        return self.message(self.hint)
+
+    def message(self, hint: str) -> str:
+        """Return the whole message, with a hint in other words, such as those of a command line."""
         text = f"{self.what}, {self.where}" if self.where else self.what
         facts = [f"{name} {value}" for name, value in (("expected", self.expected), ("found", self.found)) if value]
         if facts:
             text = f"{text}: {', '.join(facts)}"
-        return f"{text}. {self.hint}" if self.hint else text
+        return f"{text}. {hint}" if hint else text
 
     def at(self, where: str) -> Self:
         """Return this error with ``where`` put before the place it already names."""
         self.where = f"{where}, {self.where}" if self.where else where
         return self
 
+    def advised(self, hint: str, remedies: Mapping[str, Any] | None = None) -> Self:
+        """Return this error with another hint; ``{NAME}`` in it stands for the remedy of that name."""
+        self.hint = hint
+        self.remedies: Mapping[str, Any] = remedies or {}
+        for name, value in self.remedies.items():
+            self.hint = self.hint.replace(f"{{{name}}}", as_argument(name, value))
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = {name: getattr(self, name) for name in ("where", "expected", "found", "hint")}
+        fields = {name: getattr(self, name) for name in ("where", "expected", "found", "hint", "remedies")}
         notes = getattr(self, "__notes__", None)
         return (_rebuild, (type(self), self.what, fields), *([{"__notes__": notes}] if notes else []))
 
 
-def _rebuild(kind: type[ZapzError], what: str, fields: dict[str, str], number: int | None = None) -> ZapzError:
+def as_argument(name: str, value: Any) -> str:
+    """Return a setting as a keyword argument: ``static=0.01``, ``variables={'sst': {'encoding': {'dtype': 'int16'}}}``."""
+    first, *rest = name.split(".")
+    for key in reversed(rest):
+        value = {key: value}
+    return f"{first}={value!r}"
+
+
+def _rebuild(kind: type[ZapzError], what: str, fields: dict[str, Any], number: int | None = None) -> ZapzError:
     error = kind(what, **fields)
     if isinstance(error, OSError):
         error.errno = number

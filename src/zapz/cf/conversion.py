@@ -19,10 +19,10 @@ import numpy as np
 
 from zapz.cf import calendars
 from zapz.cf.encoding import NOT_A_TIME, Encoding, encoding_of, encoding_or_bare
-from zapz.cf.kernels import NO_TIME, cast, check_units, choose_kernel, masked, relabelled
+from zapz.cf.kernels import NO_TIME, Kernel, cast, check_units, choose_kernel, masked, relabelled
 from zapz.cf.markers import Scalar, Stored, among, is_nan, mask, nans, stored_scalar
 from zapz.cf.time_conversion import CellError
-from zapz.errors import EncodingError
+from zapz.errors import DTypeError, EncodingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,8 +87,7 @@ class Conversion:
             except CellError as error:
                 index = tuple(int(i) for i in np.unravel_index(start + error.index, stored.shape))
                 found = f"{shown(source, cells[error.index])} at index {index}"
-                hint = error.advice(self.name)
-                raise EncodingError(error.what, expected=error.expected, found=found, hint=hint) from None
+                raise error.at(self.name, found) from None
             if not self.identity:
                 out[start : start + size] = converted
         if self.identity:
@@ -107,6 +106,25 @@ class Conversion:
         return conversion(source, target, narrow=data.get("narrow", False), name=data.get("name", ""))
 
 
+def _kernel(source: Encoding, target: Encoding, *, narrow: bool, name: str) -> Kernel:
+    """Choose the kernel; where only the user can say that numbers may be rounded, say how that is said."""
+    try:
+        return choose_kernel(source, target, narrow=narrow)
+    except DTypeError as error:
+        try:
+            choose_kernel(source, target, narrow=True)
+        except DTypeError:
+            raise error from None
+        setting = f"variables.{name or 'NAME'}.encoding.dtype"
+        raise DTypeError(
+            error.what,
+            expected=error.expected,
+            found=error.found,
+            hint=f"Write the slice with the target's type; or {{{setting}}} rounds its values to that.",
+            remedies={setting: str(target.dtype)},
+        ) from None
+
+
 def conversion(source: Encoding, target: Encoding, *, narrow: bool = False, name: str = "") -> Conversion:
     """Find how stored values of ``source`` become stored values of ``target`` with the same meaning.
 
@@ -123,7 +141,7 @@ def conversion(source: Encoding, target: Encoding, *, narrow: bool = False, name
     source, target = _alike_durations(source, target)
     plain, goal = source.plain, target.plain
     check_units(plain, goal)
-    way = choose_kernel(plain, goal, narrow=narrow)
+    way = _kernel(plain, goal, narrow=narrow, name=name)
     markers, goals = plain.markers, goal.markers
     if way is cast:
         fill = goal.fill

@@ -7,7 +7,7 @@ Each takes cells, the mask of missing ones, and both encodings; missing cells ma
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -60,10 +60,23 @@ def masked(way: Kernel, cells: Stored, source: Encoding, target: Encoding) -> St
     if missing.any():
         fill = target.fill
         if fill is None:
-            hint = "Create the target with a _FillValue."
-            raise CellError(what="missing cell", bad=missing, expected="none: the target has no marker", hint=hint)
+            raise CellError(
+                what="missing cell",
+                bad=missing,
+                expected="none: the target has no marker",
+                hint="Create the target with a _FillValue.",
+                anew=_marker_for(target.dtype),
+            )
         out[missing] = fill
     return out
+
+
+def _marker_for(dtype: np.dtype[Any]) -> tuple[str, object] | None:
+    """Return the setting that gives a new target a marker: the integer that is farthest from 0, as is the custom."""
+    if dtype.kind not in "iu":
+        return None
+    limits = np.iinfo(dtype)
+    return "_FillValue", int(limits.min if dtype.kind == "i" else limits.max)
 
 
 def cast(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
@@ -82,8 +95,8 @@ def _narrow(cells: Stored, missing: Stored, source: Encoding, target: Encoding) 
         out = cells.astype(target.dtype)
     outside = np.isinf(out) & ~np.isinf(cells) & ~missing
     if outside.any():
-        hint = "Create the target with a wider dtype."
-        raise CellError(what="value does not fit", bad=outside, expected=f"a finite {target.dtype}", hint=hint)
+        expected = f"a finite {target.dtype}"
+        raise CellError(what="value does not fit", bad=outside, expected=expected, anew=("dtype", str(cells.dtype)))
     return out
 
 
@@ -155,8 +168,7 @@ def _retext(cells: Stored, missing: Stored, source: Encoding, target: Encoding) 
     out = cells.astype(target.dtype)
     cut = (out.astype(cells.dtype) != cells) & ~missing
     if cut.any():
-        hint = 'Create the target with a longer type, or with dtype "string".'
-        raise CellError(what="text is too long", bad=cut, expected=f"{target.dtype}", hint=hint)
+        raise CellError(what="text is too long", bad=cut, expected=f"{target.dtype}", anew=("dtype", "string"))
     return out
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from zapz.cf.calendars import UNITS
+from zapz.errors import EncodingError
 
 Values: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 """Labels, or a mask of them."""
@@ -31,16 +32,38 @@ _EXACT: Final = 1 << 53  # integers below it are exact in float64
 class CellError(Exception):
     """One value of many cannot be converted; whoever knows the array makes an `EncodingError` of it."""
 
-    def __init__(self, *, what: str, bad: Values, expected: str = "", hint: str = "") -> None:
+    def __init__(
+        self, *, what: str, bad: Values, expected: str = "", hint: str = "", anew: tuple[str, object] | None = None
+    ) -> None:
+        """Describe it.
+
+        Args:
+            what: What is wrong with the value.
+            bad: A mask of such values.
+            expected: What would have been right.
+            hint: What the user can do.
+            anew: A key of ``encoding`` and its value, with which a target that is made anew can hold the value.
+        """
         super().__init__(what)
         self.what = what
         self.index = int(np.argmax(bad))
         self.expected = expected
         self.hint = hint
+        self._anew = anew
 
-    def advice(self, name: str) -> str:
-        """Return the hint for a variable, whose name may be empty if it is not known."""
-        return self.hint.replace("NAME", name) if name else self.hint
+    def at(self, name: str, found: str) -> EncodingError:
+        """Return the error for a variable, whose name is empty if it is not known, and for what was found in it."""
+        if self._anew is None:
+            return EncodingError(self.what, expected=self.expected, found=found, hint=self.hint)
+        key, value = self._anew
+        setting = f"variables.{name or 'NAME'}.encoding.{key}"
+        return EncodingError(
+            self.what,
+            expected=self.expected,
+            found=found,
+            hint=f"Make the target anew ({{force_new}}) with {{{setting}}}, and append all slices again, the first one first.",
+            remedies={"force_new": True, setting: value},
+        )
 
 
 def relabel(
@@ -96,7 +119,7 @@ def relabel(
             what="time is no whole number of the target's units",
             bad=inexact,
             expected="a whole number",
-            hint=_anew("units", finer),
+            anew=("units", finer),
         )
     return _to_integers(above // below, missing, units, dtype)
 
@@ -110,17 +133,9 @@ def _to_integers(result: Values, missing: Values, units: str, dtype: np.dtype[An
             what="time does not fit",
             bad=outside,
             expected=f"{limits.min} to {limits.max} ({dtype})",
-            hint=_anew(key, value),
+            anew=(key, value),
         )
     return np.where(missing, 0, result).astype(dtype)
-
-
-def _anew(key: str, value: str) -> str:
-    """Say how a target that holds the labels is made; NAME stands for the variable."""
-    return (
-        f'Make the target anew (force_new = true) with variables.NAME.encoding.{key} = "{value}", '
-        "and append all slices again, the first one first."
-    )
 
 
 def _to_floats(
@@ -134,7 +149,7 @@ def _to_floats(
     outside = ~np.isfinite(result)
     if outside.any():
         expected = f"a number of type {dtype}"
-        raise CellError(what="time does not fit", bad=outside, expected=expected, hint=_anew("dtype", "float64"))
+        raise CellError(what="time does not fit", bad=outside, expected=expected, anew=("dtype", "float64"))
     if result.size and float(np.spacing(np.abs(result)).max()) * abs(unit) > MAX_SHIFT:
         whole, bits = _integers(result)
         moved = np.abs(whole.astype(object) * below - (above.astype(object) << bits))
@@ -145,7 +160,8 @@ def _to_floats(
                 what="time would move by rounding",
                 bad=far,
                 expected="at most 1 microsecond",
-                hint=_anew("dtype", "float64") if dtype != np.float64 else "Create the target with finer units.",
+                hint="Create the target with finer units.",
+                anew=("dtype", "float64") if dtype != np.float64 else None,
             )
     kept = np.flatnonzero(~missing)
     kept = kept[np.lexsort((labels[kept], result[kept]))]

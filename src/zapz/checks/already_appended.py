@@ -131,7 +131,8 @@ def recall(
                 "the slice was appended already",
                 where=source.uri,
                 found=f"at index {commit.offset}",
-                hint='on_existing = "resume" or "skip" passes over it.',
+                hint="{on_existing} passes over what is there already.",
+                remedies={"on_existing": "resume"},
             )
         return Outcome(name="skipped") if config.on_existing == "skip" else Outcome(name="already", compared=found)
     return None
@@ -255,9 +256,12 @@ def _decide(
         return Outcome(name="skipped")
     found = f"{labels.new.text(0)} at index {start}"
     if config.on_existing == "refuse":
-        hint = 'on_existing = "resume" or "skip" passes over it.'
         raise LabelError(
-            "the slice's labels are in the target already", where=f"{source.uri}, {labels.path}", found=found, hint=hint
+            "the slice's labels are in the target already",
+            where=f"{source.uri}, {labels.path}",
+            found=found,
+            hint="{on_existing} passes over what is there already.",
+            remedies={"on_existing": "resume"},
         )
     from zapz.checks.comparing import Difference, compare  # imported where used: new slices do without
 
@@ -269,8 +273,9 @@ def _decide(
                 "the slice's labels are in the target already, with other values",
                 where=f"{source.uri}, {result.path}",
                 expected=f"{result.here} at {result.place}, as in the target",
-                found=f"{result.there} in the slice, whose labels begin at {labels.new.text(0)}",
-                hint='Replacing is not appending. Set on_existing = "skip" to pass over it.',
+                found=f"{result.there} in the slice, whose labels begin at {labels.new.text(0)} ({result.extent})",
+                hint="{on_existing} passes over the slice, and keeps what is there.",
+                remedies={"on_existing": "skip"},
             )
         total = total.plus(result)
     return Outcome(name="already", compared=total)

@@ -50,6 +50,8 @@ class Difference:
     """What the target has there."""
     there: str
     """What the slice has."""
+    extent: str
+    """How many cells differ, for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -237,7 +239,11 @@ class _Pair:
         )
         meaning = self.conversion.target
         return Difference(
-            path=self.path, place=", ".join(named), here=shown(meaning, here[first]), there=shown(meaning, there[first])
+            path=self.path,
+            place=", ".join(named),
+            here=shown(meaning, here[first]),
+            there=shown(meaning, there[first]),
+            extent=f"{max(1, int(np.count_nonzero(differ)))} of the {here.size} cells of this chunk differ",
         )
 
 

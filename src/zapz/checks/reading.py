@@ -5,19 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from zapz.config.settings import Config
 from zapz.errors import LabelError, SliceError
 from zapz.format import documents as doors
 from zapz.format.buffers import Cells
 from zapz.format.dtypes import undefined
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Dataset
+from zapz.planning.label_order import check_order
 from zapz.planning.labels import Labels, Line
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.chunk_reader import ChunkReader, fill_cells, region
 from zapz.storage.store import ReadableStore
 
-_LAST = 2
+_ENDS = 3
+"""Labels of the target that are looked at: its first one and its last two."""
 
 
 class Reading:
@@ -54,32 +59,51 @@ def label_paths(target: Dataset, dim: str) -> list[str]:
     return [p for p, a in sorted(target.arrays.items()) if a.dims == (dim,) and p.rpartition("/")[2] == dim]
 
 
-def read_labels(target: Reading, source: OpenSlice, placement: Placement, known: Mapping[str, Cells]) -> list[Labels]:
-    """Read what ``planning.compatibility`` needs to know of labels: the target's last two, and all of the slice.
+def read_labels(
+    target: Reading, source: OpenSlice, placement: Placement, known: Mapping[str, Cells], config: Config
+) -> list[Labels]:
+    """Read what has to be known of labels: the target's first and last two, and all of the slice.
 
     Args:
         target: The target.
         source: The slice.
         placement: Where the slice goes.
-        known: The target's last labels as this call has written them, so that they are not read again.
+        known: The target's first and last labels as this call has written them, so that they are not read again.
+        config: Settings: labels that the target cannot hold are refused for their order first.
+
+    Raises:
+        LabelError: Labels that the target cannot hold are in no order either.
+        SliceError: The target cannot hold a label.
     """
     found = []
     for path in label_paths(target.dataset, placement.dim):
         if path in placement.filled or path not in source.dataset.arrays:
             continue
-        last = (
-            known[path] if path in known else target.rows(path, 0, max(0, placement.offset - _LAST), placement.offset)
-        )
+        last = known[path] if path in known else _ends(target, path, placement.offset)
         mine = Reading(source.store, source.dataset).rows(path, 0, 0, placement.length)
         conversion = placement.conversions[path]
         meaning = conversion.target
+        old, distinct = Line.of(meaning, last), len(set(mine.reshape(-1).tolist()))
         try:
             converted = conversion.apply(mine)
         except SliceError as error:
+            own = Labels(path=path, old=old, new=Line.of(conversion.source, mine), distinct=distinct)
+            if own.new.kind == old.kind and None not in own.new.values:
+                check_order(own, config, source.uri)
             raise error.at(f"{source.uri}, {path}") from None
-        distinct = len(set(mine.reshape(-1).tolist()))
-        found.append(Labels(path=path, old=Line.of(meaning, last), new=Line.of(meaning, converted), distinct=distinct))
+        found.append(Labels(path=path, old=old, new=Line.of(meaning, converted), distinct=distinct))
     return found
+
+
+def ends_of(labels: Cells) -> Cells:
+    """Return the first and the last two of some labels, as far as there are so many."""
+    return labels if len(labels) <= _ENDS else np.concatenate([labels[:1], labels[-2:]])
+
+
+def _ends(target: Reading, path: str, length: int) -> Cells:
+    if length <= _ENDS:
+        return target.rows(path, 0, 0, length)
+    return np.concatenate([target.rows(path, 0, 0, 1), target.rows(path, 0, length - 2, length)])
 
 
 def hidden(target: Reading, path: str, stored: Cells, where: str) -> bool:

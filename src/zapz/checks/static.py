@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 
@@ -61,7 +62,18 @@ class StaticVariables:
                 there = meaning.apply(there)
             except SliceError as error:
                 raise error.at(where) from None
-            _compare(mine, (here, there), box, meaning.target.packing, tolerance, config.append_dim, where)
+            try:
+                _compare(mine, (here, there), box, meaning.target.packing, tolerance, where)
+            except VariableError as error:
+                from zapz.checks.static_advice import WHOLE, advice  # imported where used: most slices need none
+
+                if math.prod(mine.shape) <= WHOLE:
+                    whole = tuple((0, n) for n in mine.shape)
+                    here, there = region(reader, whole, fill_cells(mine)), region(other, whole, fill_cells(theirs))
+                    there = meaning.apply(there)
+                scale = abs(float(meaning.target.packing[0]))
+                hint, remedies = advice(mine, config.append_dim, here, there, scale)
+                raise error.advised(hint, remedies) from None
 
     def _same_bytes(self, reader: ChunkReader, other: ChunkReader, path: str, index: tuple[int, ...]) -> bool:
         theirs = other.raw(index)
@@ -81,7 +93,6 @@ def _compare(
     box: Box,
     packing: tuple[float, float],
     tolerance: float | None,
-    dim: str,
     where: str,
 ) -> None:
     here, there = pair
@@ -102,23 +113,11 @@ def _compare(
     count = int(np.count_nonzero(differ))
     finite = gap is not None and not np.all(np.isnan(gap[differ]))
     largest = f"; largest difference {np.nanmax(gap[differ]):g}" if gap is not None and finite else ""
-    if not array.ndim:
-        hint = (
-            "A variable without the append dimension has one value for all steps. To keep one value per step, give it that dimension in "
-            f'every slice (in xarray: ds["{array.path}"] = ds["{array.path}"].expand_dims("{dim}")), make the target anew from them '
-            '(force_new = true), and append all slices again. static = "ignore" keeps the first slice\'s value for all steps.'
-        )
-    else:
-        hint = (
-            "Is it the same grid? If it differs by rounding, set static to a tolerance, such as static = 1e-6. "
-            "static = \"ignore\" keeps the target's values for the slice's steps too."
-        )
     raise VariableError(
         "a static variable differs from the target's",
         where=where,
         expected=f"{a} at index {at}",
         found=f"{b} ({count} cells of this chunk differ{largest})",
-        hint=hint,
     )
 
 

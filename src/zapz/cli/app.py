@@ -11,6 +11,7 @@ from zapz import __version__, interrupts
 from zapz.cli import commands
 from zapz.cli.commands import errors, print_json, storage
 from zapz.cli.fast_path import APPEND, AppendOptions
+from zapz.config.settings import Config
 
 app = typer.Typer(
     name="zapz",
@@ -40,6 +41,8 @@ Traceback = Annotated[bool, _option("traceback")]
 TargetOption = Annotated[list[str] | None, _option("target_option")]
 Dim = Annotated[str | None, _option("append_dim")]
 LockWait = Annotated[float | None, _option("lock_wait")]
+ConfigFiles = Annotated[list[str] | None, _option("config")]
+Assignments = Annotated[list[str] | None, _option("assignments")]
 
 
 @app.command("append")
@@ -50,7 +53,8 @@ def append_command(
             metavar="TARGET SLICE...", help="The target, then the slices in their order; with --target, slices only."
         ),
     ] = None,
-    config: Annotated[list[str] | None, _option("config")] = None,
+    config: ConfigFiles = None,
+    assignments: Assignments = None,
     target: Annotated[str | None, _option("target")] = None,
     append_dim: Dim = None,
     force_new: Annotated[bool, _option("force_new")] = False,
@@ -71,6 +75,7 @@ def append_command(
     options = AppendOptions(
         arguments=arguments or [],
         config=config,
+        assignments=assignments,
         target=target,
         append_dim=append_dim,
         force_new=force_new,
@@ -93,6 +98,8 @@ def append_command(
 @app.command("recover")
 def recover_command(
     target: Target,
+    config: ConfigFiles = None,
+    assignments: Assignments = None,
     as_json: Json = False,
     lock_wait: LockWait = None,
     journal: Journal = None,
@@ -103,9 +110,9 @@ def recover_command(
     with errors(show=traceback, as_json=as_json):
         from zapz.api import recover
 
-        settings = _settings(target_option, journal=journal, lock_wait=lock_wait)
+        made = _configured(config, assignments, target_option, journal=journal, lock_wait=lock_wait)
         with interrupts.handled():
-            done = recover(target, **settings)
+            done = recover(target, made)
         if as_json:
             print_json(done)
         elif done.clean and not done.notes:
@@ -122,6 +129,8 @@ def recover_command(
 @app.command("unlock")
 def unlock_command(
     target: Target,
+    config: ConfigFiles = None,
+    assignments: Assignments = None,
     as_json: Json = False,
     journal: Journal = None,
     target_option: TargetOption = None,
@@ -131,7 +140,7 @@ def unlock_command(
     with errors(show=traceback, as_json=as_json):
         from zapz.api import unlock
 
-        found = unlock(target, **_settings(target_option, journal=journal))
+        found = unlock(target, _configured(config, assignments, target_option, journal=journal))
         if as_json:
             print_json({"unlocked": found})
         else:
@@ -141,6 +150,8 @@ def unlock_command(
 @app.command("vacuum")
 def vacuum_command(
     target: Target,
+    config: ConfigFiles = None,
+    assignments: Assignments = None,
     as_json: Json = False,
     lock_wait: LockWait = None,
     journal: Journal = None,
@@ -151,9 +162,9 @@ def vacuum_command(
     with errors(show=traceback, as_json=as_json):
         from zapz.api import vacuum
 
-        settings = _settings(target_option, journal=journal, lock_wait=lock_wait)
+        made = _configured(config, assignments, target_option, journal=journal, lock_wait=lock_wait)
         with interrupts.handled():
-            done = vacuum(target, **settings)
+            done = vacuum(target, made)
         if as_json:
             print_json(done)
         else:
@@ -161,15 +172,19 @@ def vacuum_command(
             typer.echo(f"Removed {done.removed} objects of aborted runs{rest}.")
 
 
-def _settings(target_option: list[str] | None, **given: Any) -> dict[str, Any]:
-    """Return settings without those that were not given."""
+def _configured(
+    config: list[str] | None, assignments: list[str] | None, target_option: list[str] | None, **given: Any
+) -> Config:
+    """Return the configuration of a command that is no append; flags that were not given override nothing."""
     options = storage("target_storage_options", target_option)
-    return options | {name: value for name, value in given.items() if value is not None}
+    return commands.configured(config, assignments, options | {n: v for n, v in given.items() if v is not None})
 
 
 @app.command("info")
 def info_command(
     target: Target,
+    config: ConfigFiles = None,
+    assignments: Assignments = None,
     append_dim: Dim = None,
     as_json: Json = False,
     journal: Journal = None,
@@ -181,8 +196,7 @@ def info_command(
         from zapz.api import info
         from zapz.cli.output import describe
 
-        settings = _settings(target_option, journal=journal, append_dim=append_dim)
-        found = info(target, **settings)
+        found = info(target, _configured(config, assignments, target_option, journal=journal, append_dim=append_dim))
         if as_json:
             print_json(found)
         else:

@@ -6,14 +6,18 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zapz import interrupts
 from zapz.cli.fast_path import AppendOptions
+from zapz.cli.hints import in_shell
 from zapz.errors import ConfigError, SliceError, ZapzError
 from zapz.interrupts import Stopped
+
+if TYPE_CHECKING:
+    from zapz.config.settings import Config
 
 
 def append_slices(options: AppendOptions) -> None:
@@ -29,10 +33,9 @@ def append_slices(options: AppendOptions) -> None:
         settings |= storage("slice_storage_options", options["slice_option"])
         from zapz.api import append
         from zapz.cli.output import Talker
-        from zapz.config.files import resolve
         from zapz.config.settings import remarks
 
-        made = resolve(options["config"], settings)
+        made = configured(options["config"], options["assignments"], settings)
         place, slices = _target_and_slices(options["arguments"], options["target"], made.target_dir)
         if isinstance(made.slice_source, str):
             from zapz.sources.slice_source import import_from_here
@@ -78,6 +81,22 @@ def _target_and_slices(arguments: list[str], target: str | None, named: str | No
     return place, slices
 
 
+def configured(files: Sequence[str] | None, assignments: Sequence[str] | None, settings: Mapping[str, Any]) -> Config:
+    """Return the configuration of a command: files, then ``--set``, then flags.
+
+    Raises:
+        ConfigError: A file or a setting is wrong.
+    """
+    from zapz.config.files import resolve
+
+    layers: list[Any] = list(files or ())
+    if assignments:
+        from zapz.config.assignments import assigned  # imported where used: most appends set nothing so
+
+        layers += map(assigned, assignments)
+    return resolve(layers, settings)
+
+
 def storage(name: str, pairs: list[str] | None) -> dict[str, Any]:
     """Return storage options given as K=V, values being JSON where they can be.
 
@@ -121,9 +140,13 @@ def errors(*, show: bool, as_json: bool) -> Iterator[None]:
         if show:
             raise
         if as_json:
-            fields = {name: getattr(error, name) for name in ("code", "what", "where", "expected", "found", "hint")}
-            print(json.dumps({"error": {**fields, "exit_code": error.exit_code, "message": str(error)}}, indent=2))
-        print(f"zapz: {error}", file=sys.stderr)
+            fields = {name: getattr(error, name) for name in ("code", "what", "where", "expected", "found")}
+            advice = {"hint": in_shell(error), "remedies": error.remedies}
+            said = {
+                "error": {**fields, **advice, "exit_code": error.exit_code, "message": error.message(in_shell(error))}
+            }
+            print(json.dumps(said, indent=2, default=str))
+        print(f"zapz: {error.message(in_shell(error))}", file=sys.stderr)
         for note in getattr(error, "__notes__", ()):
             print(f"      {note}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

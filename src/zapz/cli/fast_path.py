@@ -28,6 +28,12 @@ APPEND: Mapping[str, Option] = {
     "config": Option(
         ("--config", "-c"), "texts", "FILE", "Configuration file (TOML, JSON, YAML); repeatable, later ones win."
     ),
+    "assignments": Option(
+        ("--set", "-s"),
+        "texts",
+        "NAME=VALUE",
+        "Any setting, such as static=0.01 or variables.sst.encoding.dtype=int16.",
+    ),
     "target": Option(("--target", "-t"), "text", "TARGET", "The target; then all arguments are slices."),
     "append_dim": Option(("--append-dim", "-d"), "text", "NAME", "Append dimension (default: time)."),
     "force_new": Option(
@@ -57,6 +63,8 @@ class AppendOptions(TypedDict):
     """Target and slices; slices alone, if ``target`` is given."""
     config: list[str] | None
     """Configuration files."""
+    assignments: list[str] | None
+    """Settings, NAME=VALUE."""
     target: str | None
     """The target."""
     append_dim: str | None

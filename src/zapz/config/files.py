@@ -16,7 +16,7 @@ from zapz.storage.uris import clean, is_local, local_path, redact
 
 ConfigFile = str | os.PathLike[str]
 """Path or URI of a configuration file."""
-ConfigLike = Config | Mapping[str, Any] | ConfigFile | Sequence[Mapping[str, Any] | ConfigFile] | None
+ConfigLike = Config | Mapping[str, Any] | ConfigFile | Sequence[Mapping[str, Any] | ConfigFile | Layer] | None
 """What a configuration can be given as."""
 
 _MOST = 16 << 20
@@ -49,6 +49,8 @@ def resolve(config: ConfigLike, settings: Mapping[str, Any], environment: Mappin
 
 
 def _layer(part: Any, environment: Mapping[str, str] | None, *, trusted: bool) -> Layer:
+    if isinstance(part, Layer):
+        return part
     if isinstance(part, Mapping):
         return Layer(part, Place())
     if isinstance(part, str | os.PathLike):

@@ -57,7 +57,7 @@ def _toml(text: str, where: str) -> _Read:
     import tomli  # imported where used
 
     try:
-        return _dates_as_text(tomli.loads(text)), lines_of(text)
+        return dates_as_text(tomli.loads(text)), lines_of(text)
     except tomli.TOMLDecodeError as error:
         raise _broken("TOML", where, str(error)) from error
 
@@ -171,11 +171,12 @@ def _yaml_spans(text: str) -> Iterator[Span]:
                     nodes += [x for inner in node.value for x in (inner if isinstance(inner, tuple) else [inner])]
 
 
-def _dates_as_text(value: Any) -> Any:
+def dates_as_text(value: Any) -> Any:
+    """Return a TOML value with dates and times as the text that they are."""
     if isinstance(value, dict):
-        return {name: _dates_as_text(inner) for name, inner in value.items()}
+        return {name: dates_as_text(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_dates_as_text(inner) for inner in value]
+        return [dates_as_text(inner) for inner in value]
     return value.isoformat() if isinstance(value, date | time) else value
 
 

@@ -55,7 +55,7 @@ def execute_plan(
             what = "the target is no longer what the plan builds on"
             raise ConflictError(what, where=plan.target_uri, hint="Plan again.")
         known = {path: np.empty(0, array.dtype) for path, array in plan.before.arrays.items()}
-        labels = read_labels(Reading(store, plan.before), source, plan.placement, known)
+        labels = read_labels(Reading(store, plan.before), source, plan.placement, known, config)
         if digest_of(labels) != plan.placement.labels:
             what = "the slice's labels are no longer what the plan was made for"
             raise ConflictError(what, where=plan.slice_uri, hint="Plan again.")

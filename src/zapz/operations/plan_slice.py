@@ -74,7 +74,7 @@ class Decider:
             if creates
             else state.last
         )
-        labels = read_labels(target, source, placement, known)
+        labels = read_labels(target, source, placement, known, self._config)
         length = 0 if creates else state.length
         there = self._there(target, state, length)
         outcome = outcome_of(there, source, placement, labels, self._config)
@@ -149,7 +149,7 @@ class Decider:
         if state.dataset is None or not placement.length:
             return placement if placement.length else None
         target = Reading(self.store, before)
-        labels = read_labels(target, source, placement, state.last)
+        labels = read_labels(target, source, placement, state.last, self._config)
         by_labels = replace(self._config, on_existing="refuse" if self._config.on_existing == "refuse" else "skip")
         if outcome_of(self._there(target, state, state.length), source, placement, labels, by_labels) is not None:
             return placement if self._config.on_existing == "resume" else None

@@ -94,7 +94,9 @@ def run_plan(
             raise SliceError(
                 "the slice's metadata changed while it was copied",
                 where=plan.slice_uri,
-                hint="Something still writes to it. Append it when it is complete: --wait SECONDS, slice_ready, slice_complete.",
+                hint="Something still writes to it: append it when it is complete. {slice_polling.timeout} waits until it does not change, "
+                "at most so many seconds; slice_ready and slice_complete say how a complete slice is recognised.",
+                remedies={"slice_polling.timeout": 60},
             )
         return replace(counts, notes=found.notes)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zapz.checks.already_appended import LabelIndex, Planned
-from zapz.checks.reading import Reading
+from zapz.checks.reading import Reading, ends_of
 from zapz.format.buffers import Cells
 from zapz.format.metadata import Dataset
 from zapz.planning.labels import Labels
@@ -23,7 +23,7 @@ class State:
     dataset: Dataset | None
     """What it is; None if there is none, or it is to be replaced."""
     last: dict[str, Cells] = field(default_factory=dict)
-    """The last two labels, as they are stored, by variable."""
+    """The first label and the last two, as they are stored, by variable."""
     length: int = 0
     """Its length along the append dimension."""
     planned: list[Planned] = field(default_factory=list)
@@ -43,7 +43,7 @@ class State:
         for path, index in self.indexes.items():
             index.extend(values.get(path, [None] * plan.placement.length))
         for found in labels:
-            self.last[found.path] = np.concatenate([found.old.stored, found.new.stored])[-2:]
+            self.last[found.path] = ends_of(np.concatenate([found.old.stored, found.new.stored]))
         for path in plan.arrays.keys() - {found.path for found in labels}:
             self.last.pop(path, None)
         self.dataset = plan.after

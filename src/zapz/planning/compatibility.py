@@ -45,11 +45,13 @@ def check_target(target: Dataset, config: Config, where: str) -> int:
                 hint="It cannot grow along one axis alone.",
             )
     if len(set(found.values())) > 1:
+        remedies: dict[str, Any] = {}
         raise FormatError(
             "the target's variables differ in length",
             where=where,
             found=_some({f"{p}: {n}": 0 for p, n in found.items()}),
-            hint=apart_hint(found) or "Was it torn by another tool?",
+            hint=apart_hint(found, remedies) or "Was it torn by another tool?",
+            remedies=remedies,
         )
     return next(iter(found.values()))
 
@@ -57,12 +59,14 @@ def check_target(target: Dataset, config: Config, where: str) -> int:
 def _without_dimension(
     kind: type[UnsupportedError | DimensionError], what: str, dataset: Dataset, dim: str, where: str
 ) -> UnsupportedError | DimensionError:
+    remedies: dict[str, Any] = {}
     return kind(
         f"no variable of the {what} has the append dimension",
         where=where,
         expected=repr(dim),
         found=dims_in(dataset) or "no named dimensions",
-        hint=naming_hint(dataset, dim),
+        hint=naming_hint(dataset, dim, remedies),
+        remedies=remedies,
     )
 
 
@@ -102,7 +106,7 @@ def place(
         grows = array.axis(dim) is not None
         if source is None:
             if grows:
-                filled.append(_missing(path, config, where))
+                filled.append(_missing(array, target, slice_, config, where))
             continue
         _check_dims(array, source, dim, f"{where}, {path}")
         check_dims(source, config, where)
@@ -163,12 +167,14 @@ def _slice_length(slice_: Dataset, config: Config, where: str) -> int:
             scope = name if name == dim else f"{folder}/{name}"
             other, known = sizes.setdefault(scope, (path, size))
             if known != size:
+                remedies: dict[str, Any] = {}
                 raise DimensionError(
                     f"the slice's variables disagree about dimension {name!r}",
                     where=where,
                     expected=f"{known} as in {other}",
                     found=f"{size} in {path}",
-                    hint=apart_hint(found) if name == dim else "",
+                    hint=apart_hint(found, remedies) if name == dim else "",
+                    remedies=remedies,
                 )
     return next(iter(found.values()))
 
@@ -212,15 +218,28 @@ SMALL_STEP = 256
 """A variable is small if one step of it is at most this many bytes: labels, bounds, per-step scalars."""
 
 
-def _missing(path: str, config: Config, where: str) -> str:
+def _missing(array: Array, target: Dataset, slice_: Dataset, config: Config, where: str) -> str:
     if config.on_missing == "fill":
-        return path
+        return array.path
+    others = [other for other in slice_.arrays.values() if other.path not in target.arrays]
+    folded = [other.path for other in others if other.path.casefold() == array.path.casefold()]
+    alike = folded or [other.path for other in others if (other.dims, other.dtype) == (array.dims, array.dtype)]
+    if alike:  # to fill would lose what the slice has
+        raise VariableError(
+            "a variable is missing in the slice",
+            where=where,
+            expected=array.path,
+            found=f"{' and '.join(alike)}, which the target lacks",
+            hint=f"If that is {array.path}, give it this name in the slice"
+            f" (in xarray: ds.rename({{{alike[0]!r}: {array.path!r}}})).",
+        )
     raise VariableError(
         "a variable is missing in the slice",
         where=where,
-        expected=path,
+        expected=array.path,
         found="none",
-        hint='Set on_missing = "fill" to append its fill value.',
+        hint="Add it to the slice; or {on_missing} fills its steps with missing values.",
+        remedies={"on_missing": "fill"},
     )
 
 
@@ -238,7 +257,8 @@ def _extra(target: Dataset, slice_: Dataset, config: Config, where: str) -> list
                 "the slice has a variable that the target lacks",
                 where=where,
                 found=path,
-                hint=f'Set excluded_variables = ["{path}"], or on_extra = "ignore".',
+                hint="{excluded_variables} leaves this one out of every slice, {on_extra} all that the target lacks.",
+                remedies={"excluded_variables": [*config.excluded_variables, path], "on_extra": "ignore"},
             )
     return notes
 

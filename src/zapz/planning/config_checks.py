@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, DimensionError
@@ -100,8 +101,8 @@ def dims_in(dataset: Dataset) -> str:
     return ", ".join(sorted({d for a in dataset.arrays.values() for d in a.dims if d is not None}))
 
 
-def naming_hint(dataset: Dataset, dim: str) -> str:
-    """Say what to do about a dataset none of whose variables has the append dimension."""
+def naming_hint(dataset: Dataset, dim: str, remedies: dict[str, Any]) -> str:
+    """Say what to do about a dataset none of whose variables has the append dimension; note settings in ``remedies``."""
     scalar = next((path for path, array in dataset.arrays.items() if name(path) == dim and not array.ndim), None)
     if scalar is not None:
         return (
@@ -110,8 +111,8 @@ def naming_hint(dataset: Dataset, dim: str) -> str:
         )
     dims = dims_in(dataset)
     if dims:
-        first = dims.partition(",")[0]
-        return f'Name the append dimension that it has, such as append_dim = "{first}" (in the shell: --append-dim {first}).'
+        remedies["append_dim"] = dims.partition(",")[0]
+        return "Name the append dimension that it has, such as {append_dim}."
     nameless = next((array for array in dataset.arrays.values() if array.ndim), None)
     if nameless is None:
         return "It has no array with a dimension along which it could grow."
@@ -122,11 +123,12 @@ def naming_hint(dataset: Dataset, dim: str) -> str:
     )
 
 
-def apart_hint(lengths: Mapping[str, int]) -> str:
+def apart_hint(lengths: Mapping[str, int], remedies: dict[str, Any]) -> str:
     """Say how to append groups that have lengths of their own; nothing if the variables of one group differ.
 
     Args:
         lengths: Length along the append dimension, by path of the variable.
+        remedies: Settings are noted here.
     """
     groups: dict[str, set[int]] = {}
     for path, length in lengths.items():
@@ -134,7 +136,8 @@ def apart_hint(lengths: Mapping[str, int]) -> str:
     if len(groups) < 2 or any(len(several) > 1 for several in groups.values()):  # noqa: PLR2004 - one is no choice
         return ""
     first = next(group for group in sorted(groups) if group)
+    remedies["included_variables"] = [first]
     return (
-        f"The groups have lengths of their own: append each to a target of its own, with its path in place of the slice's "
-        f'(SLICE/{first}), or with included_variables = ["{first}"].'
+        "The groups have lengths of their own: append each to a target of its own, with its path in place of the slice's "
+        f"(SLICE/{first}), or with {{included_variables}}."
     )

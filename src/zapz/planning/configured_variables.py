@@ -90,7 +90,8 @@ def missing_variables(slice_: Dataset, config: Config) -> list[Array]:
                 "a configured variable is missing in the first slice",
                 where=where,
                 found="none",
-                hint='Set on_missing = "fill" to make it all the same (it needs dims and encoding.dtype).',
+                hint="{on_missing} makes it all the same (it needs dims and encoding.dtype).",
+                remedies={"on_missing": "fill"},
             )
         if settings.dims is None or not is_value(settings.encoding.dtype) or not set(settings.dims) <= sizes.keys():
             raise VariableError(

@@ -18,36 +18,68 @@ def check_labels(labels: Labels, config: Config, where: str) -> None:
         LabelError: They do not rise (or fall) from the target's last label on, are not a step apart, or one is missing.
         ConfigError: ``append_step`` is not a step, or the labels have none.
     """
-    place = f"{where}, {labels.path}"
-    new, old = labels.new, labels.old
+    place, new = f"{where}, {labels.path}", labels.new
     if None in new.values:
         found = f"no value at index {new.values.index(None)}"
         raise LabelError("a label is missing", where=place, found=found, hint="Give every step of the slice a label.")
-    order = config.label_order or _order(old, new, config)
-    line = [*old.known[-1:], *new.values]
-    if order != "any":
-        if new.kind == "others":
-            hint = 'Set label_order = "any" to append without looking at them.'
-            raise LabelError("labels have no order", where=place, found=str(new.stored.dtype), hint=hint)
-        _check_order(line, order, old, new, place)
+    check_order(labels, config, where)
     if config.append_step is not None:
         from zapz.planning import label_steps  # imported where used: most appends set no step
 
-        label_steps.check_steps(line, config.append_step, labels, place)
+        label_steps.check_steps(labels, config.append_step, place)
     if len(set(new.values)) != labels.distinct:
         hint = "Create the target with finer units of its labels."
         raise LabelError("two labels become equal in the target's units", where=place, hint=hint)
 
 
+def check_order(labels: Labels, config: Config, where: str) -> None:
+    """Check that labels, none of them missing, rise (or fall) from the target's last one on.
+
+    Raises:
+        LabelError: They do not.
+    """
+    place, new, old = f"{where}, {labels.path}", labels.new, labels.old
+    order = config.label_order or _order(old, new, config)
+    if order == "any":
+        return
+    if new.kind == "others":
+        raise LabelError(
+            "labels have no order",
+            where=place,
+            found=str(new.stored.dtype),
+            hint="{label_order} appends without looking at their order.",
+            remedies={"label_order": "any"},
+        )
+    _check_line(labels.line, order, old, new, place)
+
+
 def _order(old: Line, new: Line, config: Config) -> str:
     if config.append_step is None:
-        return "decreasing" if old.falls else "increasing"
+        return _direction(old)
     from zapz.planning import label_steps  # imported where used: most appends set no step
 
     return "increasing" if label_steps.rises(config.append_step, new) else "decreasing"
 
 
-def _check_order(line: Sequence[Any], order: str, old: Line, new: Line, where: str) -> None:
+def _direction(old: Line) -> str:
+    """Return the order of the target's labels, by its first one and its last two."""
+    known = old.known
+    if old.kind == "others" or all(b > a for a, b in pairwise(known)):
+        return "increasing"
+    if all(b < a for a, b in pairwise(known)):
+        return "decreasing"
+    texts = [old.text(i) for i, value in enumerate(old.values) if value is not None]
+    raise LabelError(
+        "the target's labels are in no order",
+        where="target",
+        expected="labels that rise, or fall",
+        found=f"{texts[0]} first, and {' and '.join(texts[1:])} last",
+        hint="{label_order} appends without looking at their order.",
+        remedies={"label_order": "any"},
+    )
+
+
+def _check_line(line: Sequence[Any], order: str, old: Line, new: Line, where: str) -> None:
     follows = len(line) > len(new.values)
     for i, (a, b) in enumerate(pairwise(line)):
         if (b > a) if order == "increasing" else (b < a):
@@ -59,7 +91,9 @@ def _check_order(line: Sequence[Any], order: str, old: Line, new: Line, where: s
             where=where,
             expected=f"a label {'after' if order == 'increasing' else 'before'} {before}",
             found=new.text(i + 1 - follows),
-            hint=f'{"Append slices in order" if at_seam else "Sort the slice"}, or set label_order = "any".',
+            hint=f"{'Append slices in the order of their labels' if at_seam else 'Sort the slice'}; "
+            "or {label_order} appends it as it is: the target's labels will be in no order.",
+            remedies={"label_order": "any"},
         )
 
 

@@ -28,20 +28,19 @@ def rises(value: float | str, line: Line) -> bool:
     return step.months + step.seconds > 0 if isinstance(step, Duration) else step > 0
 
 
-def check_steps(line: Sequence[Any], value: float | str, labels: Labels, where: str) -> None:
+def check_steps(labels: Labels, value: float | str, where: str) -> None:
     """Check that labels are ``value`` apart.
 
     Args:
-        line: The target's last label, if there is one, and the slice's.
+        labels: The target's last label, if there is one, and the slice's.
         value: The setting ``append_step``.
-        labels: What the labels were read from.
         where: The slice and its label variable, for messages.
 
     Raises:
         LabelError: They are not.
         ConfigError: ``value`` is not a step, or the labels have none.
     """
-    new, old = labels.new, labels.old
+    new, old, line = labels.new, labels.old, labels.line
     step = _step(value, new)
     if isinstance(step, Duration) and step.months:
         _check_months(line, step, old, new, where)

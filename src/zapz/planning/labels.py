@@ -23,11 +23,16 @@ class Labels:
     path: str
     """The label variable."""
     old: Line
-    """The target's last labels, at most two."""
+    """The target's first label and its last two, as far as it has them."""
     new: Line
     """All labels of the slice, converted to the target's terms."""
     distinct: int
     """Number of different labels of the slice before the conversion."""
+
+    @property
+    def line(self) -> list[Any]:
+        """The target's last label, if there is one, and those of the slice."""
+        return [*self.old.known[-1:], *self.new.values]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -34,7 +34,8 @@ def left_out(dataset: Dataset, config: Config) -> frozenset[str]:
                 where=wanted,
                 expected=", ".join(sorted(dataset.arrays)),
                 found="none",
-                hint='Correct included_variables, or set on_missing = "fill".',
+                hint="Correct included_variables; or {on_missing} fills its steps with missing values.",
+                remedies={"on_missing": "fill"},
             )
     kept = {path for path in dataset.arrays if is_named(path, config.included_variables)} - out
     wave = kept

@@ -77,7 +77,8 @@ def _require_marker(item: Item, key: str, config: Config) -> None:
             where=store.uri,
             expected=f"an object {key!r} in it",
             found="none",
-            hint="Wait for its writer, or give --wait SECONDS.",
+            hint="Run again when its writer has ended; or {slice_polling.timeout} waits for it, at most so many seconds.",
+            remedies={"slice_polling.timeout": 60},
         )
 
 
@@ -94,5 +95,7 @@ def _require_chunks(source: OpenSlice) -> None:
                 where=f"{source.uri}, {path}",
                 expected=f"{count(spans)} chunks",
                 found=f"{count(spans) - missing}",
-                hint="Wait for its writer, or give --wait SECONDS. If missing chunks are meant as fill values, leave slice_complete alone.",
+                hint="Run again when its writer has ended; or {slice_polling.timeout} waits for it, at most so many seconds. "
+                "If missing chunks are meant as fill values, leave slice_complete alone.",
+                remedies={"slice_polling.timeout": 60},
             )

@@ -162,7 +162,8 @@ class _Search:
                         "a folder is a link that leaves the dataset",
                         where=path,
                         found=leads,
-                        hint="Set follow_links = true to allow it.",
+                        hint="{follow_links} allows it.",
+                        remedies={"follow_links": True},
                     )
             self.found.update({join(path, name): data for name, data in mine.items()})
             if not is_array:

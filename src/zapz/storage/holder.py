@@ -24,13 +24,14 @@ def target_locked(where: str, holder: Holder | None, more: str = "") -> LockedEr
     Args:
         where: The target.
         holder: Who holds it; None if that is not known.
-        more: What to do if that process is gone, beginning with ";" or "." after "give --lock-wait SECONDS".
+        more: What to do if that process is gone, beginning with ";" or ".".
     """
     return LockedError(
         "the target is locked",
         where=where,
         found=f"held by {holder or 'another process'}",
-        hint=f"Wait for it, or give --lock-wait SECONDS{more or '.'}",
+        hint=f"{{lock_wait}} waits for it, at most so many seconds{more or '.'}",
+        remedies={"lock_wait": 600},
     )
 
 

@@ -193,7 +193,8 @@ class LocalStore(Replacing):
                             "a folder of the target is a link",
                             where=self._at(path),
                             found=os.readlink(self._at(path)),
-                            hint="Set follow_links = true if writing through it is meant.",
+                            hint="{follow_links} writes through it, if that is meant.",
+                            remedies={"follow_links": True},
                         ) from None
                 except OSError as error:
                     raise failure(error, "cannot make folder", self._at(path)) from error

@@ -242,7 +242,8 @@ class Turn:
             "the target and its journal lie on different file systems, and the lock protects only one",
             where=path,
             found=os.path.dirname(self._path),
-            hint='Set journal = "inside", and let no folder of the target lead to another file system.',
+            hint="Use {journal}, and let no folder of the target lead to another file system.",
+            remedies={"journal": "inside"},
         )
 
     def _explain(self, error: OSError, path: str) -> None:

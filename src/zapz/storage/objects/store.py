@@ -158,7 +158,8 @@ class ObjectStore(ObjectFiles):
             raise AbilityError(
                 "this storage cannot create an object only if it is absent, so two writers could destroy each other's work",
                 where=self.uri,
-                hint="Append to a local copy, or to s3://, gs:// or az://; or set single_writer = true if certainly nobody else writes.",
+                hint="Append to a local copy, or to s3://, gs:// or az://; or {single_writer} if certainly nobody else writes.",
+                remedies={"single_writer": True},
             )
 
     def require_deletable(self) -> None:

@@ -255,12 +255,12 @@ class Allowed:
 
     def _refusal(self, place: str, found: str, location: Location | None) -> UnsupportedError:
         names = [named.path if named.is_local else named.url for named in self._places]
-        hint = "Make the references again, with plain names."
+        hint, remedies = "Make the references again, with plain names.", {}
         if location is not None:
             folder = location.folder
             wanted = [*names, folder.path if location.is_local else folder.url]
-            listed = ", ".join(json.dumps(name, ensure_ascii=False) for name in wanted)
-            hint = f"If what lies there may be read for this slice, set slice_references = [{listed}]."
+            remedies["slice_references"] = wanted
+            hint = "{slice_references} lets this slice read what lies there, if that is meant."
         none = "inline data alone: the set has no folder of its own" if self._default else "inline data alone"
         return UnsupportedError(
             "a reference names a place that may not be read",
@@ -268,6 +268,7 @@ class Allowed:
             expected=" or ".join(f"below {name}" for name in names) or none,
             found=found,
             hint=hint,
+            remedies=remedies,
         )
 
 

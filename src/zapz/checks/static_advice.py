@@ -1,0 +1,83 @@
+"""What a user can do about a static variable that differs from the target's."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from zapz.format.buffers import Cells
+from zapz.format.metadata import Array, name
+
+WHOLE: Final = 10_000_000
+"""Cells of a variable that are looked at as a whole."""
+_ROUNDING: Final = 1e-3
+"""What part of the largest value a difference may be that is offered as a tolerance."""
+
+Advice = tuple[str, dict[str, Any]]
+
+
+def advice(array: Array, dim: str, here: Cells, there: Cells, scale: float) -> Advice:
+    """Return a hint and the settings in it.
+
+    What loses data comes last, or not at all: where the values are the same in another order, ``static="ignore"`` would append data
+    upside down.
+
+    Args:
+        array: The target's variable.
+        dim: The append dimension.
+        here: The target's cells, if there are not too many all of them.
+        there: The slice's, in the target's terms; of the same shape.
+        scale: What a difference of 1 between stored cells means.
+    """
+    if not array.ndim:
+        return (
+            (
+                "A variable without the append dimension has one value for all steps. To keep one per step, give it that dimension in "
+                f'every slice (in xarray: ds["{array.path}"] = ds["{array.path}"].expand_dims("{dim}")), make the target anew from them '
+                "({force_new}), and append all slices again. {static} keeps the first slice's value for all steps."
+            ),
+            {"force_new": True, "static": "ignore"},
+        )
+    return _reordered(array, here, there) or _apart(here, there, scale)
+
+
+def _reordered(array: Array, here: Cells, there: Cells) -> Advice | None:
+    """Return what to do if the values are the same in another order."""
+    for axis, along in enumerate(array.dims):
+        if np.array_equal(np.flip(there, axis), here):
+            return (
+                (
+                    f"The values run the other way along {along or f'axis {axis}'}. Turn the slice around, its data too "
+                    f"(in xarray: ds.isel({along}=slice(None, None, -1)))."
+                ),
+                {},
+            )
+    if array.ndim == 1 and here.dtype.kind in "iuf" and np.array_equal(np.sort(there), np.sort(here)):
+        own = name(array.path)
+        return (
+            f"The values are the same in another order. Sort the slice, its data too (in xarray: ds.sortby({own!r})).",
+            {},
+        )
+    return None
+
+
+def _apart(here: Cells, there: Cells, scale: float) -> Advice:
+    if here.dtype.kind in "iuf":
+        with np.errstate(invalid="ignore", over="ignore"):
+            old, new = here.astype(np.float64), there.astype(np.float64)
+            gap, size = (float(np.nanmax(np.abs(cells), initial=0.0)) * scale for cells in (old - new, old))
+        if 0 < gap <= size * _ROUNDING:
+            return f"They differ by {gap:g} at most. If that is rounding, set a tolerance: {{static}}.", {
+                "static": _above(gap)
+            }
+    return (
+        "Is it the same grid? {static} keeps the target's values for the steps of every slice, whatever theirs are.",
+        {"static": "ignore"},
+    )
+
+
+def _above(gap: float) -> float:
+    """Return a round number that is a little larger."""
+    power = 10.0 ** np.floor(np.log10(gap))
+    return float(f"{(np.floor(gap / power) + 1) * power:.1g}")

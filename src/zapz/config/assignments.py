@@ -1,0 +1,96 @@
+"""Settings written as ``NAME=VALUE``: what ``--set`` and the environment say. Pure.
+
+::
+
+    static=0.01                                   a number
+    label_order=any                               what is no TOML value is text as it stands
+    variables.sst.encoding.dtype=int16            dots lead into tables
+    excluded_variables=["a", "b"]                 any TOML value
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zapz.config.layers import SETTINGS, Layer
+from zapz.config.types import Place
+from zapz.errors import ConfigError
+
+_STRUCTURED = ("[", "{", '"', "'")
+"""What a value begins with that must be TOML."""
+
+
+def assigned(text: str, where: str = "--set") -> Layer:
+    """Return the layer of one setting.
+
+    Args:
+        text: ``NAME=VALUE``.
+        where: What said so, for messages.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    name, mark, value = text.partition("=")
+    steps = _steps(name.strip())
+    if not mark or not steps:
+        raise ConfigError(
+            "not a setting",
+            where=where,
+            expected="NAME=VALUE",
+            found=repr(text),
+            hint=f"Such as `{where} static=0.01`.",
+        )
+    return Layer(nested(steps, _value(value.strip(), f"{where} {name}")), Place(f"{where} "))
+
+
+def nested(steps: list[str], value: Any) -> dict[str, Any]:
+    """Return tables inside of one another that hold a value."""
+    for step in reversed(steps):
+        value = {step: value}
+    found: dict[str, Any] = value
+    return found
+
+
+def _steps(name: str) -> list[str]:
+    """Return the keys of a dotted name, which may be quoted as in TOML; none if it is no such name."""
+    quoted = '"' in name or "'" in name
+    table: Any = _parsed(f"{name} = 0") if quoted else None
+    if not quoted:
+        first, *rest = name.split(".")
+        plain = first.replace("-", "_")
+        steps = [plain if plain in SETTINGS.keys else first, *rest]
+        return steps if all(steps) else []
+    steps = []
+    while isinstance(table, Mapping):
+        if len(table) != 1:
+            return []
+        ((step, table),) = table.items()
+        steps.append(step)
+    return steps
+
+
+def _value(text: str, where: str) -> Any:
+    from zapz.config.parsers import dates_as_text  # imported where used
+
+    table = _parsed(f"value = {text}")
+    if table is not None and list(table) == ["value"]:
+        return dates_as_text(table["value"])
+    if text.startswith(_STRUCTURED):
+        raise ConfigError(
+            "not a value",
+            where=where,
+            expected='a TOML value, such as 0.01, true, "text" or ["a", "b"]',
+            found=text,
+            hint="Put the whole of NAME=VALUE into single quotes, so that the shell leaves it alone.",
+        )
+    return text
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    import tomli  # imported where used: most appends set nothing so
+
+    try:
+        return tomli.loads(text)
+    except tomli.TOMLDecodeError:
+        return None

@@ -1,0 +1,266 @@
+"""``--set NAME=VALUE`` on every command, and hints in the shell's words that work when they are followed to the letter."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+import tomli
+import xarray as xr
+from cubes import quiet
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import zapz
+from zapz.cli.app import app
+from zapz.cli.hints import flag_of
+from zapz.config.assignments import assigned, nested
+from zapz.config.files import resolve
+from zapz.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("static=0.01", {"static": 0.01}),
+        ("label_order=any", {"label_order": "any"}),
+        ("label-order=any", {"label_order": "any"}),
+        ("append_step=12h", {"append_step": "12h"}),
+        ("workers=4", {"workers": 4}),
+        ("verify=true", {"verify": True}),
+        ('label_order="any"', {"label_order": "any"}),
+        ("attrs.title=a = b", {"attrs": {"title": "a = b"}}),
+        ("attrs.day=2024-01-01", {"attrs": {"day": "2024-01-01"}}),
+        ("variables.sst.encoding.dtype=int16", {"variables": {"sst": {"encoding": {"dtype": "int16"}}}}),
+        ("variables.*.encoding.chunks=[1, 2]", {"variables": {"*": {"encoding": {"chunks": [1, 2]}}}}),
+        ('variables."a.b".encoding.dtype=i2', {"variables": {"a.b": {"encoding": {"dtype": "i2"}}}}),
+        ("slice_source=xarray:open_dataset", {"slice_source": "xarray:open_dataset"}),
+        ("attrs.empty=", {"attrs": {"empty": ""}}),
+    ],
+)
+def test_what_is_assigned(text: str, expected: dict[str, Any]) -> None:
+    assert assigned(text).settings == expected
+
+
+@pytest.mark.parametrize("text", ["static", "=1", "a..b=1", '"a=1', "excluded_variables=[a"])
+def test_what_is_no_setting(text: str) -> None:
+    with pytest.raises(ConfigError):
+        assigned(text)
+
+
+VALUES = st.one_of(
+    st.booleans(), st.integers(-(2**60), 2**60), st.floats(allow_nan=False), st.lists(st.text(max_size=5))
+)
+
+
+@given(st.sampled_from(["workers", "variables.sst.encoding.fill_value", "excluded_variables"]), VALUES)
+def test_flags_say_what_they_are_made_of(name: str, value: Any) -> None:
+    """What a hint shows in the shell is read back as the remedy that it stands for."""
+    if name == "workers":
+        name = "resume_budget"
+    *words, text = shlex.split(flag_of(name, value))
+    assert words == ["--set"]
+    assert assigned(text).settings == nested(name.split("."), value)
+
+
+def test_an_unknown_setting_is_named_as_it_was_given() -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve([assigned("statik=1")], {})
+    assert caught.value.where == "--set statik"
+    assert "'static'" in caught.value.hint
+
+
+def test_files_then_set_then_flags(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('label_order = "any"\nworkers = 1\nlock_wait = 1')
+    made = resolve([tmp_path / "a.toml", assigned("workers=2"), assigned("lock_wait=2")], {"lock_wait": 3})
+    assert (made.label_order, made.workers, made.lock_wait) == ("any", 2, 3)
+
+
+TARGETED = [name for name in ("recover", "unlock", "vacuum", "info") if name in get_command(app).commands]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", TARGETED)
+def test_every_command_takes_files_and_settings(command: str, tmp_path: Path) -> None:
+    """A target whose journal lies beside it: other commands need to know, and a file says so once."""
+    with quiet():
+        xr.Dataset({"a": ("time", [1.0])}, {"time": [0]}).to_zarr(tmp_path / "s")
+    zapz.append(tmp_path / "t", tmp_path / "s", journal="beside", register=True)
+    (tmp_path / "z.toml").write_text('journal = "beside"')
+    for words in (["-c", str(tmp_path / "z.toml")], ["--set", "journal=beside"]):
+        done = CliRunner().invoke(app, [command, str(tmp_path / "t"), "--json", *words])
+        assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(app, [command, str(tmp_path / "t"), "--set", "journal=there"])
+    assert done.exit_code == 2
+    assert "--set journal" in done.output
+
+
+def test_set_is_on_every_command_that_has_a_target() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    for name, command in commands.items():
+        arguments = {p.name for p in command.params if isinstance(p, click.Argument) or p.param_type_name == "argument"}
+        if "target" in arguments or name == "append":
+            flags = {flag for p in command.params for flag in p.opts}
+            assert {"-c", "--config", "-s", "--set", "--json"} <= flags, name
+
+
+# -- hints --------------------------------------------------------------------------------------------------------------
+
+
+def _slices(tmp_path: Path, *datasets: xr.Dataset, **options: Any) -> list[str]:
+    paths = []
+    for i, dataset in enumerate(datasets):
+        paths.append(str(tmp_path / f"{i}.zarr"))
+        with quiet():
+            dataset.to_zarr(paths[-1], **options)
+    return paths
+
+
+def _day(i: int, values: Any = None, **coords: Any) -> xr.Dataset:
+    values = np.full((1, 4), float(i)) if values is None else values
+    return xr.Dataset({"sst": (("time", "x"), values)}, {"time": [i], "x": np.arange(4.0), **coords})
+
+
+def _flags(output: str) -> list[str]:
+    """Return what stands between backticks in a message as words of a shell."""
+    return [word for line in re.findall(r"`([^`]*)`", output) for word in shlex.split(line) if line.startswith("-")]
+
+
+CASES: dict[str, tuple[list[xr.Dataset], dict[str, Any]]] = {
+    "rounded coordinate": ([_day(0), _day(1, x=np.arange(4.0) + 1e-9)], {}),
+    "wider data type": ([_day(0, np.zeros((1, 4), "f4")), _day(1)], {}),
+    "marker": (
+        [_day(0), _day(1, np.array([[1.0, np.nan, 2.0, 3.0]]))],
+        {"encoding": {"sst": {"dtype": "int16", "_FillValue": None}}},
+    ),
+    "units": (
+        [
+            _day(0).assign_coords(time=("time", [0], {"units": f"{unit} since 2024-01-01"}))
+            for unit in ("days", "hours")
+        ],
+        {},
+    ),
+    "another dimension": ([_day(0).rename(time="step"), _day(1).rename(time="step")], {}),
+}
+CASES["units"][0][1]["time"] = ("time", [6], {"units": "hours since 2024-01-01"})
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_hints_work_in_the_shell_as_they_stand(case: str, tmp_path: Path) -> None:
+    """The same command with the flags that the hint names appends both slices, and the data are those of the slices."""
+    datasets, options = CASES[case]
+    paths = [*_slices(tmp_path, datasets[0], **options), str(tmp_path / "1.zarr")]
+    with quiet():
+        datasets[1].to_zarr(paths[1])
+    target = str(tmp_path / "cube.zarr")
+    refused = CliRunner().invoke(app, ["append", target, *paths])
+    assert refused.exit_code == 3, refused.output
+    flags = _flags(refused.stderr)
+    assert flags, refused.stderr
+    done = CliRunner().invoke(app, ["append", target, *paths, *flags])
+    assert done.exit_code == 0, done.output
+    expected = np.concatenate([d["sst"].values for d in datasets])
+    with xr.open_zarr(target, decode_times=True) as found:
+        np.testing.assert_allclose(found["sst"].values, expected, rtol=1e-6)
+        if case == "units":
+            hours = (found.time.values - np.datetime64("2024-01-01")) / np.timedelta64(1, "h")
+            assert hours.tolist() == [0, 6]
+
+
+def test_json_has_the_hint_in_the_shells_words_and_the_remedies(tmp_path: Path) -> None:
+    paths = _slices(tmp_path, _day(0), _day(1, x=np.arange(4.0) + 1e-9))
+    done = CliRunner().invoke(app, ["append", str(tmp_path / "cube.zarr"), *paths, "--json"])
+    error = json.loads(done.stdout)["error"]
+    assert error["remedies"].keys() == {"static"}
+    assert f"`--set static={error['remedies']['static']}`" in error["hint"]
+
+
+def test_hints_for_variables_are_also_toml(tmp_path: Path) -> None:
+    """The line for a configuration file is TOML, and does the same."""
+    datasets, _ = CASES["wider data type"]
+    paths = _slices(tmp_path, *datasets)
+    done = CliRunner().invoke(app, ["append", str(tmp_path / "cube.zarr"), *paths])
+    line = re.search(r"in a file: `([^`]*)`", done.stderr)
+    assert line is not None, done.stderr
+    assert tomli.loads(line[1]) == {"variables": {"sst": {"encoding": {"dtype": "float32"}}}}
+
+
+REORDERED = {
+    "the other way": lambda n: np.arange(n)[::-1],
+    "another order": lambda n: np.roll(np.arange(n), 1),
+}
+
+
+@pytest.mark.parametrize("case", REORDERED)
+def test_nothing_is_offered_that_appends_data_upside_down(case: str, tmp_path: Path) -> None:
+    """Following the hint in xarray gives what a person would want: each value at its own coordinate."""
+    order = REORDERED[case](4)
+    right = _day(1, np.array([[1.0, 2.0, 3.0, 4.0]]))
+    wrong = right.isel(x=order)
+    (first,) = _slices(tmp_path, _day(0))
+    with quiet():
+        wrong.to_zarr(tmp_path / "w.zarr")
+    zapz.append(tmp_path / "t", first)
+    with pytest.raises(zapz.VariableError) as caught:
+        zapz.append(tmp_path / "t", tmp_path / "w.zarr")
+    assert not caught.value.remedies
+    assert "ignore" not in caught.value.hint
+    code = re.search(r"\(in xarray: (ds\.\w+\(.*\))\)\.", caught.value.hint)
+    assert code is not None
+    with quiet():
+        eval(code[1], {"ds": wrong}).to_zarr(tmp_path / "later.zarr")
+    zapz.append(tmp_path / "t", tmp_path / "later.zarr")
+    with xr.open_zarr(tmp_path / "t") as found:
+        xr.testing.assert_equal(found.sst.isel(time=1), right.sst.isel(time=0))
+
+
+@pytest.mark.parametrize("other", ["SST", "temperature"])
+def test_a_variable_under_another_name_is_not_filled(other: str, tmp_path: Path) -> None:
+    first, second = _slices(tmp_path, _day(0), _day(1).rename(sst=other))
+    zapz.append(tmp_path / "t", first)
+    with pytest.raises(zapz.VariableError) as caught:
+        zapz.append(tmp_path / "t", second)
+    assert not caught.value.remedies
+    assert other in caught.value.found
+    code = re.search(r"\(in xarray: (ds\.rename\(.*\))\)\.", caught.value.hint)
+    assert code is not None
+    with quiet():
+        eval(code[1], {"ds": xr.open_zarr(second)}).to_zarr(tmp_path / "later.zarr")
+    assert zapz.append(tmp_path / "t", tmp_path / "later.zarr").length == 2
+
+
+def test_order_is_checked_before_units(tmp_path: Path) -> None:
+    """A label that neither follows nor fits is refused for its order: finer units would only lead to the next refusal."""
+    days = [
+        xr.Dataset({"a": ("time", [1.0, 2.0])}, {"time": ("time", [0, 2], {"units": "days since 2024-01-01"})}),
+        xr.Dataset({"a": ("time", [1.0])}, {"time": ("time", [36], {"units": "hours since 2024-01-01"})}),
+    ]
+    paths = _slices(tmp_path, *days)
+    zapz.append(tmp_path / "t", paths[0])
+    with pytest.raises(zapz.LabelError, match="does not follow") as caught:
+        zapz.append(tmp_path / "t", paths[1])
+    assert "2024-01-02T12:00" in caught.value.found
+
+
+@pytest.mark.parametrize(
+    ("times", "good"), [([1, 10, 2], False), ([1, 2, 10], True), ([10, 2, 1], True), ([3, 1, 2], False)]
+)
+def test_a_target_whose_labels_are_in_no_order_is_not_guessed_from_its_last_two(
+    times: list[int], good: bool, tmp_path: Path
+) -> None:
+    slices = [_day(i) for i in times]
+    zapz.append(tmp_path / "t", slices, label_order="any")
+    follows = 11 if times[0] < times[-1] else 0
+    if good:
+        assert zapz.append(tmp_path / "t", _day(follows)).length == 4
+        return
+    with pytest.raises(zapz.LabelError, match="labels are in no order"):
+        zapz.append(tmp_path / "t", _day(follows))
+    assert zapz.append(tmp_path / "t", _day(follows), label_order="any").length == 4
