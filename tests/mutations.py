@@ -397,10 +397,10 @@ CONFIGURATION = (
     Mutation("config/settings.py", '        if layer.origin is not Origin.CALLER and "logging" in merged:\n', "        if False:\n", "a file does not give arguments to a handler that the caller chose", "test_file_logging.py::test_a_file_does_not_fill_in_what_another_has_begun"),
     Mutation("config/logging_types.py", "    if _CONVERTED.search(given):\n", "    if False:\n", "no text in a file is looked up as code", "test_file_logging.py::test_what_a_file_may_not_hold"),
     Mutation("config/logging_types.py", "not field.isidentifier()", "False", "a format does not look into objects", "test_file_logging.py::test_what_a_file_may_not_hold"),
-    Mutation("profile_file.py", " or os.pread(file, len(_MARK), 0) != _MARK", "", "a profile overwrites its like alone", "test_diagnostics.py::test_a_profile_overwrites_nothing_else"),
-    Mutation("profile_file.py", "os.O_RDWR | os.O_NOFOLLOW", "os.O_RDWR", "a profile follows no link", "test_diagnostics.py::test_a_profile_overwrites_nothing_else"),
-    Mutation("profile_file.py", "os.O_CREAT | os.O_EXCL", "os.O_CREAT", "a new profile is new", "test_diagnostics.py::test_what_comes_to_lie_there_meanwhile_is_not_overwritten"),
-    Mutation("diagnostics.py", "        profile_file.check_place(path)\n", "        pass\n", "a profile's place is looked at before", "test_diagnostics.py::test_a_profile_overwrites_nothing_else"),
+    Mutation("diagnostics/profile_file.py", " or os.pread(file, len(_MARK), 0) != _MARK", "", "a profile overwrites its like alone", "test_diagnostics.py::test_a_profile_overwrites_nothing_else"),
+    Mutation("diagnostics/profile_file.py", "os.O_RDWR | os.O_NOFOLLOW", "os.O_RDWR", "a profile follows no link", "test_diagnostics.py::test_a_profile_overwrites_nothing_else"),
+    Mutation("diagnostics/profile_file.py", "os.O_CREAT | os.O_EXCL", "os.O_CREAT", "a new profile is new", "test_diagnostics.py::test_what_comes_to_lie_there_meanwhile_is_not_overwritten"),
+    Mutation("diagnostics/diagnosed.py", "        profile_file.check_place(path)\n", "        pass\n", "a profile's place is looked at before", "test_diagnostics.py::test_a_profile_overwrites_nothing_else"),
 )
 
 UNDEFINED_FILL = (

@@ -75,7 +75,7 @@ def _diagnosed(config: Config) -> AbstractContextManager[None]:
     """Log and profile what runs in the block, if that is configured."""
     if not config.logging and not config.profiling:
         return nullcontext()
-    from zapz.diagnostics import diagnosed  # imported where used: most appends do without
+    from zapz.diagnostics.diagnosed import diagnosed  # imported where used: most appends do without
 
     return diagnosed(config)
 
