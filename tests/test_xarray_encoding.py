@@ -161,6 +161,22 @@ def test_what_is_refused(encoding: Any, says: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "value", "says"),
+    [
+        ("mode", "a", "argument mode: found 'mode'. zapz.append always appends, and makes a target where there is none: leave mode out."),
+        ("region", "auto", "leave region out"),
+        ("storage_options", {}, "target_storage_options and slice_storage_options"),
+    ],
+)  # fmt: skip
+def test_other_words_of_to_zarr(word: str, value: Any, says: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        zapz.append(tmp_path / "t.zarr", day(), append_dim="time", **{word: value})
+    assert says in str(caught.value)
+    with pytest.raises(ConfigError, match=r"variables\.NAME\.encoding"):
+        zapz.append(tmp_path / "t.zarr", day(), {"encoding": {}})
+
+
+@pytest.mark.parametrize(
     ("encoding", "own", "named"),
     [
         ({"dtype": "int16"}, {"dtype": "int16"}, "dtype"),
