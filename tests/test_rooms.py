@@ -37,6 +37,7 @@ LAYERS = {
     "reports": "checks execution txn.recovery",
     "operations": "errors waiting checks reports execution sources txn config planning storage format cf expressions",
     "api": "errors waiting operations reports diagnostics config planning sources storage txn",
+    "zappend": "api config sources.opener sources.xarray_files",
     "cli": "errors interrupts api reports operations.describe config sources.slice_source diagnostics format",
     "testing": "waiting storage txn",
     "__main__": "cli",
