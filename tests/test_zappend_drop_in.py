@@ -1,8 +1,9 @@
-"""``zapz.zappend`` in the place of zappend's: what its guide, its pages and its notebook show runs, and does the same."""
+"""``zapz.zappend`` and ``zapz zappend`` in the place of zappend's: what its guide, its pages and its notebook show runs, and does the same."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ import numpy as np
 import pytest
 import xarray as xr
 import xcubes
-from xcubes import assert_holds, day, days, failing, given, joined, stored, tree
+from xcubes import assert_holds, day, days, failing, given, joined, quiet, read, stored, tree, zapz_says
 
 import zapz.zappend
+from zapz.config.reference import render
 from zapz.errors import ConfigError, UnsupportedError, ZapzError
 from zapz.zappend import Config, Context, SliceSource, zappend
 
@@ -224,6 +226,122 @@ def test_without_xarray(files: list[str], tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "xarray", None)
     with pytest.raises(UnsupportedError, match=r"slice-0\.nc: expected xarray.*pip install xarray netCDF4"):
         zappend(files, target_dir=tmp_path / "t.zarr")
+
+
+def test_a_file_of_netcdf(tmp_path: Path) -> None:
+    pytest.importorskip("netCDF4")
+    for at, cube in enumerate(days(0, 1)):
+        cube.to_netcdf(tmp_path / f"{at}.nc", engine="netcdf4")
+    code, said = zapz_says("zappend", "-t", tmp_path / "t.zarr", tmp_path / "0.nc", tmp_path / "1.nc")
+    assert code == 0, said
+    assert_holds(tmp_path / "t.zarr", joined(days(0, 1)))
+
+
+# -- the command line --------------------------------------------------------------------------------------------------
+
+
+def test_the_command_with_a_target(tmp_path: Path) -> None:
+    slices = given("as Zarr", days(0, 1), tmp_path)
+    code, said = zapz_says("zappend", "--target", tmp_path / "target.zarr", *slices)
+    assert code == 0, said
+    assert "2 appended" in said
+    assert_holds(tmp_path / "target.zarr", joined(days(0, 1)))
+
+
+def test_the_command_with_configurations(tmp_path: Path) -> None:
+    """Later ones win, and ``-t`` over all."""
+    slices = given("as Zarr", days(0, 1), tmp_path, zarr_format=3)
+    for name, target in (("a", "first.zarr"), ("b", "second.zarr")):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"target_dir": str(tmp_path / target)}))
+    (tmp_path / "b.json").write_text(json.dumps({"target_dir": str(tmp_path / "second.zarr"), "zarr_version": 3}))
+    files = ["-c", tmp_path / "a.json", "--config", tmp_path / "b.json"]
+    assert zapz_says("zappend", *files, slices[0])[0] == 0
+    assert is_v3(tmp_path / "second.zarr")
+    assert zapz_says("zappend", *files[:2], "-t", tmp_path / "third.zarr", *slices)[0] == 0
+    assert_holds(tmp_path / "third.zarr", joined(days(0, 1)))
+    assert not is_v3(tmp_path / "third.zarr")
+    assert not (tmp_path / "first.zarr").exists()
+
+
+def test_the_command_without_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No slice is taken for one; the command line that is shown works."""
+    monkeypatch.chdir(tmp_path)
+    slices = [Path(path).name for path in given("as Zarr", days(0, 1), tmp_path)]
+    Path("config file.json").write_text('{"append_dim": "time"}')
+    before = tree(tmp_path)
+    code, said = zapz_says("zappend", "-c", "config file.json", *slices)
+    assert (code, tree(tmp_path)) == (2, before)
+    shown = said[said.index("zapz zappend -t") :].strip().replace("TARGET", "made.zarr")
+    assert zapz_says(*shlex.split(shown)[1:])[0] == 0
+    assert_holds("made.zarr", joined(days(0, 1)))
+
+
+def test_the_command_without_slices(tmp_path: Path) -> None:
+    """As with zappend no error, whatever else is missing."""
+    for words in ([], ["-t", tmp_path / "t.zarr"]):
+        assert zapz_says("zappend", *words) == (0, "No slices: nothing to do.\n")
+    assert tree(tmp_path) == {}
+
+
+def test_flags_of_the_command(tmp_path: Path) -> None:
+    target = tmp_path / "target.zarr"
+    old, new = given("as Zarr", [day(0), day(5) + 1], tmp_path)
+    assert zapz_says("zappend", "--dry-run", "-t", target, old)[0] == 0
+    assert not target.exists()
+    assert zapz_says("zappend", "-t", target, old)[0] == 0
+    assert zapz_says("zappend", "--force-new", "-t", target, new)[0] == 0
+    assert_holds(target, day(5) + 1)
+    code, said = zapz_says("zappend", "-t", target, old)
+    assert (code, "Traceback" in said) == (3, False)
+    assert "Traceback" in zapz_says("zappend", "--traceback", "-t", target, old)[1]
+
+
+def test_what_the_command_prints_by_itself() -> None:
+    for style in ("md", "json"):
+        assert zapz_says("zappend", "--help-config", style) == (0, f"{render(style)}\n")
+    assert zapz_says("zappend", "--help-config", "toml")[0] == 2
+    assert zapz_says("zappend", "--version") == (0, f"{zapz.__version__}\n")
+
+
+def test_the_command_opens_files(files: list[str], tmp_path: Path) -> None:
+    """Beside Zarr; but a configured slice source opens them itself."""
+    slices = [*files, *given("as Zarr", [day(2)], tmp_path)]
+    (tmp_path / "e.json").write_text('{"slice_engine": "h5netcdf"}')
+    code, said = zapz_says("zappend", "-c", tmp_path / "e.json", "-t", tmp_path / "t.zarr", *slices)
+    assert (code, "slice_engine" in said) == (0, False)
+    assert LOG == ["open 0 h5netcdf", "close 0", "open 1 h5netcdf", "close 1"]
+    assert_holds(tmp_path / "t.zarr", joined(days(0, 1, 2)))
+    (tmp_path / "c.json").write_text(json.dumps({"slice_source": f"{__name__}.numbered"}))
+    assert zapz_says("zappend", "-c", tmp_path / "c.json", "-t", tmp_path / "u.zarr", *files)[0] == 0
+    assert LOG[4:] == ["numbered", "numbered"]
+
+
+def numbered(path: str) -> xr.Dataset:
+    LOG.append("numbered")
+    return day(int(Path(path).read_text()))
+
+
+def test_a_file_that_xarray_cannot_open(tmp_path: Path) -> None:
+    """The message names the file; there is no traceback."""
+    (tmp_path / "broken.nc").write_text("no NetCDF")
+    code, said = zapz_says("zappend", "-t", tmp_path / "t.zarr", tmp_path / "broken.nc")
+    assert (code, "broken.nc" in said, "Traceback" in said) == (3, True, False)
+
+
+def test_a_configuration_from_elsewhere_must_be_trusted() -> None:
+    """What the message advises is an option here too."""
+    import fsspec
+
+    xcubes.forget_memory()
+    with fsspec.open("memory://c.json", "w") as file:
+        json.dump({"target_dir": "memory://t.zarr"}, file)
+    source = xcubes.store(day(0), "memory://slice.zarr")
+    code, said = zapz_says("zappend", "-c", "memory://c.json", source)
+    assert (code, "--trust-config" in said) == (2, True)
+    assert zapz_says("zappend", "-c", "memory://c.json", "--trust-config", source)[0] == 0
+    with quiet():
+        assert read("memory://t.zarr").sizes["time"] == 1
+    xcubes.forget_memory()
 
 
 @pytest.mark.parametrize("version", [None, 3])

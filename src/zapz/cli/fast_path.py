@@ -57,8 +57,8 @@ class AppendOptions:
 
     arguments: list[str]
     """Target and slices; slices alone, if ``target`` is given."""
-    config: list[str] | None = None
-    """Configuration files."""
+    config: Sequence[Any] | None = None
+    """Configuration files, or settings."""
     target: str | None = None
     """The target."""
     append_dim: str | None = None
