@@ -403,6 +403,13 @@ CONFIGURATION = (
     Mutation("diagnostics/diagnosed.py", "        profile_file.check_place(path)\n", "        pass\n", "a profile's place is looked at before", "test_diagnostics.py::test_a_profile_overwrites_nothing_else"),
 )
 
+DROP_INS = (
+    Mutation("sources/contexts.py", "            raise _stopped(generator, where, type(more).__name__)\n", "            pass\n", "a second slice of a generator is not lost in silence", "test_zappend_slices.py::test_a_generator_that_yields_twice_is_refused"),
+    Mutation("cli/zappend_command.py", "    if made.target_dir is None:\n", "    if False:\n", "no slice is taken for the target", "test_zappend_drop_in.py::test_the_command_without_a_target"),
+    Mutation("planning/new_target.py", "settings.encoding.fill_is_marker or ", "", "a configured marker is one", "test_xarray_encoding.py::test_integers"),
+    Mutation("config/xarray_encoding.py", "        if twice is not None:\n", "        if False:\n", "of two encodings none is dropped in silence", "test_xarray_encoding.py::test_what_is_given_twice_is_refused"),
+)
+
 UNDEFINED_FILL = (
     Mutation("execution/sparse.py", "undefined = target.fill.image is None and (source is None or source.fill.image is not None)", "undefined = False", "what a slice says is written where the target says nothing", "test_undefined_fill.py::test_zeros_of_a_slice_that_defines_them_are_written"),
     Mutation("execution/sparse.py", "(source is None or source.fill.image is not None)", "(source is not None and source.fill.image is not None)", "a variable that the slice has not is written where the target says nothing", "test_undefined_fill.py::test_variable_that_the_slice_has_not"),
@@ -470,6 +477,7 @@ MUTATIONS = (
     *OBJECT_STORAGE,
     *CONFIGURATION,
     *WHO_MAY_DO_WHAT,
+    *DROP_INS,
     *UNDEFINED_FILL,
     *REFERENCE_SETS,
     *PERMISSIONS,
