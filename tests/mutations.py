@@ -397,10 +397,17 @@ CONFIGURATION = (
     Mutation("config/layers.py", '        if layer.origin is not Origin.CALLER and "logging" in merged:\n', "        if False:\n", "a file does not give arguments to a handler that the caller chose", "test_file_logging.py::test_a_file_does_not_fill_in_what_another_has_begun"),
     Mutation("config/logging_types.py", "    if _CONVERTED.search(given):\n", "    if False:\n", "no text in a file is looked up as code", "test_file_logging.py::test_what_a_file_may_not_hold"),
     Mutation("config/logging_types.py", "not field.isidentifier()", "False", "a format does not look into objects", "test_file_logging.py::test_what_a_file_may_not_hold"),
-    Mutation("profile_file.py", " or os.pread(file, len(_MARK), 0) != _MARK", "", "a profile overwrites its like alone", "test_diagnostics.py::test_a_profile_overwrites_nothing_else"),
-    Mutation("profile_file.py", "os.O_RDWR | os.O_NOFOLLOW", "os.O_RDWR", "a profile follows no link", "test_diagnostics.py::test_a_profile_overwrites_nothing_else"),
-    Mutation("profile_file.py", "os.O_CREAT | os.O_EXCL", "os.O_CREAT", "a new profile is new", "test_diagnostics.py::test_what_comes_to_lie_there_meanwhile_is_not_overwritten"),
-    Mutation("diagnostics.py", "        profile_file.check_place(path)\n", "        pass\n", "a profile's place is looked at before", "test_diagnostics.py::test_a_profile_overwrites_nothing_else"),
+    Mutation("diagnostics/profile_file.py", " or os.pread(file, len(_MARK), 0) != _MARK", "", "a profile overwrites its like alone", "test_diagnostics.py::test_a_profile_overwrites_nothing_else"),
+    Mutation("diagnostics/profile_file.py", "os.O_RDWR | os.O_NOFOLLOW", "os.O_RDWR", "a profile follows no link", "test_diagnostics.py::test_a_profile_overwrites_nothing_else"),
+    Mutation("diagnostics/profile_file.py", "os.O_CREAT | os.O_EXCL", "os.O_CREAT", "a new profile is new", "test_diagnostics.py::test_what_comes_to_lie_there_meanwhile_is_not_overwritten"),
+    Mutation("diagnostics/diagnosed.py", "        profile_file.check_place(path)\n", "        pass\n", "a profile's place is looked at before", "test_diagnostics.py::test_a_profile_overwrites_nothing_else"),
+)
+
+DROP_INS = (
+    Mutation("sources/contexts.py", "            raise _stopped(generator, where, type(more).__name__)\n", "            pass\n", "a second slice of a generator is not lost in silence", "test_zappend_slices.py::test_a_generator_that_yields_twice_is_refused"),
+    Mutation("cli/zappend_command.py", "    if made.target_dir is None:\n", "    if False:\n", "no slice is taken for the target", "test_zappend_drop_in.py::test_the_command_without_a_target"),
+    Mutation("planning/new_target.py", "settings.encoding.fill_is_marker or ", "", "a configured marker is one", "test_xarray_encoding.py::test_integers"),
+    Mutation("config/xarray_encoding.py", "        if twice is not None:\n", "        if False:\n", "of two encodings none is dropped in silence", "test_xarray_encoding.py::test_what_is_given_twice_is_refused"),
 )
 
 UNDEFINED_FILL = (
@@ -470,6 +477,7 @@ MUTATIONS = (
     *OBJECT_STORAGE,
     *CONFIGURATION,
     *WHO_MAY_DO_WHAT,
+    *DROP_INS,
     *UNDEFINED_FILL,
     *REFERENCE_SETS,
     *PERMISSIONS,

@@ -43,6 +43,28 @@ class Doors:
         finally:
             self.events.append(f"close {start}")
 
+    def bare(self, start: int, y: int) -> Iterator[Any]:
+        """Do the same, without the decorator."""
+        self.events.append(f"open {start}")
+        try:
+            yield self.dataset(start, y)
+        finally:
+            self.events.append(f"close {start}")
+
+    def disposed(self, start: int, y: int) -> Any:
+        """Return a slice source object as zappend had them first."""
+        doors = self
+
+        class Object:
+            def get_dataset(self) -> xr.Dataset:
+                doors.events.append(f"open {start}")
+                return cube(start, 2, y=y)
+
+            def dispose(self) -> None:
+                doors.events.append(f"close {start}")
+
+        return Object()
+
     def source(self, start: int, y: int) -> Any:
         """Return a slice source object as zappend has them."""
         doors = self
@@ -80,6 +102,12 @@ class Doors:
 STARTS = (0, 2, 4)
 WAYS: dict[str, Callable[[Doors, list[tuple[int, int]]], tuple[Any, dict[str, Any]]]] = {
     "context managers": lambda d, args: ([d.manager(*a) for a in args], {}),
+    "objects with dispose": lambda d, args: ([d.disposed(*a) for a in args], {}),
+    "function that gives objects with dispose": lambda d, args: (
+        [list(a) for a in args],
+        {"slice_source": d.disposed},
+    ),
+    "function that yields": lambda d, args: ([list(a) for a in args], {"slice_source": d.bare}),
     "objects": lambda d, args: ([d.source(*a) for a in args], {}),
     "function": lambda d, args: ([(a, {}) for a in args], {"slice_source": d.function}),
     "function that gives context managers": lambda d, args: ([list(a) for a in args], {"slice_source": d.manager}),

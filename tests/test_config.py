@@ -3,10 +3,13 @@
 import itertools
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
+import zarr
 from config_cases import BEYOND_SCHEMA, ENCODINGS, KEPT, REFUSED, REFUSED_ENCODINGS, settings_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +41,7 @@ def test_settings_are_kept_in_one_form(name: str, value: Any, kept: Any) -> None
 
 @pytest.mark.parametrize(("key", "value", "kept"), ENCODINGS)
 def test_encodings_are_kept_in_one_form(key: str, value: Any, kept: Any) -> None:
-    found = make(settings_of(key, value)).variable("chl").encoding.given
+    found = make(settings_of(key, value)).variables["chl"]["encoding"]
     assert found == {key: kept}
     assert type(found[key]) is type(kept)
 
@@ -155,6 +158,10 @@ ENCODED: list[tuple[str, list[Settings], Settings]] = [
     ("a chunk table over a list", [{"chunks": [1, 2]}, {"chunks": {"y": 3}}], {"chunks": {"y": 3}}),
     ("a compressor whole", [{"compressor": {"id": "blosc", "clevel": 9}}, {"compressor": {"id": "zlib"}}], {"compressor": {"id": "zlib"}}),
     ("codecs displace", [{"compressor": None, "filters": []}, {"codecs": [{"name": "bytes"}]}], {"codecs": ({"name": "bytes"},)}),
+    ("a default compressor", [{"compressor": {"id": "zlib"}}, {"compressor": {}}], {"compressor": {}}),
+    ("a compressor over the default", [{"compressor": {}}, {"compressor": {"id": "zlib"}}], {"compressor": {"id": "zlib"}}),
+    ("fill values displace", [{"_FillValue": 1}, {"fill_value": 2}], {"fill_value": 2}),
+    ("fill values displaced", [{"fill_value": 1}, {"_FillValue": None}], {"fill_value": None}),
     ("codecs displaced", [{"codecs": [{"name": "bytes"}]}, {"compressor": None}], {"compressor": None}),
 ]  # fmt: skip
 
@@ -186,6 +193,58 @@ def test_what_holds_for_a_variable() -> None:
 def test_codecs_twice_in_one_entry() -> None:
     entry = {"encoding": {"codecs": [{"name": "bytes"}], "filters": None}}
     assert "variables.a.encoding.filters: expected `codecs`, or `compressor`" in refusal({"variables": {"a": entry}})
+
+
+def test_fill_values_twice_in_one_entry() -> None:
+    entry = {"encoding": {"fill_value": 1, "_FillValue": 1}}
+    assert "variables.a.encoding._FillValue: expected `fill_value` or `_FillValue`" in refusal(
+        {"variables": {"a": entry}}
+    )
+
+
+def test_only_the_word_for_markers_marks() -> None:
+    """Whatever layer it comes from; a later ``fill_value`` takes it back."""
+
+    def marks(*parts: Settings) -> bool:
+        made = make(*({"variables": {"a": {"encoding": part}}} for part in parts))
+        return make({name: getattr(made, name) for name in NAMES}).variable("a").encoding.fill_is_marker
+
+    assert marks({"_FillValue": 0})
+    assert marks({"fill_value": 0}, {"_FillValue": 0})
+    assert not marks({"_FillValue": 0}, {"fill_value": 0})
+    assert not marks({"_FillValue": None})
+
+
+ZSTD = {"id": "zstd", "level": 3, "checksum": False}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        ("compressor", numcodecs.Zstd(3), ZSTD),
+        ("compressor", zarr.codecs.ZstdCodec(level=3), ZSTD),
+        ("compressor", zarr.codecs.BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"), {"id": "blosc", "cname": "lz4", "clevel": 1, "shuffle": 2, "blocksize": 0}),
+        ("filters", [numcodecs.Delta("<i2")], ({"id": "delta", "dtype": "<i2", "astype": "<i2"},)),
+        ("codecs", [zarr.codecs.BytesCodec(), numcodecs.Zlib(2)], ({"name": "bytes", "configuration": {"endian": "little"}}, {"name": "numcodecs.zlib", "configuration": {"level": 2}})),
+    ],
+)  # fmt: skip
+def test_codec_objects_become_configurations(key: str, value: Any, kept: Any) -> None:
+    made = make(settings_of(key, value))
+    assert made.variables["chl"]["encoding"] == {key: kept}
+    assert make({name: getattr(made, name) for name in NAMES}) == made
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("compressor", numcodecs.Zstd, 'compressor: expected a table with an "id"'),
+        ("filters", [zarr.codecs.TransposeCodec(order=(1, 0))], 'filters[0]: expected a table with an "id" (as numcodecs configures it), found TransposeCodec(order=(1, 0)). It has no such form: give all codecs as `codecs`.'),
+        ("compressor", SimpleNamespace(to_dict=lambda: {"level": 1}), "It has no 'id'."),
+        ("compressor", SimpleNamespace(to_dict=lambda: {"name": "blosc"}), "Its configuration makes no sense: 'cname'."),
+    ],
+)  # fmt: skip
+def test_objects_that_are_no_codecs(key: str, value: Any, says: str) -> None:
+    assert says in refusal(settings_of(key, value))
 
 
 def test_two_names_of_a_setting_that_differ() -> None:

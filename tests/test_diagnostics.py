@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from zapz.diagnostics import diagnosed, logger
+from zapz.diagnostics.diagnosed import diagnosed, logger
+from zapz.diagnostics.profile_file import FIRST_LINE
 from zapz.errors import ConfigError
-from zapz.profile_file import FIRST_LINE
 
 
 @dataclass

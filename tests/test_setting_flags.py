@@ -138,7 +138,7 @@ CASES: dict[str, tuple[list[xr.Dataset], dict[str, Any]]] = {
     "wider data type": ([_day(0, np.zeros((1, 4), "f4")), _day(1)], {}),
     "marker": (
         [_day(0), _day(1, np.array([[1.0, np.nan, 2.0, 3.0]]))],
-        {"encoding": {"sst": {"dtype": "int16", "_FillValue": None}}},
+        {"encoding": {"sst": {"dtype": "int16", "scale_factor": 0.5, "_FillValue": None}}},
     ),
     "units": (
         [

@@ -156,11 +156,18 @@ def _slice_source(target: Path, marks: Marks, **settings: Any) -> None:
     zapz.append(target, range(3), slice_source=lambda label: _dataset(label, marks), **settings)
 
 
+def _yields(target: Path, marks: Marks, **settings: Any) -> None:
+    def source(label: int) -> Iterator[xr.Dataset]:
+        yield _dataset(label, marks)
+
+    zapz.append(target, range(3), slice_source=source, **settings)
+
+
 def _single(target: Path, marks: Marks, **settings: Any) -> None:
     zapz.append(target, _dataset(0, marks), **settings)
 
 
-@pytest.mark.parametrize("way", [_functions, _slice_source, _single])
+@pytest.mark.parametrize("way", [_functions, _slice_source, _yields, _single])
 @pytest.mark.parametrize("settings", [{}, {"prefetch": 1}, {"dry_run": True}], ids=str)
 def test_other_ways(tmp_path: Path, way: Callable[..., None], settings: dict[str, Any]) -> None:
     marks: Marks = []
@@ -209,7 +216,7 @@ def _twice(target: Path, make: Callable[[], Any], kind: type[BaseException], **s
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("prefetch", [0, 1])
-@pytest.mark.parametrize("reason", ["dimension", "label", "cells", "source", "nothing", "exists", "locked"])
+@pytest.mark.parametrize("reason", ["dimension", "label", "cells", "source", "yields", "nothing", "exists", "locked"])
 def test_refusals(tmp_path: Path, reason: str, prefetch: int, workers: int) -> None:
     target, marks = tmp_path / "t", []
     settings: dict[str, Any] = {"prefetch": prefetch, "workers": workers}
@@ -217,6 +224,10 @@ def test_refusals(tmp_path: Path, reason: str, prefetch: int, workers: int) -> N
     def failing() -> xr.Dataset:
         marks.append(weakref.ref(_dataset(7, marks)))
         raise RuntimeError("no such day")
+
+    def yields_twice() -> Iterator[xr.Dataset]:
+        yield _dataset(0, marks)
+        yield _dataset(1, marks)
 
     if reason == "dimension":
         _twice(target, lambda: _dataset(1, marks, wrong=True), zapz.SliceError, **settings)
@@ -226,6 +237,8 @@ def test_refusals(tmp_path: Path, reason: str, prefetch: int, workers: int) -> N
         _twice(target, lambda: _Given(1, marks, broken=True), RuntimeError, **settings)
     elif reason == "source":
         _refused(RuntimeError, lambda: zapz.append(target, [[]], slice_source=failing, **settings))
+    elif reason == "yields":
+        _refused(zapz.SliceError, lambda: zapz.append(target, [[]], slice_source=yields_twice, **settings))
     elif reason == "nothing":
         _refused(zapz.SliceError, lambda: zapz.append(target, [_dataset(0, marks), 42], **settings))
     elif reason == "exists":

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 import xarray as xr
@@ -267,6 +268,41 @@ def test_encoding(case: Case, version: int, how: str, tmp_path: Path) -> None:
 
 
 @both_formats
+def test_an_empty_compressor_is_the_format_s_default(version: int, tmp_path: Path) -> None:
+    """As zappend's guide shows it, beside the empty list of filters: whatever the slice has."""
+    target, slices = tmp_path / "target.zarr", encoded("chl", compressors=numcodecs.Zlib(1))()
+    empty = {"chl": {"encoding": {"compressor": {}, "filters": []}}}
+    for cube in slices:  # the target keeps what the first one makes
+        zapz.append(target, cube, variables=empty, zarr_version=version)
+    zapz.append(tmp_path / "bare.zarr", slices[0], zarr_version=version)
+    assert compressor(stored(tmp_path / "bare.zarr").chl) == "zlib"
+    assert compressor(stored(target).chl) == {2: "blosc", 3: "zstd"}[version]
+    assert not stored(target).chl.encoding.get("filters")
+    assert_holds(target, joined(slices))
+    with pytest.raises(ConfigError, match=r"variables\.chl\.encoding\.compressor"):
+        zapz.append(tmp_path / "bare.zarr", slices[1], variables=empty)
+
+
+@both_formats
+def test_xarray_s_word_for_the_fill_value_marks_missing_cells(version: int, tmp_path: Path) -> None:
+    """Also among integers none of which is missing, as ``to_zarr`` does; ``fill_value`` does not."""
+    target = tmp_path / "target.zarr"
+    for cube in integers():
+        zapz.append(target, cube, variables={"chl": {"encoding": {"_FillValue": -1}}}, zarr_version=version)
+    zapz.append(tmp_path / "other.zarr", integers(), variables={"chl": {"encoding": {"fill_value": -1}}})
+    assert read(target).chl.encoding["_FillValue"] == -1
+    assert "_FillValue" not in read(tmp_path / "other.zarr").chl.encoding
+    assert_holds(target, joined(integers()))
+    hidden = integers()[1].assign_coords(time=day(2).time) - 1  # one cell is -1
+    with pytest.raises(SliceError, match="chl"):
+        zapz.append(target, hidden)
+    with pytest.raises(ConfigError, match=r"variables\.chl\.encoding\._FillValue: expected -1"):
+        zapz.append(target, hidden, variables={"chl": {"encoding": {"_FillValue": -2}}})
+    with pytest.raises(ConfigError, match=r"variables\.chl\.encoding\._FillValue: expected -32768 to 32767"):
+        zapz.append(target, hidden, variables={"chl": {"encoding": {"_FillValue": 1 << 20, "dtype": "int16"}}})
+
+
+@both_formats
 def test_what_only_netcdf_knows_is_passed_over(version: int, tmp_path: Path) -> None:
     """A dataset that xarray opened from a NetCDF file and that is given in memory."""
     slices = encoded(
@@ -359,7 +395,7 @@ def test_an_encoding_that_contradicts_the_target_is_an_error(encoding: dict[str,
         ({"encoding": {"fill_value": "many"}}, "variables.chl.encoding.fill_value"),
         ({"encoding": {"scale_factor": "0.1"}}, "variables.chl.encoding.scale_factor"),
         ({"encoding": {"compressor": {"level": 3}}}, "variables.chl.encoding.compressor"),
-        ({"encoding": {"compressor": {}}}, "variables.chl.encoding.compressor"),
+        ({"encoding": {"compressor": {"level": 1}}}, "variables.chl.encoding.compressor"),
         ({"encoding": {"filters": [{}]}}, "variables.chl.encoding.filters"),
         ({"attrs": "units"}, "variables.chl.attrs"),
     ],

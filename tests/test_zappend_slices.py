@@ -206,6 +206,29 @@ def opened_and_closed(at: int) -> Iterator[xr.Dataset]:
         LOG.append(f"close {at}")
 
 
+def yielded(at: int) -> Iterator[xr.Dataset]:
+    """As zappend's page of questions has it, without the decorator."""
+    LOG.append(f"open {at}")
+    try:
+        yield day(at)
+    finally:
+        LOG.append(f"close {at}")
+
+
+class Disposed:
+    """As zappend's notebook has it: what lets go is called ``dispose``."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def get_dataset(self) -> xr.Dataset:
+        LOG.append(f"open {self.at}")
+        return day(self.at)
+
+    def dispose(self) -> None:
+        LOG.append(f"close {self.at}")
+
+
 def plain(at: int) -> xr.Dataset:
     LOG.extend((f"open {at}", f"close {at}"))
     return day(at)
@@ -221,6 +244,8 @@ ALL_OF_THEM = [f"{word} {at}" for at in range(3) for word in ("open", "close")]
         pytest.param(Source.made, id="a static method"),
         pytest.param(Source.built, id="a class method"),
         pytest.param(opened_and_closed, id="a context manager"),
+        pytest.param(yielded, id="a function that yields"),
+        pytest.param(Disposed, id="a class with dispose"),
         pytest.param(plain, id="a function"),
         pytest.param(f"{HERE}.Source", id="the name of a class"),
         pytest.param(f"{HERE}.Source.made", id="the name of a static method"),
@@ -352,7 +377,17 @@ def broken(at: int) -> Iterator[xr.Dataset]:
         yield failing(cube) if at == 1 else cube
 
 
-@pytest.mark.parametrize("source", [Broken, broken])
+class BrokenAndDisposed(Disposed):
+    def get_dataset(self) -> xr.Dataset:
+        return failing(super().get_dataset()) if self.at == 1 else super().get_dataset()
+
+
+def broken_and_yielded(at: int) -> Iterator[xr.Dataset]:
+    for cube in yielded(at):
+        yield failing(cube) if at == 1 else cube
+
+
+@pytest.mark.parametrize("source", [Broken, BrokenAndDisposed, broken, broken_and_yielded])
 def test_what_was_opened_is_closed_when_the_append_fails(source: Any, tmp_path: Path) -> None:
     with pytest.raises((ZapzError, OSError), match="the disk of the slice is broken"):
         zapz.append(tmp_path / "target.zarr", [0, 1, 2], slice_source=source)
@@ -369,3 +404,71 @@ def test_an_error_of_the_slice_source_is_the_user_s_own(tmp_path: Path) -> None:
     with pytest.raises((KeyError, ZapzError), match="no such day"):
         zapz.append(tmp_path / "target.zarr", [0, 1, 2], slice_source=source)
     assert_holds(tmp_path / "target.zarr", day(0))
+
+
+# -- generators as slice sources ---------------------------------------------------------------------------------------
+
+
+def test_a_generator_learns_of_the_error_under_which_it_is_left(tmp_path: Path) -> None:
+    """As a context manager would: it is raised at its yield. What it raises instead becomes a note."""
+    zapz.append(tmp_path / "target.zarr", days(0, 1))
+    seen: list[BaseException] = []
+
+    def source(_: int) -> Iterator[xr.Dataset]:
+        try:
+            yield day(0.5)
+        except ZapzError as error:
+            seen.append(error)
+            raise KeyError("no such lock") from error
+
+    with pytest.raises(ZapzError) as caught:
+        zapz.append(tmp_path / "target.zarr", [0], slice_source=source)
+    assert seen == [caught.value]
+    assert any("no such lock" in note for note in caught.value.__notes__)
+
+
+def test_what_stands_behind_the_yield_may_fail(tmp_path: Path) -> None:
+    def source(at: int) -> Iterator[xr.Dataset]:
+        yield day(at)
+        raise OSError("cannot tidy up")
+
+    with pytest.raises(OSError, match="cannot tidy up"):
+        zapz.append(tmp_path / "target.zarr", [0, 1], slice_source=source)
+    assert_holds(tmp_path / "target.zarr", day(0))
+
+
+def test_a_generator_that_never_yields_is_refused(tmp_path: Path) -> None:
+    def source(at: int) -> Iterator[xr.Dataset]:
+        if at == 0:
+            yield day(at)
+
+    with pytest.raises(zapz.SliceError, match="yields nothing") as caught:
+        zapz.append(tmp_path / "target.zarr", [0, 1], slice_source=source)
+    assert "source" in caught.value.where
+    assert_holds(tmp_path / "target.zarr", day(0))
+
+
+def test_a_generator_that_yields_twice_is_refused(tmp_path: Path) -> None:
+    """What it yielded first has been appended; the second one must not be lost without a word."""
+
+    def source(at: int) -> Iterator[xr.Dataset]:
+        try:
+            yield day(at)
+            yield day(at + 1)
+        finally:
+            LOG.append(f"close {at}")
+
+    with pytest.raises(zapz.SliceError, match=r"yields more than once.*Dataset.*without slice_source") as caught:
+        zapz.append(tmp_path / "target.zarr", [0], slice_source=source)
+    assert "source" in caught.value.where
+    assert LOG == ["close 0"]
+    assert_holds(tmp_path / "target.zarr", day(0))
+    zapz.append(tmp_path / "other.zarr", source(0))  # what the message says
+    assert_holds(tmp_path / "other.zarr", joined(days(0, 1)))
+
+
+def test_a_generator_among_the_slices_is_none(tmp_path: Path) -> None:
+    """It may be meant as one slice or as many."""
+    with pytest.raises(zapz.SliceError, match="generator"):
+        zapz.append(tmp_path / "target.zarr", [yielded(0)])
+    assert LOG == []

@@ -31,6 +31,7 @@ def append(
     slices: Any,
     config: Any = None,
     *,
+    encoding: Any = None,
     on_slice: OnSlice | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     cancel: Cancel | None = None,
@@ -46,6 +47,9 @@ def append(
             ``dims`` and ``attrs``, such as an ``xarray.Dataset``; a ``Source``; a context manager that gives one of these; or, with the
             setting ``slice_source``, its arguments: ``(args, kwargs)``, a list, a dict, or a single one.
         config: A configuration, a mapping of settings, a configuration file, or a sequence of these, later ones winning.
+        encoding: How variables of a new target are stored, in the words of xarray's ``to_zarr``: ``{"sst": {"dtype": "int16",
+            "scale_factor": 0.01, "_FillValue": -1, "chunks": (1, 90, 180), "compressor": numcodecs.Zstd(3)}}``. The same as ``encoding``
+            in the setting ``variables``, to which it is added.
         on_slice: Called after each slice with its report.
         on_progress: Called with chunks done and chunks planned of the current slice, from any thread.
         cancel: Looked at between slices and between chunks, such as a ``threading.Event``: once it is set, the append ends.
@@ -65,7 +69,7 @@ def append(
         JournalError: What an earlier run left is damaged.
         CancelledError: ``cancel`` was set; slices that had been appended stay.
     """
-    place, made = _configured(config, settings, target)
+    place, made = _configured(config, settings, target, encoding)
     with _diagnosed(made):
         report = Appender(place, made, on_slice, on_progress, cancel).run(slices)
     return replace(report, notes=(*remarks(made), *report.notes))
@@ -75,7 +79,7 @@ def _diagnosed(config: Config) -> AbstractContextManager[None]:
     """Log and profile what runs in the block, if that is configured."""
     if not config.logging and not config.profiling:
         return nullcontext()
-    from zapz.diagnostics import diagnosed  # imported where used: most appends do without
+    from zapz.diagnostics.diagnosed import diagnosed  # imported where used: most appends do without
 
     return diagnosed(config)
 
@@ -101,9 +105,11 @@ def append_map(target: Target, function: Callable[..., Any], *iterables: Iterabl
     return append(target, (([*args], {}) for args in zip(*iterables, strict=False)), slice_source=function, **settings)
 
 
-def _configured(config: Any, settings: Mapping[str, Any], target: Target) -> tuple[Target, Config]:
+def _configured(
+    config: Any, settings: Mapping[str, Any], target: Target, encoding: Any = None
+) -> tuple[Target, Config]:
     """Return the target and the configuration, which must not name another target."""
-    result = files.resolve(config, settings)
+    result = files.resolve(config, settings, encoding=encoding)
     if target is None:
         if result.target_dir is None:
             raise ConfigError(
@@ -125,19 +131,20 @@ def _configured(config: Any, settings: Mapping[str, Any], target: Target) -> tup
     return target, result
 
 
-def plan(target: Target, slices: Any, config: Any = None, **settings: Any) -> Plan:
+def plan(target: Target, slices: Any, config: Any = None, *, encoding: Any = None, **settings: Any) -> Plan:
     """Plan the append of one slice, touching nothing and taking no lock.
 
     Args:
         target: As for ``append``.
         slices: The slice; an iterable must hold exactly one, because a later slice's plan depends on the one before.
         config: A configuration, a mapping of settings, or configuration files.
+        encoding: As for ``append``.
         **settings: Settings by name.
 
     Raises:
         ZapzError: As ``append`` does.
     """
-    place, made = _configured(config, settings, target)
+    place, made = _configured(config, settings, target, encoding)
     items = list(islice(items_of(slices), 2))
     if len(items) != 1:
         raise ConfigError(

@@ -11,6 +11,7 @@ from zapz import __version__, interrupts
 from zapz.cli import commands
 from zapz.cli.commands import errors, print_json, storage
 from zapz.cli.fast_path import APPEND, AppendOptions
+from zapz.cli.zappend_command import zappend_command
 from zapz.config.settings import Config
 
 app = typer.Typer(
@@ -226,6 +227,9 @@ def demo_command(
         from zapz.cli.demo import run
 
         run(folder, typer.echo)
+
+
+app.command("zappend")(zappend_command)
 
 
 @app.callback(invoke_without_command=True)

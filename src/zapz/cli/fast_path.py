@@ -61,8 +61,8 @@ class AppendOptions(TypedDict):
 
     arguments: list[str]
     """Target and slices; slices alone, if ``target`` is given."""
-    config: list[str] | None
-    """Configuration files."""
+    config: Sequence[Any] | None
+    """Configuration files, or settings."""
     assignments: list[str] | None
     """Settings, NAME=VALUE."""
     target: str | None
@@ -97,10 +97,16 @@ class AppendOptions(TypedDict):
     """Whether the traceback of an error is shown."""
 
 
+def options_of(arguments: list[str], **given: Any) -> AppendOptions:
+    """Return options, those that are not given being absent."""
+    absent = {name: False if option.kind == "flag" else None for name, option in APPEND.items()}
+    return cast("AppendOptions", {**absent, **given, "arguments": arguments})
+
+
 def parse(words: Sequence[str]) -> AppendOptions | None:
     """Return what the words behind ``zapz append`` mean; None if that takes Typer to say."""
     names = {flag: name for name, option in APPEND.items() for flag in option.flags}
-    values: dict[str, Any] = {name: False if option.kind == "flag" else None for name, option in APPEND.items()}
+    values: dict[str, Any] = {}
     arguments: list[str] = []
     rest = iter(words)
     for word in rest:
@@ -125,5 +131,5 @@ def parse(words: Sequence[str]) -> AppendOptions | None:
             value: Any = int(text) if kind == "integer" else float(text) if kind == "number" else text
         except ValueError:
             return None
-        values[name] = [*(values[name] or []), value] if kind == "texts" else value
-    return cast("AppendOptions", {"arguments": arguments, **values}) if arguments else None
+        values[name] = [*values.get(name, ()), value] if kind == "texts" else value
+    return options_of(arguments, **values) if arguments else None

@@ -47,13 +47,13 @@ class ArrayEncoding:
     calendar: str | Unset | None = UNSET
     """Calendar of stored times."""
     compressor: Mapping[str, Any] | Unset | None = UNSET
-    """Compressor, as numcodecs configures it; None for none."""
+    """Compressor, as numcodecs configures it; empty for the format's default, None for none."""
     filters: Sequence[Mapping[str, Any]] | Unset | None = UNSET
     """Filters, as numcodecs configures them; None for none."""
     codecs: Sequence[Mapping[str, Any]] | Unset = UNSET
     """Codecs with name and configuration, instead of compressor and filters."""
     fill_is_marker: bool = False
-    """Whether cells that equal the fill value are missing whatever the cells are; no setting, a slice's own encoding says it."""
+    """Whether cells that equal the fill value are missing whatever the cells are: a slice's own encoding, or ``_FillValue``, says it."""
 
     def __bool__(self) -> bool:
         return bool(self.given)
@@ -63,6 +63,11 @@ class ArrayEncoding:
         """The settings that are given, by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "fill_is_marker"}
         return {name: value for name, value in values.items() if value is not UNSET}
+
+    @property
+    def word(self) -> str:
+        """What the fill value is called where it is given, for messages."""
+        return "_FillValue" if self.fill_is_marker else "fill_value"
 
     def without(self, *names: str) -> ArrayEncoding:
         """Return the encoding with some settings not given."""

@@ -23,17 +23,27 @@ _MOST = 16 << 20
 """Bytes that a configuration file may have."""
 
 
-def resolve(config: ConfigLike, settings: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Config:
+def resolve(
+    config: ConfigLike,
+    settings: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+    encoding: Any = None,
+) -> Config:
     """Make a configuration from what an API call was given: later layers win, and ``settings`` win over all.
 
     Args:
         config: A configuration, a mapping of settings, a configuration file, or a sequence of the last two.
         settings: Settings by name.
         environment: What variables in files stand for; the process's environment if None.
+        encoding: Encodings of variables in the words of xarray, which are settings too.
 
     Raises:
         ConfigError: A file cannot be read, or a setting is wrong, or may not be set where it is.
     """
+    if encoding is not None:
+        from zapz.config import xarray_encoding  # imported where used: most appends do without
+
+        settings = xarray_encoding.with_encodings(settings, encoding)
     arguments = Layer(settings, Place("argument "))
     if isinstance(config, Config):
         return make({name: getattr(config, name) for name in config.__slots__}, arguments) if settings else config

@@ -158,9 +158,13 @@ def _items(value: Mapping[Any, Any], place: Place) -> Iterator[tuple[str, Any]]:
 
 
 def _unknown(name: str, keys: Mapping[str, Key], place: Place) -> ConfigError:
+    from zapz.config.other_words import OTHER_WORDS  # imported where used: only messages need it
+
     meant = nearest(name, keys)
     deeper = [f"{outer}.{name}" for outer, key in keys.items() if name in key.kind.keys]
-    if deeper:
+    if not place.steps and name in OTHER_WORDS:
+        hint = OTHER_WORDS[name]
+    elif deeper:
         hint = f"It belongs one level deeper: {deeper[0]!r}."
     elif meant:
         hint = f"Did you mean {meant!r} ({keys[meant].kind.words})?"

@@ -11,7 +11,7 @@ import numpy as np
 
 from zapz.cf.calendars import CALENDARS
 from zapz.config.array_encoding import ArrayEncoding
-from zapz.config.table_types import codec, free, names, table
+from zapz.config.table_types import codec, free, is_table, names, table
 from zapz.config.types import Key, Place, SettingType, choice, either, flag, nearest, null, number, several, text
 from zapz.errors import ConfigError
 
@@ -29,6 +29,13 @@ _TIME = re.compile(r"[<=]?(?:(datetime64)|(timedelta64)|(M8)|(m8))\[([1-9]\d*)?(
 _SHORT = re.compile(r"[<|=]?[iufcb][1-9]\d?")
 _CODED = ("compressor", "filters")
 """What makes bytes in Zarr v2's form; ``codecs`` does it in v3's."""
+DISPLACED: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(_CODED, ("codecs",)),
+    "codecs": _CODED,
+    "fill_value": ("_FillValue",),
+    "_FillValue": ("fill_value",),
+}
+"""Keys of an encoding that say the same in another form: of those the later one holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +134,8 @@ def _fill_value() -> SettingType:
     return either(number(), text('text ("NaN" too)', empty=True), pair, null(other=False), flag())
 
 
-def _coded_once(value: Mapping[str, Any], place: Place) -> None:
+def _check_forms(value: Mapping[str, Any], place: Place) -> None:
+    """Refuse an encoding that says one thing in two forms."""
     both = [name for name in _CODED if name in value]
     if both and "codecs" in value:
         raise ConfigError(
@@ -137,39 +145,76 @@ def _coded_once(value: Mapping[str, Any], place: Place) -> None:
             found=" and ".join([*both, "codecs"]),
             hint="Remove one of the two forms; either serves both Zarr formats.",
         )
+    if "fill_value" in value and "_FillValue" in value:
+        raise ConfigError(
+            "the fill value is given twice",
+            where=str(place / "_FillValue"),
+            expected="`fill_value` or `_FillValue`",
+            found="both",
+            hint="Remove one of the two.",
+        )
 
 
 def _encoding() -> SettingType:
-    """The encoding: codecs in one of two forms, of which a later one displaces an earlier one."""
-    plain = table("a table of the encoding's keys", _ENCODING, unsets=False)
+    """The encoding: codecs, and the fill value, in one of two forms, of which a later one displaces an earlier one."""
+    plain = table("a table of the encoding's keys", ENCODING, unsets=False)
 
     def read(value: Any, place: Place) -> Any:
-        _coded_once(value, place)
+        _check_forms(value, place)
         return plain.read(value, place)
 
     def merge(earlier: Any, later: Any) -> Any:
-        displaced = _CODED if "codecs" in later else ("codecs",) if any(name in later for name in _CODED) else ()
+        displaced = {other for name in later for other in DISPLACED.get(name, ())}
         kept = {name: value for name, value in (earlier or {}).items() if name not in displaced}
         return plain.merge(kept, later)
 
     return replace(plain, read=read, merge=merge)
 
 
-_V2_CODEC = codec('a table with an "id" (as numcodecs configures it)', "id")
-_V3_CODEC = codec(
-    'a table of "name" and "configuration"',
-    "name",
-    table(
+def _or_object(kind: SettingType, naming: str) -> SettingType:
+    """The kind of a codec's configuration, which takes codec objects of numcodecs and zarr too."""
+
+    def read(value: Any, place: Place) -> Any:
+        if is_table(value):
+            return kind.read(value, place)
+        from zapz.config import codec_objects  # imported where used: most configurations have none
+
+        config = codec_objects.in_v2_form(value) if naming == "id" else codec_objects.in_v3_form(value)
+        if config is None:
+            raise ValueError("It has no such form: give all codecs as `codecs`.")
+        return kind.check(config, place)
+
+    def takes(value: Any) -> bool:
+        asked = hasattr(value, "get_config") or hasattr(value, "to_dict")
+        return is_table(value) or (asked and not isinstance(value, type))
+
+    return replace(kind, takes=takes, read=read)
+
+
+_V2_CODEC = _or_object(codec('a table with an "id" (as numcodecs configures it)', "id"), "id")
+_V3_CODEC = _or_object(
+    codec(
         'a table of "name" and "configuration"',
-        {
-            "name": Key(kind=text(), doc="Name of the codec."),
-            "configuration": Key(kind=free(plain=True), doc="Its configuration."),
-        },
-        unsets=False,
+        "name",
+        table(
+            'a table of "name" and "configuration"',
+            {
+                "name": Key(kind=text(), doc="Name of the codec."),
+                "configuration": Key(kind=free(plain=True), doc="Its configuration."),
+            },
+            unsets=False,
+        ),
     ),
+    "name",
+)
+_DEFAULT_CODEC = SettingType(
+    words="{}",
+    schema={"type": "object", "maxProperties": 0},
+    takes=lambda value: is_table(value) and not value,
+    read=lambda _value, _place: {},
 )
 
-_ENCODING: Mapping[str, Key] = {
+ENCODING: Mapping[str, Key] = {
     "dtype": Key(kind=_dtype(), doc="Data type as stored.", example="int16"),
     "chunks": Key(
         kind=_lengths(whole=null("whole")),
@@ -186,6 +231,11 @@ _ENCODING: Mapping[str, Key] = {
         doc="Value, as stored, of cells that nobody wrote; readers of Zarr v2 take it for missing. Null for none.",
         example=-9999,
     ),
+    "_FillValue": Key(
+        kind=_fill_value(),
+        doc="The same in xarray's word, and cells that equal it are missing, whatever the first slice holds.",
+        example=-9999,
+    ),
     "scale_factor": Key(
         kind=number(finite=True, nonzero=True), doc="Packing: value = stored * scale_factor + add_offset.", example=0.01
     ),
@@ -193,8 +243,8 @@ _ENCODING: Mapping[str, Key] = {
     "units": Key(kind=text(), doc="Units of stored times.", example="hours since 2000-01-01"),
     "calendar": Key(kind=choice(*CALENDARS), doc="Calendar of stored times.", example="standard"),
     "compressor": Key(
-        kind=either(_V2_CODEC, null(other=False)),
-        doc="Compressor in the form of Zarr v2, for either format; null for none.",
+        kind=either(_V2_CODEC, _DEFAULT_CODEC, null(other=False)),
+        doc="Compressor in the form of Zarr v2, for either format; {} for the format's default, null for none.",
         example={"id": "zstd", "level": 5},
     ),
     "filters": Key(
@@ -208,6 +258,7 @@ _ENCODING: Mapping[str, Key] = {
         example=[{"name": "bytes"}, {"name": "zstd", "configuration": {"level": 5}}],
     ),
 }
+"""Keys of an encoding."""
 
 _ENTRY: Mapping[str, Key] = {
     "dims": Key(
@@ -239,4 +290,8 @@ def settings_of(entries: Mapping[str, Mapping[str, Any]], path: str) -> Variable
     merged: Mapping[str, Any] = {}
     for name in (ALL, path):
         merged = _ENTRY_KIND.merge(merged, entries.get(name, {}))
-    return VariableSettings(**{**merged, "encoding": ArrayEncoding(**merged.get("encoding", {}))})
+    encoding = dict(merged.get("encoding", {}))
+    if "_FillValue" in encoding:
+        encoding["fill_value"] = encoding.pop("_FillValue")
+        encoding["fill_is_marker"] = encoding["fill_value"] is not None
+    return VariableSettings(**{**merged, "encoding": ArrayEncoding(**encoding)})

@@ -84,9 +84,7 @@ def _plain(codecs: list[Named], dtype: np.dtype[Any], serializer: str, ndim: int
                 return None
             order = _transposed(order, only(config, "order")["order"], ndim)
         else:
-            filters.append(
-                Codec(id=identifier.removeprefix(_NUMCODECS), config={k: v for k, v in config.items() if k != "id"})
-            )
+            filters.append(_array_filter(identifier, config))
     if not rest:
         return None
     identifier, config = rest.pop(0)
@@ -110,6 +108,19 @@ def _plain(codecs: list[Named], dtype: np.dtype[Any], serializer: str, ndim: int
 def is_array_filter(identifier: str) -> bool:
     """Return whether a codec is a numcodecs filter that takes and gives arrays."""
     return identifier.startswith(_NUMCODECS) and facts(identifier.removeprefix(_NUMCODECS)).is_array_filter
+
+
+def _array_filter(identifier: str, config: Mapping[str, Any]) -> Codec:
+    return Codec(id=identifier.removeprefix(_NUMCODECS), config={k: v for k, v in config.items() if k != "id"})
+
+
+def stage_of(identifier: str, config: Mapping[str, Any]) -> Codec | None:
+    """Return a codec as a stage of a chain; None if it is none, or not known.
+
+    Raises:
+        KeyError, TypeError, ValueError: Its configuration makes no sense.
+    """
+    return _array_filter(identifier, config) if is_array_filter(identifier) else _bytes_codec(identifier, config)
 
 
 def _transposed(before: tuple[int, ...] | None, value: Any, ndim: int) -> tuple[int, ...] | None:

@@ -29,7 +29,7 @@ def contradiction(array: Array, encoding: ArrayEncoding, context: EncodingContex
         if key in encoding.given or (key == "shards" and encoding.chunks is not UNSET):
             return ConfigError(
                 "the configuration contradicts the target",
-                where=f"{context.where}.{key}",
+                where=f"{context.where}.{encoding.word if key == 'fill_value' else key}",
                 expected=f"{expected}, as in the target",
                 found=str(found),
                 hint="The target keeps its encoding: remove this setting, or make the target anew with force_new.",

@@ -191,7 +191,7 @@ def _fill(
     """
     nothing = FillValue.of(None if context.format.MARKS_BY_FILL else _default(dtype, serializer))
     if is_value(encoding.fill_value):
-        fill = encoding_values.fill_of(encoding.fill_value, dtype, serializer, f"{context.where}.fill_value")
+        fill = encoding_values.fill_of(encoding.fill_value, dtype, serializer, f"{context.where}.{encoding.word}")
         if dtype.kind in "USO":
             return fill, fill.value if context.format.MARKS_BY_FILL else None
         if encoding.fill_is_marker or dtype.kind in "fcmM" or meaning.markers or array.dtype.kind in "fcmM":
@@ -307,6 +307,8 @@ def _codecs(
                 hint=hint,
             )
         chain = chain.for_dtype(dtype, serializer)
+    if encoding.compressor == {}:
+        encoding = replace(encoding, compressor=context.format.COMPRESSOR)
     if {"codecs", "compressor", "filters"} & encoding.given.keys():
         chain = encoding_values.chain_of(encoding, chain, dtype, serializer, inner or grid.chunks, context.where)
     if inner is None:

@@ -90,7 +90,8 @@ def _formed(
     array: Array = doors.read(mine).arrays[path]
     axis = array.axis(config.append_dim)
     encoding = settings.encoding.over(hints) if misses else _merged(hints, settings.encoding)
-    marks = misses or (encoding.fill_is_marker and settings.encoding.fill_value is UNSET)
+    marked = settings.encoding.fill_is_marker or settings.encoding.fill_value is UNSET
+    marks = misses or (encoding.fill_is_marker and marked)
     made = array
     if encoding:
         from zapz.planning.encoding import (  # imported where used: most targets do without

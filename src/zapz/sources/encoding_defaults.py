@@ -13,6 +13,7 @@ import numpy as np
 
 from zapz.cf.calendars import UNITS
 from zapz.config.array_encoding import ArrayEncoding
+from zapz.config.codec_objects import configuration_of, in_v3_form
 from zapz.format import documents as doors
 from zapz.sources.array_like import Held, Region, cells_in, seconds_of
 
@@ -177,29 +178,12 @@ def _codecs(encoding: Mapping[str, Any], zarr_format: int) -> Settings:
         compressors = list(named) if isinstance(named, list | tuple) else [] if named is None else [named]
     filters = encoding.get("filters")
     filters = list(filters) if isinstance(filters, list | tuple) else []
-    stages = [_config(codec) for codec in (*filters, *compressors)]
+    stages = [configuration_of(codec) for codec in (*filters, *compressors)]
     if any(stage is None for stage in stages):
         return {"compressor": default}
     if any("name" in stage for stage in stages if stage is not None):
-        return {"codecs": [_as_v3(stage) for stage in stages if stage is not None]}
-    given: Settings = {"compressor": _config(compressors[-1]) if compressors else None}
+        return {"codecs": [in_v3_form(stage) for stage in stages if stage is not None]}
+    given: Settings = {"compressor": configuration_of(compressors[-1]) if compressors else None}
     if filters or len(compressors) > 1:
-        given["filters"] = [_config(codec) for codec in (*filters, *compressors[:-1])]
+        given["filters"] = [configuration_of(codec) for codec in (*filters, *compressors[:-1])]
     return given
-
-
-def _config(codec: Any) -> dict[str, Any] | None:
-    """Return the configuration of a codec object of numcodecs or zarr, or of a table; None if it is neither."""
-    if isinstance(codec, Mapping):
-        return dict(codec)
-    for method in ("get_config", "to_dict"):
-        if hasattr(codec, method):
-            return dict(getattr(codec, method)())
-    return None
-
-
-def _as_v3(config: Mapping[str, Any]) -> dict[str, Any]:
-    if "name" in config:
-        return dict(config)
-    rest = {key: value for key, value in config.items() if key != "id"}
-    return {"name": f"numcodecs.{config['id']}", "configuration": rest}

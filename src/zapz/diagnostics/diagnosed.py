@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from zapz import profile_file
+from zapz.diagnostics import profile_file
 from zapz.errors import ConfigError
 
 _NAME: Final = "zapz"
