@@ -99,6 +99,12 @@ class Config:
     zarr_format: int | None = _setting(
         choice(2, 3), "Zarr format of a new target; the first slice's if not given.", example=3
     )
+    label_units: str = _setting(
+        choice("auto", "keep"),
+        'Units of times in a new target whose first slice has one step: "auto" makes them seconds where the slice says no more than what '
+        'that one label is (0 days since itself), so that labels in between can follow; "keep" keeps the slice\'s.',
+        default="auto",
+    )
     label_chunk: int | str = _setting(
         either(number(integer=True, least=1, most=1 << 20), choice("keep")),
         "Least chunk length, along the append dimension, of a new target's small variables (one step at most 256 "

@@ -34,6 +34,7 @@ HARMLESS = frozenset(
         "append_step",
         "label_order",
         "label_chunk",
+        "label_units",
         "slice_size",
         "fixed_dims",
         "included_variables",

@@ -64,7 +64,14 @@ class Decider:
     def decide(self, source: OpenSlice, state: State) -> Prepared:
         """Decide everything about a slice; nothing is written."""
         creates = state.dataset is None
+        finer: list[str] = []
+        if creates and self._config.label_units == "auto":
+            from zapz.checks.label_units import with_label_units  # imported where used: most appends make no target
+
+            source, finer = with_label_units(source, self._config)
         source, before, placement = place(source, state.dataset, self._config)
+        if finer:
+            placement = replace(placement, notes=(*placement.notes, *finer))
         prepared = Prepared(source=source, placement=placement)
         if placement.length == 0:
             return replace(prepared, outcome="empty")

@@ -1,0 +1,66 @@
+"""Give a new target units of time that hold what may come."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from zapz.cf.conversion import to_instants
+from zapz.checks.reading import Reading
+from zapz.config.array_encoding import UNSET, ArrayEncoding, is_value
+from zapz.config.settings import Config
+from zapz.errors import EncodingError
+from zapz.format.metadata import Array
+from zapz.planning.compatibility import SMALL_STEP
+from zapz.planning.label_units import units_to_come
+from zapz.planning.meaning import meaning_of
+from zapz.sources.open_slice import OpenSlice
+
+
+def with_label_units(source: OpenSlice, config: Config) -> tuple[OpenSlice, list[str]]:
+    """Return the first slice of a new target with finer units for its times, where one step says too little, and notes that say so.
+
+    Labels, their bounds, and other small times of one step are looked at, unless their units or data type are configured. What has no
+    units of its own inherits those of its parent (CF section 7.1).
+    """
+    found, notes = dict(source.encodings), []
+    for path, array in source.dataset.arrays.items():
+        units = _finer(source, array, config)
+        if units is not None:
+            found[path] = ArrayEncoding(units=units, dtype="int64").over(found.get(path, ArrayEncoding()))
+            notes.append(
+                f"{path} is stored as {units.partition(' since ')[0]}, so that labels between whole "
+                f"{_units_of(source, array).partition(' since ')[0]} can follow; "
+                "the setting label_units can keep the slice's units"
+            )
+    return replace(source, encodings=found), notes
+
+
+def _units_of(source: OpenSlice, array: Array) -> str:
+    hint = source.encodings.get(array.path, ArrayEncoding()).units
+    return str(hint if is_value(hint) else array.attributes.get("units", ""))
+
+
+def _finer(source: OpenSlice, array: Array, config: Config) -> str | None:
+    axis, units = array.axis(config.append_dim), _units_of(source, array)
+    if axis is None or array.shape[axis] != 1 or not units or array.step_bytes(axis) > SMALL_STEP:
+        return None
+    hint, given = source.encodings.get(array.path, ArrayEncoding()), config.variable(array.path).encoding.given
+    stored = np.dtype(hint.dtype) if isinstance(hint.dtype, str) and hint.dtype[:3] in {"int", "uin"} else array.dtype
+    if (
+        {"units", "dtype"} & given.keys()
+        or stored.kind not in "iu"
+        or (hint.dtype is not UNSET and stored is array.dtype)
+    ):
+        return None
+    try:
+        meaning = meaning_of(source.dataset, array.path)
+        cells = Reading(source.store, source.dataset).rows(array.path, axis, 0, 1)
+        values = [value for value in to_instants(meaning, cells) if value is not None]
+        calendar = "duration" if meaning.axis is not None and meaning.axis.calendar == "duration" else hint.calendar
+        if not is_value(calendar):
+            calendar = array.attributes.get("calendar", "standard")
+        return units_to_come(units, str(calendar), values) if values else None
+    except EncodingError:  # no times, or none that zapz computes with: the append says what is wrong with them
+        return None
