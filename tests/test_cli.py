@@ -118,9 +118,10 @@ def test_append_talks_to_people(days: list[Path], tmp_path: Path) -> None:
     code, out, err = run("append", tmp_path / "cube.zarr", *days)
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert len(lines) == 4
-    assert all("appended 1 step" in line for line in lines[:3])
-    assert "3 appended; length 3" in lines[3]
+    assert len(lines) == 5
+    assert sum("appended 1 step" in line for line in lines) == 3
+    assert "time is stored as seconds" in lines[1]
+    assert "3 appended; length 3" in lines[4]
     code, out, _ = run("append", tmp_path / "cube.zarr", *days, "-q")
     assert (code, out) == (0, "")
 

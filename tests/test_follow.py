@@ -645,11 +645,11 @@ def test_dry_run_and_plan_refuse_what_they_can(case: str, here: Path) -> None:
     assert snapshot(here) == before
 
 
-def test_earlier_slices_stay_and_later_ones_are_not_looked_at(here: Path) -> None:
+def test_earlier_slices_of_an_iterator_stay_and_later_ones_are_not_looked_at(here: Path) -> None:
     target, slices = two(here, (2, 3), cube(), cube(2))
     bad = write(here / "bad.zarr", encoded(cube(4), dtype="f8"))
     with pytest.raises(errors.DTypeError, match=r"bad\.zarr"):
-        zapz.append(target, [*slices, bad, here / "nowhere.zarr"], **FAST)
+        zapz.append(target, iter([*slices, bad, here / "nowhere.zarr"]), **FAST)
     check(target, slices)
 
 

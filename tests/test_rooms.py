@@ -38,7 +38,7 @@ LAYERS = {
     "operations": "errors waiting checks reports execution sources txn config planning storage format cf expressions",
     "api": "errors waiting operations reports diagnostics config planning sources storage txn",
     "zappend": "api config sources.opener sources.xarray_files",
-    "cli": "errors interrupts api reports operations.describe config sources.slice_source sources.xarray_files diagnostics format",
+    "cli": "errors interrupts api reports operations.describe operations.forgotten_target config sources.slice_source sources.xarray_files diagnostics format",
     "testing": "waiting storage txn",
     "__main__": "cli",
     "__init__": "errors api reports operations.describe config planning sources txn",

@@ -48,6 +48,11 @@ class LabelIndex:
             self._places.setdefault(value, []).append(place)
         self.values += values
 
+    def holds(self, values: Sequence[Any]) -> bool:
+        """Return whether labels are there, side by side."""
+        starts = self.places(values[0]) if values else []
+        return any(self.values[start : start + len(values)] == values for start in starts)
+
     def places(self, value: Any) -> list[int]:
         """Return the indices at which a label is."""
         return self._places.get(value, [])

@@ -60,7 +60,12 @@ def label_paths(target: Dataset, dim: str) -> list[str]:
 
 
 def read_labels(
-    target: Reading, source: OpenSlice, placement: Placement, known: Mapping[str, Cells], config: Config
+    target: Reading,
+    source: OpenSlice,
+    placement: Placement,
+    known: Mapping[str, Cells],
+    config: Config,
+    own: Mapping[str, Cells] | None = None,
 ) -> list[Labels]:
     """Read what has to be known of labels: the target's first and last two, and all of the slice.
 
@@ -70,6 +75,7 @@ def read_labels(
         placement: Where the slice goes.
         known: The target's first and last labels as this call has written them, so that they are not read again.
         config: Settings: labels that the target cannot hold are refused for their order first.
+        own: The slice's labels, as far as they have been read.
 
     Raises:
         LabelError: Labels that the target cannot hold are in no order either.
@@ -79,20 +85,36 @@ def read_labels(
     for path in label_paths(target.dataset, placement.dim):
         if path in placement.filled or path not in source.dataset.arrays:
             continue
-        last = known[path] if path in known else _ends(target, path, placement.offset)
-        mine = Reading(source.store, source.dataset).rows(path, 0, 0, placement.length)
+        last = known[path] if path in known else read_ends(target, path, placement.offset)
+        mine = own.get(path) if own is not None else None
+        if mine is None:
+            mine = Reading(source.store, source.dataset).rows(path, 0, 0, placement.length)
         conversion = placement.conversions[path]
         meaning = conversion.target
         old, distinct = Line.of(meaning, last), len(set(mine.reshape(-1).tolist()))
         try:
             converted = conversion.apply(mine)
         except SliceError as error:
-            own = Labels(path=path, old=old, new=Line.of(conversion.source, mine), distinct=distinct)
-            if own.new.kind == old.kind and None not in own.new.values:
-                check_order(own, config, source.uri)
+            kept = Labels(path=path, old=old, new=Line.of(conversion.source, mine), distinct=distinct)
+            if kept.new.kind == old.kind and None not in kept.new.values:
+                check_order(kept, config, source.uri)
             raise error.at(f"{source.uri}, {path}") from None
         found.append(Labels(path=path, old=old, new=Line.of(meaning, converted), distinct=distinct))
     return found
+
+
+def check_unchanged(labels: Sequence[Labels], source: OpenSlice) -> None:
+    """Refuse a slice whose labels are not those that were seen before the first slice of the call was written.
+
+    Raises:
+        SliceError: They are others.
+    """
+    if source.labels_seen is not None and digest_of(labels) != source.labels_seen:
+        raise SliceError(
+            "the slice's labels changed since they were looked at",
+            where=source.uri,
+            hint="Something still writes to it. Append it when it is complete.",
+        )
 
 
 def ends_of(labels: Cells) -> Cells:
@@ -100,7 +122,8 @@ def ends_of(labels: Cells) -> Cells:
     return labels if len(labels) <= _ENDS else np.concatenate([labels[:1], labels[-2:]])
 
 
-def _ends(target: Reading, path: str, length: int) -> Cells:
+def read_ends(target: Reading, path: str, length: int) -> Cells:
+    """Return the first of ``length`` labels of a target and the last two, as far as there are so many."""
     if length <= _ENDS:
         return target.rows(path, 0, 0, length)
     return np.concatenate([target.rows(path, 0, 0, 1), target.rows(path, 0, length - 2, length)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zapz import interrupts
 from zapz.cli.fast_path import AppendOptions
 from zapz.cli.hints import in_shell
-from zapz.errors import ConfigError, SliceError, ZapzError
+from zapz.errors import ConfigError, NotFoundError, SliceError, ZapzError
 from zapz.interrupts import Stopped
 
 if TYPE_CHECKING:
@@ -28,7 +30,10 @@ def append_slices(options: AppendOptions) -> None:
     if options["wait"] is not None:
         settings["slice_polling"] = {"timeout": options["wait"]}
     settings |= {name: True for name in ("dry_run", "force_new", "trust_config") if given[name]}
+    if options["sort"]:
+        settings["slice_order"] = "labels"
     with errors(show=options["traceback"], as_json=options["as_json"]):
+        settings |= _creation(options)
         settings |= storage("target_storage_options", options["target_option"])
         settings |= storage("slice_storage_options", options["slice_option"])
         from zapz.api import append
@@ -49,11 +54,53 @@ def append_slices(options: AppendOptions) -> None:
             slice_source_errors(show=options["traceback"] or made.slice_source is None),
         ):
             talker.remarks(remarks(made))
-            report = append(place, slices, made, on_slice=talker.slice_done, on_progress=talker.progress)
+            with _forgotten_target(place, slices, made, named=options["target"] is not None):
+                report = append(place, slices, made, on_slice=talker.slice_done, on_progress=talker.progress)
         if options["as_json"]:
             print_json(report)
         else:
             talker.summary(report)
+
+
+@contextlib.contextmanager
+def _forgotten_target(place: str, slices: list[str], config: Config, *, named: bool) -> Iterator[None]:
+    """Refuse to extend the first slice where the target was forgotten; ask where it may have been given last.
+
+    Args:
+        place: The target.
+        slices: The slices.
+        config: The configuration.
+        named: Whether the target was named as such, by ``-t``.
+    """
+    if not named and config.target_dir is None and slices and place != slices[0] and _form(place) == _form(slices[0]):
+        from zapz.operations.forgotten_target import check_target_is_no_slice  # imported where used: most names differ
+
+        check_target_is_no_slice(place, slices, config)
+    try:
+        yield
+    except NotFoundError as error:
+        from zapz.operations.forgotten_target import is_target_last
+
+        if not named and is_target_last(place, slices):
+            error.advised(
+                f"{error.hint} Is {slices[-1]} the target? It comes first, before the slices.", error.remedies
+            )
+        raise
+
+
+def _form(place: str) -> tuple[str, str]:
+    """Return the folder of a place, and its name with # for each number."""
+    folder, name = os.path.split(place.rstrip("/"))
+    return os.path.normpath(folder), re.sub(r"[0-9]+", "#", name)
+
+
+def _creation(options: AppendOptions) -> dict[str, Any]:
+    """Return what ``--new`` and ``--existing`` say."""
+    if options["new"] and options["existing"]:
+        raise ConfigError(
+            "two flags contradict one another", where="--new", found="--existing", hint="Give one of them."
+        )
+    return {"create": "always"} if options["new"] else {"create": "never"} if options["existing"] else {}
 
 
 def _target_and_slices(arguments: list[str], target: str | None, named: str | None) -> tuple[str, list[str]]:

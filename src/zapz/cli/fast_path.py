@@ -39,6 +39,9 @@ APPEND: Mapping[str, Option] = {
     "force_new": Option(
         ("--force-new",), "flag", "", "Replace an existing target, once the first slice is in the new one."
     ),
+    "sort": Option(("--sort",), "flag", "", "Append slices in the order of their first labels."),
+    "existing": Option(("--existing",), "flag", "", "Refuse to create the target: it must exist."),
+    "new": Option(("--new",), "flag", "", "Create the target: it must not exist."),
     "dry_run": Option(("--dry-run",), "flag", "", "Plan and check; touch nothing."),
     "as_json": Option(("--json",), "flag", "", "Print the result as JSON, alone, on standard output."),
     "on_existing": Option(("--on-existing",), "text", "resume|refuse|skip", "Slices whose labels are there already."),
@@ -71,6 +74,12 @@ class AppendOptions(TypedDict):
     """The append dimension."""
     force_new: bool
     """Whether an existing target is replaced."""
+    sort: bool
+    """Whether slices are sorted."""
+    existing: bool
+    """Whether the target must exist."""
+    new: bool
+    """Whether the target must not exist."""
     dry_run: bool
     """Whether nothing is written."""
     as_json: bool

@@ -12,6 +12,8 @@ from zapz.errors import ZapzError, as_argument
 
 _FLAGS = {"slice_polling.timeout": "wait"}
 """Settings that have a flag of another name."""
+_WORDS = {("slice_order", "labels"): "--sort", ("create", "always"): "--new", ("create", "never"): "--existing"}
+"""Values that have a flag of their own."""
 
 
 def in_shell(error: ZapzError) -> str:
@@ -25,6 +27,8 @@ def in_shell(error: ZapzError) -> str:
 
 def flag_of(name: str, value: Any) -> str:
     """Return the words that set something on the command line."""
+    if isinstance(value, str) and (name, value) in _WORDS:
+        return _WORDS[name, value]
     option = APPEND.get(_FLAGS.get(name, name))
     if option is not None and option.kind != "flag":
         return f"{option.flags[0]} {shlex.quote(str(value))}"

@@ -58,6 +58,14 @@ class Polling:
     """Seconds until giving up."""
 
 
+def polling_of(given: Any) -> Polling | None:
+    """Return what the setting ``slice_polling`` means; None if slices are not waited for."""
+    if isinstance(given, Mapping):
+        timeout = given.get("timeout", 60.0)
+        return Polling(interval=given.get("interval", min(2.0, timeout / 5) or 2.0), timeout=timeout)
+    return Polling() if given else None
+
+
 POLLING = table(
     "a table of `interval` and `timeout`",
     {

@@ -7,7 +7,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
 from zapz.config import trust
-from zapz.config.option_types import LEVEL, LOGGING, POLLING, PROFILING, STEP, Polling, bytes_of, step_of
+from zapz.config.option_types import LEVEL, LOGGING, POLLING, PROFILING, STEP, Polling, bytes_of, polling_of, step_of
 from zapz.config.table_types import free, names
 from zapz.config.types import Key, SettingType, choice, either, flag, function, number, several, text
 from zapz.config.variables import ATTRIBUTES, VARIABLES, VariableSettings, settings_of
@@ -101,8 +101,8 @@ class Config:
     )
     label_units: str = _setting(
         choice("auto", "keep"),
-        'Units of times in a new target whose first slice has one step: "auto" makes them seconds where the slice says no more than what '
-        'that one label is (0 days since itself), so that labels in between can follow; "keep" keeps the slice\'s.',
+        'Units of times in a new target whose first slice has one step: "auto" makes them seconds if they only count from that step '
+        'itself, so that labels in between can follow; "keep" keeps them.',
         default="auto",
     )
     label_chunk: int | str = _setting(
@@ -139,6 +139,16 @@ class Config:
         choice("metadata", "chunks"),
         'When a slice is complete: as soon as its "metadata" are, or when all its "chunks" are there.',
         default="metadata",
+    )
+    slice_order: str = _setting(
+        choice("given", "labels"),
+        'Append slices in the order in which they are "given", or sorted by their first "labels": of a list of paths or URIs.',
+        default="given",
+    )
+    create: str = _setting(
+        choice("auto", "never", "always"),
+        '"auto" creates the target if it does not exist, "never" refuses then, "always" refuses if it exists.',
+        default="auto",
     )
     slice_source: SliceSource | None = _setting(  # noqa: RUF009 - it makes a field, as the others do
         either(text('"module:name" or "module.name"'), function()),
@@ -273,11 +283,7 @@ class Config:
     @property
     def polling(self) -> Polling | None:
         """How to wait for slices; None if they are not waited for."""
-        given = self.slice_polling
-        if isinstance(given, Mapping):
-            timeout = given.get("timeout", 60.0)
-            return Polling(interval=given.get("interval", min(2.0, timeout / 5) or 2.0), timeout=timeout)
-        return Polling() if given else None
+        return polling_of(self.slice_polling)
 
     def variable(self, path: str) -> VariableSettings:
         """Return what is configured for a variable: its own entry, merged over that of "*"."""

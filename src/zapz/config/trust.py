@@ -43,6 +43,8 @@ HARMLESS = frozenset(
         "attrs",
         "attrs_update_mode",
         "zarr_format",
+        "slice_order",
+        "create",
         "static",
         "on_missing",
         "on_extra",

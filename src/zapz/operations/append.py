@@ -13,6 +13,7 @@ from zapz.config.settings import Config
 from zapz.errors import ConfigError, SliceError, ZapzError
 from zapz.operations.append_slice import SliceAppender
 from zapz.operations.slice_feed import SliceFeed
+from zapz.operations.state import State
 from zapz.operations.target import open_target
 from zapz.operations.target_state import length_of
 from zapz.operations.target_turn import TargetTurns
@@ -20,7 +21,7 @@ from zapz.planning import config_checks
 from zapz.planning.plan import Plan
 from zapz.reports import Report, SliceReport, total
 from zapz.sources.open_slice import OpenSlice, Target
-from zapz.sources.opener import are_places, items_of
+from zapz.sources.opener import are_known, are_places, items_of
 
 _LOG = logging.getLogger("zapz")
 
@@ -66,6 +67,8 @@ class Appender:
         """Append all slices, or plan them in a dry run."""
         started = time.perf_counter()
         items = items_of(slices)
+        if self.config.slice_order == "labels":
+            items = self._slices.sort(items, self._turns.reader.look())
         self._turns.decider.expect(items)
         if self.config.dry_run:
             run = self._run_dry
@@ -97,14 +100,16 @@ class Appender:
         """Append slices that only need to be opened, in one turn at the target."""
         if not items:
             return None
-        with self._turns.held() as (session, state), self._slices.feed(items) as feed:
+        with self._turns.held() as (session, state), contextlib.ExitStack() as stack:
+            self._look(items, state)
+            feed = stack.enter_context(self._slices.feed(items))
             for opened in feed:
                 reports.append(self._reported(self._appender.append(opened, session, state)))  # noqa: PERF401 - a callback's StopIteration is its own
             return length_of(state, self.config)
 
     def _run_apart(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
         """Append slices that are waited for, or made: the target is not held meanwhile."""
-        self._check_target()
+        self._check_target(items)
         length: int | None = None
         with self._slices.feed(items) as feed:
             for opened in feed:
@@ -114,13 +119,18 @@ class Appender:
                     length = length_of(state, self.config)
         return length
 
-    def _check_target(self) -> None:
-        """See that the target can be appended to before slices are made; what is read while another writer is at work may be a mixture."""
+    def _look(self, items: Iterable[Any], state: State) -> None:
+        """Look at all slices that are known before the first is written; one alone is looked at when its turn comes."""
+        if are_known(items, self.config) and len(items) > 1:
+            self._slices.look(items, state)
+
+    def _check_target(self, items: Iterable[Any]) -> None:
+        """See that target and slices fit before slices are made; what is read while another writer is at work may be a mixture."""
         try:
-            self._turns.reader.look()
+            self._look(items, self._turns.reader.look())
         except ZapzError:
-            with self._turns.held():
-                pass
+            with self._turns.held() as (_, state):
+                self._look(items, state)
 
     def _reported(self, report: SliceReport) -> SliceReport:
         counts = (report.steps, report.copied_chunks, report.encoded_chunks, report.bytes_written, report.seconds)

@@ -67,7 +67,7 @@ class SliceAppender:
             report = report.counted(counts)
             state.advance(plan, prepared.labels)
             state.length = plan.placement.offset + plan.placement.length
-            self._turns.reader.anew = False
+            self._turns.reader.note_appended()
         return replace(report, seconds=time.perf_counter() - started)
 
     def _executed(self, source: OpenSlice, session: Session, state: State) -> tuple[Prepared, Counts | None]:

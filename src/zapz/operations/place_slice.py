@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from zapz.checks.character_arrays import in_form_of
 from zapz.config.array_encoding import UNSET
 from zapz.config.settings import Config
@@ -11,13 +13,16 @@ from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
 
 
-def place(source: OpenSlice, target: Dataset | None, config: Config) -> tuple[OpenSlice, Dataset, Placement]:
+def place(
+    source: OpenSlice, target: Dataset | None, config: Config, *, reads: bool = True
+) -> tuple[OpenSlice, Dataset, Placement]:
     """Decide where a slice goes.
 
     Args:
         source: The slice.
         target: The target; None if it is made from this slice.
         config: Settings.
+        reads: Whether labels of the slice may be read, to give a new target units that hold what may come.
 
     Returns:
         The slice as the target sees it, the target (its form, if it is made), and where the slice goes.
@@ -25,12 +30,17 @@ def place(source: OpenSlice, target: Dataset | None, config: Config) -> tuple[Op
     Raises:
         SliceError: It may not follow.
     """
+    notes: list[str] = []
     if target is None:
-        from zapz.planning import new_target  # imported where used: most appends make none
+        from zapz.checks.label_units import with_label_units  # imported where used: most appends make no target
+        from zapz.planning import new_target
+
+        if reads and config.label_units == "auto":
+            source, notes = with_label_units(source, config)
 
         before = new_target.new_target(source.dataset, config, source.encodings)
     else:
         before, source = target, in_form_of(source, target, config.append_dim)
     chosen = {path for path, encoding in source.encodings.items() if encoding.dtype is not UNSET}
     placed = compatibility.place(before, source.dataset, config, source.uri, creates=target is None, chosen=chosen)
-    return source, before, placed
+    return source, before, replace(placed, notes=(*placed.notes, *notes)) if notes else placed

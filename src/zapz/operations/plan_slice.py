@@ -10,7 +10,7 @@ import numpy as np
 
 from zapz.checks.already_appended import There, outcome_of, recall
 from zapz.checks.budget import Budget, Compared
-from zapz.checks.reading import Reading, digest_of, hidden, read_labels
+from zapz.checks.reading import Reading, check_unchanged, digest_of, hidden, read_labels
 from zapz.checks.static import StaticVariables
 from zapz.config.settings import Config
 from zapz.operations.place_slice import place
@@ -62,16 +62,14 @@ class Decider:
         self.budget.slices = len(items) if isinstance(items, Sequence) else None
 
     def decide(self, source: OpenSlice, state: State) -> Prepared:
-        """Decide everything about a slice; nothing is written."""
-        creates = state.dataset is None
-        finer: list[str] = []
-        if creates and self._config.label_units == "auto":
-            from zapz.checks.label_units import with_label_units  # imported where used: most appends make no target
+        """Decide everything about a slice; nothing is written.
 
-            source, finer = with_label_units(source, self._config)
+        Raises:
+            SliceError: It may not follow, or is not what was looked at before.
+            ZapzError: It, or the target, cannot be read.
+        """
+        creates = state.dataset is None
         source, before, placement = place(source, state.dataset, self._config)
-        if finer:
-            placement = replace(placement, notes=(*placement.notes, *finer))
         prepared = Prepared(source=source, placement=placement)
         if placement.length == 0:
             return replace(prepared, outcome="empty")
@@ -82,8 +80,9 @@ class Decider:
             else state.last
         )
         labels = read_labels(target, source, placement, known, self._config)
+        check_unchanged(labels, source)
         length = 0 if creates else state.length
-        there = self._there(target, state, length)
+        there = self.there(target, state, length)
         outcome = outcome_of(there, source, placement, labels, self._config)
         if outcome is None and source.has_place and state.register and not labels:
             outcome = recall(there, source, placement, state.register, self._config)
@@ -97,7 +96,8 @@ class Decider:
             self._static.check(state.home or target, source, placement, self._config)
         return replace(prepared, labels=tuple(labels), plan=plan)
 
-    def _there(self, target: Reading, state: State, length: int) -> There:
+    def there(self, target: Reading, state: State, length: int) -> There:
+        """Return what slices that are there already are compared with."""
         return There(target=target, length=length, planned=state.planned, indexes=state.indexes, budget=self.budget)
 
     def _attributes(
@@ -152,13 +152,13 @@ class Decider:
         Raises:
             SliceError: It may not follow.
         """
-        source, before, placement = place(source, state.dataset, self._config)
+        source, before, placement = place(source, state.dataset, self._config, reads=False)
         if state.dataset is None or not placement.length:
             return placement if placement.length else None
         target = Reading(self.store, before)
         labels = read_labels(target, source, placement, state.last, self._config)
         by_labels = replace(self._config, on_existing="refuse" if self._config.on_existing == "refuse" else "skip")
-        if outcome_of(self._there(target, state, state.length), source, placement, labels, by_labels) is not None:
+        if outcome_of(self.there(target, state, state.length), source, placement, labels, by_labels) is not None:
             return placement if self._config.on_existing == "resume" else None
         for found in labels:
             check_labels(found, self._config, source.uri)

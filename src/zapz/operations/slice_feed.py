@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
+from zapz.checks.reading import Reading
 from zapz.config.settings import Config
 from zapz.errors import ZapzError
+from zapz.operations.state import State
 from zapz.operations.target import apart_from
 from zapz.operations.target_turn import TargetTurns
 from zapz.planning.placement import Placement
@@ -15,6 +19,9 @@ from zapz.sources.contexts import leave_under
 from zapz.sources.feed import Feed
 from zapz.sources.open_slice import OpenSlice
 from zapz.sources.opener import Opener
+
+if TYPE_CHECKING:
+    from zapz.operations.look_ahead import LookAhead
 
 _LOG = logging.getLogger("zapz")
 
@@ -26,15 +33,38 @@ class SliceFeed:
         self._turns = turns
         self._config = config
         self._cancelled = cancelled
+        self._ahead: LookAhead | None = None
+
+    def look(self, items: Sequence[Any], state: State) -> None:
+        """Look at all slices before the first is written; raises as ``LookAhead.look`` does."""
+        from zapz.operations.look_ahead import LookAhead  # imported where used: one slice alone is opened at once
+
+        self._ahead = LookAhead(
+            self._opener(replace(self._config, slice_polling=None)), self._turns.decider, self._config
+        )
+        self._ahead.look(items, state)
+
+    def sort(self, items: Iterable[Any], state: State) -> list[Any]:
+        """Return slices in the order of their first labels; raises as ``sorted_by_labels`` does."""
+        from zapz.operations.slice_order import sorted_by_labels  # imported where used
+
+        target = None if state.dataset is None else Reading(self._turns.store, state.dataset)
+        return sorted_by_labels(items, self._opener(self._config), target, self._config)
+
+    def _opener(self, config: Config) -> Opener:
+        return Opener(config, self._turns.store, apart_from(self._turns.store, config), self._cancelled)
 
     def feed(
         self, items: Iterable[Any], close: Callable[[OpenSlice, BaseException | None], None] = OpenSlice.left
     ) -> Feed[Any, OpenSlice]:
         """Return the open slices of some items, to be used as a context; see ``Feed``."""
-        opener = Opener(self._config, self._turns.store, apart_from(self._turns.store, self._config), self._cancelled)
+        opener, numbers = self._opener(self._config), count()
+
+        def open_item(item: Any) -> OpenSlice:
+            return opener.open(item) if self._ahead is None else self._ahead.open(next(numbers), item, opener.open)
 
         def open_ready(item: Any) -> OpenSlice:
-            opened = opener.open(item)
+            opened = open_item(item)
             if not opened.prepares:
                 return opened
             try:
@@ -47,7 +77,7 @@ class SliceFeed:
             return opened
 
         ahead = self._config.prefetch and not self._config.dry_run
-        return Feed(items, open_ready if ahead else opener.open, close, self._config.prefetch, self._cancelled)
+        return Feed(items, open_ready if ahead else open_item, close, self._config.prefetch, self._cancelled)
 
     def make_ready(self, opened: OpenSlice) -> None:
         """Compute what a slice has to be computed, once its form is seen to fit.

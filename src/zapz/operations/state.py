@@ -42,8 +42,12 @@ class State:
         values = {found.path: found.new.values for found in labels}
         for path, index in self.indexes.items():
             index.extend(values.get(path, [None] * plan.placement.length))
-        for found in labels:
-            self.last[found.path] = ends_of(np.concatenate([found.old.stored, found.new.stored]))
+        self.note_labels(labels)
         for path in plan.arrays.keys() - {found.path for found in labels}:
             self.last.pop(path, None)
         self.dataset = plan.after
+
+    def note_labels(self, labels: Sequence[Labels]) -> None:
+        """Take labels for the target's last ones."""
+        for found in labels:
+            self.last[found.path] = ends_of(np.concatenate([found.old.stored, found.new.stored]))

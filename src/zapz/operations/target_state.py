@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zapz.config.settings import Config
-from zapz.errors import ConflictError, LockedError, ZapzError
+from zapz.errors import ConflictError, LockedError, NotFoundError, SliceError, ZapzError
 from zapz.operations.state import State
 from zapz.operations.target import check_surroundings
 from zapz.planning import compatibility, config_checks
@@ -22,6 +22,8 @@ class TargetReader:
     def __init__(self, store: Store, config: Config) -> None:
         self.anew = config.force_new
         """Whether the next slice makes a new target, in the place of the old one."""
+        self.must_make = config.create == "always"
+        """Whether there must be no target yet."""
         self._store = store
         self._config = config
 
@@ -30,7 +32,24 @@ class TargetReader:
         check_surroundings(self._store)
         listing = listing_of(self._store)
         if is_empty(listing, session.leftovers if session is not None else leftovers(self._store)):
+            if self._config.create == "never":
+                raise NotFoundError(
+                    "no such target",
+                    where=self._store.uri,
+                    expected="a Zarr dataset, since it is not to be created",
+                    found="nothing",
+                    hint="Check the path; or {create} creates it.",
+                    remedies={"create": "auto"},
+                )
             return State(dataset=None)
+        if self.must_make and not self.anew:
+            raise SliceError(
+                "the target exists already",
+                where=self._store.uri,
+                expected="nothing there, since it is to be created",
+                hint="If an earlier run of this command created it, run it with {create}: slices that are there are passed over.",
+                remedies={"create": "auto"},
+            )
         dataset = open_dataset(self._store, listing=listing)
         if self.anew:
             successor_of(self._store)  # refused where there can be none
@@ -38,6 +57,10 @@ class TargetReader:
         length = compatibility.check_target(dataset, self._config, self._store.uri)
         config_checks.check_configured(dataset, self._config)
         return State(dataset=dataset, length=length)
+
+    def note_appended(self) -> None:
+        """Take note that the target has been made, or made anew."""
+        self.anew = self.must_make = False
 
     def look_again(self, session: Session) -> State:
         """Wait for another turn, and read the target as it is then."""

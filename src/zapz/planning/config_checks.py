@@ -26,6 +26,13 @@ def check_config(config: Config) -> None:
             where=f"fixed_dims.{config.append_dim}",
             hint="To demand a size of every slice, set slice_size.",
         )
+    if config.force_new and config.create == "never":
+        raise ConfigError(
+            "a target that is made anew is created",
+            where="force_new",
+            found='create = "never"',
+            hint="Leave one of them out.",
+        )
 
 
 def check_configured(target: Dataset, config: Config) -> None:

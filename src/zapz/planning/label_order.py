@@ -79,22 +79,36 @@ def _direction(old: Line) -> str:
     )
 
 
+def follows(labels: Labels, config: Config) -> bool:
+    """Return whether a slice's first label is behind the last one of what it would be appended to."""
+    order = config.label_order or _order(labels.old, labels.new, config)
+    return (
+        order == "any" or labels.new.kind == "others" or not labels.old.known or _first_break(labels.line, order) != 0
+    )
+
+
+def _first_break(line: Sequence[Any], order: str) -> int | None:
+    """Return the index of the first label that the next one does not follow; None if there is none."""
+    pairs = enumerate(pairwise(line))
+    return next((i for i, (a, b) in pairs if not (b > a if order == "increasing" else b < a)), None)
+
+
 def _check_line(line: Sequence[Any], order: str, old: Line, new: Line, where: str) -> None:
-    follows = len(line) > len(new.values)
-    for i, (a, b) in enumerate(pairwise(line)):
-        if (b > a) if order == "increasing" else (b < a):
-            continue
-        at_seam = follows and i == 0
-        before = _last_text(old) if at_seam else new.text(i - follows)
-        raise LabelError(
-            "the slice does not follow the target" if at_seam else f"labels of the slice are not {order}",
-            where=where,
-            expected=f"a label {'after' if order == 'increasing' else 'before'} {before}",
-            found=new.text(i + 1 - follows),
-            hint=f"{'Append slices in the order of their labels' if at_seam else 'Sort the slice'}; "
-            "or {label_order} appends it as it is: the target's labels will be in no order.",
-            remedies={"label_order": "any"},
-        )
+    i = _first_break(line, order)
+    if i is None:
+        return
+    before_slice = len(line) > len(new.values)
+    at_seam = before_slice and i == 0
+    before = _last_text(old) if at_seam else new.text(i - before_slice)
+    raise LabelError(
+        "the slice does not follow the target" if at_seam else f"labels of the slice are not {order}",
+        where=where,
+        expected=f"a label {'after' if order == 'increasing' else 'before'} {before}",
+        found=new.text(i + 1 - before_slice),
+        hint=f"{'Append slices in the order of their labels' if at_seam else 'Sort the slice'}; "
+        "or {label_order} appends it as it is: the target's labels will be in no order.",
+        remedies={"label_order": "any"},
+    )
 
 
 def _last_text(line: Line) -> str:

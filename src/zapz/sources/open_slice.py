@@ -58,6 +58,8 @@ class OpenSlice:
     """The same store, if a source gives the slice."""
     has_place: bool = True
     """Whether it lies in a place, by which it is recognised if it comes again."""
+    labels_seen: str | None = None
+    """Digest of its labels, if it was looked at before the first slice of the call was written."""
 
     def left(self, error: BaseException | None) -> None:
         """Let go of it, under an error or none."""

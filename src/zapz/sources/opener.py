@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
+from typing import Any, TypeGuard
 
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, SliceError
@@ -159,12 +159,15 @@ def items_of(slices: Any) -> Iterable[Any]:
     return found
 
 
-def are_places(items: Iterable[Any], config: Config) -> bool:
-    """Return whether all items are known, and opening them neither waits nor computes: then the target may be held meanwhile."""
+def are_known(items: Iterable[Any], config: Config) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
+    """Return whether all items are known, and places."""
     return (
         isinstance(items, Sequence)
         and config.slice_source is None
-        and config.polling is None
-        and not config.prefetch
         and all(isinstance(item, str | os.PathLike) for item in items)
     )
+
+
+def are_places(items: Iterable[Any], config: Config) -> bool:
+    """Return whether all items are known, and opening them neither waits nor computes: then the target may be held meanwhile."""
+    return are_known(items, config) and config.polling is None and not config.prefetch

@@ -1,0 +1,74 @@
+"""Sort the slices of a call by their labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from zapz.checks.reading import Reading, label_paths, read_ends
+from zapz.config.settings import Config
+from zapz.errors import ConfigError, LabelError
+from zapz.planning.labels import Line
+from zapz.planning.meaning import meaning_of
+from zapz.sources.opener import Opener, are_known
+
+
+def sorted_by_labels(items: Iterable[Any], opener: Opener, target: Reading | None, config: Config) -> list[Any]:
+    """Return slices in the order of their first labels: falling where the target's labels fall, or are to.
+
+    Args:
+        items: Paths or URIs.
+        opener: Opens them.
+        target: The target; None if there is none yet.
+        config: Settings.
+
+    Raises:
+        ConfigError: They are not all known, or none of their labels has an order.
+        LabelError: One has no label, or one that cannot be compared with the others.
+    """
+    if not are_known(items, config):
+        raise ConfigError(
+            "only slices that are all known can be sorted",
+            where="slice_order",
+            expected="a list of paths or URIs",
+            found=type(items).__name__ if config.slice_source is None else "arguments of a slice source",
+            hint="Give them in order, without this setting.",
+        )
+    firsts = [_first(item, opener, config) for item in items]
+    kinds = {kind for kind, _ in firsts}
+    if len(kinds) > 1:
+        raise LabelError("labels of the slices cannot be compared", where="slices", found=" and ".join(sorted(kinds)))
+    numbers = sorted(range(len(firsts)), key=lambda i: firsts[i][1], reverse=_falls(target, config))
+    return [items[i] for i in numbers]
+
+
+def _first(item: Any, opener: Opener, config: Config) -> tuple[str, Any]:
+    """Return the kind of a slice's labels, and the first of them."""
+    source = opener.open(item)
+    try:
+        dataset = source.dataset
+        for path in label_paths(dataset, config.append_dim):
+            if dataset.arrays[path].shape[0]:
+                cells = Reading(source.store, dataset).rows(path, 0, 0, 1)
+                line = Line.of(meaning_of(dataset, path, config.v2_fill_value), cells)
+                if line.known and line.kind != "others":
+                    return line.kind, line.known[0]
+    finally:
+        source.close(None)
+    raise LabelError(
+        "a slice has no label to sort by",
+        where=os.fspath(item),
+        expected=f"a coordinate {config.append_dim!r}",
+        found="none, or an empty one",
+        hint="Give the slices in order, without --sort (slice_order).",
+    )
+
+
+def _falls(target: Reading | None, config: Config) -> bool:
+    if config.label_order is not None or target is None:
+        return config.label_order == "decreasing"
+    for path in label_paths(target.dataset, config.append_dim):
+        ends = read_ends(target, path, target.dataset.arrays[path].shape[0])
+        return Line.of(meaning_of(target.dataset, path, config.v2_fill_value), ends).falls
+    return False
