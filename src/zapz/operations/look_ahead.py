@@ -46,7 +46,8 @@ class LookAhead:
         self._opener = opener
         self._decider = decider
         self._config = config
-        self._marks: dict[int, tuple[str, str]] = {}
+        self._labels: dict[int, str] = {}
+        self._marks: dict[int, str] = {}
         self._kept: dict[int, OpenSlice] = {}
         self._budget = _KEPT_BYTES
 
@@ -68,10 +69,12 @@ class LookAhead:
 
     def _check(self, number: int, source: OpenSlice, own: dict[str, Cells], ahead: _Ahead) -> None:
         labels, new = self._foresee(source, own, ahead)
-        self._marks[number] = fingerprint_of(source.uri, source.dataset.documents), digest_of(labels)
+        self._labels[number] = digest_of(labels)
         if is_folder(source.uri) and (size := sum(map(len, source.dataset.documents.values()))) <= self._budget:
             self._budget -= size
             self._kept[number] = source
+        else:
+            self._marks[number] = fingerprint_of(source.uri, source.dataset.documents)
         if new:
             ahead.advance(source.uri, labels)
 
@@ -142,19 +145,22 @@ class LookAhead:
         Raises:
             SliceError: Its metadata are no longer those that were looked at.
         """
-        mark, source = self._marks.pop(number, None), self._kept.pop(number, None)
-        if source is None or not source.is_unchanged(source.dataset.documents):
+        if number not in self._labels:
+            return opener(item)
+        kept = self._kept.pop(number, None)
+        if kept is not None:
+            source, same = kept, kept.is_unchanged(kept.dataset.documents)
+        else:
             source = opener(item)
-        if mark is None:
-            return source
-        if fingerprint_of(source.uri, source.dataset.documents) != mark[0]:
+            same = fingerprint_of(source.uri, source.dataset.documents) == self._marks.pop(number)
+        if not same:
             source.close(None)
             raise SliceError(
                 "the slice's metadata changed since it was looked at",
                 where=source.uri,
                 hint="Something still writes to it. Append it when it is complete.",
             )
-        return replace(source, labels_seen=mark[1])
+        return replace(source, labels_seen=self._labels.pop(number))
 
 
 class _Ahead:
