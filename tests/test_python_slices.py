@@ -86,7 +86,8 @@ def test_times_are_created_as_xarray_creates_them(case: str, zarr_format: int, t
     moments, encoding = TIMES[case]
     dataset = xr.Dataset({"time": ("time", np.array(moments, "M8[ns]"), {}, encoding)})
     expected = reading(written(dataset, tmp_path / "reference.zarr", zarr_format=zarr_format))
-    found = appended(tmp_path / "target.zarr", dataset, zarr_format=zarr_format, label_chunk="keep")
+    kept = {"label_chunk": "keep", "label_units": "keep"}
+    found = appended(tmp_path / "target.zarr", dataset, zarr_format=zarr_format, **kept)
     assert_same_reading(found, expected)
 
 
@@ -369,7 +370,8 @@ def test_law_what_zapz_creates_reads_like_what_xarray_creates(
 ) -> None:
     home = tmp_path_factory.mktemp("law")
     expected = reading(written(dataset, home / "reference.zarr", zarr_format=zarr_format))
-    assert_same_reading(appended(home / "target.zarr", dataset, zarr_format=zarr_format, label_chunk="keep"), expected)
+    kept = {"label_chunk": "keep", "label_units": "keep"}
+    assert_same_reading(appended(home / "target.zarr", dataset, zarr_format=zarr_format, **kept), expected)
 
 
 @_MANY

@@ -50,9 +50,9 @@ class Case:
             return
         with pytest.raises(self.refused, match=self.naming):
             zapz.append(target, items, **self.settings)
-        if len(slices) > 1:
+        if len(slices) > 1 and how == "in memory":
             assert_holds(target, self.cube(slices[:-1]))
-        else:
+        else:  # files are looked at before the first is written
             assert not target.exists()
 
 
@@ -286,7 +286,7 @@ def test_a_variable_that_a_later_slice_lacks_is_missing_there(how: str, tmp_path
     slices = given(how, [day(0), day(1).drop_vars("tsm")], tmp_path)
     with pytest.raises(VariableError, match="tsm"):
         zapz.append(target, slices)
-    zapz.append(target, slices[1:], on_missing="fill")
+    zapz.append(target, slices, on_missing="fill")
     found = read(target)
     xr.testing.assert_equal(found.tsm[0], day(0).tsm[0])
     assert bool(found.tsm[1].isnull().all())
@@ -300,7 +300,7 @@ def test_a_variable_that_only_a_later_slice_has(how: str, tmp_path: Path) -> Non
     slices = given(how, [day(0), day(1, names=("chl", "tsm", "oxygen"))], tmp_path)
     with pytest.raises(VariableError, match=r"oxygen.*on_extra"):
         zapz.append(target, slices)
-    zapz.append(target, slices[1:], on_extra="ignore")
+    zapz.append(target, slices, on_extra="ignore")
     assert_holds(target, joined(days(0, 1)))
 
 

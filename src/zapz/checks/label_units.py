@@ -43,6 +43,8 @@ def _units_of(source: OpenSlice, array: Array) -> str:
 
 
 def _finer(source: OpenSlice, array: Array, config: Config) -> str | None:
+    if isinstance(config.append_step, int | float):  # a number of the slice's own units
+        return None
     axis, units = array.axis(config.append_dim), _units_of(source, array)
     if axis is None or array.shape[axis] != 1 or not units or array.step_bytes(axis) > SMALL_STEP:
         return None
