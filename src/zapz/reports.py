@@ -4,13 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from zapz.checks.budget import Compared
 from zapz.execution.writer import Counts
 from zapz.txn.recovery import Recovery
 
-__all__ = ["Compared", "Report", "SliceReport"]
+__all__ = ["Compared", "Phase", "Progress", "Report", "SliceReport"]
+
+Phase = Literal["waiting", "opening", "computing", "checking", "copying", "encoding", "syncing", "committing"]
+"""What a run is doing with a slice."""
+
+
+class Progress(NamedTuple):
+    """Where a run is at one moment."""
+
+    phase: Phase
+    """"waiting" (for the slice, or for a target that another process holds), "opening" the slice, "computing" what is lazy, "checking"
+    whether it may follow, "copying" its chunks ("encoding", if none can be copied), "syncing", or "committing"."""
+    slice: str
+    """The slice; while another process is waited for, the target."""
+    number: int
+    """How many slices come before this one. With ``prefetch``, slices ahead of the one that is written are told of as well."""
+    slices: int | None = None
+    """How many slices there are; None if that is not known."""
+    chunks: int = 0
+    """Chunks (shards) of the slice that are done."""
+    total: int = 0
+    """Chunks of the slice in all; 0 before that is known."""
+    bytes: int = 0
+    """Bytes of chunks written for the slice."""
+    wait: float = 0.0
+    """Seconds for which it is waited at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

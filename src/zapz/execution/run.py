@@ -36,7 +36,7 @@ def run(
     *,
     workers: int,
     verify: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     found: Found | None = None,
 ) -> Counts:
     """Execute every step of a plan.
@@ -48,7 +48,7 @@ def run(
         sink: Where chunks are written.
         workers: Steps under way at once.
         verify: Decode every chunk that is copied.
-        progress: Called with the number of steps done, from any thread.
+        progress: Called with the numbers of steps that were done just now and of bytes that they wrote, from any thread.
         found: What exists of arrays with very many chunks, if that was looked for.
 
     Raises:
@@ -69,7 +69,7 @@ def run(
         with guard:
             total.add(mine)
         if progress is not None:
-            progress(len(steps))
+            progress(len(steps), mine.bytes)
 
     steps = plan.steps() if not found.needed else _steps(plan, found, sink)
     first = list(islice(steps, _INLINE + 1))

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, SliceError, ZapzError
 from zapz.operations.append_slice import SliceAppender
+from zapz.operations.run_plan import Watch
 from zapz.operations.slice_feed import SliceFeed
 from zapz.operations.target import open_target
 from zapz.operations.target_state import length_of
 from zapz.operations.target_turn import TargetTurns
 from zapz.planning import config_checks
 from zapz.planning.plan import Plan
-from zapz.reports import Report, SliceReport, total
+from zapz.reports import Progress, Report, SliceReport, total
 from zapz.sources.open_slice import OpenSlice, Target
 from zapz.sources.opener import are_places, items_of
 
@@ -26,6 +27,7 @@ _LOG = logging.getLogger("zapz")
 
 
 OnSlice = Callable[[SliceReport], None]
+OnPhase = Callable[[Progress], None]
 
 
 class Cancel(Protocol):
@@ -45,11 +47,12 @@ class Appender:
         on_slice: OnSlice | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         cancel: Cancel | None = None,
+        on_phase: OnPhase | None = None,
     ) -> None:
         config_checks.check_config(config)
         self.config = config
         self.store = open_target(target, config)
-        for name, callback in (("on_slice", on_slice), ("on_progress", on_progress)):
+        for name, callback in (("on_slice", on_slice), ("on_progress", on_progress), ("on_phase", on_phase)):
             if callback is not None and not callable(callback):
                 raise ConfigError("not callable", where=name, found=type(callback).__name__)
         if cancel is not None and not callable(getattr(cancel, "is_set", None)):
@@ -58,15 +61,17 @@ class Appender:
             )
         cancelled = cancel.is_set if cancel is not None else None
         self._on_slice = on_slice
-        self._turns = TargetTurns(self.store, config, cancelled)
-        self._slices = SliceFeed(self._turns, config, cancelled)
-        self._appender = SliceAppender(self._turns, config, on_progress, cancelled)
+        self._watch = Watch(on_progress, cancelled, on_phase)
+        self._turns = TargetTurns(self.store, config, cancelled, self._watch.waits)
+        self._slices = SliceFeed(self._turns, config, self._watch)
+        self._appender = SliceAppender(self._turns, config, self._watch)
 
     def run(self, slices: Any) -> Report:
         """Append all slices, or plan them in a dry run."""
         started = time.perf_counter()
         items = items_of(slices)
         self._turns.decider.expect(items)
+        self._watch.expect(items)
         if self.config.dry_run:
             run = self._run_dry
         elif are_places(items, self.config):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from zapz.checks.already_appended import Planned
@@ -15,7 +14,7 @@ from zapz.execution import sparse
 from zapz.execution.writer import Counts
 from zapz.format.metadata import Dataset
 from zapz.operations.plan_slice import Prepared
-from zapz.operations.run_plan import run_plan
+from zapz.operations.run_plan import Watch, run_plan
 from zapz.operations.state import State
 from zapz.operations.target_state import TURNS
 from zapz.operations.target_turn import TargetTurns
@@ -27,22 +26,16 @@ from zapz.txn.protocol import HeadMovedError, Session
 class SliceAppender:
     """Appends the slices of one call, one at a time."""
 
-    def __init__(
-        self,
-        turns: TargetTurns,
-        config: Config,
-        progress: Callable[[int, int], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> None:
+    def __init__(self, turns: TargetTurns, config: Config, watch: Watch) -> None:
         self._turns = turns
         self._config = config
-        self._progress = progress
-        self._cancelled = cancelled
+        self._watch = watch
         self._said: set[str] = set()
 
     def plan(self, source: OpenSlice, state: State) -> SliceReport:
         """Plan a slice in a dry run, as if those before it had been appended."""
         started = time.perf_counter()
+        self._watch.begin(source.uri)
         prepared = self._turns.decider.decide(source, state)
         plan = prepared.plan
         found = sparse.look(plan, source.store, self._turns.store).notes if plan is not None else ()
@@ -60,6 +53,7 @@ class SliceAppender:
         started = time.perf_counter()
         if state.old is not None:
             return self._replace(source, session, state, state.old)
+        self._watch.begin(source.uri)
         prepared, counts = self._executed(source, session, state)
         plan = prepared.plan
         report = self._report(prepared, counts.notes if counts is not None else ())
@@ -78,13 +72,7 @@ class SliceAppender:
                 prepared = self._turns.decider.decide(source, state)
                 plan = prepared.plan
                 return prepared, None if plan is None else run_plan(
-                    plan,
-                    prepared.source,
-                    session,
-                    self._config,
-                    self._turns.store,
-                    progress=self._progress,
-                    cancelled=self._cancelled,
+                    plan, prepared.source, session, self._config, self._turns.store, self._watch
                 )
             except ZapzError as error:  # what was read while another writer wrote may be a mixture
                 mixture = plan is None and session.moved()
@@ -99,9 +87,9 @@ class SliceAppender:
         """Make a new target of a slice, and put it in the place of the old one."""
         config = replace(self._config, force_new=False)
         with session.renewing(old, os.urandom(8).hex()) as replacement:
-            turns = TargetTurns(replacement.store, config, self._cancelled)
+            turns = TargetTurns(replacement.store, config, self._watch.cancelled)
             with turns.held() as (inner, empty):
-                report = SliceAppender(turns, config, self._progress, self._cancelled).append(source, inner, empty)
+                report = SliceAppender(turns, config, self._watch).append(source, inner, empty)
             if report.outcome != "appended":
                 return report
             self._turns.note(replacement.take_place())

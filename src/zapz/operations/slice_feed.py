@@ -8,6 +8,7 @@ from typing import Any
 
 from zapz.config.settings import Config
 from zapz.errors import ZapzError
+from zapz.operations.run_plan import Watch
 from zapz.operations.target import check_apart
 from zapz.operations.target_turn import TargetTurns
 from zapz.planning.placement import Placement
@@ -22,23 +23,31 @@ _LOG = logging.getLogger("zapz")
 class SliceFeed:
     """Opens the slices of one call."""
 
-    def __init__(self, turns: TargetTurns, config: Config, cancelled: Callable[[], bool] | None = None) -> None:
+    def __init__(self, turns: TargetTurns, config: Config, watch: Watch) -> None:
         self._turns = turns
         self._config = config
-        self._cancelled = cancelled
+        self._cancelled = watch.cancelled
+        self._phases = watch.phases
 
     def feed(
         self, items: Iterable[Any], close: Callable[[OpenSlice, BaseException | None], None] = OpenSlice.left
     ) -> Feed[Any, OpenSlice]:
         """Return the open slices of some items, to be used as a context; see ``Feed``."""
-        opener = Opener(self._config, self._turns.store, check_apart, self._cancelled)
+        phases = self._phases
+        waits = phases.wait_for_slice if phases is not None else None
+        opener = Opener(self._config, self._turns.store, check_apart, self._cancelled, waits)
+
+        def open_item(item: Any) -> OpenSlice:
+            if phases is not None:
+                phases.opening(item)
+            return opener.open(item)
 
         def open_ready(item: Any) -> OpenSlice:
-            opened = opener.open(item)
+            opened = open_item(item)
             if not opened.prepares:
                 return opened
             try:
-                _compute(opened, self._turns.decider.glance(opened, self._turns.reader.look()))
+                self._compute(opened, self._turns.decider.glance(opened, self._turns.reader.look()))
             except ZapzError as error:  # another writer may be at work just now: our own turn will tell
                 _LOG.debug("%s is not computed ahead: %s", opened.uri, error)
             except BaseException as error:
@@ -47,7 +56,7 @@ class SliceFeed:
             return opened
 
         ahead = self._config.prefetch and not self._config.dry_run
-        return Feed(items, open_ready if ahead else opener.open, close, self._config.prefetch, self._cancelled)
+        return Feed(items, open_ready if ahead else open_item, close, self._config.prefetch, self._cancelled)
 
     def make_ready(self, opened: OpenSlice) -> None:
         """Compute what a slice has to be computed, once its form is seen to fit.
@@ -64,9 +73,11 @@ class SliceFeed:
         except ZapzError:
             with self._turns.held() as (_, state):
                 placement = self._turns.decider.glance(opened, state)
-        _compute(opened, placement)
+        self._compute(opened, placement)
 
-
-def _compute(opened: OpenSlice, placement: Placement | None) -> None:
-    if placement is not None:
+    def _compute(self, opened: OpenSlice, placement: Placement | None) -> None:
+        if placement is None:
+            return
+        if self._phases is not None:
+            self._phases.computing()
         opened.prepare({*placement.conversions, *placement.static})

@@ -24,7 +24,13 @@ _LOG = logging.getLogger("zapz")
 class TargetTurns:
     """The turns of one call at its target."""
 
-    def __init__(self, store: Store, config: Config, cancelled: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        cancelled: Callable[[], bool] | None = None,
+        waits: Callable[[str, float], None] | None = None,
+    ) -> None:
         self.store = store
         """The target."""
         self.reader = TargetReader(store, config)
@@ -37,6 +43,7 @@ class TargetTurns:
         """What is worth knowing about the storage."""
         self._config = config
         self._cancelled = cancelled
+        self._waits = waits
         self._register: list[Commit] | None = None
 
     @contextlib.contextmanager
@@ -48,7 +55,7 @@ class TargetTurns:
             CancelledError: The caller has ended the wait.
             ZapzError: The target cannot be recovered, or read, or appended to.
         """
-        wait = Wait(self._config.lock_wait, self._cancelled)
+        wait = Wait(self._config.lock_wait, self._cancelled, self._waits)
         with open_session(self.store, wait, remember=self._config.register) as session:
             self.recovered = self.recovered.joined(session.recovered)
             self.note(session.notes)

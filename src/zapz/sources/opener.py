@@ -43,8 +43,10 @@ class Opener:
         target: ReadableStore,
         apart: Callable[[ReadableStore, str, Config], None],
         cancelled: Callable[[], bool] | None = None,
+        waits: Callable[[str, float], None] | None = None,
     ) -> None:
         self._cancelled = cancelled
+        self._waits = waits
         self.config = config
         self.target = target
         self._apart = apart
@@ -84,7 +86,7 @@ class Opener:
             if not os.fspath(item).strip() or "\0" in os.fspath(item):
                 raise SliceError("a slice has no name", where=label, expected="a path or URI", found=repr(item))
             self._apart(self.target, os.fspath(item), config)
-            return replace(open_slice(item, config, self._cancelled), close=leave)
+            return replace(open_slice(item, config, self._cancelled, self._waits), close=leave)
         if isinstance(item, Source):
             return replace(open_given(item, config), close=leave)
         if is_given(item):

@@ -88,12 +88,16 @@ class FencedSession:
         self._done.clear()
 
     @contextlib.contextmanager
-    def begin(self, plan: Plan, commit: Commit, name: str) -> Iterator[FencedTransaction]:
+    def begin(
+        self, plan: Plan, commit: Commit, name: str, enter: Callable[[str], None] | None = None
+    ) -> Iterator[FencedTransaction]:
         """See ``Session``."""
         transaction.require_size(self._store, plan)
         running = self._take(plan, replace(commit, transaction=name), name)
         try:
             yield running
+            if enter is not None:
+                enter("committing")
             running.commit(plan)
         except BaseException as error:
             self._fail(running, error)
