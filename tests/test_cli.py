@@ -3,11 +3,8 @@
 import contextlib
 import io
 import json
-import os
-import pty
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from unittest import mock
@@ -216,37 +213,6 @@ def test_demo_runs_once(tmp_path: Path) -> None:
     assert "refused" in out
     assert zapz.info(tmp_path / "demo" / "cube.zarr").dims["time"] == 5
     assert run("demo", tmp_path / "demo")[0] == 6
-
-
-@contextlib.contextmanager
-def terminal() -> Iterator[tuple[int, int]]:
-    ours, theirs = pty.openpty()
-    try:
-        yield ours, theirs
-    finally:
-        os.close(ours)
-
-
-def test_progress_bar_on_a_terminal(days: list[Path], tmp_path: Path) -> None:
-    """On a terminal a bar appears once an append takes a while; elsewhere there is none."""
-    code = (
-        "import zapz.cli.output, sys\n"
-        "zapz.cli.output._LATER = 0.0\n"
-        f"sys.argv = ['zapz', 'append', {str(tmp_path / 'cube.zarr')!r}, {str(days[0])!r}]\n"
-        "from zapz.__main__ import main\nmain()\n"
-    )
-    with terminal() as (ours, theirs):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            stdout=subprocess.PIPE,
-            stderr=theirs,
-            check=False,
-            env={**os.environ, "TERM": "xterm"},
-        )
-        os.close(theirs)
-        shown = os.read(ours, 65536).decode(errors="replace")
-    assert done.returncode == 0
-    assert "slice 1 of 1" in shown
 
 
 def test_an_error_of_our_own_is_no_error_of_the_slice_source() -> None:

@@ -38,12 +38,18 @@ def append_slices(options: AppendOptions) -> None:
 
             import_from_here()
         with (
-            Talker(quiet=options.quiet or options.as_json, verbose=options.verbose, total=len(slices)) as talker,
+            Talker(
+                quiet=options.quiet,
+                as_json=options.as_json,
+                verbose=options.verbose,
+                total=len(slices),
+                waits=made.polling is not None or made.lock_wait > 0,
+            ) as talker,
             interrupts.handled(),
             slice_source_errors(show=options.traceback or made.slice_source is None),
         ):
             talker.remarks(remarks(made))
-            report = append(place, slices, made, on_slice=talker.slice_done, on_progress=talker.progress)
+            report = append(place, slices, made, on_slice=talker.slice_done, on_phase=talker.phase)
         if options.as_json:
             print_json(report)
         else:

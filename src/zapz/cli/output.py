@@ -1,43 +1,49 @@
-"""What the command line says: lines, a progress bar on a terminal, a summary."""
+"""What the command line says: lines, how far it is, a summary."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-import threading
-import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Self, TextIO
 
-from zapz.reports import Compared, Report, SliceReport
+from zapz.cli.words import count, size
+from zapz.reports import Compared, Progress, Report, SliceReport
 
 if TYPE_CHECKING:
+    from zapz.cli.progress import Bar, Waits
     from zapz.operations.describe import Info
-
-_LATER = 1.0
-"""Seconds after which a progress bar appears."""
 
 
 class Talker:
     """Reports an append to a person."""
 
-    def __init__(self, *, quiet: bool, verbose: bool, total: int) -> None:
-        self._quiet = quiet
+    def __init__(self, *, quiet: bool, as_json: bool, verbose: bool, total: int, waits: bool) -> None:
+        """Begin.
+
+        Args:
+            quiet: Whether nothing is said.
+            as_json: Whether standard output is left to the result.
+            verbose: Whether more is said.
+            total: Number of slices.
+            waits: Whether the run may have to wait for something.
+        """
+        self._quiet = quiet or as_json
         self._verbose = verbose
-        self._total = total
-        self._number = 0
-        self._started = time.monotonic()
-        self._bar: Any = None
-        self._task: Any = None
-        self._guard = threading.Lock()
         self._said: tuple[str, ...] = ()
+        self._progress = None if quiet else _progress(total, waits=waits)
+        self.phase: Callable[[Progress], None] | None = self._progress.tell if self._progress is not None else None
+        """Called with where the run is; None if that is shown nowhere."""
 
     def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._progress.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop_bar()
+        if self._progress is not None:
+            self._progress.__exit__()
 
     def remarks(self, lines: Iterable[str]) -> None:
         """Say which settings do not do what their names say."""
@@ -55,37 +61,16 @@ class Talker:
             with contextlib.suppress(OSError):  # what is buffered cannot be written either
                 os.dup2(os.open(os.devnull, os.O_WRONLY), (where or sys.stdout).fileno())
 
-    def _stop_bar(self) -> None:
-        with self._guard:
-            if self._bar is not None:
-                self._bar.stop()
-                self._bar = self._task = None
-
-    def progress(self, done: int, total: int) -> None:
-        """Move the progress bar, if standard error is a terminal and the append takes long enough to want one."""
-        if self._quiet or not sys.stderr.isatty() or time.monotonic() - self._started < _LATER:
-            return
-        with self._guard:
-            if self._bar is None:
-                from rich.console import Console  # imported where used: it comes with Typer
-                from rich.progress import Progress
-
-                self._bar = Progress(console=Console(stderr=True), transient=True)
-                self._bar.start()
-                self._task = self._bar.add_task(f"slice {self._number + 1} of {self._total}", total=total)
-            self._bar.update(self._task, completed=done)
-
     def slice_done(self, report: SliceReport) -> None:
         """Say what became of a slice."""
-        self._stop_bar()
-        self._number += 1
-        self._started = time.monotonic()
+        if self._progress is not None:
+            self._progress.slice_done(report.bytes_written)
         if self._quiet:
             return
         detail = {
-            "appended": f"appended {_count(report.steps, 'step')}: {_count(report.copied_chunks, 'chunk')} copied, "
+            "appended": f"appended {count(report.steps, 'step')}: {count(report.copied_chunks, 'chunk')} copied, "
             f"{report.encoded_chunks} encoded, {size(report.bytes_written)}",
-            "planned": f"would append {_count(report.steps, 'step')}",
+            "planned": f"would append {count(report.steps, 'step')}",
             "already": f"is there already, and equal{_extent(report.compared)}",
             "skipped": "is there already by its labels; skipped",
             "empty": "is empty; nothing to do",
@@ -93,7 +78,7 @@ class Talker:
         self._say(f"{report.slice}: {detail}")
         if report.plan is not None:
             plan = report.plan
-            counts = f"{_count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']} encoded"
+            counts = f"{count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']} encoded"
             needs = f"{size(plan['bytes'])} decoded; a worker needs at most {size(plan['working_set'])}"
             self._say(f"  at index {plan['offset']}: {counts}, {needs}")
             for check in plan["checks"]:
@@ -139,21 +124,23 @@ def _extent(compared: Compared | None) -> str:
     if compared is None or compared.contents >= compared.chunks:
         return ""
     lengths = f"{compared.lengths} lengths" if compared.lengths < compared.chunks else "all lengths"
-    part = f"{compared.contents} of {_count(compared.chunks, 'chunk')}"
+    part = f"{compared.contents} of {count(compared.chunks, 'chunk')}"
     return f" (compared: {lengths if compared.lengths else 'cells'}, the content of {part}, {size(compared.bytes)})"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _progress(total: int, *, waits: bool) -> Bar | Waits | None:
+    """Return what shows how far a run is: a bar on a terminal; elsewhere only waits are told, if there may be some."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        from zapz.cli.progress import Bar  # imported where used: scheduled runs do without
+        from zapz.cli.terminal import can_redraw
 
+        if can_redraw(sys.stderr):
+            return Bar(total, sys.stderr)
+    if not waits:
+        return None
+    from zapz.cli.progress import Waits  # imported where used
 
-def size(number: float) -> str:
-    """Return a number of bytes for people."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:  # noqa: PLR2004 - decimal units
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
+    return Waits()
 
 
 def describe(info: Info) -> str:

@@ -1,0 +1,35 @@
+"""Numbers and names in the words of people."""
+
+from __future__ import annotations
+
+import re
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with what it counts."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size(number: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:  # noqa: PLR2004 - decimal units
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def clock(seconds: float) -> str:
+    """Return a time as hours, minutes and seconds: 0:00:05."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def last_part(name: str) -> str:
+    """Return the last part of a path or URI: what tells one slice from the next; all of a name that is neither."""
+    return re.split(r"[/\\]", name.rstrip("/"))[-1] or name
+
+
+def printable(text: str) -> str:
+    """Return a text without what would move a terminal's cursor, or cannot be encoded."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
