@@ -35,8 +35,12 @@ class SliceAppender:
     def plan(self, source: OpenSlice, state: State) -> SliceReport:
         """Plan a slice in a dry run, as if those before it had been appended."""
         started = time.perf_counter()
-        self._watch.begin(source.uri)
-        prepared = self._turns.decider.decide(source, state)
+        self._watch.begin(source.called)
+        try:
+            prepared = self._turns.decider.decide(source, state)
+        except ZapzError as error:
+            source.name_in(error)
+            raise
         plan = prepared.plan
         found = sparse.look(plan, source.store, self._turns.store).notes if plan is not None else ()
         report = self._report(prepared, found)
@@ -53,8 +57,12 @@ class SliceAppender:
         started = time.perf_counter()
         if state.old is not None:
             return self._replace(source, session, state, state.old)
-        self._watch.begin(source.uri)
-        prepared, counts = self._executed(source, session, state)
+        self._watch.begin(source.called)
+        try:
+            prepared, counts = self._executed(source, session, state)
+        except ZapzError as error:
+            source.name_in(error)
+            raise
         plan = prepared.plan
         report = self._report(prepared, counts.notes if counts is not None else ())
         if plan is not None and counts is not None:
@@ -100,7 +108,7 @@ class SliceAppender:
         notes = tuple(note for note in (*prepared.placement.notes, *more) if note not in self._said)
         self._said.update(notes)
         return SliceReport(
-            slice=prepared.source.uri,
+            slice=prepared.source.called,
             outcome=prepared.outcome,
             steps=prepared.placement.length,
             notes=notes,

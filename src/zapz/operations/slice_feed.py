@@ -72,7 +72,11 @@ class SliceFeed:
             placement = self._turns.decider.glance(opened, self._turns.reader.look())
         except ZapzError:
             with self._turns.held() as (_, state):
-                placement = self._turns.decider.glance(opened, state)
+                try:
+                    placement = self._turns.decider.glance(opened, state)
+                except ZapzError as error:
+                    opened.name_in(error)
+                    raise
         self._compute(opened, placement)
 
     def _compute(self, opened: OpenSlice, placement: Placement | None) -> None:
