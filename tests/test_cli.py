@@ -116,9 +116,10 @@ def test_append_talks_to_people(days: list[Path], tmp_path: Path) -> None:
     code, out, err = run("append", tmp_path / "cube.zarr", *days)
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert len(lines) == 4
-    assert all("appended 1 step" in line for line in lines[:3])
-    assert "3 appended; length 3" in lines[3]
+    assert len(lines) == 5
+    assert lines[0] == f"created {tmp_path / 'cube.zarr'}"
+    assert all("appended 1 step" in line for line in lines[1:4])
+    assert lines[4].startswith("3 slices: 3 appended · 2024-06-03 is the last · 146.9 kB in ")
     code, out, _ = run("append", tmp_path / "cube.zarr", *days, "-q")
     assert (code, out) == (0, "")
 

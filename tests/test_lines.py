@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from test_phases import days
 from test_waits import day
 
 import zapz
+from zapz.cli import lines, words
 
 # -- a slice is called by what it was made of --------------------------------------------------------------------------
 
@@ -29,7 +32,7 @@ def test_lines_call_a_slice_by_its_item(tmp_path: Path, monkeypatch: pytest.Monk
     words = ("append", "-c", tmp_path / "c.toml", tmp_path / "cube.zarr")
     code, out, err = run(*words, "day0.nc", "day1.nc", "day2.nc")
     assert code == 3
-    assert [line.partition(":")[0] for line in out.splitlines()] == ["day0.nc", "day1.nc"]
+    assert [line.partition(":")[0] for line in out.splitlines()][1:] == ["day0.nc", "day1.nc"]
     assert "differs from the target's, day2.nc, x:" in err
     code, out, _ = run(*words, "day0.nc", "day1.nc", "--dry-run", "-v")
     assert [line.partition(":")[0] for line in out.splitlines()][:2] == ["day0.nc", "day1.nc"]
@@ -88,3 +91,122 @@ def test_an_error_names_the_item_and_the_place(tmp_path: Path) -> None:
     with pytest.raises(zapz.LabelError) as caught:
         zapz.append(tmp_path / "cube.zarr", ["day0.zarr"], slice_source=lambda name: tmp_path / name)
     assert caught.value.where == f"{first}, time"
+
+
+# -- a run of many slices ----------------------------------------------------------------------------------------------
+
+
+def without_time(text: str) -> list[str]:
+    """Return lines without the folder of the test, and without how long it took."""
+    return [re.sub(r"/\S*/(?=\w+\.zarr)", "", re.sub(r"\d+\.\d s", "T s", line)) for line in text.splitlines()]
+
+
+def test_slices_that_are_there_are_one_line(tmp_path: Path) -> None:
+    target, paths = tmp_path / "cube.zarr", days(tmp_path, 6)
+    assert without_time(run("append", target, paths[0])[1]) == [
+        "created cube.zarr",
+        "day0.zarr: appended 1 step: 14 chunks copied, 1 encoded, 50.1 kB",
+        "cube.zarr: 1 appended; length 1; 50.1 kB in T s",
+    ]
+    assert without_time(run("append", target, *paths[:2])[1]) == [
+        "day0.zarr: is there already, and equal",
+        "day1.zarr: appended 1 step: 8 chunks copied, 1 encoded, 48.6 kB",
+        "2 slices: 1 appended, 1 already there · 2024-06-02 is the last · 48.6 kB in T s",
+    ]
+    assert without_time(run("append", target, *paths[:3], paths[0], paths[1])[1]) == [
+        "2 slices: already there",
+        "day2.zarr: appended 1 step: 8 chunks copied, 1 encoded, 48.2 kB",
+        "2 slices: already there",
+        "5 slices: 1 appended, 4 already there · 2024-06-03 is the last · 48.2 kB in T s",
+    ]
+    assert without_time(run("append", target, *paths[:3])[1]) == [
+        "3 slices: already there · 2024-06-03 is the last · T s"
+    ]
+    assert without_time(run("append", target, paths[0])[1]) == [
+        "day0.zarr: is there already, and equal",
+        "cube.zarr: 1 already there; length 3; 0 B in T s",
+    ]
+    assert without_time(run("append", target, *paths[:2], "--on-existing", "skip")[1]) == [
+        "2 slices: already there by their labels; skipped · 2024-06-03 is the last · T s"
+    ]
+    assert without_time(run("append", target, *paths[:2], "-v")[1])[-3:] == [
+        "day0.zarr: is there already, and equal",
+        "day1.zarr: is there already, and equal",
+        "2 slices: 2 already there · 2024-06-03 is the last · 0 B in T s",
+    ]
+    assert without_time(run("append", target, *paths[1:4], "--dry-run")[1])[0] == "2 slices: already there"
+    assert without_time(run("append", target, *paths[1:], "--dry-run")[1])[-1] == "5 slices: 3 would be appended, 2 already there · 2024-06-06 would be the last · nothing touched"  # fmt: skip
+
+
+def test_what_was_compared_is_said_once(tmp_path: Path) -> None:
+    target, paths = tmp_path / "cube.zarr", days(tmp_path, 2)
+    run("append", target, *paths)
+    (tmp_path / "c.toml").write_text("resume_budget = 1\n")
+    out = run("append", "-c", tmp_path / "c.toml", target, *paths)[1]
+    (line,) = without_time(out)
+    assert line == "2 slices: already there (compared: 16 lengths, the content of 6 of 18 chunks, 24.5 kB) · 2024-06-02 is the last · T s"  # fmt: skip
+
+
+def test_before_an_error_it_is_said_what_was_there(tmp_path: Path) -> None:
+    paths = days(tmp_path, 2)
+    run("append", tmp_path / "cube.zarr", *paths)
+    code, out, _ = run("append", tmp_path / "cube.zarr", *paths, tmp_path / "none.zarr")
+    assert (code, out) == (6, "2 slices: already there\n")
+
+
+def test_a_target_without_labels_says_its_length(tmp_path: Path) -> None:
+    slices = [tmp_path / name for name in ("a", "b")]
+    for path in slices:
+        zapz.append(path, {"v": (["time"], np.arange(3))})
+    assert without_time(run("append", tmp_path / "cube.zarr", *slices)[1])[-1].startswith(
+        "2 slices: 2 appended · length 6 · "
+    )
+
+
+def test_a_new_target_is_announced(tmp_path: Path) -> None:
+    """Before anything else; a target that is replaced, too."""
+    target, paths = tmp_path / "cube.zarr", days(tmp_path, 2)
+
+    def first(*words: object) -> str:
+        return without_time(run("append", target, *words)[1])[0]
+
+    assert first(paths[0], "--dry-run") == "would create cube.zarr"
+    assert not zapz.append(target, paths[0], dry_run=True).created
+    assert first(paths[0]) == "created cube.zarr"
+    assert first(paths[1]).startswith("day1.zarr: appended")
+    assert first(paths[1], "--dry-run", "--force-new") == "would replace cube.zarr"
+    assert first(paths[1], "--force-new") == "replaced cube.zarr"
+    report = zapz.append(tmp_path / "other.zarr", paths)
+    assert (report.created, [r.created for r in report.slices]) == (True, [True, False])
+    assert not zapz.append(tmp_path / "other.zarr", paths).created
+    assert not zapz.append(tmp_path / "other.zarr", paths, force_new=True).created
+
+
+def test_reports_say_the_last_label_and_the_length(tmp_path: Path) -> None:
+    report = zapz.append(tmp_path / "cube.zarr", [day(3), day(5)])
+    assert [(r.length, r.last) for r in report.slices] == [(1, "3"), (2, "5")]
+    assert (report.length, report.last) == (2, "5")
+    report = zapz.append(tmp_path / "cube.zarr", [day(3)])
+    assert (report.slices[0].length, report.last) == (2, "5")
+    report = zapz.append(tmp_path / "cube.zarr", [day(5), day(7), day(9)], dry_run=True)
+    assert [(r.length, r.last) for r in report.slices] == [(2, "5"), (3, "7"), (4, "9")]
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("some/cube.zarr", "some/cube.zarr"),
+        ("s3://me:secret@bucket/some/cube.zarr?key=secret", "cube.zarr"),
+        ("s3://me:secret@bucket", "bucket"),
+        ("zip://a.zarr::s3://bucket/a.zip", "a.zip"),
+    ],
+)
+def test_no_secret_of_a_target_is_said(place: str, said: str) -> None:
+    assert lines.shown(place) == said
+
+
+def test_signs_that_an_encoding_lacks() -> None:
+    latin = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    assert words.fitting("2 slices · …", latin) == "2 slices - ..."
+    assert words.fitting("d\udce9.zarr · 1", io.TextIOWrapper(io.BytesIO(), encoding="utf-8")) == "d\\udce9.zarr · 1"
+    assert words.fitting("d\udce9.zarr", io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogateescape")) == "d\udce9.zarr"  # fmt: skip

@@ -62,6 +62,12 @@ class SliceReport:
     """Differences worth knowing that changed nothing."""
     plan: Mapping[str, Any] | None = None
     """Summary of the plan, in a dry run."""
+    created: bool = False
+    """Whether the target was made from it, where there was none."""
+    length: int = 0
+    """Length of the target along the append dimension, after it."""
+    last: str = ""
+    """Last label of the target after it, as text; empty if neither has labels, or the slice is empty."""
 
     def counted(self, counts: Counts) -> SliceReport:
         """Return the report of a slice that has been appended."""
@@ -95,7 +101,11 @@ class Report:
     seconds: float = 0.0
     """Time it took."""
     length: int = 0
-    """Length of the target along the append dimension, afterwards."""
+    """Length of the target along the append dimension, afterwards; 0 if no slice's turn came and it is not known."""
+    last: str = ""
+    """Last label of the target, as text; empty if it has none, or no slice with labels came."""
+    created: bool = False
+    """Whether the target was made, where there was none."""
     recovered: Recovery = field(default_factory=Recovery)
     """What an earlier run had left, and what was done about it."""
     slices: tuple[SliceReport, ...] = ()
@@ -117,6 +127,8 @@ def total(target: str, reports: list[SliceReport], length: int, recovered: Recov
         bytes_written=sum(r.bytes_written for r in reports),
         seconds=seconds,
         length=length,
+        last=next((r.last for r in reversed(reports) if r.last), ""),
+        created=any(r.created for r in reports),
         recovered=recovered,
         slices=tuple(reports),
     )

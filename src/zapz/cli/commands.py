@@ -27,7 +27,7 @@ def append_slices(options: AppendOptions) -> None:
         settings |= storage("target_storage_options", options.target_option)
         settings |= storage("slice_storage_options", options.slice_option)
         from zapz.api import append
-        from zapz.cli.output import Talker
+        from zapz.cli.lines import Talker
         from zapz.config.files import resolve
         from zapz.config.settings import remarks
 
@@ -39,11 +39,12 @@ def append_slices(options: AppendOptions) -> None:
             import_from_here()
         with (
             Talker(
+                place,
+                len(slices),
+                made,
                 quiet=options.quiet,
                 as_json=options.as_json,
                 verbose=options.verbose,
-                total=len(slices),
-                waits=made.polling is not None or made.lock_wait > 0,
             ) as talker,
             interrupts.handled(),
             slice_source_errors(show=options.traceback or made.slice_source is None),

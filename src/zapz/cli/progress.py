@@ -10,8 +10,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Self, TextIO
 from unicodedata import east_asian_width
 
-from zapz.cli.terminal import StatusLine, can_show, columns_of, has_colours
-from zapz.cli.words import clock, last_part, printable, size
+from zapz.cli.terminal import StatusLine, columns_of, has_colours
+from zapz.cli.words import can_show, clock, fitting, last_part, printable, size
 
 if TYPE_CHECKING:
     from zapz.reports import Progress
@@ -214,6 +214,5 @@ class Waits:
     @staticmethod
     def _say(words: str) -> None:
         with contextlib.suppress(OSError, ValueError):
-            dots = "…" if can_show(sys.stderr, "…") else "..."
-            sys.stderr.write(f"{words} {dots}\n")
+            sys.stderr.write(fitting(f"{words} …\n", sys.stderr))
             sys.stderr.flush()

@@ -35,15 +35,6 @@ def columns_of(stream: TextIO) -> int:
     return 80
 
 
-def can_show(stream: TextIO, text: str) -> bool:
-    """Return whether a stream's encoding has these characters."""
-    try:
-        text.encode(stream.encoding or "utf-8")
-    except (LookupError, UnicodeEncodeError):
-        return False
-    return True
-
-
 class StatusLine:
     """The last line of a terminal. Whatever else is printed there meanwhile comes out whole, above it."""
 

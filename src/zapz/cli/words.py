@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TextIO
+
+_PLAIN = str.maketrans({"·": "-", "…": "..."})
+"""What stands for signs that an encoding does not have."""
 
 
 def count(number: int, noun: str) -> str:
@@ -33,3 +37,26 @@ def last_part(name: str) -> str:
 def printable(text: str) -> str:
     """Return a text without what would move a terminal's cursor, or cannot be encoded."""
     return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
+
+
+def can_show(stream: TextIO, text: str) -> bool:
+    """Return whether a stream's encoding has these characters."""
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def fitting(text: str, stream: TextIO) -> str:
+    """Return a text in characters that a stream's encoding has."""
+    if text.isascii():
+        return text
+    if not can_show(stream, "·…"):
+        text = text.translate(_PLAIN)
+    encoding = stream.encoding or "utf-8"
+    try:
+        text.encode(encoding, stream.errors or "strict")
+    except UnicodeEncodeError:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text

@@ -45,7 +45,7 @@ class SliceAppender:
         found = sparse.look(plan, source.store, self._turns.store).notes if plan is not None else ()
         report = self._report(prepared, found)
         if plan is not None:
-            report = replace(report, outcome="planned", plan=plan.summary())
+            report = replace(report, outcome="planned", plan={**plan.summary(), "replaces": state.old is not None})
             state.advance(plan, prepared.labels)
             state.planned.append(Planned(source=prepared.source, labels=prepared.labels, placement=prepared.placement))
             if plan.creates:
@@ -66,7 +66,7 @@ class SliceAppender:
         plan = prepared.plan
         report = self._report(prepared, counts.notes if counts is not None else ())
         if plan is not None and counts is not None:
-            report = report.counted(counts)
+            report = replace(report.counted(counts), created=plan.creates)
             state.advance(plan, prepared.labels)
             state.length = plan.placement.offset + plan.placement.length
             self._turns.reader.anew = False
@@ -102,15 +102,18 @@ class SliceAppender:
                 return report
             self._turns.note(replacement.take_place())
         self._turns.look_anew(session, state)
-        return report
+        return replace(report, created=False)
 
     def _report(self, prepared: Prepared, more: tuple[str, ...] = ()) -> SliceReport:
         notes = tuple(note for note in (*prepared.placement.notes, *more) if note not in self._said)
         self._said.update(notes)
+        placement = prepared.placement
         return SliceReport(
             slice=prepared.source.called,
             outcome=prepared.outcome,
-            steps=prepared.placement.length,
+            steps=placement.length,
             notes=notes,
             compared=prepared.compared,
+            length=placement.offset + (placement.length if prepared.plan is not None else 0),
+            last=prepared.last_label,
         )

@@ -36,9 +36,17 @@ class Prepared:
     compared: Compared | None = None
     """What was compared, if it is there already."""
     labels: tuple[labelling.Labels, ...] = ()
-    """Its labels, and the target's last ones."""
+    """Its labels, and the target's last ones before it."""
     plan: Plan | None = None
     """What is to be written; None if nothing is."""
+
+    @property
+    def last_label(self) -> str:
+        """The target's last label once the slice is in it, as text; empty if it has none."""
+        if not self.labels:
+            return ""
+        line = self.labels[0].old if self.plan is None else self.labels[0].new
+        return line.text(-1) if line.values else ""
 
 
 class Decider:
@@ -80,7 +88,7 @@ class Decider:
         if outcome is None and source.has_place and state.register and not labels:
             outcome = recall(there, source, placement, state.register, self._config)
         if outcome is not None:
-            return replace(prepared, outcome=outcome.name, compared=outcome.compared)
+            return replace(prepared, outcome=outcome.name, compared=outcome.compared, labels=tuple(labels))
         for found in labels:
             labelling.check_labels(found, self._config, source.uri)
         placement = replace(placement, labels=digest_of(labels))
