@@ -132,7 +132,7 @@ def test_json_is_alone_on_standard_output(days: list[Path], tmp_path: Path) -> N
     code, out, _ = run("info", tmp_path / "cube.zarr", "--json")
     assert json.loads(out)["dims"]["time"] == 3
     code, out, _ = run("recover", tmp_path / "cube.zarr", "--json")
-    assert json.loads(out) == {"rolled_forward": [], "rolled_back": [], "made_root": False, "notes": []}
+    assert json.loads(out) == {"rolled_forward": [], "rolled_back": [], "made_root": False, "notes": [], "appends": []}
     code, out, err = run("append", tmp_path / "cube.zarr", tmp_path / "none.zarr", "--json")
     error = json.loads(out)["error"]
     assert (code, error["exit_code"], error["code"]) == (6, 6, "not_found")

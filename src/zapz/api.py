@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zapz.config import files
 from zapz.config.settings import Config, remarks
 from zapz.errors import ConfigError
-from zapz.operations.append import Appender, Cancel, OnPhase, OnSlice
+from zapz.operations.append import Appender, Cancel, OnPhase, OnRecovery, OnSlice
 from zapz.operations.target import open_target
 from zapz.planning.plan import Plan
 from zapz.reports import Report
@@ -34,6 +34,7 @@ def append(
     on_slice: OnSlice | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     on_phase: OnPhase | None = None,
+    on_recovery: OnRecovery | None = None,
     cancel: Cancel | None = None,
     **settings: Any,
 ) -> Report:
@@ -50,6 +51,7 @@ def append(
         on_slice: Called after each slice with its report.
         on_progress: Called with chunks done and chunks planned of the current slice, from any thread.
         on_phase: Called with a ``Progress`` whenever the run enters another phase of a slice, and as its chunks are done, from any thread.
+        on_recovery: Called with what an earlier run had left and what was done about it, if it had left something, before the first slice.
         cancel: Looked at between slices and between chunks, such as a ``threading.Event``: once it is set, the append ends.
         **settings: Settings by name; they win over ``config``.
 
@@ -69,7 +71,7 @@ def append(
     """
     place, made = _configured(config, settings, target)
     with _diagnosed(made):
-        report = Appender(place, made, on_slice, on_progress, cancel, on_phase).run(slices)
+        report = Appender(place, made, on_slice, on_progress, cancel, on_phase, on_recovery).run(slices)
     return replace(report, notes=(*remarks(made), *report.notes))
 
 

@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 from zapz.checks.budget import Compared
 from zapz.execution.writer import Counts
-from zapz.txn.recovery import Recovery
+from zapz.txn.recovery import RecoveredAppend, Recovery
 
-__all__ = ["Compared", "Phase", "Progress", "Report", "SliceReport"]
+__all__ = ["Compared", "Phase", "Progress", "RecoveredAppend", "Recovery", "Report", "SliceReport"]
 
 Phase = Literal["waiting", "opening", "computing", "checking", "copying", "encoding", "syncing", "committing"]
 """What a run is doing with a slice."""
@@ -138,6 +138,8 @@ def as_json(value: Any) -> Any:
     """Return a frozen value of the API as what ``json.dumps`` takes."""
     if hasattr(value, "__dataclass_fields__"):
         return {name: as_json(getattr(value, name)) for name in value.__dataclass_fields__}
+    if hasattr(value, "_asdict"):  # a named tuple
+        return as_json(value._asdict())
     if isinstance(value, Mapping):
         return {str(k): as_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -50,7 +50,9 @@ def append_slices(options: AppendOptions) -> None:
             slice_source_errors(show=options.traceback or made.slice_source is None),
         ):
             talker.remarks(remarks(made))
-            report = append(place, slices, made, on_slice=talker.slice_done, on_phase=talker.phase)
+            report = append(
+                place, slices, made, on_slice=talker.slice_done, on_phase=talker.phase, on_recovery=talker.recovered
+            )
         if options.as_json:
             print_json(report)
         else:

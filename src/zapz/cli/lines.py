@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 
 from zapz.cli.words import count, fitting, last_part, size
 from zapz.config.settings import Config
-from zapz.reports import Compared, Progress, Report, SliceReport
+from zapz.reports import Compared, Progress, Recovery, Report, SliceReport
 
 if TYPE_CHECKING:
     from zapz.cli.progress import Bar, Waits
@@ -67,6 +67,15 @@ class Talker:
         if not self._quiet:
             for line in self._said:
                 self._say(f"note: {line}", sys.stderr)
+
+    def recovered(self, recovery: Recovery) -> None:
+        """Say what an earlier run had left, and what was done about it."""
+        if self._quiet:
+            return
+        from zapz.cli.recovered import sentences  # imported where used: mostly there is nothing to recover
+
+        for line in (*sentences(recovery), *(f"note: {note}" for note in recovery.notes)):
+            self._say(line)
 
     def _say(self, line: str, where: TextIO | None = None) -> None:
         """Print a line. What cannot be printed (a closed pipe, a full disk) must not decide what is appended: the rest is not said."""
@@ -140,12 +149,9 @@ class Talker:
             return
         if len(self._there) < len(report.slices) or len(self._there) == 1:
             self._say_there()
-        for name in report.recovered.rolled_forward:
-            self._say(f"Finished append {name}, which an earlier run had committed.")
-        for name in report.recovered.rolled_back:
-            self._say(f"Undid append {name}, which an earlier run had left unfinished.")
-        for note in (*report.recovered.notes, *(note for note in report.notes if note not in self._said)):
-            self._say(f"note: {note}")
+        for note in report.notes:
+            if note not in self._said:
+                self._say(f"note: {note}")
         if not report.slices:
             self._say("No slices: nothing to do.")
         elif self._there:  # nothing but these

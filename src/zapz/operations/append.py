@@ -19,7 +19,7 @@ from zapz.operations.target_state import length_of
 from zapz.operations.target_turn import TargetTurns
 from zapz.planning import config_checks
 from zapz.planning.plan import Plan
-from zapz.reports import Progress, Report, SliceReport, total
+from zapz.reports import Progress, Recovery, Report, SliceReport, total
 from zapz.sources.open_slice import OpenSlice, Target
 from zapz.sources.opener import are_places, items_of
 
@@ -28,6 +28,7 @@ _LOG = logging.getLogger("zapz")
 
 OnSlice = Callable[[SliceReport], None]
 OnPhase = Callable[[Progress], None]
+OnRecovery = Callable[[Recovery], None]
 
 
 class Cancel(Protocol):
@@ -48,11 +49,13 @@ class Appender:
         on_progress: Callable[[int, int], None] | None = None,
         cancel: Cancel | None = None,
         on_phase: OnPhase | None = None,
+        on_recovery: OnRecovery | None = None,
     ) -> None:
         config_checks.check_config(config)
         self.config = config
         self.store = open_target(target, config)
-        for name, callback in (("on_slice", on_slice), ("on_progress", on_progress), ("on_phase", on_phase)):
+        callbacks = {"on_slice": on_slice, "on_progress": on_progress, "on_phase": on_phase, "on_recovery": on_recovery}
+        for name, callback in callbacks.items():
             if callback is not None and not callable(callback):
                 raise ConfigError("not callable", where=name, found=type(callback).__name__)
         if cancel is not None and not callable(getattr(cancel, "is_set", None)):
@@ -61,8 +64,8 @@ class Appender:
             )
         cancelled = cancel.is_set if cancel is not None else None
         self._on_slice = on_slice
-        self._watch = Watch(on_progress, cancelled, on_phase)
-        self._turns = TargetTurns(self.store, config, cancelled, self._watch.waits)
+        self._watch = Watch(on_progress, cancelled, on_phase, on_recovery)
+        self._turns = TargetTurns(self.store, config, self._watch)
         self._slices = SliceFeed(self._turns, config, self._watch)
         self._appender = SliceAppender(self._turns, config, self._watch)
 

@@ -95,7 +95,7 @@ class SliceAppender:
         """Make a new target of a slice, and put it in the place of the old one."""
         config = replace(self._config, force_new=False)
         with session.renewing(old, os.urandom(8).hex()) as replacement:
-            turns = TargetTurns(replacement.store, config, self._watch.cancelled)
+            turns = TargetTurns(replacement.store, config, self._watch)
             with turns.held() as (inner, empty):
                 report = SliceAppender(turns, config, self._watch).append(source, inner, empty)
             if report.outcome != "appended":

@@ -13,10 +13,10 @@ from zapz.errors import CancelledError, SliceError
 from zapz.execution import run, sparse
 from zapz.execution.writer import Counts
 from zapz.planning.plan import Plan
-from zapz.reports import Progress
+from zapz.reports import Progress, Recovery
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.store import ReadableStore
-from zapz.storage.uris import canonical_uri
+from zapz.storage.uris import canonical_uri, redact
 from zapz.txn.protocol import Session
 from zapz.txn.register import Commit
 
@@ -60,11 +60,14 @@ class Watch:
         progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
         told: Callable[[Progress], None] | None = None,
+        recovered: Callable[[Recovery], None] | None = None,
     ) -> None:
         self.progress = progress
         """Called with chunks done and chunks planned, from any thread."""
         self.cancelled = cancelled
         """Asked between chunks whether to stop."""
+        self.recovered = recovered
+        """Called with what was recovered, if anything was, before a slice is looked at."""
         self.phases: Phases | None = None
         """Is told how far the run is."""
         if told is not None:
@@ -121,6 +124,7 @@ def run_plan(
         fingerprint=_fingerprint(plan, source),
         offset=plan.placement.offset,
         length=plan.placement.length,
+        name=redact(source.called),
     )
     watch = watch or Watch()
     with session.begin(plan, commit, os.urandom(8).hex(), watch.enter) as transaction:

@@ -218,7 +218,9 @@ class StagedSession:
         """See ``Session``."""
         register = registers.remembered(self.register, commit)
         more = {REGISTER: registers.encode_register(register)} if self._remember else {}
-        with transaction.begin(self._store, plan, name, made_root=self.made_root, more=more, enter=enter) as running:
+        with transaction.begin(
+            self._store, plan, name, made_root=self.made_root, more=more, called=commit.name, enter=enter
+        ) as running:
             yield running
         self.register = register
         self.made_root = False

@@ -197,6 +197,7 @@ def begin(
     *,
     made_root: bool = False,
     more: Mapping[str, bytes] | None = None,
+    called: str = "",
     enter: Callable[[str], None] | None = None,
 ) -> Iterator[Transaction]:
     """Run the body as a transaction: committed and visible if it returns, undone if it raises. The lock must be held.
@@ -207,10 +208,11 @@ def begin(
         transaction: A name that was never used before.
         made_root: Whether the target's folder was made for this.
         more: Documents to write besides the plan's.
+        called: What people call the slice.
         enter: Called as each part of it begins that follows the body; see ``Session.begin``.
     """
     documents = {**plan.documents, **(more or {})}
-    intent = intend(store, plan, transaction, documents, made_root=made_root)
+    intent = intend(store, plan, transaction, documents, made_root=made_root, name=called)
     with held_back():
         yield from _run(store, intent, documents, enter)
 

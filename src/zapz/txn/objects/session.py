@@ -134,7 +134,7 @@ class FencedSession:
 
     def _take(self, plan: Plan, commit: Commit, name: str) -> FencedTransaction:
         """Put the intent into the head: from now on it is our turn."""
-        intent = transaction.intend(plan, name)
+        intent = transaction.intend(plan, name, commit.name)
         self._rest(intent)
         reading = self._store.noting()
         reading.note_many(key for array in plan.arrays.values() for key in array.boundary_keys())
