@@ -14,7 +14,7 @@ from test_phases import days
 from test_waits import day
 
 import zapz
-from zapz.cli import lines, words
+from zapz.cli import words
 
 # -- a slice is called by what it was made of --------------------------------------------------------------------------
 
@@ -202,7 +202,7 @@ def test_reports_say_the_last_label_and_the_length(tmp_path: Path) -> None:
     ],
 )
 def test_no_secret_of_a_target_is_said(place: str, said: str) -> None:
-    assert lines.shown(place) == said
+    assert words.shown(place) == said
 
 
 def test_signs_that_an_encoding_lacks() -> None:

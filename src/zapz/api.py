@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from zapz.config import files
-from zapz.config.settings import Config, remarks
+from zapz.config.settings import Config
 from zapz.errors import ConfigError
 from zapz.operations.append import Appender, Cancel, OnPhase, OnRecovery, OnSlice
 from zapz.operations.target import open_target
@@ -59,6 +59,7 @@ def append(
         What was done.
 
     Raises:
+        ZapzError: One of those below; its ``report`` says what had been done before.
         ConfigError: A setting is wrong.
         SliceError: A slice may not follow; it and the slices after it are not appended, those before it stay.
         FormatError: The target or a slice is not (supported) Zarr, or damaged.
@@ -71,8 +72,7 @@ def append(
     """
     place, made = _configured(config, settings, target)
     with _diagnosed(made):
-        report = Appender(place, made, on_slice, on_progress, cancel, on_phase, on_recovery).run(slices)
-    return replace(report, notes=(*remarks(made), *report.notes))
+        return Appender(place, made, on_slice, on_progress, cancel, on_phase, on_recovery).run(slices)
 
 
 def _diagnosed(config: Config) -> AbstractContextManager[None]:

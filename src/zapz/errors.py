@@ -33,6 +33,7 @@ class ZapzError(Exception):
         expected: What would have been right; may be empty.
         found: What was there instead; may be empty.
         hint: What the user can do now; may be empty.
+        report: What ``zapz.append`` had done before it: a ``Report``; None elsewhere, and if no slice's turn could come.
     """
 
     exit_code: ClassVar[int] = 1
@@ -45,6 +46,7 @@ class ZapzError(Exception):
         self.expected = expected
         self.found = found
         self.hint = hint
+        self.report: Any = None
 
     def __str__(self) -> str:
         text = f"{self.what}, {self.where}" if self.where else self.what
@@ -60,8 +62,9 @@ class ZapzError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: getattr(self, name) for name in ("where", "expected", "found", "hint")}
-        notes = getattr(self, "__notes__", None)
-        return (_rebuild, (type(self), self.what, fields), *([{"__notes__": notes}] if notes else []))
+        state = {"__notes__": getattr(self, "__notes__", None), "report": self.report}
+        kept = {name: value for name, value in state.items() if value is not None}
+        return (_rebuild, (type(self), self.what, fields), *([kept] if kept else []))
 
 
 def _rebuild(kind: type[ZapzError], what: str, fields: dict[str, str], number: int | None = None) -> ZapzError:

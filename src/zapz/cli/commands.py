@@ -6,7 +6,7 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,12 @@ def append_slices(options: AppendOptions) -> None:
     if options.wait is not None:
         settings["slice_polling"] = {"timeout": options.wait}
     settings |= {name: True for name in ("dry_run", "force_new", "trust_config") if getattr(options, name)}
-    with errors(show=options.traceback, as_json=options.as_json):
+    talker: Talker | None = None
+
+    def standing(error: BaseException) -> str:
+        return "" if talker is None else talker.standing(error)
+
+    with errors(show=options.traceback, as_json=options.as_json, standing=standing):
         settings |= storage("target_storage_options", options.target_option)
         settings |= storage("slice_storage_options", options.slice_option)
         from zapz.api import append
@@ -40,7 +45,7 @@ def append_slices(options: AppendOptions) -> None:
         with (
             Talker(
                 place,
-                len(slices),
+                slices,
                 made,
                 quiet=options.quiet,
                 as_json=options.as_json,
@@ -113,25 +118,34 @@ def print_json(value: Any) -> None:
 
 
 @contextlib.contextmanager
-def errors(*, show: bool, as_json: bool) -> Iterator[None]:
-    """Turn errors into messages on standard error (and JSON on standard output) and exit codes."""
+def errors(*, show: bool, as_json: bool, standing: Callable[[BaseException], str] = lambda _: "") -> Iterator[None]:
+    """Turn errors into messages on standard error (and JSON on standard output) and exit codes.
+
+    Args:
+        show: Whether the traceback is shown.
+        as_json: Whether standard output is JSON.
+        standing: Says what stands after an error, and what to do.
+    """
     try:
         yield
     except Stopped as stopped:
-        _say_end("Interrupted" if stopped.number == signal.SIGINT else "Stopped", stopped)
+        _say_end("Interrupted" if stopped.number == signal.SIGINT else "Stopped", stopped, standing(stopped))
         raise SystemExit(128 + stopped.number) from None
     except KeyboardInterrupt as interrupt:
-        _say_end("Interrupted", interrupt)
+        _say_end("Interrupted", interrupt, standing(interrupt))
         raise SystemExit(130) from None
     except ZapzError as error:
         if show:
             raise
         if as_json:
             fields = {name: getattr(error, name) for name in ("code", "what", "where", "expected", "found", "hint")}
-            print(json.dumps({"error": {**fields, "exit_code": error.exit_code, "message": str(error)}}, indent=2))
+            report = {"report": error.report} if error.report is not None else {}
+            print_json({**report, "error": {**fields, "exit_code": error.exit_code, "message": str(error)}})
         print(f"zapz: {error}", file=sys.stderr)
         for note in getattr(error, "__notes__", ()):
             print(f"      {note}", file=sys.stderr)
+        if rest := standing(error):
+            print(rest, file=sys.stderr)
         raise SystemExit(error.exit_code) from None
 
 
@@ -169,8 +183,8 @@ def traceback_of(error: BaseException) -> str | None:
     return last
 
 
-def _say_end(how: str, error: BaseException) -> None:
+def _say_end(how: str, error: BaseException, standing: str) -> None:
     """Say how a run ended, and what is left to do if undoing it did not succeed."""
     notes = getattr(error, "__notes__", [])
     rest = " ".join(notes) if notes else "what was not committed has been rolled back."
-    print(f"{how}; {rest}", file=sys.stderr)
+    print(f"{how}; {rest} {standing}".rstrip(), file=sys.stderr)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Self, TextIO
 
-from zapz.cli.words import count, fitting, last_part, size
+from zapz.cli.words import count, fitting, shown, size
 from zapz.config.settings import Config
-from zapz.reports import Compared, Progress, Recovery, Report, SliceReport
+from zapz.errors import ZapzError
+from zapz.reports import Compared, Progress, Recovery, Report, SliceReport, total
 
 if TYPE_CHECKING:
     from zapz.cli.progress import Bar, Waits
@@ -24,27 +26,32 @@ _SHOWN = 3
 class Talker:
     """Reports an append to a person."""
 
-    def __init__(self, target: str, total: int, config: Config, *, quiet: bool, as_json: bool, verbose: bool) -> None:
+    def __init__(
+        self, target: str, slices: Sequence[str], config: Config, *, quiet: bool, as_json: bool, verbose: bool
+    ) -> None:
         """Begin.
 
         Args:
             target: The target, as it was given.
-            total: Number of slices.
+            slices: The slices, as they were given.
             config: The settings.
             quiet: Whether nothing is said.
             as_json: Whether standard output is left to the result.
             verbose: Whether more is said.
         """
         self._target = shown(target)
-        self._total = total
+        self._slices = slices
         self._config = config
         self._quiet = quiet or as_json
         self._verbose = verbose
         self._said: tuple[str, ...] = ()
         self._begun = False
+        self._started = time.perf_counter()
         self._there: list[SliceReport] = []
+        self._reports: list[SliceReport] = []
+        self._recovered = Recovery()
         waits = config.polling is not None or config.lock_wait > 0
-        self._progress = None if quiet else _progress(total, waits=waits)
+        self._progress = None if quiet else _progress(len(slices), waits=waits)
         self.phase: Callable[[Progress], None] | None = self._progress.tell if self._progress is not None else None
         """Called with where the run is; None if that is shown nowhere."""
 
@@ -53,9 +60,14 @@ class Talker:
             self._progress.__enter__()
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, ZapzError) and error.report is None and self._reports:  # a slice source's knows of none
+            length = self._reports[-1].length
+            error.report = total(
+                self._target, self._reports, length, self._recovered, time.perf_counter() - self._started
+            )
         try:
-            if kind is not None:
+            if error is not None:
                 self._say_there()
         finally:
             if self._progress is not None:
@@ -70,6 +82,7 @@ class Talker:
 
     def recovered(self, recovery: Recovery) -> None:
         """Say what an earlier run had left, and what was done about it."""
+        self._recovered = recovery
         if self._quiet:
             return
         from zapz.cli.recovered import sentences  # imported where used: mostly there is nothing to recover
@@ -91,9 +104,10 @@ class Talker:
         """Say what became of a slice; of those that are there already, once something else is to be said."""
         if self._progress is not None:
             self._progress.slice_done(report.bytes_written)
+        self._reports.append(report)
         if self._quiet:
             return
-        if report.outcome in _THERE and self._total > 1 and not self._verbose:
+        if report.outcome in _THERE and len(self._slices) > 1 and not self._verbose:
             if self._there and self._there[-1].outcome != report.outcome:
                 self._say_there()
             self._there.append(report)
@@ -143,6 +157,12 @@ class Talker:
         if len(shown_) < len(lines):
             self._say(f"  … and {len(lines) - len(shown_)} more notes (-v shows them)")
 
+    def standing(self, error: BaseException) -> str:
+        """Say what of a run of many slices stands after an error, and what to do; nothing, if the error says it all."""
+        from zapz.cli.standing import standing  # imported where used: most runs end well
+
+        return standing(error, self._slices, self._reports)
+
     def summary(self, report: Report) -> None:
         """Say what was done in all."""
         if self._quiet:
@@ -161,21 +181,14 @@ class Talker:
             self._say(_of_one(report) if len(report.slices) == 1 else _of_many(report))
 
 
-def shown(place: str) -> str:
-    """Return a target as it was given; of a URI, which may hold a password, the last part."""
-    if "://" not in place and "::" not in place:
-        return place
-    return last_part(place.partition("?")[0]).rpartition("@")[2]
-
-
-def _progress(total: int, *, waits: bool) -> Bar | Waits | None:
+def _progress(slices: int, *, waits: bool) -> Bar | Waits | None:
     """Return what shows how far a run is: a bar on a terminal; elsewhere only waits are told, if there may be some."""
     if sys.stderr is not None and sys.stderr.isatty():
         from zapz.cli.progress import Bar  # imported where used: scheduled runs do without
         from zapz.cli.terminal import can_redraw
 
         if can_redraw(sys.stderr):
-            return Bar(total, sys.stderr)
+            return Bar(slices, sys.stderr)
     if not waits:
         return None
     from zapz.cli.progress import Waits  # imported where used

@@ -34,6 +34,13 @@ def last_part(name: str) -> str:
     return re.split(r"[/\\]", name.rstrip("/"))[-1] or name
 
 
+def shown(place: str) -> str:
+    """Return a place as it was given; of a URI, which may hold a password, the last part."""
+    if "://" not in place and "::" not in place:
+        return place
+    return last_part(place.partition("?")[0]).rpartition("@")[2]
+
+
 def printable(text: str) -> str:
     """Return a text without what would move a terminal's cursor, or cannot be encoded."""
     return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from zapz.config.settings import Config
+from zapz.config.settings import Config, remarks
 from zapz.errors import ConfigError, SliceError, ZapzError
 from zapz.operations.append_slice import SliceAppender
 from zapz.operations.run_plan import Watch
@@ -72,6 +72,20 @@ class Appender:
     def run(self, slices: Any) -> Report:
         """Append all slices, or plan them in a dry run."""
         started = time.perf_counter()
+        reports: list[SliceReport] = []
+        try:
+            length = self._run(slices, reports)
+        except ZapzError as error:
+            error.report = self._total(reports, reports[-1].length if reports else 0, started)
+            raise
+        return self._total(reports, length, started)
+
+    def _total(self, reports: list[SliceReport], length: int, started: float) -> Report:
+        report = total(self.store.uri, reports, length, self._turns.recovered, time.perf_counter() - started)
+        return replace(report, notes=(*remarks(self.config), *self._turns.notes))
+
+    def _run(self, slices: Any, reports: list[SliceReport]) -> int:
+        """Append all slices, and return the target's length."""
         items = items_of(slices)
         self._turns.decider.expect(items)
         self._watch.expect(items)
@@ -81,12 +95,8 @@ class Appender:
             run = self._run_held
         else:
             run = self._run_apart
-        reports: list[SliceReport] = []
         length = run(items, reports)
-        if length is None:
-            length = length_of(self._turns.reader.look(), self.config)
-        report = total(self.store.uri, reports, length, self._turns.recovered, time.perf_counter() - started)
-        return replace(report, notes=self._turns.notes)
+        return length_of(self._turns.reader.look(), self.config) if length is None else length
 
     def _run_dry(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
         """Plan every slice; all stay open until the end, since later ones are compared with earlier ones."""
@@ -98,7 +108,7 @@ class Appender:
 
             with self._slices.feed(items, keep) as feed:
                 for opened in feed:
-                    reports.append(self._reported(self._appender.plan(opened, state)))  # noqa: PERF401 - a callback's StopIteration is its own
+                    self._report(self._appender.plan(opened, state), reports)
             return length_of(state, self.config)
 
     def _run_held(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
@@ -107,7 +117,7 @@ class Appender:
             return None
         with self._turns.held() as (session, state), self._slices.feed(items) as feed:
             for opened in feed:
-                reports.append(self._reported(self._appender.append(opened, session, state)))  # noqa: PERF401 - a callback's StopIteration is its own
+                self._report(self._appender.append(opened, session, state), reports)
             return length_of(state, self.config)
 
     def _run_apart(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
@@ -118,7 +128,7 @@ class Appender:
             for opened in feed:
                 self._slices.make_ready(opened)
                 with self._turns.held() as (session, state):
-                    reports.append(self._reported(self._appender.append(opened, session, state)))
+                    self._report(self._appender.append(opened, session, state), reports)
                     length = length_of(state, self.config)
         return length
 
@@ -130,13 +140,13 @@ class Appender:
             with self._turns.held():
                 pass
 
-    def _reported(self, report: SliceReport) -> SliceReport:
+    def _report(self, report: SliceReport, reports: list[SliceReport]) -> None:
+        reports.append(report)
         counts = (report.steps, report.copied_chunks, report.encoded_chunks, report.bytes_written, report.seconds)
         words = "%s: %s %s: %d steps, %d chunks copied, %d encoded, %d bytes, %.2f s"
         _LOG.info(words, self.store.uri, report.outcome, report.slice, *counts)
         if self._on_slice is not None:
             self._on_slice(report)
-        return report
 
     def plan(self, item: Any) -> Plan:
         """Plan the append of one slice.
