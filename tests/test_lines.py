@@ -210,3 +210,55 @@ def test_signs_that_an_encoding_lacks() -> None:
     assert words.fitting("2 slices · …", latin) == "2 slices - ..."
     assert words.fitting("d\udce9.zarr · 1", io.TextIOWrapper(io.BytesIO(), encoding="utf-8")) == "d\\udce9.zarr · 1"
     assert words.fitting("d\udce9.zarr", io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogateescape")) == "d\udce9.zarr"  # fmt: skip
+
+
+# -- what is not as it should be is said each time ---------------------------------------------------------------------
+
+
+def grid(number: int, lat: list[float], **more: Any) -> dict[str, Any]:
+    return {"time": (["time"], np.array([number])), "lat": (["lat"], np.array(lat)), "sst": (["time", "lat"], np.ones((1, 2))), **more}  # fmt: skip
+
+
+def test_filled_variables_are_said_each_time(tmp_path: Path) -> None:
+    target, others = tmp_path / "cube.zarr", {"chl": (["time"], np.ones(1)), "depth": (["lat"], np.ones(2))}
+    zapz.append(target, grid(0, [1, 2]))
+    bare = [{"time": (["time"], np.array([n])), **others} for n in (1, 2)]
+    settings = {"on_missing": "fill", "on_extra": "ignore"}
+    planned = zapz.append(target, bare, dry_run=True, **settings)  # type: ignore[arg-type]
+    report = zapz.append(target, bare, **settings)  # type: ignore[arg-type]
+    for found in (planned, report):
+        assert [r.filled for r in found.slices] == [("sst",)] * 2
+        assert [r.notes for r in found.slices] == [
+            (
+                "sst: filled with missing values",
+                "variable chl of the slice is not in the target and is ignored",
+                "static variable depth of the slice is not in the target and is left out",
+            ),
+            ("sst: filled with missing values",),
+        ]
+    again = zapz.append(target, bare, on_missing="fill", on_extra="ignore").slices[1]
+    assert (again.outcome, again.filled, again.notes) == ("already", (), ())
+
+
+def test_a_static_variable_that_differs_and_is_ignored_is_said_each_time(tmp_path: Path) -> None:
+    target = tmp_path / "cube.zarr"
+    zapz.append(target, grid(0, [1, 2]))
+    slices = [grid(1, [2, 1]), grid(2, [1, 2]), grid(3, [5, 6])]
+    notes = (("lat: differs from the target's values, which stay (static: ignore)",), (), ("lat: differs from the target's values, which stay (static: ignore)",))  # fmt: skip
+    assert tuple(r.notes for r in zapz.append(target, slices, static="ignore", dry_run=True).slices) == notes
+    assert tuple(r.notes for r in zapz.append(target, slices, static="ignore").slices) == notes
+
+
+def test_what_is_ignored_need_not_be_readable(tmp_path: Path) -> None:
+    """Nor comparable, nor small: then nothing is said, and nothing is refused."""
+    target, slices = tmp_path / "cube.zarr", [tmp_path / name for name in ("text", "damaged")]
+    zapz.append(target, grid(0, [1, 2]))
+    zapz.append(slices[0], grid(1, ["a", "b"]))  # type: ignore[list-item]
+    zapz.append(slices[1], grid(2, [3, 4]))
+    (slices[1] / "lat" / "c" / "0").write_bytes(b"x")
+    first, second = zapz.append(target, slices, static="ignore").slices
+    assert first.notes == ("lat: differs from the target's values, which stay (static: ignore)",)
+    assert second.notes == ()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zapz.checks.ignored_static._MOST", 15)
+        assert zapz.append(target, grid(3, [3, 4]), static="ignore").slices[0].notes == ()

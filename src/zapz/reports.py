@@ -59,9 +59,11 @@ class SliceReport:
     compared: Compared | None = None
     """What was compared of a slice that is there already; None if nothing was."""
     notes: tuple[str, ...] = ()
-    """Differences worth knowing that changed nothing."""
+    """What is worth knowing: variables that were filled, or ignored although they differ; and, once in a call, other differences."""
     plan: Mapping[str, Any] | None = None
     """Summary of the plan, in a dry run."""
+    filled: tuple[str, ...] = ()
+    """Variables of the target that it lacks and that were filled with missing values (``on_missing = "fill"``)."""
     created: bool = False
     """Whether the target was made from it, where there was none."""
     length: int = 0

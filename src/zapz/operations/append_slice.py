@@ -105,15 +105,20 @@ class SliceAppender:
         return replace(report, created=False)
 
     def _report(self, prepared: Prepared, more: tuple[str, ...] = ()) -> SliceReport:
-        notes = tuple(note for note in (*prepared.placement.notes, *more) if note not in self._said)
+        placement, written = prepared.placement, prepared.plan is not None
+        notes = tuple(note for note in (*placement.notes, *more) if note not in self._said)
         self._said.update(notes)
-        placement = prepared.placement
+        each_time = [f"{path}: filled with missing values" for path in placement.filled if written]
+        each_time += [
+            f"{path}: differs from the target's values, which stay (static: ignore)" for path in prepared.differing
+        ]
         return SliceReport(
             slice=prepared.source.called,
             outcome=prepared.outcome,
             steps=placement.length,
-            notes=notes,
+            notes=(*each_time, *notes),
+            filled=placement.filled if written else (),
             compared=prepared.compared,
-            length=placement.offset + (placement.length if prepared.plan is not None else 0),
+            length=placement.offset + (placement.length if written else 0),
             last=prepared.last_label,
         )

@@ -39,6 +39,8 @@ class Prepared:
     """Its labels, and the target's last ones before it."""
     plan: Plan | None = None
     """What is to be written; None if nothing is."""
+    differing: tuple[str, ...] = ()
+    """Static variables that differ from the target's and are ignored."""
 
     @property
     def last_label(self) -> str:
@@ -95,7 +97,12 @@ class Decider:
         plan = self._plan(source, target, placement, labels, creates=creates)
         if not creates:
             self._static.check(state.home or target, source, placement, self._config)
-        return replace(prepared, labels=tuple(labels), plan=plan)
+        differing: tuple[str, ...] = ()
+        if self._config.static == "ignore" and not creates:
+            from zapz.checks.ignored_static import differing_static  # imported where used: most appends do without
+
+            differing = differing_static(self._static, state.home or target, source, placement, self._config)
+        return replace(prepared, labels=tuple(labels), plan=plan, differing=differing)
 
     def _there(self, target: Reading, state: State, length: int) -> There:
         return There(target=target, length=length, planned=state.planned, indexes=state.indexes, budget=self.budget)
