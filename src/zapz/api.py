@@ -36,6 +36,7 @@ def append(
     on_phase: OnPhase | None = None,
     on_recovery: OnRecovery | None = None,
     cancel: Cancel | None = None,
+    explain: bool = False,
     **settings: Any,
 ) -> Report:
     """Append slices to a target along a dimension, each of them all or not at all.
@@ -53,6 +54,7 @@ def append(
         on_phase: Called with a ``Progress`` whenever the run enters another phase of a slice, and as its chunks are done, from any thread.
         on_recovery: Called with what an earlier run had left and what was done about it, if it had left something, before the first slice.
         cancel: Looked at between slices and between chunks, such as a ``threading.Event``: once it is set, the append ends.
+        explain: Whether each slice's report says which chunks were copied, why others were not, and where the time went.
         **settings: Settings by name; they win over ``config``.
 
     Returns:
@@ -72,7 +74,8 @@ def append(
     """
     place, made = _configured(config, settings, target)
     with _diagnosed(made):
-        return Appender(place, made, on_slice, on_progress, cancel, on_phase, on_recovery).run(slices)
+        appender = Appender(place, made, on_slice, on_progress, cancel, on_phase, on_recovery, explain=explain)
+        return appender.run(slices)
 
 
 def _diagnosed(config: Config) -> AbstractContextManager[None]:

@@ -61,7 +61,10 @@ class SliceReport:
     notes: tuple[str, ...] = ()
     """What is worth knowing: variables that were filled, or ignored although they differ; and, once in a call, other differences."""
     plan: Mapping[str, Any] | None = None
-    """Summary of the plan, in a dry run."""
+    """Summary of the plan, in a dry run, or if it was asked for (``explain``)."""
+    times: Mapping[str, float] | None = None
+    """Seconds of each part of the append, if that was asked for (``explain``); of "reading", "encoding" and "writing", which are parts of
+    "copying", those of all threads together."""
     filled: tuple[str, ...] = ()
     """Variables of the target that it lacks and that were filled with missing values (``on_missing = "fill"``)."""
     created: bool = False

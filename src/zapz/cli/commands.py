@@ -56,7 +56,13 @@ def append_slices(options: AppendOptions) -> None:
         ):
             talker.remarks(remarks(made))
             report = append(
-                place, slices, made, on_slice=talker.slice_done, on_phase=talker.phase, on_recovery=talker.recovered
+                place,
+                slices,
+                made,
+                on_slice=talker.slice_done,
+                on_phase=talker.phase,
+                on_recovery=talker.recovered,
+                explain=options.verbose,
             )
         if options.as_json:
             print_json(report)

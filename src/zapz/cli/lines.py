@@ -6,8 +6,8 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Self, TextIO
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from zapz.cli.words import count, fitting, shown, size
 from zapz.config.settings import Config
@@ -79,6 +79,11 @@ class Talker:
         if not self._quiet:
             for line in self._said:
                 self._say(f"note: {line}", sys.stderr)
+            if self._verbose:
+                from zapz.cli.details import settings_in_use  # imported where used, as above
+
+                if found := settings_in_use(self._config):
+                    self._say(f"settings: {found}")
 
     def recovered(self, recovery: Recovery) -> None:
         """Say what an earlier run had left, and what was done about it."""
@@ -116,18 +121,19 @@ class Talker:
         self._say_begin(report)
         self._say(f"{report.slice}: {_outcome(report)}")
         if report.plan is not None:
-            plan = report.plan
-            counts = f"{count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']} encoded"
-            needs = f"{size(plan['bytes'])} decoded; a worker needs at most {size(plan['working_set'])}"
-            self._say(f"  at index {plan['offset']}: {counts}, {needs}")
-            for check in plan["checks"]:
-                state = (
-                    "checked"
-                    if check["check"] == "StaticEqual" and not plan["creates"]
-                    else "checked only when the data are read"
-                )
-                self._say(f"  {check['check']} {check['path']}: {state}")
+            self._say_details(report, report.plan)
         self._say_notes(report.notes)
+
+    def _say_details(self, report: SliceReport, plan: Mapping[str, Any]) -> None:
+        from zapz.cli import details  # imported where used: most appends are told in a line
+
+        found = details.planned(plan, self._config) if report.outcome == "planned" else []
+        if self._verbose:
+            found += details.variables(plan)
+        if report.times is not None:
+            found.append(details.times(report.times))
+        for line in found:
+            self._say(f"  {line}")
 
     def _say_begin(self, report: SliceReport) -> None:
         """Say, before the first slice that something is done with, that the target is new."""
@@ -136,7 +142,7 @@ class Talker:
         self._begun = True
         if report.created:
             self._say(f"created {self._target}")
-        elif report.plan is not None and report.plan["creates"]:
+        elif report.outcome == "planned" and report.plan is not None and report.plan["creates"]:
             self._say(f"would {'replace' if report.plan['replaces'] else 'create'} {self._target}")
         elif self._config.force_new and report.outcome == "appended":
             self._say(f"replaced {self._target}")

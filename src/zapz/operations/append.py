@@ -50,6 +50,8 @@ class Appender:
         cancel: Cancel | None = None,
         on_phase: OnPhase | None = None,
         on_recovery: OnRecovery | None = None,
+        *,
+        explain: bool = False,
     ) -> None:
         config_checks.check_config(config)
         self.config = config
@@ -64,7 +66,7 @@ class Appender:
             )
         cancelled = cancel.is_set if cancel is not None else None
         self._on_slice = on_slice
-        self._watch = Watch(on_progress, cancelled, on_phase, on_recovery)
+        self._watch = Watch(on_progress, cancelled, on_phase, on_recovery, explain=explain)
         self._turns = TargetTurns(self.store, config, self._watch)
         self._slices = SliceFeed(self._turns, config, self._watch)
         self._appender = SliceAppender(self._turns, config, self._watch)

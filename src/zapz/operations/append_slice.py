@@ -67,6 +67,8 @@ class SliceAppender:
         report = self._report(prepared, counts.notes if counts is not None else ())
         if plan is not None and counts is not None:
             report = replace(report.counted(counts), created=plan.creates)
+            if self._watch.timing is not None:
+                report = replace(report, plan=plan.summary(), times=self._watch.timing.end())
             state.advance(plan, prepared.labels)
             state.length = plan.placement.offset + plan.placement.length
             self._turns.reader.anew = False

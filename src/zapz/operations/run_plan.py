@@ -11,7 +11,7 @@ from zapz.checks.already_appended import fingerprint_of
 from zapz.config.settings import Config
 from zapz.errors import CancelledError, SliceError
 from zapz.execution import run, sparse
-from zapz.execution.writer import Counts
+from zapz.execution.writer import Counts, Sink
 from zapz.planning.plan import Plan
 from zapz.reports import Progress, Recovery
 from zapz.sources.open_slice import OpenSlice
@@ -22,6 +22,7 @@ from zapz.txn.register import Commit
 
 if TYPE_CHECKING:
     from zapz.operations.phases import Phases
+    from zapz.operations.timing import Timing
 
 MAX_WORKERS = 8
 _IN_FLIGHT = 64
@@ -61,6 +62,8 @@ class Watch:
         cancelled: Callable[[], bool] | None = None,
         told: Callable[[Progress], None] | None = None,
         recovered: Callable[[Recovery], None] | None = None,
+        *,
+        explain: bool = False,
     ) -> None:
         self.progress = progress
         """Called with chunks done and chunks planned, from any thread."""
@@ -74,6 +77,12 @@ class Watch:
             from zapz.operations.phases import Phases  # imported where used: few listen
 
             self.phases = Phases(told)
+        self.timing: Timing | None = None
+        """Takes the time of each part, if it is to be told."""
+        if explain:
+            from zapz.operations.timing import Timing  # imported where used: few ask
+
+            self.timing = Timing()
 
     def expect(self, items: Iterable[Any]) -> None:
         """Take note of how many slices will come, if that is known."""
@@ -84,11 +93,19 @@ class Watch:
         """Tell that it is a slice's turn."""
         if self.phases is not None:
             self.phases.begin(name)
+        if self.timing is not None:
+            self.timing.begin()
 
     @property
     def enter(self) -> Callable[[str], None] | None:
-        """What is called as each further phase of a transaction begins."""
-        return None if self.phases is None else self.phases.enter
+        """What is called as each further phase of a transaction begins; None if nobody wants to know."""
+        return None if self.phases is None and self.timing is None else self._enter
+
+    def _enter(self, phase: str) -> None:
+        if self.phases is not None:
+            self.phases.enter(phase)
+        if self.timing is not None:
+            self.timing.enter(phase)
 
     @property
     def waits(self) -> Callable[[str, float], None] | None:
@@ -127,16 +144,24 @@ def run_plan(
         name=redact(source.called),
     )
     watch = watch or Watch()
+    reading, timing = source.store, watch.timing
+    if timing is not None:
+        timing.enter("preparing")
     with session.begin(plan, commit, os.urandom(8).hex(), watch.enter) as transaction:
+        sink: Sink = transaction
+        if timing is not None:
+            timing.enter("copying")
+            reading, sink = timing.reads(reading), timing.writes(transaction)
         counts = run.run(
             plan,
-            source.store,
+            reading,
             transaction.reading,
-            transaction,
+            sink,
             workers=workers_of(config, plan, source.store, transaction.reading),
             verify=config.verify,
             progress=_counting(plan, found, watch),
             found=found,
+            spent=timing.spent if timing is not None else None,
         )
         if not source.is_unchanged(plan.slice.documents):
             raise SliceError(

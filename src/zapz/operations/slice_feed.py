@@ -28,6 +28,7 @@ class SliceFeed:
         self._config = config
         self._cancelled = watch.cancelled
         self._phases = watch.phases
+        self._timing = watch.timing
 
     def feed(
         self, items: Iterable[Any], close: Callable[[OpenSlice, BaseException | None], None] = OpenSlice.left
@@ -40,7 +41,10 @@ class SliceFeed:
         def open_item(item: Any) -> OpenSlice:
             if phases is not None:
                 phases.opening(item)
-            return opener.open(item)
+            if self._timing is None:
+                return opener.open(item)
+            with self._timing.opening():
+                return opener.open(item)
 
         def open_ready(item: Any) -> OpenSlice:
             opened = open_item(item)
