@@ -6,12 +6,13 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from zapz import interrupts
 from zapz.cli.fast_path import AppendOptions
+from zapz.cli.words import fitting
 from zapz.errors import ConfigError, SliceError, ZapzError
 from zapz.interrupts import Stopped
 
@@ -28,7 +29,8 @@ def append_slices(options: AppendOptions) -> None:
     def standing(error: BaseException) -> str:
         return "" if talker is None else talker.standing(error)
 
-    with errors(show=options.traceback, as_json=options.as_json, standing=standing):
+    slices: list[str] = []
+    with errors(show=options.traceback, as_json=options.as_json, standing=standing, slices=slices):
         settings |= storage("target_storage_options", options.target_option)
         settings |= storage("slice_storage_options", options.slice_option)
         from zapz.api import append
@@ -37,7 +39,8 @@ def append_slices(options: AppendOptions) -> None:
         from zapz.config.settings import remarks
 
         made = resolve(options.config, settings)
-        place, slices = _target_and_slices(options.arguments, options.target, made.target_dir)
+        place, given = _target_and_slices(options.arguments, options.target, made.target_dir)
+        slices += given
         if isinstance(made.slice_source, str):
             from zapz.sources.slice_source import import_from_here
 
@@ -124,13 +127,20 @@ def print_json(value: Any) -> None:
 
 
 @contextlib.contextmanager
-def errors(*, show: bool, as_json: bool, standing: Callable[[BaseException], str] = lambda _: "") -> Iterator[None]:
+def errors(
+    *,
+    show: bool,
+    as_json: bool,
+    standing: Callable[[BaseException], str] = lambda _: "",
+    slices: Sequence[str] = (),
+) -> Iterator[None]:
     """Turn errors into messages on standard error (and JSON on standard output) and exit codes.
 
     Args:
         show: Whether the traceback is shown.
         as_json: Whether standard output is JSON.
         standing: Says what stands after an error, and what to do.
+        slices: The slices of the run, as they were given.
     """
     try:
         yield
@@ -143,15 +153,16 @@ def errors(*, show: bool, as_json: bool, standing: Callable[[BaseException], str
     except ZapzError as error:
         if show:
             raise
+        from zapz.cli.refusal import name_flag, said  # imported where used: most commands end well
+
+        if isinstance(error, ConfigError):
+            name_flag(error)
         if as_json:
             fields = {name: getattr(error, name) for name in ("code", "what", "where", "expected", "found", "hint")}
             report = {"report": error.report} if error.report is not None else {}
             print_json({**report, "error": {**fields, "exit_code": error.exit_code, "message": str(error)}})
-        print(f"zapz: {error}", file=sys.stderr)
-        for note in getattr(error, "__notes__", ()):
-            print(f"      {note}", file=sys.stderr)
-        if rest := standing(error):
-            print(rest, file=sys.stderr)
+        for line in said(error, slices, sys.stderr, standing(error)):
+            print(fitting(line, sys.stderr), file=sys.stderr)
         raise SystemExit(error.exit_code) from None
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
+from zapz.cli.refusal import slice_in
 from zapz.cli.words import count, last_part, printable, shown
 from zapz.errors import (
     CancelledError,
@@ -41,7 +40,8 @@ def standing(error: BaseException, slices: Sequence[str], done: Sequence[SliceRe
         return ""
     if not isinstance(error, ZapzError):
         return f"{_in(slices, done)} Run the same command again to go on." if done else ""
-    name = slices[len(done)] if done else _named(error, slices)
+    about = slice_in(error.where, slices)
+    name = slices[len(done)] if done else about[0] if about is not None else ""
     if not name:
         return ""  # of the target, before any slice
     advice = next((words for kinds, words in _ADVICE if isinstance(error, kinds)), "")
@@ -64,12 +64,3 @@ def _in(slices: Sequence[str], done: Sequence[SliceReport]) -> str:
         if number
     ]
     return f"{words} ({', '.join(more)})." if more else f"{words}."
-
-
-def _named(error: ZapzError, slices: Sequence[str]) -> str:
-    """Return the slice that an error is about, if it names one."""
-    for name in slices:
-        places = (name, os.path.normpath(Path(name).expanduser().absolute())) if "://" not in name else (name,)
-        if any(error.where == place or error.where.startswith((f"{place}, ", f"{place}/")) for place in places):
-            return name
-    return ""
