@@ -23,7 +23,7 @@ from zapz.format.grid import unravel
 from zapz.storage.objects.backends import MemoryBackend
 
 CHUNKS = 40
-ROOM: dict[str, Any] = {"label_chunk": "keep", "durability": "process"}
+ROOM: dict[str, Any] = {"label_chunk": "keep", "label_units": "keep", "durability": "process"}
 
 
 def _day(path: Path, label: int, *, change: dict[int, int] | None = None, **options: Any) -> Path:
@@ -387,12 +387,12 @@ def test_chunks_are_numbered_in_c_order() -> None:
 
 
 def test_what_was_compared_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from zapz.cli.output import _extent
+    from zapz.cli.lines import extent
 
     make_slice(tmp_path / "s", zarr_format=3)
-    assert _extent(Compared(chunks=10, lengths=10, contents=3, bytes=1200)) == (
+    assert extent(Compared(chunks=10, lengths=10, contents=3, bytes=1200)) == (
         " (compared: all lengths, the content of 3 of 10 chunks, 1.2 kB)"
     )
-    assert _extent(Compared(chunks=10, contents=10)) == ""
-    assert _extent(None) == ""
+    assert extent(Compared(chunks=10, contents=10)) == ""
+    assert extent(None) == ""
     assert capsys.readouterr().out == ""

@@ -33,7 +33,7 @@ from test_transactions import cli, without_ours
 from volumes import amount, volume
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SETTINGS = 'durability = "process"\nworkers = 1\nlabel_chunk = "keep"\n'
+SETTINGS = 'durability = "process"\nworkers = 1\nlabel_chunk = "keep"\nlabel_units = "keep"\n'
 MEANWHILE = 0
 """In a list of signals: run the same command here while the process is stopped."""
 

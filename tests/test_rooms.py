@@ -50,7 +50,7 @@ IMPURE_BY_NATURE = {"config.files", "storage.uris"}
 """Modules that are known to do some, and whom they may reach."""
 IMPURE = {"os", "io", "time", "uuid", "random", "threading", "fcntl", "fsspec", "zarr"}
 NAMES = [
-    "AbilityError", "CancelledError", "ChunkError", "Config", "ConfigError", "ConflictError", "DTypeError", "DimensionError", "EncodingError", "FormatError", "Info", "JournalError", "LabelError", "LockedError", "MetadataError", "NotFoundError", "Plan", "Recovery", "Report", "SliceError", "SliceReport", "Source", "StoreError", "UnsupportedError", "Vacuumed", "VariableError", "ZapzError", "append", "append_map", "execute", "info", "plan", "recover", "unlock", "vacuum",
+    "AbilityError", "CancelledError", "ChunkError", "Config", "ConfigError", "ConflictError", "DTypeError", "DimensionError", "EncodingError", "FormatError", "Info", "JournalError", "LabelError", "LockedError", "MetadataError", "NotFoundError", "Plan", "Progress", "Recovery", "Report", "SliceError", "SliceReport", "Source", "StoreError", "UnsupportedError", "Vacuumed", "VariableError", "ZapzError", "append", "append_map", "execute", "info", "plan", "recover", "unlock", "vacuum",
 ]  # fmt: skip
 
 

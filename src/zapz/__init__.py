@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     )
     from zapz.operations.describe import Info
     from zapz.planning.plan import Plan
-    from zapz.reports import Report, SliceReport
+    from zapz.reports import Progress, Report, SliceReport
     from zapz.sources.source import Source
     from zapz.txn.recovery import Recovery
     from zapz.txn.vacuumed import Vacuumed
 
 _HOMES = {
     "api": ("append", "append_map", "execute", "info", "plan", "recover", "unlock", "vacuum"),
-    "reports": ("Report", "SliceReport"),
+    "reports": ("Progress", "Report", "SliceReport"),
     "config.settings": ("Config",),
     "operations.describe": ("Info",),
     "planning.plan": ("Plan",),
@@ -92,6 +92,7 @@ __all__ = [
     "MetadataError",
     "NotFoundError",
     "Plan",
+    "Progress",
     "Recovery",
     "Report",
     "SliceError",

@@ -15,9 +15,9 @@ def main() -> None:
     gc.set_threshold(_YOUNG)
     options = parse(sys.argv[2:]) if sys.argv[1:2] == ["append"] else None
     if options is None:
-        from zapz.cli.app import app
+        from zapz.cli.usage import run_typer
 
-        app()
+        run_typer()
     else:
         from zapz.cli.commands import append_slices
 

@@ -10,9 +10,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from zapz.config import files
-from zapz.config.settings import Config, remarks
+from zapz.config.settings import Config
 from zapz.errors import ConfigError
-from zapz.operations.append import Appender, Cancel, OnSlice
+from zapz.operations.append import Appender, Cancel, OnPhase, OnRecovery, OnSlice
 from zapz.operations.target import open_target
 from zapz.planning.plan import Plan
 from zapz.reports import Report
@@ -34,7 +34,10 @@ def append(
     encoding: Any = None,
     on_slice: OnSlice | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    on_phase: OnPhase | None = None,
+    on_recovery: OnRecovery | None = None,
     cancel: Cancel | None = None,
+    explain: bool = False,
     **settings: Any,
 ) -> Report:
     """Append slices to a target along a dimension, each of them all or not at all.
@@ -52,13 +55,17 @@ def append(
             in the setting ``variables``, to which it is added.
         on_slice: Called after each slice with its report.
         on_progress: Called with chunks done and chunks planned of the current slice, from any thread.
+        on_phase: Called with a ``Progress`` whenever the run enters another phase of a slice, and as its chunks are done, from any thread.
+        on_recovery: Called with what an earlier run had left and what was done about it, if it had left something, before the first slice.
         cancel: Looked at between slices and between chunks, such as a ``threading.Event``: once it is set, the append ends.
+        explain: Whether each slice's report says which chunks were copied, why others were not, and where the time went.
         **settings: Settings by name; they win over ``config``.
 
     Returns:
         What was done.
 
     Raises:
+        ZapzError: One of those below; its ``report`` says what had been done before.
         ConfigError: A setting is wrong.
         SliceError: A slice may not follow; it and the slices after it are not appended, those before it stay.
         FormatError: The target or a slice is not (supported) Zarr, or damaged.
@@ -71,8 +78,8 @@ def append(
     """
     place, made = _configured(config, settings, target, encoding)
     with _diagnosed(made):
-        report = Appender(place, made, on_slice, on_progress, cancel).run(slices)
-    return replace(report, notes=(*remarks(made), *report.notes))
+        appender = Appender(place, made, on_slice, on_progress, cancel, on_phase, on_recovery, explain=explain)
+        return appender.run(slices)
 
 
 def _diagnosed(config: Config) -> AbstractContextManager[None]:

@@ -35,6 +35,7 @@ class ZapzError(Exception):
         found: What was there instead; may be empty.
         hint: What the user can do now; may be empty.
         remedies: Settings that would let it pass, by their (dotted) names; ``hint`` says what each of them does.
+        report: What ``zapz.append`` had done before it: a ``Report``; None elsewhere, and if no slice's turn could come.
     """
 
     exit_code: ClassVar[int] = 1
@@ -57,6 +58,7 @@ class ZapzError(Exception):
         self.expected = expected
         self.found = found
         self.advised(hint, remedies)
+        self.report: Any = None
 
     def __str__(self) -> str:
         return self.message(self.hint)
@@ -84,8 +86,9 @@ class ZapzError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: getattr(self, name) for name in ("where", "expected", "found", "hint", "remedies")}
-        notes = getattr(self, "__notes__", None)
-        return (_rebuild, (type(self), self.what, fields), *([{"__notes__": notes}] if notes else []))
+        state = {"__notes__": getattr(self, "__notes__", None), "report": self.report}
+        kept = {name: value for name, value in state.items() if value is not None}
+        return (_rebuild, (type(self), self.what, fields), *([kept] if kept else []))
 
 
 def as_argument(name: str, value: Any) -> str:

@@ -4,13 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from zapz.checks.budget import Compared
 from zapz.execution.writer import Counts
-from zapz.txn.recovery import Recovery
+from zapz.txn.recovery import RecoveredAppend, Recovery
 
-__all__ = ["Compared", "Report", "SliceReport"]
+__all__ = ["Compared", "Phase", "Progress", "RecoveredAppend", "Recovery", "Report", "SliceReport"]
+
+Phase = Literal["waiting", "opening", "computing", "checking", "copying", "encoding", "syncing", "committing"]
+"""What a run is doing with a slice."""
+
+
+class Progress(NamedTuple):
+    """Where a run is at one moment."""
+
+    phase: Phase
+    """"waiting" (for the slice, or for a target that another process holds), "opening" the slice, "computing" what is lazy, "checking"
+    whether it may follow, "copying" its chunks ("encoding", if none can be copied), "syncing", or "committing"."""
+    slice: str
+    """The slice; while another process is waited for, the target."""
+    number: int
+    """How many slices come before this one. With ``prefetch``, slices ahead of the one that is written are told of as well."""
+    slices: int | None = None
+    """How many slices there are; None if that is not known."""
+    chunks: int = 0
+    """Chunks (shards) of the slice that are done."""
+    total: int = 0
+    """Chunks of the slice in all; 0 before that is known."""
+    bytes: int = 0
+    """Bytes of chunks written for the slice."""
+    wait: float = 0.0
+    """Seconds for which it is waited at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +59,20 @@ class SliceReport:
     compared: Compared | None = None
     """What was compared of a slice that is there already; None if nothing was."""
     notes: tuple[str, ...] = ()
-    """Differences worth knowing that changed nothing."""
+    """What is worth knowing: variables that were filled, or ignored although they differ; and, once in a call, other differences."""
     plan: Mapping[str, Any] | None = None
-    """Summary of the plan, in a dry run."""
+    """Summary of the plan, in a dry run, or if it was asked for (``explain``)."""
+    times: Mapping[str, float] | None = None
+    """Seconds of each part of the append, if that was asked for (``explain``); of "reading", "encoding" and "writing", which are parts of
+    "copying", those of all threads together."""
+    filled: tuple[str, ...] = ()
+    """Variables of the target that it lacks and that were filled with missing values (``on_missing = "fill"``)."""
+    created: bool = False
+    """Whether the target was made from it, where there was none."""
+    length: int = 0
+    """Length of the target along the append dimension, after it."""
+    last: str = ""
+    """Last label of the target after it, as text; empty if neither has labels, or the slice is empty."""
 
     def counted(self, counts: Counts) -> SliceReport:
         """Return the report of a slice that has been appended."""
@@ -70,7 +106,11 @@ class Report:
     seconds: float = 0.0
     """Time it took."""
     length: int = 0
-    """Length of the target along the append dimension, afterwards."""
+    """Length of the target along the append dimension, afterwards; 0 if no slice's turn came and it is not known."""
+    last: str = ""
+    """Last label of the target, as text; empty if it has none, or no slice with labels came."""
+    created: bool = False
+    """Whether the target was made, where there was none."""
     recovered: Recovery = field(default_factory=Recovery)
     """What an earlier run had left, and what was done about it."""
     slices: tuple[SliceReport, ...] = ()
@@ -92,6 +132,8 @@ def total(target: str, reports: list[SliceReport], length: int, recovered: Recov
         bytes_written=sum(r.bytes_written for r in reports),
         seconds=seconds,
         length=length,
+        last=next((r.last for r in reversed(reports) if r.last), ""),
+        created=any(r.created for r in reports),
         recovered=recovered,
         slices=tuple(reports),
     )
@@ -101,6 +143,8 @@ def as_json(value: Any) -> Any:
     """Return a frozen value of the API as what ``json.dumps`` takes."""
     if hasattr(value, "__dataclass_fields__"):
         return {name: as_json(getattr(value, name)) for name in value.__dataclass_fields__}
+    if hasattr(value, "_asdict"):  # a named tuple
+        return as_json(value._asdict())
     if isinstance(value, Mapping):
         return {str(k): as_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -21,6 +21,8 @@ class Wait:
     """At most so long."""
     cancelled: Callable[[], bool] | None = None
     """Whether the caller wants it to end."""
+    told: Callable[[str, float], None] | None = None
+    """Called with what is waited for, and for how many seconds at most, once it really has to be."""
 
     def at_least(self, seconds: float) -> Wait:
         """Return a wait that is no shorter than that."""
@@ -39,8 +41,10 @@ class Deadline:
     """A moment up to which something is waited for."""
 
     def __init__(self, wait: Wait, where: str) -> None:
+        self._seconds = wait.seconds
         self._end = self.now() + wait.seconds
         self._cancelled = wait.cancelled
+        self._told = wait.told
         self._where = where
 
     @staticmethod
@@ -64,6 +68,9 @@ class Deadline:
             CancelledError: The caller has.
         """
         end = self.now() + seconds
+        if self._told is not None:
+            told, self._told = self._told, None
+            told(self._where, self._seconds)
         while True:
             self._check()
             left = end - self.now()

@@ -14,7 +14,7 @@ from zapz.format.buffers import Cells
 from zapz.format.dtypes import undefined
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Dataset
-from zapz.planning.label_order import check_order
+from zapz.planning.label_order import check_labels, check_order
 from zapz.planning.labels import Labels, Line
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
@@ -101,6 +101,12 @@ def read_labels(
             raise error.at(f"{source.uri}, {path}") from None
         found.append(Labels(path=path, old=old, new=Line.of(meaning, converted), distinct=distinct))
     return found
+
+
+def check_followers(labels: Sequence[Labels], source: OpenSlice, config: Config) -> None:
+    """Refuse a slice whose labels do not continue the target's; raises as ``check_labels`` does."""
+    for found in labels:
+        check_labels(found, config, source.uri)
 
 
 def check_unchanged(labels: Sequence[Labels], source: OpenSlice) -> None:

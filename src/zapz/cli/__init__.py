@@ -2,5 +2,8 @@
 
 May import: ``api``, ``reports``, ``config``, ``diagnostics``, and what describes a target; the demo also ``format``.
 Begin with ``app`` (commands and options, in Typer), then ``commands`` (what a command does around the Python API: messages, exit codes,
-signals). ``fast_path`` reads the everyday command without Typer, ``output`` prints, ``zappend_command`` has zappend's options.
+signals). ``fast_path`` reads the everyday command without Typer, ``usage`` runs all others. ``lines`` says what an append does
+(``details`` more of it, ``recovered`` what came before), ``progress`` how far it is (``terminal`` draws that); ``refusal`` says errors
+(``hints`` what to do about them), ``standing`` what stands after one; ``output`` says what a target is. ``words`` are numbers and names
+for people. ``zappend_command`` has zappend's options.
 """

@@ -116,6 +116,7 @@ def recover_command(
     """Finish or undo what a crash left, and say what was done."""
     with errors(show=traceback, as_json=as_json):
         from zapz.api import recover
+        from zapz.cli.recovered import sentences
 
         made = _configured(config, assignments, target_option, journal=journal, lock_wait=lock_wait)
         with interrupts.handled():
@@ -125,10 +126,8 @@ def recover_command(
         elif done.clean and not done.notes:
             typer.echo("Nothing to recover.")
         else:
-            for name in done.rolled_forward:
-                typer.echo(f"Finished append {name}: it had been committed and is visible now.")
-            for name in done.rolled_back:
-                typer.echo(f"Undid append {name}: it had not been committed; the target is as it was before.")
+            for line in sentences(done):
+                typer.echo(line)
             for note in done.notes:
                 typer.echo(f"note: {note}")
 

@@ -8,13 +8,13 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zapz import interrupts
 from zapz.cli.fast_path import AppendOptions
-from zapz.cli.hints import in_shell
+from zapz.cli.words import fitting
 from zapz.errors import ConfigError, NotFoundError, SliceError, ZapzError
 from zapz.interrupts import Stopped
 
@@ -32,30 +32,50 @@ def append_slices(options: AppendOptions) -> None:
     settings |= {name: True for name in ("dry_run", "force_new", "trust_config") if given[name]}
     if options["sort"]:
         settings["slice_order"] = "labels"
-    with errors(show=options["traceback"], as_json=options["as_json"]):
+    talker: Talker | None = None
+
+    def standing(error: BaseException) -> str:
+        return "" if talker is None else talker.standing(error)
+
+    slices: list[str] = []
+    with errors(show=options["traceback"], as_json=options["as_json"], standing=standing, slices=slices):
         settings |= _creation(options)
         settings |= storage("target_storage_options", options["target_option"])
         settings |= storage("slice_storage_options", options["slice_option"])
         from zapz.api import append
-        from zapz.cli.output import Talker
+        from zapz.cli.lines import Talker
         from zapz.config.settings import remarks
 
         made = configured(options["config"], options["assignments"], settings)
-        place, slices = _target_and_slices(options["arguments"], options["target"], made.target_dir)
+        place, found = _target_and_slices(options["arguments"], options["target"], made.target_dir)
+        slices += found
         if isinstance(made.slice_source, str):
             from zapz.sources.slice_source import import_from_here
 
             import_from_here()
         with (
             Talker(
-                quiet=options["quiet"] or options["as_json"], verbose=options["verbose"], total=len(slices)
+                place,
+                slices,
+                made,
+                quiet=options["quiet"],
+                as_json=options["as_json"],
+                verbose=options["verbose"],
             ) as talker,
             interrupts.handled(),
             slice_source_errors(show=options["traceback"] or made.slice_source is None),
         ):
             talker.remarks(remarks(made))
             with _forgotten_target(place, slices, made, named=options["target"] is not None):
-                report = append(place, slices, made, on_slice=talker.slice_done, on_progress=talker.progress)
+                report = append(
+                    place,
+                    slices,
+                    made,
+                    on_slice=talker.slice_done,
+                    on_phase=talker.phase,
+                    on_recovery=talker.recovered,
+                    explain=options["verbose"],
+                )
         if options["as_json"]:
             print_json(report)
         else:
@@ -173,29 +193,45 @@ def print_json(value: Any) -> None:
 
 
 @contextlib.contextmanager
-def errors(*, show: bool, as_json: bool) -> Iterator[None]:
-    """Turn errors into messages on standard error (and JSON on standard output) and exit codes."""
+def errors(
+    *,
+    show: bool,
+    as_json: bool,
+    standing: Callable[[BaseException], str] = lambda _: "",
+    slices: Sequence[str] = (),
+) -> Iterator[None]:
+    """Turn errors into messages on standard error (and JSON on standard output) and exit codes.
+
+    Args:
+        show: Whether the traceback is shown.
+        as_json: Whether standard output is JSON.
+        standing: Says what stands after an error, and what to do.
+        slices: The slices of the run, as they were given.
+    """
     try:
         yield
     except Stopped as stopped:
-        _say_end("Interrupted" if stopped.number == signal.SIGINT else "Stopped", stopped)
+        _say_end("Interrupted" if stopped.number == signal.SIGINT else "Stopped", stopped, standing(stopped))
         raise SystemExit(128 + stopped.number) from None
     except KeyboardInterrupt as interrupt:
-        _say_end("Interrupted", interrupt)
+        _say_end("Interrupted", interrupt, standing(interrupt))
         raise SystemExit(130) from None
     except ZapzError as error:
         if show:
             raise
+        from zapz.cli.hints import in_shell
+        from zapz.cli.refusal import name_flag, said  # imported where used: most commands end well
+
+        if isinstance(error, ConfigError):
+            name_flag(error)
         if as_json:
             fields = {name: getattr(error, name) for name in ("code", "what", "where", "expected", "found")}
             advice = {"hint": in_shell(error), "remedies": error.remedies}
-            said = {
-                "error": {**fields, **advice, "exit_code": error.exit_code, "message": error.message(in_shell(error))}
-            }
-            print(json.dumps(said, indent=2, default=str))
-        print(f"zapz: {error.message(in_shell(error))}", file=sys.stderr)
-        for note in getattr(error, "__notes__", ()):
-            print(f"      {note}", file=sys.stderr)
+            report = {"report": error.report} if error.report is not None else {}
+            message = {"exit_code": error.exit_code, "message": error.message(in_shell(error))}
+            print_json({**report, "error": {**fields, **advice, **message}})
+        for line in said(error, slices, sys.stderr, standing(error)):
+            print(fitting(line, sys.stderr), file=sys.stderr)
         raise SystemExit(error.exit_code) from None
 
 
@@ -233,8 +269,8 @@ def traceback_of(error: BaseException) -> str | None:
     return last
 
 
-def _say_end(how: str, error: BaseException) -> None:
+def _say_end(how: str, error: BaseException, standing: str) -> None:
     """Say how a run ended, and what is left to do if undoing it did not succeed."""
     notes = getattr(error, "__notes__", [])
     rest = " ".join(notes) if notes else "what was not committed has been rolled back."
-    print(f"{how}; {rest}", file=sys.stderr)
+    print(f"{how}; {rest} {standing}".rstrip(), file=sys.stderr)

@@ -7,6 +7,7 @@ decoded in a cache whose size is bounded by the number of workers.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -36,8 +37,9 @@ def run(
     *,
     workers: int,
     verify: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     found: Found | None = None,
+    spent: Callable[[float], None] | None = None,
 ) -> Counts:
     """Execute every step of a plan.
 
@@ -48,8 +50,9 @@ def run(
         sink: Where chunks are written.
         workers: Steps under way at once.
         verify: Decode every chunk that is copied.
-        progress: Called with the number of steps done, from any thread.
+        progress: Called with the numbers of steps that were done just now and of bytes that they wrote, from any thread.
         found: What exists of arrays with very many chunks, if that was looked for.
+        spent: Called with the seconds that some steps took, from any thread.
 
     Raises:
         ChunkError: A chunk is damaged or will not encode.
@@ -64,12 +67,15 @@ def run(
 
     def batch(steps: list[Step]) -> None:
         mine = Counts()
+        began = time.perf_counter() if spent is not None else 0.0
         for step in steps:
             write_step(builders[step.path], step, sink, mine)
         with guard:
             total.add(mine)
+        if spent is not None:
+            spent(time.perf_counter() - began)
         if progress is not None:
-            progress(len(steps))
+            progress(len(steps), mine.bytes)
 
     steps = plan.steps() if not found.needed else _steps(plan, found, sink)
     first = list(islice(steps, _INLINE + 1))

@@ -2,6 +2,7 @@
 
 May import: everything below.
 Begin with ``append`` (one call, slice by slice), then ``append_slice`` (one slice), ``plan_slice`` (decide about it)
-and ``run_plan`` (a plan as a transaction). ``slice_feed`` opens slices, ``target_turn`` holds the target, ``target``
-opens and guards it; ``upkeep`` recovers, unlocks and vacuums, ``describe`` is ``info``.
+and ``run_plan`` (a plan as a transaction; what its caller wants to know). ``phases`` tells how far a run is,
+``slice_feed`` opens slices, ``target_turn`` holds the target, ``target`` opens and guards it; ``upkeep`` recovers,
+unlocks and vacuums, ``describe`` is ``info``.
 """

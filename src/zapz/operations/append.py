@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from zapz.config.settings import Config
+from zapz.config.settings import Config, remarks
 from zapz.errors import ConfigError, SliceError, ZapzError
 from zapz.operations.append_slice import SliceAppender
+from zapz.operations.run_plan import Watch
 from zapz.operations.slice_feed import SliceFeed
 from zapz.operations.state import State
 from zapz.operations.target import open_target
@@ -19,7 +20,7 @@ from zapz.operations.target_state import length_of
 from zapz.operations.target_turn import TargetTurns
 from zapz.planning import config_checks
 from zapz.planning.plan import Plan
-from zapz.reports import Report, SliceReport, total
+from zapz.reports import Progress, Recovery, Report, SliceReport, total
 from zapz.sources.open_slice import OpenSlice, Target
 from zapz.sources.opener import are_known, are_places, items_of
 
@@ -27,6 +28,8 @@ _LOG = logging.getLogger("zapz")
 
 
 OnSlice = Callable[[SliceReport], None]
+OnPhase = Callable[[Progress], None]
+OnRecovery = Callable[[Recovery], None]
 
 
 class Cancel(Protocol):
@@ -46,11 +49,16 @@ class Appender:
         on_slice: OnSlice | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         cancel: Cancel | None = None,
+        on_phase: OnPhase | None = None,
+        on_recovery: OnRecovery | None = None,
+        *,
+        explain: bool = False,
     ) -> None:
         config_checks.check_config(config)
         self.config = config
         self.store = open_target(target, config)
-        for name, callback in (("on_slice", on_slice), ("on_progress", on_progress)):
+        callbacks = {"on_slice": on_slice, "on_progress": on_progress, "on_phase": on_phase, "on_recovery": on_recovery}
+        for name, callback in callbacks.items():
             if callback is not None and not callable(callback):
                 raise ConfigError("not callable", where=name, found=type(callback).__name__)
         if cancel is not None and not callable(getattr(cancel, "is_set", None)):
@@ -59,29 +67,41 @@ class Appender:
             )
         cancelled = cancel.is_set if cancel is not None else None
         self._on_slice = on_slice
-        self._turns = TargetTurns(self.store, config, cancelled)
-        self._slices = SliceFeed(self._turns, config, cancelled)
-        self._appender = SliceAppender(self._turns, config, on_progress, cancelled)
+        self._watch = Watch(on_progress, cancelled, on_phase, on_recovery, explain=explain)
+        self._turns = TargetTurns(self.store, config, self._watch)
+        self._slices = SliceFeed(self._turns, config, self._watch)
+        self._appender = SliceAppender(self._turns, config, self._watch)
 
     def run(self, slices: Any) -> Report:
         """Append all slices, or plan them in a dry run."""
         started = time.perf_counter()
+        reports: list[SliceReport] = []
+        try:
+            length = self._run(slices, reports)
+        except ZapzError as error:
+            error.report = self._total(reports, reports[-1].length if reports else 0, started)
+            raise
+        return self._total(reports, length, started)
+
+    def _total(self, reports: list[SliceReport], length: int, started: float) -> Report:
+        report = total(self.store.uri, reports, length, self._turns.recovered, time.perf_counter() - started)
+        return replace(report, notes=(*remarks(self.config), *self._turns.notes))
+
+    def _run(self, slices: Any, reports: list[SliceReport]) -> int:
+        """Append all slices, and return the target's length."""
         items = items_of(slices)
         if self.config.slice_order == "labels":
             items = self._slices.sort(items, self._turns.reader.look())
         self._turns.decider.expect(items)
+        self._watch.expect(items)
         if self.config.dry_run:
             run = self._run_dry
         elif are_places(items, self.config):
             run = self._run_held
         else:
             run = self._run_apart
-        reports: list[SliceReport] = []
         length = run(items, reports)
-        if length is None:
-            length = length_of(self._turns.reader.look(), self.config)
-        report = total(self.store.uri, reports, length, self._turns.recovered, time.perf_counter() - started)
-        return replace(report, notes=self._turns.notes)
+        return length_of(self._turns.reader.look(), self.config) if length is None else length
 
     def _run_dry(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
         """Plan every slice; all stay open until the end, since later ones are compared with earlier ones."""
@@ -93,7 +113,7 @@ class Appender:
 
             with self._slices.feed(items, keep) as feed:
                 for opened in feed:
-                    reports.append(self._reported(self._appender.plan(opened, state)))  # noqa: PERF401 - a callback's StopIteration is its own
+                    self._report(self._appender.plan(opened, state), reports)
             return length_of(state, self.config)
 
     def _run_held(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
@@ -104,7 +124,7 @@ class Appender:
             self._look(items, state)
             feed = stack.enter_context(self._slices.feed(items))
             for opened in feed:
-                reports.append(self._reported(self._appender.append(opened, session, state)))  # noqa: PERF401 - a callback's StopIteration is its own
+                self._report(self._appender.append(opened, session, state), reports)
             return length_of(state, self.config)
 
     def _run_apart(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
@@ -115,7 +135,7 @@ class Appender:
             for opened in feed:
                 self._slices.make_ready(opened)
                 with self._turns.held() as (session, state):
-                    reports.append(self._reported(self._appender.append(opened, session, state)))
+                    self._report(self._appender.append(opened, session, state), reports)
                     length = length_of(state, self.config)
         return length
 
@@ -132,13 +152,13 @@ class Appender:
             with self._turns.held() as (_, state):
                 self._look(items, state)
 
-    def _reported(self, report: SliceReport) -> SliceReport:
+    def _report(self, report: SliceReport, reports: list[SliceReport]) -> None:
+        reports.append(report)
         counts = (report.steps, report.copied_chunks, report.encoded_chunks, report.bytes_written, report.seconds)
         words = "%s: %s %s: %d steps, %d chunks copied, %d encoded, %d bytes, %.2f s"
         _LOG.info(words, self.store.uri, report.outcome, report.slice, *counts)
         if self._on_slice is not None:
             self._on_slice(report)
-        return report
 
     def plan(self, item: Any) -> Plan:
         """Plan the append of one slice.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from zapz.checks.already_appended import Planned
@@ -15,7 +14,7 @@ from zapz.execution import sparse
 from zapz.execution.writer import Counts
 from zapz.format.metadata import Dataset
 from zapz.operations.plan_slice import Prepared
-from zapz.operations.run_plan import run_plan
+from zapz.operations.run_plan import Watch, run_plan
 from zapz.operations.state import State
 from zapz.operations.target_state import TURNS
 from zapz.operations.target_turn import TargetTurns
@@ -27,28 +26,26 @@ from zapz.txn.protocol import HeadMovedError, Session
 class SliceAppender:
     """Appends the slices of one call, one at a time."""
 
-    def __init__(
-        self,
-        turns: TargetTurns,
-        config: Config,
-        progress: Callable[[int, int], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> None:
+    def __init__(self, turns: TargetTurns, config: Config, watch: Watch) -> None:
         self._turns = turns
         self._config = config
-        self._progress = progress
-        self._cancelled = cancelled
+        self._watch = watch
         self._said: set[str] = set()
 
     def plan(self, source: OpenSlice, state: State) -> SliceReport:
         """Plan a slice in a dry run, as if those before it had been appended."""
         started = time.perf_counter()
-        prepared = self._turns.decider.decide(source, state)
+        self._watch.begin(source.called)
+        try:
+            prepared = self._turns.decider.decide(source, state)
+        except ZapzError as error:
+            source.name_in(error)
+            raise
         plan = prepared.plan
         found = sparse.look(plan, source.store, self._turns.store).notes if plan is not None else ()
         report = self._report(prepared, found)
         if plan is not None:
-            report = replace(report, outcome="planned", plan=plan.summary())
+            report = replace(report, outcome="planned", plan={**plan.summary(), "replaces": state.old is not None})
             state.advance(plan, prepared.labels)
             state.planned.append(Planned(source=prepared.source, labels=prepared.labels, placement=prepared.placement))
             if plan.creates:
@@ -60,11 +57,18 @@ class SliceAppender:
         started = time.perf_counter()
         if state.old is not None:
             return self._replace(source, session, state, state.old)
-        prepared, counts = self._executed(source, session, state)
+        self._watch.begin(source.called)
+        try:
+            prepared, counts = self._executed(source, session, state)
+        except ZapzError as error:
+            source.name_in(error)
+            raise
         plan = prepared.plan
         report = self._report(prepared, counts.notes if counts is not None else ())
         if plan is not None and counts is not None:
-            report = report.counted(counts)
+            report = replace(report.counted(counts), created=plan.creates)
+            if self._watch.timing is not None:
+                report = replace(report, plan=plan.summary(), times=self._watch.timing.end())
             state.advance(plan, prepared.labels)
             state.length = plan.placement.offset + plan.placement.length
             self._turns.reader.note_appended()
@@ -78,13 +82,7 @@ class SliceAppender:
                 prepared = self._turns.decider.decide(source, state)
                 plan = prepared.plan
                 return prepared, None if plan is None else run_plan(
-                    plan,
-                    prepared.source,
-                    session,
-                    self._config,
-                    self._turns.store,
-                    progress=self._progress,
-                    cancelled=self._cancelled,
+                    plan, prepared.source, session, self._config, self._turns.store, self._watch
                 )
             except ZapzError as error:  # what was read while another writer wrote may be a mixture
                 mixture = plan is None and session.moved()
@@ -99,22 +97,30 @@ class SliceAppender:
         """Make a new target of a slice, and put it in the place of the old one."""
         config = replace(self._config, force_new=False)
         with session.renewing(old, os.urandom(8).hex()) as replacement:
-            turns = TargetTurns(replacement.store, config, self._cancelled)
+            turns = TargetTurns(replacement.store, config, self._watch)
             with turns.held() as (inner, empty):
-                report = SliceAppender(turns, config, self._progress, self._cancelled).append(source, inner, empty)
+                report = SliceAppender(turns, config, self._watch).append(source, inner, empty)
             if report.outcome != "appended":
                 return report
             self._turns.note(replacement.take_place())
         self._turns.look_anew(session, state)
-        return report
+        return replace(report, created=False)
 
     def _report(self, prepared: Prepared, more: tuple[str, ...] = ()) -> SliceReport:
-        notes = tuple(note for note in (*prepared.placement.notes, *more) if note not in self._said)
+        placement, written = prepared.placement, prepared.plan is not None
+        notes = tuple(note for note in (*placement.notes, *more) if note not in self._said)
         self._said.update(notes)
+        each_time = [f"{path}: filled with missing values" for path in placement.filled if written]
+        each_time += [
+            f"{path}: differs from the target's values, which stay (static: ignore)" for path in prepared.differing
+        ]
         return SliceReport(
-            slice=prepared.source.uri,
+            slice=prepared.source.called,
             outcome=prepared.outcome,
-            steps=prepared.placement.length,
-            notes=notes,
+            steps=placement.length,
+            notes=(*each_time, *notes),
+            filled=placement.filled if written else (),
             compared=prepared.compared,
+            length=placement.offset + (placement.length if written else 0),
+            last=prepared.last_label,
         )

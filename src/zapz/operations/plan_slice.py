@@ -10,13 +10,12 @@ import numpy as np
 
 from zapz.checks.already_appended import There, outcome_of, recall
 from zapz.checks.budget import Budget, Compared
-from zapz.checks.reading import Reading, check_unchanged, digest_of, hidden, read_labels
+from zapz.checks.reading import Reading, check_followers, check_unchanged, digest_of, hidden, read_labels
 from zapz.checks.static import StaticVariables
 from zapz.config.settings import Config
 from zapz.operations.place_slice import place
 from zapz.operations.state import State
 from zapz.planning.documents import changed_documents, grown
-from zapz.planning.label_order import check_labels
 from zapz.planning.labels import Labels
 from zapz.planning.placement import Placement
 from zapz.planning.plan import Plan, make_plan
@@ -37,9 +36,19 @@ class Prepared:
     compared: Compared | None = None
     """What was compared, if it is there already."""
     labels: tuple[Labels, ...] = ()
-    """Its labels, and the target's last ones."""
+    """Its labels, and the target's last ones before it."""
     plan: Plan | None = None
     """What is to be written; None if nothing is."""
+    differing: tuple[str, ...] = ()
+    """Static variables that differ from the target's and are ignored."""
+
+    @property
+    def last_label(self) -> str:
+        """The target's last label once the slice is in it, as text; empty if it has none."""
+        if not self.labels:
+            return ""
+        line = self.labels[0].old if self.plan is None else self.labels[0].new
+        return line.text(-1) if line.values else ""
 
 
 class Decider:
@@ -87,14 +96,18 @@ class Decider:
         if outcome is None and source.has_place and state.register and not labels:
             outcome = recall(there, source, placement, state.register, self._config)
         if outcome is not None:
-            return replace(prepared, outcome=outcome.name, compared=outcome.compared)
-        for found in labels:
-            check_labels(found, self._config, source.uri)
+            return replace(prepared, outcome=outcome.name, compared=outcome.compared, labels=tuple(labels))
+        check_followers(labels, source, self._config)
         placement = replace(placement, labels=digest_of(labels))
         plan = self._plan(source, target, placement, labels, creates=creates)
         if not creates:
             self._static.check(state.home or target, source, placement, self._config)
-        return replace(prepared, labels=tuple(labels), plan=plan)
+        differing: tuple[str, ...] = ()
+        if self._config.static == "ignore" and not creates:
+            from zapz.checks.ignored_static import differing_static  # imported where used: most appends do without
+
+            differing = differing_static(self._static, state.home or target, source, placement, self._config)
+        return replace(prepared, labels=tuple(labels), plan=plan, differing=differing)
 
     def there(self, target: Reading, state: State, length: int) -> There:
         """Return what slices that are there already are compared with."""
@@ -160,6 +173,5 @@ class Decider:
         by_labels = replace(self._config, on_existing="refuse" if self._config.on_existing == "refuse" else "skip")
         if outcome_of(self.there(target, state, state.length), source, placement, labels, by_labels) is not None:
             return placement if self._config.on_existing == "resume" else None
-        for found in labels:
-            check_labels(found, self._config, source.uri)
+        check_followers(labels, source, self._config)
         return placement

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from zapz.checks.already_appended import fingerprint_of
 from zapz.config.settings import Config
 from zapz.errors import CancelledError, SliceError
 from zapz.execution import run, sparse
-from zapz.execution.writer import Counts
+from zapz.execution.writer import Counts, Sink
 from zapz.planning.plan import Plan
+from zapz.reports import Progress, Recovery
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.store import ReadableStore
-from zapz.storage.uris import canonical_uri
+from zapz.storage.uris import canonical_uri, redact
 from zapz.txn.protocol import Session
 from zapz.txn.register import Commit
+
+if TYPE_CHECKING:
+    from zapz.operations.phases import Phases
+    from zapz.operations.timing import Timing
 
 MAX_WORKERS = 8
 _IN_FLIGHT = 64
@@ -47,15 +53,73 @@ def _fingerprint(plan: Plan, source: OpenSlice) -> str:
     return fingerprint_of(canonical_uri(plan.slice_uri), plan.slice.documents)
 
 
+class Watch:
+    """What the caller of a run wants to know, and whether it is to stop; nothing, if nobody asked."""
+
+    def __init__(
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        told: Callable[[Progress], None] | None = None,
+        recovered: Callable[[Recovery], None] | None = None,
+        *,
+        explain: bool = False,
+    ) -> None:
+        self.progress = progress
+        """Called with chunks done and chunks planned, from any thread."""
+        self.cancelled = cancelled
+        """Asked between chunks whether to stop."""
+        self.recovered = recovered
+        """Called with what was recovered, if anything was, before a slice is looked at."""
+        self.phases: Phases | None = None
+        """Is told how far the run is."""
+        if told is not None:
+            from zapz.operations.phases import Phases  # imported where used: few listen
+
+            self.phases = Phases(told)
+        self.timing: Timing | None = None
+        """Takes the time of each part, if it is to be told."""
+        if explain:
+            from zapz.operations.timing import Timing  # imported where used: few ask
+
+            self.timing = Timing()
+
+    def expect(self, items: Iterable[Any]) -> None:
+        """Take note of how many slices will come, if that is known."""
+        if self.phases is not None:
+            self.phases.expect(items)
+
+    def begin(self, name: str) -> None:
+        """Tell that it is a slice's turn."""
+        if self.phases is not None:
+            self.phases.begin(name)
+        if self.timing is not None:
+            self.timing.begin()
+
+    @property
+    def enter(self) -> Callable[[str], None] | None:
+        """What is called as each further phase of a transaction begins; None if nobody wants to know."""
+        return None if self.phases is None and self.timing is None else self._enter
+
+    def _enter(self, phase: str) -> None:
+        if self.phases is not None:
+            self.phases.enter(phase)
+        if self.timing is not None:
+            self.timing.enter(phase)
+
+    @property
+    def waits(self) -> Callable[[str, float], None] | None:
+        """What is called when the target has to be waited for."""
+        return None if self.phases is None else self.phases.wait_for_target
+
+
 def run_plan(
     plan: Plan,
     source: OpenSlice,
     session: Session,
     config: Config,
     target: ReadableStore,
-    *,
-    progress: Callable[[int, int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
 ) -> Counts:
     """Execute a plan as one transaction of a session.
 
@@ -65,11 +129,10 @@ def run_plan(
         session: A turn at the target.
         config: Settings.
         target: The target.
-        progress: Called with chunks done and chunks planned, from any thread.
-        cancelled: Asked between chunks whether to stop.
+        watch: What the caller wants to know.
 
     Raises:
-        CancelledError: ``cancelled`` said so; nothing was appended.
+        CancelledError: The caller said so; nothing was appended.
         SliceError: The slice's metadata changed while it was copied.
         ZapzError: As ``append`` does.
     """
@@ -78,17 +141,27 @@ def run_plan(
         fingerprint=_fingerprint(plan, source),
         offset=plan.placement.offset,
         length=plan.placement.length,
+        name=redact(source.called),
     )
-    with session.begin(plan, commit, os.urandom(8).hex()) as transaction:
+    watch = watch or Watch()
+    reading, timing = source.store, watch.timing
+    if timing is not None:
+        timing.enter("preparing")
+    with session.begin(plan, commit, os.urandom(8).hex(), watch.enter) as transaction:
+        sink: Sink = transaction
+        if timing is not None:
+            timing.enter("copying")
+            reading, sink = timing.reads(reading), timing.writes(transaction)
         counts = run.run(
             plan,
-            source.store,
+            reading,
             transaction.reading,
-            transaction,
+            sink,
             workers=workers_of(config, plan, source.store, transaction.reading),
             verify=config.verify,
-            progress=_counting(plan, found, progress, cancelled),
+            progress=_counting(plan, found, watch),
             found=found,
+            spent=timing.spent if timing is not None else None,
         )
         if not source.is_unchanged(plan.slice.documents):
             raise SliceError(
@@ -101,25 +174,28 @@ def run_plan(
         return replace(counts, notes=found.notes)
 
 
-def _counting(
-    plan: Plan,
-    found: sparse.Found,
-    progress: Callable[[int, int], None] | None,
-    cancelled: Callable[[], bool] | None,
-) -> Callable[[int], None] | None:
+def _counting(plan: Plan, found: sparse.Found, watch: Watch) -> Callable[[int, int], None] | None:
     """Return what is called when steps are done, from any thread: it counts, and looks whether to stop; None if nobody asked for either."""
-    if progress is None and cancelled is None:
+    progress, cancelled, phases = watch.progress, watch.cancelled, watch.phases
+    if progress is None and cancelled is None and phases is None:
         return None
-    total = sum(map(found.steps, plan.arrays.values())) if progress is not None else 0
-    done = [0]
+    asked = progress is not None or phases is not None
+    total = sum(map(found.steps, plan.arrays.values())) if asked else 0
+    copies = phases is not None and any(p.copies for p in plan.arrays.values())
+    done = [0, 0]
 
-    def count(steps: int) -> None:
+    def count(steps: int, written: int) -> None:
         if cancelled is not None and cancelled():
             raise CancelledError(
                 "cancelled", where=plan.slice_uri, hint="This slice was not appended; those before it stay."
             )
         done[0] += steps
+        done[1] += written
         if progress is not None:
             progress(done[0], max(done[0], total))
+        if phases is not None:
+            phases.move(copies=copies, chunks=done[0], total=max(done[0], total), written=done[1])
 
+    if phases is not None:
+        phases.move(copies=copies, chunks=0, total=total, written=0)
     return count

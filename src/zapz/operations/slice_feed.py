@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zapz.checks.reading import Reading
 from zapz.config.settings import Config
 from zapz.errors import ZapzError
+from zapz.operations.run_plan import Watch
 from zapz.operations.state import State
 from zapz.operations.target import apart_from
 from zapz.operations.target_turn import TargetTurns
@@ -29,10 +30,12 @@ _LOG = logging.getLogger("zapz")
 class SliceFeed:
     """Opens the slices of one call."""
 
-    def __init__(self, turns: TargetTurns, config: Config, cancelled: Callable[[], bool] | None = None) -> None:
+    def __init__(self, turns: TargetTurns, config: Config, watch: Watch) -> None:
         self._turns = turns
         self._config = config
-        self._cancelled = cancelled
+        self._cancelled = watch.cancelled
+        self._phases = watch.phases
+        self._timing = watch.timing
         self._ahead: LookAhead | None = None
 
     def look(self, items: Sequence[Any], state: State) -> None:
@@ -52,23 +55,32 @@ class SliceFeed:
         return sorted_by_labels(items, self._opener(self._config), target, self._config)
 
     def _opener(self, config: Config) -> Opener:
-        return Opener(config, self._turns.store, apart_from(self._turns.store, config), self._cancelled)
+        waits = self._phases.wait_for_slice if self._phases is not None else None
+        return Opener(config, self._turns.store, apart_from(self._turns.store, config), self._cancelled, waits)
 
     def feed(
         self, items: Iterable[Any], close: Callable[[OpenSlice, BaseException | None], None] = OpenSlice.left
     ) -> Feed[Any, OpenSlice]:
         """Return the open slices of some items, to be used as a context; see ``Feed``."""
-        opener, numbers = self._opener(self._config), count()
+        opener, numbers, phases = self._opener(self._config), count(), self._phases
+
+        def opened_item(item: Any) -> OpenSlice:
+            return opener.open(item) if self._ahead is None else self._ahead.open(next(numbers), item, opener.open)
 
         def open_item(item: Any) -> OpenSlice:
-            return opener.open(item) if self._ahead is None else self._ahead.open(next(numbers), item, opener.open)
+            if phases is not None:
+                phases.opening(item)
+            if self._timing is None:
+                return opened_item(item)
+            with self._timing.opening():
+                return opened_item(item)
 
         def open_ready(item: Any) -> OpenSlice:
             opened = open_item(item)
             if not opened.prepares:
                 return opened
             try:
-                _compute(opened, self._turns.decider.glance(opened, self._turns.reader.look()))
+                self._compute(opened, self._turns.decider.glance(opened, self._turns.reader.look()))
             except ZapzError as error:  # another writer may be at work just now: our own turn will tell
                 _LOG.debug("%s is not computed ahead: %s", opened.uri, error)
             except BaseException as error:
@@ -93,10 +105,16 @@ class SliceFeed:
             placement = self._turns.decider.glance(opened, self._turns.reader.look())
         except ZapzError:
             with self._turns.held() as (_, state):
-                placement = self._turns.decider.glance(opened, state)
-        _compute(opened, placement)
+                try:
+                    placement = self._turns.decider.glance(opened, state)
+                except ZapzError as error:
+                    opened.name_in(error)
+                    raise
+        self._compute(opened, placement)
 
-
-def _compute(opened: OpenSlice, placement: Placement | None) -> None:
-    if placement is not None:
+    def _compute(self, opened: OpenSlice, placement: Placement | None) -> None:
+        if placement is None:
+            return
+        if self._phases is not None:
+            self._phases.computing()
         opened.prepare({*placement.conversions, *placement.static})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from zapz.config.settings import Config
 from zapz.errors import ZapzError
 from zapz.operations.plan_slice import Decider
+from zapz.operations.run_plan import Watch
 from zapz.operations.state import State
 from zapz.operations.target_state import TargetReader
 from zapz.storage.store import Store
@@ -24,7 +25,7 @@ _LOG = logging.getLogger("zapz")
 class TargetTurns:
     """The turns of one call at its target."""
 
-    def __init__(self, store: Store, config: Config, cancelled: Callable[[], bool] | None = None) -> None:
+    def __init__(self, store: Store, config: Config, watch: Watch) -> None:
         self.store = store
         """The target."""
         self.reader = TargetReader(store, config)
@@ -36,7 +37,7 @@ class TargetTurns:
         self.notes: tuple[str, ...] = ()
         """What is worth knowing about the storage."""
         self._config = config
-        self._cancelled = cancelled
+        self._watch = watch
         self._register: list[Commit] | None = None
 
     @contextlib.contextmanager
@@ -48,13 +49,12 @@ class TargetTurns:
             CancelledError: The caller has ended the wait.
             ZapzError: The target cannot be recovered, or read, or appended to.
         """
-        wait = Wait(self._config.lock_wait, self._cancelled)
+        wait = Wait(self._config.lock_wait, self._watch.cancelled, self._watch.waits)
         with open_session(self.store, wait, remember=self._config.register) as session:
             self.recovered = self.recovered.joined(session.recovered)
             self.note(session.notes)
             if not session.recovered.clean:
-                forward, back = session.recovered.rolled_forward, session.recovered.rolled_back
-                _LOG.warning("recovered %s: finished %s, undid %s", self.store.uri, forward, back)
+                self._tell(session.recovered)
             self.decider.begin_turn()
             if self._register is None:
                 self._register = list(session.register)  # what this call appends is not taken for a repetition
@@ -66,6 +66,14 @@ class TargetTurns:
                 state = self.reader.look_again(session)
             state.register = self._register
             yield session, state
+
+    def _tell(self, recovered: Recovery) -> None:
+        """Tell what was recovered: those who asked, and whoever has set up logging; of others nobody is bothered."""
+        if _LOG.hasHandlers():
+            forward, back = recovered.rolled_forward, recovered.rolled_back
+            _LOG.warning("recovered %s: finished %s, undid %s", self.store.uri, forward, back)
+        if self._watch.recovered is not None:
+            self._watch.recovered(recovered)
 
     def note(self, notes: tuple[str, ...]) -> None:
         """Remember what is worth knowing."""

@@ -126,7 +126,9 @@ class Plan:
         return (plan.target.key(index) for index in indices(plan.spans))
 
     def summary(self) -> dict[str, Any]:
-        """Return counts: chunks copied and encoded, bytes of the slice's cells, largest working set of a worker."""
+        """Return counts: chunks copied and encoded, and why; bytes of the slice's cells; largest working set of a worker."""
+        from zapz.planning.reasons import decoded_bytes, variables_of  # imported where used: appends do without
+
         plans = self.arrays.values()
         return {
             "target": self.target_uri,
@@ -137,8 +139,10 @@ class Plan:
             "copied_chunks": sum(p.copies for p in plans),
             "encoded_chunks": sum(p.encodes for p in plans),
             "bytes": sum(math.prod(b - a for a, b in p.new_box) * p.target.dtype.itemsize for p in plans),
+            "decoded_bytes": decoded_bytes(plans),
             "working_set": max((p.working_set for p in plans), default=0),
             "checks": [{"check": type(c).__name__, "path": c.path} for c in self.checks],
+            "variables": variables_of(plans, recompress=self.recompress),
             "notes": list(self.placement.notes),
         }
 

@@ -17,6 +17,7 @@ from zapz.errors import (
     NotFoundError,
     UnsupportedError,
     VariableError,
+    ZapzError,
 )
 from zapz.format import documents as doors
 from zapz.format.metadata import Dataset, is_named, parent
@@ -43,7 +44,7 @@ class OpenSlice:
     """An open slice."""
 
     uri: str
-    """What it is called, for people."""
+    """Where it is; what it is called, if it lies in no place."""
     store: ReadableStore
     """Its chunks, by key; or regions of its arrays."""
     dataset: Dataset
@@ -60,10 +61,22 @@ class OpenSlice:
     """Whether it lies in a place, by which it is recognised if it comes again."""
     labels_seen: str | None = None
     """Digest of its labels, if it was looked at before the first slice of the call was written."""
+    name: str = ""
+    """What it was made of, if a slice source says only where it is; empty if it is called by its place."""
 
     def left(self, error: BaseException | None) -> None:
         """Let go of it, under an error or none."""
         self.close(error)
+
+    @property
+    def called(self) -> str:
+        """What people call it."""
+        return self.name or self.uri
+
+    def name_in(self, error: ZapzError) -> None:
+        """Let an error that names its place say what it was made of."""
+        if self.name and error.where.startswith(self.uri) and not self.uri.endswith(self.name):
+            error.at(self.name)
 
     @property
     def prepares(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, TypeGuard
@@ -43,8 +43,10 @@ class Opener:
         target: ReadableStore,
         apart: Callable[[str], None],
         cancelled: Callable[[], bool] | None = None,
+        waits: Callable[[str, float], None] | None = None,
     ) -> None:
         self._cancelled = cancelled
+        self._waits = waits
         self.config = config
         self.target = target
         self._apart = apart
@@ -61,8 +63,9 @@ class Opener:
             ZapzError: As opening a slice does.
         """
         config = self.config
-        made, naming = item, nullcontext()
+        made, naming, name = item, nullcontext(), None
         if config.slice_source is not None:
+            from zapz.sources.names import name_of
             from zapz.sources.slice_source import Naming, invoke, resolve  # imported where used: paths do without
 
             function = resolve(config.slice_source)
@@ -70,10 +73,13 @@ class Opener:
                 function, item, config.slice_source_kwargs, Context(config=config, target_dir=self.target.uri)
             )
             naming = Naming(function, item)  # type: ignore[assignment]
+            name = name_of(item)
         with naming:
             inner, leave = entered(made, ours=config.slice_source is not None)
             try:
-                return self._opened(inner, f"slice {next(self._numbers)}", leave)
+                number = f"slice {next(self._numbers)}"
+                opened = self._opened(inner, name or number, leave)
+                return replace(opened, name=name) if name and opened.has_place else opened
             except BaseException as error:
                 leave_under(leave, error)
                 raise
@@ -84,8 +90,11 @@ class Opener:
             if not os.fspath(item).strip() or "\0" in os.fspath(item):
                 raise SliceError("a slice has no name", where=label, expected="a path or URI", found=repr(item))
             self._apart(os.fspath(item))
-            return replace(open_slice(item, config, self._cancelled), close=leave)
+            return replace(open_slice(item, config, self._cancelled, self._waits), close=leave)
         if isinstance(item, Source):
+            if config.slice_source is not None and item.uri is Source.uri:  # it has chosen no name
+                with suppress(AttributeError):
+                    item.uri = label
             return replace(open_given(item, config), close=leave)
         if is_given(item):
             from zapz.storage.adapters import slice_store  # imported where used: paths do without

@@ -18,13 +18,19 @@ class IncompleteError(SliceError):
     code = "incomplete"
 
 
-def open_slice(item: Item, config: Config, cancelled: Callable[[], bool] | None = None) -> OpenSlice:
+def open_slice(
+    item: Item,
+    config: Config,
+    cancelled: Callable[[], bool] | None = None,
+    waits: Callable[[str, float], None] | None = None,
+) -> OpenSlice:
     """Open a slice; where waiting is configured, once it is there, complete, and its metadata do not change any more.
 
     Args:
         item: The slice.
         config: ``slice_polling``, ``slice_ready``, ``slice_complete`` and what opening needs.
         cancelled: Asked while waiting whether to stop.
+        waits: Called with its name, and for how many seconds it is waited at most, if it is not there or not complete.
 
     Raises:
         IncompleteError: It is not complete (in time).
@@ -52,6 +58,9 @@ def open_slice(item: Item, config: Config, cancelled: Callable[[], bool] | None 
             if late:
                 error.hint = f"Waited {polling.timeout:g} s for it. {error.hint}".strip()
                 raise
+            if waits is not None:
+                waits(str(item), polling.timeout)
+                waits = None
         deadline.pause(polling.interval if seen is not None else min(polling.interval, deadline.left))
 
 

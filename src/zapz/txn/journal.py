@@ -17,6 +17,8 @@ from zapz.txn import records
 from zapz.txn.extents import Extent
 
 _KEYS_PER_RECORD = 1000
+_LONGEST_NAME = 500
+"""Characters that are read of what is for people."""
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 Outcome = Literal["commit", "abort"]
@@ -52,6 +54,14 @@ class Intent:
     """Folders above chunk keys that existed: they are never removed."""
     foreign: tuple[str, ...] = field(default=())
     """Keys that somebody else created meanwhile: they are never removed."""
+    slice: str = ""
+    """What is appended, for people; empty if that is not known."""
+    process: int = 0
+    """Number of the process that appends, for people; 0 if that is not known, or said elsewhere."""
+    host: str = ""
+    """Name of its machine, for people."""
+    since: str = ""
+    """When it began, UTC, ISO 8601, for people."""
 
     def staged(self) -> Iterator[tuple[str, str]]:
         """Yield (staged name, key) of everything that replaces something: chunks first, then documents in order."""
@@ -78,12 +88,14 @@ def write(intent: Intent) -> Iterator[bytes]:
 
 def as_record(intent: Intent) -> dict[str, Any]:
     """Return what an intent is, its lists of keys apart."""
+    told = {"slice": intent.slice, "process": intent.process, "host": intent.host, "since": intent.since}
     return {
         "id": intent.id,
         "made_root": intent.made_root,
         "base": dict(intent.base),
         "documents": [[d.key, d.digest] for d in intent.documents],
         "extents": [extent_record(extent) for extent in intent.extents],
+        **{name: value for name, value in told.items() if value},
     }
 
 
@@ -142,7 +154,18 @@ def from_record(record: Mapping[str, Any]) -> Intent:
         base={_safe(k): v for k, v in base.items()},
         documents=tuple(Document(key=_safe(k), digest=d) for k, d in record["documents"]),
         extents=tuple(extent_of(e) for e in record["extents"]),
+        slice=_words(record.get("slice", "")),
+        process=int(record.get("process", 0)),
+        host=_words(record.get("host", "")),
+        since=_words(record.get("since", "")),
     )
+
+
+def _words(value: Any) -> str:
+    """Return a text that is for people alone, so that whoever wrote it cannot do more to their terminal than that."""
+    if not isinstance(value, str):
+        raise TypeError("a name that is no text")
+    return "".join(c if c.isprintable() else "?" for c in value[:_LONGEST_NAME])
 
 
 def extent_of(record: Any) -> Extent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -82,13 +82,16 @@ class Session(Protocol):
     def leftovers(self) -> Container[str]:
         """Names, right in the target, of what aborted runs may have left."""
 
-    def begin(self, plan: Plan, commit: Commit, name: str) -> AbstractContextManager[Writing]:
+    def begin(
+        self, plan: Plan, commit: Commit, name: str, enter: Callable[[str], None] | None = None
+    ) -> AbstractContextManager[Writing]:
         """Run the body as a transaction: committed and visible if it returns, undone or given up if it raises.
 
         Args:
             plan: What is going to be written.
             commit: What it will be remembered as.
             name: A name that was never used before.
+            enter: Called as each part of it begins that follows the body: "syncing", where that is done at once, and "committing".
 
         Raises:
             HeadMovedError: Somebody else took a turn since the target was read.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zapz.txn import records
@@ -26,6 +26,8 @@ class Commit:
     """Number of its steps."""
     transaction: str = ""
     """Transaction that appended it."""
+    name: str = field(default="", compare=False)
+    """What people call it; told while it is appended, and not remembered."""
 
 
 def commit_record(commit: Commit) -> list[Any]:

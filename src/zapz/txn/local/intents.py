@@ -8,6 +8,7 @@ from itertools import chain
 from zapz.format.metadata import join, parent
 from zapz.planning.plan import Plan
 from zapz.storage.hierarchy import digest
+from zapz.storage.holder import describe_me
 from zapz.storage.layout import is_ours
 from zapz.storage.local.store import LocalStore
 from zapz.storage.presence import MANY, present
@@ -16,9 +17,25 @@ from zapz.txn.journal import Document, Intent
 
 
 def intend(
-    store: LocalStore, plan: Plan, transaction: str, documents: Mapping[str, bytes], *, made_root: bool
+    store: LocalStore,
+    plan: Plan,
+    transaction: str,
+    documents: Mapping[str, bytes],
+    *,
+    made_root: bool,
+    name: str = "",
 ) -> Intent:
-    """Find out what exists among the planned keys, and say what will be done. Changes nothing."""
+    """Find out what exists among the planned keys, and say what will be done. Changes nothing.
+
+    Args:
+        store: The target.
+        plan: What is going to be written.
+        transaction: Its name.
+        documents: Documents to write.
+        made_root: Whether the target's folder was made for it.
+        name: What people call the slice.
+    """
+    owner = describe_me(judged=False)
     extents = tuple(Extent(path=a.path, keys=a.target.keys, spans=a.spans) for a in plan.arrays.values())
     existing: list[str] = []
     folders: dict[str, bool] = {}
@@ -43,6 +60,10 @@ def intend(
         extents=extents,
         existing=tuple(existing),
         folders=tuple(folder for folder, there in folders.items() if there),
+        slice=name,
+        process=owner["process"],
+        host=owner["host"],
+        since=owner["since"],
     )
 
 

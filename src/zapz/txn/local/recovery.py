@@ -6,6 +6,7 @@ Both directions can be repeated at will: recovering twice, or recovering from a 
 from __future__ import annotations
 
 import contextlib
+from typing import Literal
 
 from zapz.errors import ConflictError, JournalError, NotFoundError, StoreError, ZapzError
 from zapz.format.metadata import folders_above, join, parent
@@ -29,7 +30,7 @@ from zapz.storage.store import read_optional
 from zapz.txn import journal, records
 from zapz.txn.chunk_set import ChunkSet
 from zapz.txn.journal import Intent
-from zapz.txn.recovery import Recovery
+from zapz.txn.recovery import RecoveredAppend, Recovery
 
 
 def pending(store: LocalStore) -> list[str]:
@@ -94,8 +95,7 @@ def recover(store: LocalStore) -> Recovery:
         ConflictError: Another tool wrote over a crashed transaction. Nothing of the target was removed.
         JournalError: A journal is damaged or newer, or says what the documents do not explain; nothing was touched.
     """
-    forward: list[str] = []
-    back: list[str] = []
+    done: list[RecoveredAppend] = []
     conflict: ConflictError | None = None
     made_root = False
     found = [(name, *_read_checked(store, name)) for name in pending(store)]
@@ -105,17 +105,34 @@ def recover(store: LocalStore) -> Recovery:
                 clean(store, name)
             elif decision == "commit":
                 finish(store, intent)
-                forward.append(name)
+                done.append(_recovered(store, intent, "finished"))
             else:
                 undo(store, intent)
-                back.append(name)
+                done.append(_recovered(store, intent, "removed"))
                 made_root = made_root or intent.made_root
         except ConflictError as error:
             conflict = error
     store.remove_folder(TRANSACTIONS)
     if conflict is not None:
         raise conflict
-    return Recovery(rolled_forward=tuple(forward), rolled_back=tuple(back), made_root=made_root)
+    return Recovery(
+        rolled_forward=tuple(each.id for each in done if each.outcome == "finished"),
+        rolled_back=tuple(each.id for each in done if each.outcome == "removed"),
+        made_root=made_root,
+        appends=tuple(done),
+    )
+
+
+def _recovered(store: LocalStore, intent: Intent, outcome: Literal["finished", "removed"]) -> RecoveredAppend:
+    return RecoveredAppend(
+        id=intent.id,
+        slice=intent.slice,
+        target=store.uri,
+        outcome=outcome,
+        process=intent.process,
+        host=intent.host,
+        since=intent.since,
+    )
 
 
 def _read_checked(store: LocalStore, transaction: str) -> tuple[Intent | None, journal.Outcome | None]:

@@ -39,7 +39,7 @@ from zapz.storage.store import read_optional
 from zapz.txn import records
 from zapz.txn.local.inventory import Inventory, clear
 from zapz.txn.local.recovery import recover
-from zapz.txn.recovery import Recovery
+from zapz.txn.recovery import RecoveredAppend, Recovery
 
 _NAMED = 3
 """So many of the files that are kept are named."""
@@ -183,9 +183,11 @@ def settle(store: LocalStore) -> Recovery:
         found = f"held by {holder}"
         raise LockedError("what replaces the target is locked", where=str(other.root), found=found, hint="Wait for it.")
     if mark is not None:
-        return Recovery(rolled_forward=(mark.id,), notes=_finish(store, other, mark))
+        done = RecoveredAppend(id=mark.id, slice="", target=store.uri, outcome="replaced")
+        return Recovery(rolled_forward=(mark.id,), notes=_finish(store, other, mark), appends=(done,))
     assert own is not None  # noqa: S101 - for the type checker
-    return Recovery(rolled_back=(own.id,), notes=_abandon(other, own.id))
+    done = RecoveredAppend(id=own.id, slice="", target=store.uri, outcome="not replaced")
+    return Recovery(rolled_back=(own.id,), notes=_abandon(other, own.id), appends=(done,))
 
 
 def describe_replacement(store: LocalStore) -> list[str]:

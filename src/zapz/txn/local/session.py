@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING
 
 from zapz.errors import FormatError, NotFoundError, SliceError, StoreError
@@ -218,11 +218,15 @@ class StagedSession:
         self.register = _register(self._store, remember=self._remember)
 
     @contextlib.contextmanager
-    def begin(self, plan: Plan, commit: Commit, name: str) -> Iterator[Writing]:
+    def begin(
+        self, plan: Plan, commit: Commit, name: str, enter: Callable[[str], None] | None = None
+    ) -> Iterator[Writing]:
         """See ``Session``."""
         register = registers.remembered(self.register, commit)
         more = {REGISTER: registers.encode_register(register)} if self._remember else {}
-        with transaction.begin(self._store, plan, name, made_root=self.made_root, more=more) as running:
+        with transaction.begin(
+            self._store, plan, name, made_root=self.made_root, more=more, called=commit.name, enter=enter
+        ) as running:
             yield running
         self.register = register
         self.made_root = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from zapz.errors import ConflictError, StoreError, ZapzError
@@ -197,6 +197,8 @@ def begin(
     *,
     made_root: bool = False,
     more: Mapping[str, bytes] | None = None,
+    called: str = "",
+    enter: Callable[[str], None] | None = None,
 ) -> Iterator[Transaction]:
     """Run the body as a transaction: committed and visible if it returns, undone if it raises. The lock must be held.
 
@@ -206,14 +208,18 @@ def begin(
         transaction: A name that was never used before.
         made_root: Whether the target's folder was made for this.
         more: Documents to write besides the plan's.
+        called: What people call the slice.
+        enter: Called as each part of it begins that follows the body; see ``Session.begin``.
     """
     documents = {**plan.documents, **(more or {})}
-    intent = intend(store, plan, transaction, documents, made_root=made_root)
+    intent = intend(store, plan, transaction, documents, made_root=made_root, name=called)
     with held_back():
-        yield from _run(store, intent, documents)
+        yield from _run(store, intent, documents, enter)
 
 
-def _run(store: LocalStore, intent: Intent, documents: Mapping[str, bytes]) -> Iterator[Transaction]:
+def _run(
+    store: LocalStore, intent: Intent, documents: Mapping[str, bytes], enter: Callable[[str], None] | None
+) -> Iterator[Transaction]:
     key = journal_key(intent.id)
     running = Transaction(store, intent)
     try:
@@ -223,7 +229,11 @@ def _run(store: LocalStore, intent: Intent, documents: Mapping[str, bytes]) -> I
         store.sync([key])
         with let_through():
             yield running
+            if enter is not None and store.abilities.durable:
+                enter("syncing")
             running.prepare(documents)
+            if enter is not None:
+                enter("committing")
         running.commit()
     except BaseException as error:
         if isinstance(error, StoreError):

@@ -88,12 +88,16 @@ class FencedSession:
         self._done.clear()
 
     @contextlib.contextmanager
-    def begin(self, plan: Plan, commit: Commit, name: str) -> Iterator[FencedTransaction]:
+    def begin(
+        self, plan: Plan, commit: Commit, name: str, enter: Callable[[str], None] | None = None
+    ) -> Iterator[FencedTransaction]:
         """See ``Session``."""
         transaction.require_size(self._store, plan)
         running = self._take(plan, replace(commit, transaction=name), name)
         try:
             yield running
+            if enter is not None:
+                enter("committing")
             running.commit(plan)
         except BaseException as error:
             self._fail(running, error)
@@ -130,7 +134,7 @@ class FencedSession:
 
     def _take(self, plan: Plan, commit: Commit, name: str) -> FencedTransaction:
         """Put the intent into the head: from now on it is our turn."""
-        intent = transaction.intend(plan, name)
+        intent = transaction.intend(plan, name, commit.name)
         self._rest(intent)
         reading = self._store.noting()
         reading.note_many(key for array in plan.arrays.values() for key in array.boundary_keys())

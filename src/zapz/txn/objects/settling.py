@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any, Literal
 
 from zapz.errors import ConflictError, LockedError, NotFoundError
 from zapz.storage.hierarchy import digest
@@ -16,7 +17,7 @@ from zapz.txn import bounds, journal
 from zapz.txn.journal import Intent
 from zapz.txn.objects import head as heads
 from zapz.txn.objects.head import Head
-from zapz.txn.recovery import Recovery
+from zapz.txn.recovery import RecoveredAppend, Recovery
 from zapz.waiting import Wait
 
 _POLL = 0.5
@@ -72,7 +73,7 @@ def settle(store: ObjectStore, head: Head, tag: Tag, *, rest: float) -> Recovery
     Raises:
         ConflictError: Another tool changed a document that was to be replaced; the head is free all the same.
     """
-    intent = head.intent
+    intent, owner = head.intent, head.owner
     if intent is None:
         return Recovery()
     outcome, documents = decide_against(store, intent)
@@ -90,7 +91,17 @@ def settle(store: ObjectStore, head: Head, tag: Tag, *, rest: float) -> Recovery
         return Recovery()  # somebody else has settled it, and the target may have moved on
     if conflict is not None:
         raise conflict
-    return Recovery(rolled_forward=(intent.id,)) if done else Recovery(rolled_back=(intent.id,))
+    return _recovered(store, intent, owner, done=done)
+
+
+def _recovered(store: ObjectStore, intent: Intent, owner: Holder | None, *, done: bool) -> Recovery:
+    known: dict[str, Any] = (
+        {} if owner is None else {"process": owner.process, "host": owner.host, "since": owner.since}
+    )
+    outcome: Literal["finished", "abandoned"] = "finished" if done else "abandoned"
+    found = RecoveredAppend(id=intent.id, slice=intent.slice, target=store.uri, outcome=outcome, **known)
+    ids = (intent.id,)
+    return Recovery(rolled_forward=ids, appends=(found,)) if done else Recovery(rolled_back=ids, appends=(found,))
 
 
 def apply(store: ObjectStore, intent: Intent, documents: Mapping[str, bytes]) -> None:

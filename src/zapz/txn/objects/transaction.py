@@ -30,14 +30,15 @@ from zapz.txn.objects.lease import Lease
 from zapz.txn.objects.settling import apply, publish, read_head
 
 
-def intend(plan: Plan, transaction: str) -> Intent:
-    """Say what will be done."""
+def intend(plan: Plan, transaction: str, name: str = "") -> Intent:
+    """Say what will be done; ``name`` is what people call the slice."""
     return Intent(
         id=transaction,
         made_root=False,
         base=plan.base,
         documents=tuple(Document(key=key, digest=digest(data) or "") for key, data in plan.documents.items()),
         extents=tuple(Extent(path=a.path, keys=a.target.keys, spans=a.spans) for a in plan.arrays.values()),
+        slice=name,
     )
 
 

@@ -1,0 +1,95 @@
+"""What is said of a plan, and of an append where more is asked for (``-v``): variables, reasons, times, settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from itertools import groupby
+from typing import Any
+
+from zapz.cli.words import count, shown, size
+from zapz.config.settings import Config
+
+_SECRETS = ("target_storage_options", "slice_storage_options", "temp_storage_options", "slice_source_kwargs", "extra")
+"""Tables of settings that may hold what is nobody's business: only their keys are named."""
+
+
+def planned(plan: Mapping[str, Any], config: Config) -> list[str]:
+    """Return what a dry run says of a plan."""
+    counts = f"{count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']:,} encoded"
+    decoded = f" ({size(plan['decoded_bytes'])} decoded)" if plan["decoded_bytes"] else ""
+    lines = [f"at index {plan['offset']:,}: {counts}{decoded}; a worker needs at most {size(plan['working_set'])}"]
+    found: dict[str, list[str]] = {}
+    for check in plan["checks"]:
+        found.setdefault(check["check"], []).append(check["path"])
+    equal = "equal" if isinstance(config.static, str) else f"equal within {config.static:g}"
+    words = {
+        "StaticEqual": equal,
+        "NoMarkerAsValue": "whether a value is the target's missing value is seen when the data are read",
+        "InPackedRange": "converted; whether each value fits is seen when the data are read",
+    }
+    return [*lines, *(f"{', '.join(paths)}: {words[name]}" for name, paths in found.items())]
+
+
+_LONGEST = 60
+"""Characters of a table that is shown whole."""
+
+
+def variables(plan: Mapping[str, Any]) -> list[str]:
+    """Return how many chunks of each variable are copied, how many encoded, and why; variables alike in one line."""
+
+    def words(each: Mapping[str, Any]) -> str:
+        copied, encoded = each["copied_chunks"], each["encoded_chunks"]
+        counts = [count(copied, "chunk") + " copied"] if copied else []
+        counts += [count(encoded, "chunk") + " encoded"] if encoded or not copied else []
+        why = f": {'; '.join(each['why'])}" if each["why"] else ""
+        return f"{', '.join(counts)}{why}"
+
+    alike = groupby(sorted(plan["variables"], key=lambda each: (words(each), each["path"])), key=words)
+    found = [(sorted(each["path"] for each in group), text) for text, group in alike]
+    return [f"{', '.join(paths)}: {text}" for paths, text in sorted(found)]
+
+
+_INNER = ("reading", "encoding", "writing")
+"""Parts of the copying, in which several threads are at work."""
+
+
+def times(spent: Mapping[str, float]) -> str:
+    """Return where the time went."""
+    inner = ", ".join(f"{name} {spent[name]:.2f}" for name in _INNER if name in spent)
+    parts = []
+    for name, seconds in spent.items():
+        if name not in _INNER:
+            parts.append(
+                f"{name} {seconds:.2f} s" + (f" ({inner} in all threads)" if name == "copying" and inner else "")
+            )
+    return f"took: {', '.join(parts)}"
+
+
+def settings_in_use(config: Config) -> str:
+    """Return the settings that are not what they are by default, without what may be secret; empty if there is none."""
+    return ", ".join(_settings(config))
+
+
+def _settings(config: Config) -> Iterable[str]:
+    for field in fields(config):
+        value = getattr(config, field.name)
+        default = field.default if field.default is not MISSING else {}
+        if value == default:
+            continue
+        text = _text(value)
+        if isinstance(value, Mapping) and (field.name in _SECRETS or len(text) > _LONGEST):
+            yield f"{field.name} ({', '.join(map(str, value))})"
+        else:
+            yield f"{field.name} = {text}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return json.dumps(shown(value), ensure_ascii=False)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name} = {_text(each)}' for name, each in value.items())}}}"
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,275 @@
+"""What the command line says of an append: a line for each slice that something was done with, and a summary."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from zapz.cli.words import count, fitting, shown, size
+from zapz.config.settings import Config
+from zapz.errors import ZapzError
+from zapz.reports import Compared, Progress, Recovery, Report, SliceReport, total
+
+if TYPE_CHECKING:
+    from zapz.cli.progress import Bar, Waits
+
+_THERE = ("already", "skipped")
+"""Outcomes of slices of which one line tells, however many there are."""
+_SHOWN = 3
+"""So many notes of a slice are shown."""
+
+
+class Talker:
+    """Reports an append to a person."""
+
+    def __init__(
+        self, target: str, slices: Sequence[str], config: Config, *, quiet: bool, as_json: bool, verbose: bool
+    ) -> None:
+        """Begin.
+
+        Args:
+            target: The target, as it was given.
+            slices: The slices, as they were given.
+            config: The settings.
+            quiet: Whether nothing is said.
+            as_json: Whether standard output is left to the result.
+            verbose: Whether more is said.
+        """
+        self._target = shown(target)
+        self._slices = slices
+        self._config = config
+        self._quiet = quiet or as_json
+        self._verbose = verbose
+        self._said: tuple[str, ...] = ()
+        self._begun = False
+        self._started = time.perf_counter()
+        self._there: list[SliceReport] = []
+        self._reports: list[SliceReport] = []
+        self._recovered = Recovery()
+        waits = config.polling is not None or config.lock_wait > 0
+        self._progress = None if quiet else _progress(len(slices), waits=waits)
+        self.phase: Callable[[Progress], None] | None = self._progress.tell if self._progress is not None else None
+        """Called with where the run is; None if that is shown nowhere."""
+
+    def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._progress.__enter__()
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, ZapzError) and error.report is None and self._reports:  # a slice source's knows of none
+            length = self._reports[-1].length
+            error.report = total(
+                self._target, self._reports, length, self._recovered, time.perf_counter() - self._started
+            )
+        try:
+            if error is not None:
+                self._say_there()
+        finally:
+            if self._progress is not None:
+                self._progress.__exit__()
+
+    def remarks(self, lines: Iterable[str]) -> None:
+        """Say which settings do not do what their names say."""
+        self._said = tuple(lines)
+        if not self._quiet:
+            for line in self._said:
+                self._say(f"note: {line}", sys.stderr)
+            if self._verbose:
+                from zapz.cli.details import settings_in_use  # imported where used, as above
+
+                if found := settings_in_use(self._config):
+                    self._say(f"settings: {found}")
+
+    def recovered(self, recovery: Recovery) -> None:
+        """Say what an earlier run had left, and what was done about it."""
+        self._recovered = recovery
+        if self._quiet:
+            return
+        from zapz.cli.recovered import sentences  # imported where used: mostly there is nothing to recover
+
+        for line in (*sentences(recovery), *(f"note: {note}" for note in recovery.notes)):
+            self._say(line)
+
+    def _say(self, line: str, where: TextIO | None = None) -> None:
+        """Print a line. What cannot be printed (a closed pipe, a full disk) must not decide what is appended: the rest is not said."""
+        where = where or sys.stdout
+        try:
+            print(fitting(line, where), file=where, flush=True)
+        except OSError:
+            self._quiet = True
+            with contextlib.suppress(OSError):  # what is buffered cannot be written either
+                os.dup2(os.open(os.devnull, os.O_WRONLY), where.fileno())
+
+    def slice_done(self, report: SliceReport) -> None:
+        """Say what became of a slice; of those that are there already, once something else is to be said."""
+        if self._progress is not None:
+            self._progress.slice_done(report.bytes_written)
+        self._reports.append(report)
+        if self._quiet:
+            return
+        if report.outcome in _THERE and len(self._slices) > 1 and not self._verbose:
+            if self._there and self._there[-1].outcome != report.outcome:
+                self._say_there()
+            self._there.append(report)
+            return
+        self._say_there()
+        self._say_begin(report)
+        self._say(f"{report.slice}: {_outcome(report)}")
+        if report.plan is not None:
+            self._say_details(report, report.plan)
+        self._say_notes(report.notes)
+
+    def _say_details(self, report: SliceReport, plan: Mapping[str, Any]) -> None:
+        from zapz.cli import details  # imported where used: most appends are told in a line
+
+        found = details.planned(plan, self._config) if report.outcome == "planned" else []
+        if self._verbose:
+            found += details.variables(plan)
+        if report.times is not None:
+            found.append(details.times(report.times))
+        for line in found:
+            self._say(f"  {line}")
+
+    def _say_begin(self, report: SliceReport) -> None:
+        """Say, before the first slice that something is done with, that the target is new."""
+        if self._begun:
+            return
+        self._begun = True
+        if report.created:
+            self._say(f"created {self._target}")
+        elif report.outcome == "planned" and report.plan is not None and report.plan["creates"]:
+            self._say(f"would {'replace' if report.plan['replaces'] else 'create'} {self._target}")
+        elif self._config.force_new and report.outcome == "appended":
+            self._say(f"replaced {self._target}")
+
+    def _say_there(self) -> None:
+        """Say how many slices were there already, one after another."""
+        found, self._there = self._there, []
+        if not found:
+            return
+        self._say(f"{found[0].slice}: {_outcome(found[0])}" if len(found) == 1 else _there(found))
+        self._say_notes([note for report in found for note in report.notes])
+
+    def _say_notes(self, notes: Iterable[str]) -> None:
+        lines = list(notes)
+        shown_ = lines if self._verbose else lines[:_SHOWN]
+        for note in shown_:
+            self._say(f"  note: {note}")
+        if len(shown_) < len(lines):
+            self._say(f"  … and {len(lines) - len(shown_)} more notes (-v shows them)")
+
+    def standing(self, error: BaseException) -> str:
+        """Say what of a run of many slices stands after an error, and what to do; nothing, if the error says it all."""
+        from zapz.cli.standing import standing  # imported where used: most runs end well
+
+        return standing(error, self._slices, self._reports)
+
+    def summary(self, report: Report) -> None:
+        """Say what was done in all."""
+        if self._quiet:
+            return
+        if len(self._there) < len(report.slices) or len(self._there) == 1:
+            self._say_there()
+        for note in report.notes:
+            if note not in self._said:
+                self._say(f"note: {note}")
+        if not report.slices:
+            self._say("No slices: nothing to do.")
+        elif self._there:  # nothing but these
+            self._say(" · ".join([_there(self._there), *_last(report), f"{report.seconds:.1f} s"]))
+            self._say_notes([note for each in self._there for note in each.notes])
+        else:
+            self._say(_of_one(report) if len(report.slices) == 1 else _of_many(report))
+
+
+def _progress(slices: int, *, waits: bool) -> Bar | Waits | None:
+    """Return what shows how far a run is: a bar on a terminal; elsewhere only waits are told, if there may be some."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        from zapz.cli.progress import Bar  # imported where used: scheduled runs do without
+        from zapz.cli.terminal import can_redraw
+
+        if can_redraw(sys.stderr):
+            return Bar(slices, sys.stderr)
+    if not waits:
+        return None
+    from zapz.cli.progress import Waits  # imported where used
+
+    return Waits()
+
+
+def _outcome(report: SliceReport) -> str:
+    """Say what became of a slice."""
+    match report.outcome:
+        case "appended":
+            chunks = f"{count(report.copied_chunks, 'chunk')} copied, {report.encoded_chunks:,} encoded"
+            return f"appended {count(report.steps, 'step')}: {chunks}, {size(report.bytes_written)}"
+        case "planned":
+            return f"would append {count(report.steps, 'step')}"
+        case "already":
+            return f"is there already, and equal{extent(report.compared)}"
+        case "skipped":
+            return "is there already by its labels; skipped"
+    return "is empty; nothing to do"
+
+
+def _there(found: list[SliceReport]) -> str:
+    """Say how many slices were there already, and how much of them was compared."""
+    if found[0].outcome == "skipped":
+        return f"{count(len(found), 'slice')}: already there by their labels; skipped"
+    compared = Compared()
+    for report in found:
+        compared = compared.plus(report.compared or Compared())
+    return f"{count(len(found), 'slice')}: already there{extent(compared)}"
+
+
+def extent(compared: Compared | None) -> str:
+    """Say how much was compared, if that was not all."""
+    if compared is None or compared.contents >= compared.chunks:
+        return ""
+    lengths = f"{compared.lengths:,} lengths" if compared.lengths < compared.chunks else "all lengths"
+    part = f"{compared.contents:,} of {count(compared.chunks, 'chunk')}"
+    return f" (compared: {lengths if compared.lengths else 'cells'}, the content of {part}, {size(compared.bytes)})"
+
+
+def _of_one(report: Report) -> str:
+    """Say what a run of one slice did."""
+    counts = [
+        (report.appended, "appended"),
+        (report.already, "already there"),
+        (report.skipped, "skipped or empty"),
+        (sum(r.outcome == "planned" for r in report.slices), "planned, nothing touched"),
+    ]
+    words = ", ".join(f"{n} {word}" for n, word in counts if n)
+    return f"{report.target}: {words}; length {report.length}; {size(report.bytes_written)} in {report.seconds:.1f} s"
+
+
+_OUTCOMES = {
+    "appended": "appended",
+    "planned": "would be appended",
+    "already": "already there",
+    "skipped": "skipped",
+    "empty": "empty",
+}
+
+
+def _of_many(report: Report) -> str:
+    """Say what a run of many slices did."""
+    outcomes = [r.outcome for r in report.slices]
+    words = ", ".join(f"{outcomes.count(name):,} {word}" for name, word in _OUTCOMES.items() if name in outcomes)
+    planned = "planned" in outcomes
+    done = "nothing touched" if planned else f"{size(report.bytes_written)} in {report.seconds:.1f} s"
+    return " · ".join([f"{count(len(outcomes), 'slice')}: {words}", *_last(report, planned=planned), done])
+
+
+def _last(report: Report, *, planned: bool = False) -> list[str]:
+    """Say which label is the target's last one; how long it is, if it has none."""
+    length = max((r.length for r in report.slices), default=0) if planned else report.length
+    label = report.last.removesuffix("T00:00:00")
+    if not label:
+        return [f"length {length:,}"]
+    return [f"{label} {'would be' if planned else 'is'} the last"]

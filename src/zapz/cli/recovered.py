@@ -1,0 +1,51 @@
+"""What recovery did, in the words of people."""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+
+from zapz.cli.words import last_part, printable
+from zapz.reports import RecoveredAppend, Recovery
+
+
+def sentences(recovery: Recovery) -> list[str]:
+    """Return one sentence for each append that an earlier run had begun."""
+    return [_sentence(append) for append in recovery.appends]
+
+
+def _sentence(append: RecoveredAppend) -> str:
+    who = "An earlier run"
+    known = [*_process(append), *_time(append.since)]
+    if known:
+        who = f"{who} ({', '.join(known)})"
+    name = printable(last_part(append.slice)) or "a slice"
+    target = printable(last_part(append.target))
+    match append.outcome:
+        case "finished":
+            return f"{who} had committed {name}; it is finished now."
+        case "removed":
+            return f"{who} was killed while it appended {name}; its leftovers were removed."
+        case "abandoned":
+            rest = "nothing of it is visible, and `zapz vacuum` removes what it left"
+            return f"{who} was killed while it appended {name}; {rest}."
+        case "replaced":
+            return f"{who} had replaced {target}; what was left of the old one was removed now."
+        case "not replaced":
+            return f"{who} was killed while it replaced {target}; the old one stays, and its leftovers were removed."
+
+
+def _process(append: RecoveredAppend) -> list[str]:
+    if not append.process:
+        return []
+    elsewhere = f" on {printable(append.host)}" if append.host not in {"", platform.node()} else ""
+    return [f"process {append.process}{elsewhere}"]
+
+
+def _time(since: str) -> list[str]:
+    """Return a time on the clock of whoever reads it, with the day if that is another one."""
+    try:
+        when = dt.datetime.fromisoformat(since).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return []
+    return [f"{when:%H:%M}" if when.date() == dt.datetime.now().astimezone().date() else f"{when:%Y-%m-%d %H:%M}"]

@@ -1,0 +1,126 @@
+"""How an error is said: on a terminal what it is about in lines of their own, elsewhere one line."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from zapz.cli.fast_path import APPEND
+from zapz.cli.hints import in_shell
+from zapz.cli.terminal import columns_of, has_colours
+from zapz.errors import ConfigError, ZapzError
+
+_CODES: Mapping[int, str] = {
+    2: "a setting or the command line is wrong",
+    3: "the slice may not follow",
+    4: "not Zarr, not supported, or damaged",
+    5: "a chunk is damaged, or will not encode",
+    6: "storage failed",
+    7: "another process is appending",
+    8: "another tool changed the target",
+    9: "what an earlier run left is damaged",
+    130: "cancelled",
+}
+"""What the exit codes mean."""
+_INDENT = 12
+"""Columns before what is said of an error."""
+_LEAST = 20
+"""Columns that it has at least."""
+_FLAGS: Mapping[str, str] = {
+    **{name: option.flags[0] for name, option in APPEND.items()},
+    "slice_polling": "--wait",
+    "target_storage_options": "--target-option",
+    "slice_storage_options": "--slice-option",
+    "journal": "--journal",
+}
+"""Flags by the settings that they set."""
+
+
+def said(error: ZapzError, slices: Sequence[str], stream: TextIO, rest: str = "") -> list[str]:
+    """Return the lines that say an error on a stream.
+
+    Args:
+        error: The error.
+        slices: The slices of the run, as they were given.
+        stream: Where it is said.
+        rest: What else is to be said, at the end.
+    """
+    notes: list[str] = getattr(error, "__notes__", [])
+    if not stream.isatty():
+        return [
+            f"zapz: {error.message(in_shell(error))}",
+            *(f"      {note}" for note in notes),
+            *([rest] if rest else []),
+        ]
+    facts = [
+        *_place(error.where, slices),
+        ("expected", error.expected),
+        ("found", error.found),
+        ("do", in_shell(error)),
+        *(("note", note) for note in notes),
+    ]
+    width = columns_of(stream)
+    lines = [line for name, text in facts if text for line in _fact(name, text, width)]
+    return [*_head(error, width, stream), *lines, *_wrapped(rest, width, "", "")]
+
+
+def _head(error: ZapzError, width: int, stream: TextIO) -> Iterator[str]:
+    """Yield what went wrong, with the exit code at the right if there is room, else behind it."""
+    code = f"(exit {error.exit_code}: {_CODES.get(error.exit_code, 'a bug of zapz')})"
+    first, *rest = _wrapped(f"error: {error.what}", width, "", "  ")
+    if has_colours(stream):
+        first = first.replace("error:", "\x1b[1;31merror:\x1b[0m", 1)
+    room = width - len(f"error: {error.what}") - len(code)
+    if not rest and room >= 2:  # noqa: PLR2004 - a gap
+        yield f"{first}{' ' * room}{code}"
+        return
+    yield first
+    yield from rest
+    yield from _wrapped(code, width, "  ", "  ")
+
+
+def _fact(name: str, text: str, width: int) -> list[str]:
+    return _wrapped(text, width, f"  {name}".ljust(_INDENT), " " * _INDENT)
+
+
+def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
+    """Break a text into lines; paths and commands stay whole, so that they can be copied."""
+    return textwrap.wrap(
+        text,
+        max(width, len(rest) + _LEAST),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _place(where: str, slices: Sequence[str]) -> list[tuple[str, str]]:
+    """Return what an error is about by its parts, if it is about a slice of the run; else as it is."""
+    found = slice_in(where, slices)
+    if found is None:
+        return [("where", where)]
+    name, rest = found
+    return [("slice", name), ("chunk" if rest.startswith("/") else "variable", rest.lstrip(", /"))]
+
+
+def slice_in(where: str, slices: Sequence[str]) -> tuple[str, str] | None:
+    """Return the slice at which a place begins, as it was given, and the rest of the place; None if there is none."""
+    for name in slices:
+        places = (name, os.path.normpath(Path(name).expanduser().absolute())) if "://" not in name else (name,)
+        for place in places:
+            if where == place or where.startswith((f"{place}, ", f"{place}/")):
+                return name, where[len(place) :]
+    return None
+
+
+def name_flag(error: ConfigError) -> None:
+    """Let an error of a setting that a flag gave name the flag."""
+    start, _, setting = error.where.partition(" ")
+    name, _, key = setting.partition(".")
+    if start != "argument" or name not in _FLAGS:
+        return
+    error.where = _FLAGS[name] if name == "slice_polling" or not key else f"{_FLAGS[name]} {key}"

@@ -1,0 +1,102 @@
+"""A terminal's last line: drawn over and over, and out of the way of whatever else is printed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+_CLEAR = "\r\x1b[2K"
+
+
+def can_redraw(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal on which a line can be drawn over."""
+    try:
+        return stream.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}
+    except ValueError:  # it is closed
+        return False
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Return whether colours are wanted there (https://no-color.org)."""
+    return can_redraw(stream) and not os.environ.get("NO_COLOR")
+
+
+def columns_of(stream: TextIO) -> int:
+    """Return how wide a terminal is; the environment's ``COLUMNS`` wins."""
+    if os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size().columns
+    with contextlib.suppress(OSError, ValueError):
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    return 80
+
+
+class StatusLine:
+    """The last line of a terminal. Whatever else is printed there meanwhile comes out whole, above it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._guard = threading.RLock()
+        self._shown = False
+        self._unfinished = False
+        self._process = os.getpid()
+
+    def show(self, text: str) -> None:
+        """Draw it anew; not behind the beginning of a line that somebody else has printed."""
+        with self._guard:
+            if not self._unfinished:
+                self._write(f"{_CLEAR}{text}")
+                self._shown = True
+
+    def hide(self) -> None:
+        """Take it away."""
+        with self._guard:
+            if self._shown:
+                self._shown = False
+                self._write(_CLEAR)
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the terminal has gone: nothing depends on it
+            self._stream.write(text)
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def yielding(self) -> Iterator[None]:
+        """Let it make room for what is printed in the body."""
+        before = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = (self._polite(stream) for stream in before)
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
+            self.hide()
+
+    def _polite(self, stream: Any) -> Any:
+        return _Polite(stream, self) if can_redraw(stream) else stream
+
+    def print_to(self, stream: TextIO, text: str) -> int:
+        """Print what somebody else has to say."""
+        if os.getpid() != self._process:  # a forked process: whoever held the guard is not here to release it
+            return stream.write(text)
+        with self._guard:
+            self.hide()
+            self._unfinished = not text.endswith("\n") if text else self._unfinished
+            return stream.write(text)
+
+
+class _Polite:
+    """A stream on which the status line makes room for what is printed."""
+
+    def __init__(self, stream: TextIO, line: StatusLine) -> None:
+        self._stream = stream
+        self._line = line
+
+    def write(self, text: str) -> int:
+        return self._line.print_to(self._stream, text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -1,0 +1,69 @@
+"""Numbers and names in the words of people."""
+
+from __future__ import annotations
+
+import re
+from typing import TextIO
+
+_PLAIN = str.maketrans({"·": "-", "…": "..."})
+"""What stands for signs that an encoding does not have."""
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with what it counts."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size(number: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:  # noqa: PLR2004 - decimal units
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def clock(seconds: float) -> str:
+    """Return a time as hours, minutes and seconds: 0:00:05."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def last_part(name: str) -> str:
+    """Return the last part of a path or URI: what tells one slice from the next; all of a name that is neither."""
+    return re.split(r"[/\\]", name.rstrip("/"))[-1] or name
+
+
+def shown(place: str) -> str:
+    """Return a place as it was given; of a URI, which may hold a password, the last part."""
+    if "://" not in place and "::" not in place:
+        return place
+    return last_part(place.partition("?")[0]).rpartition("@")[2]
+
+
+def printable(text: str) -> str:
+    """Return a text without what would move a terminal's cursor, or cannot be encoded."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
+
+
+def can_show(stream: TextIO, text: str) -> bool:
+    """Return whether a stream's encoding has these characters."""
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def fitting(text: str, stream: TextIO) -> str:
+    """Return a text in characters that a stream's encoding has."""
+    if text.isascii():
+        return text
+    if not can_show(stream, "·…"):
+        text = text.translate(_PLAIN)
+    encoding = stream.encoding or "utf-8"
+    try:
+        text.encode(encoding, stream.errors or "strict")
+    except UnicodeEncodeError:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text

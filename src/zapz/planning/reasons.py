@@ -1,0 +1,114 @@
+"""Why chunks of a slice cannot be copied as they are: for people. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from zapz.cf.conversion import Encoding
+from zapz.format.codecs import same_bytes
+from zapz.format.metadata import Array
+from zapz.planning.steps import ArrayPlan
+
+
+def variables_of(plans: Iterable[ArrayPlan], *, recompress: bool) -> list[dict[str, Any]]:
+    """Return, for each array that is written: its path, chunks copied and encoded, and why they are encoded."""
+    return [
+        {
+            "path": each.path,
+            "copied_chunks": each.copies,
+            "encoded_chunks": each.encodes,
+            "why": reasons(each, recompress=recompress),
+        }
+        for each in sorted(plans, key=lambda each: each.path)
+    ]
+
+
+def decoded_bytes(plans: Iterable[ArrayPlan]) -> int:
+    """Return the size of the slice's cells that are decoded, or taken from memory, because their chunks are encoded."""
+    decoded = (p for p in plans if p.source is not None and not p.verbatim and not _is_shard_of_copies(p))
+    return sum(math.prod(b - a for a, b in p.new_box) * p.target.dtype.itemsize for p in decoded)
+
+
+def _is_shard_of_copies(plan: ArrayPlan) -> bool:
+    return plan.inner_verbatim and plan.target.codecs.shards is not None
+
+
+def reasons(plan: ArrayPlan, *, recompress: bool) -> list[str]:
+    """Return why an array's chunks are encoded; nothing, if they are copied.
+
+    Args:
+        plan: What happens to it.
+        recompress: Whether compressor parameters must be the target's.
+    """
+    source, target = plan.source, plan.target
+    if source is None:
+        return ["the slice lacks it: filled with missing values"]
+    if plan.verbatim:
+        return []
+    found = _of_meaning(plan)
+    if source.grid.chunks != target.grid.chunks:
+        found.append(f"chunks of {_shape(source)} in the slice, {_shape(target)} in the target")
+    if plan.axis is not None and plan.offset % target.grid.chunks[plan.axis]:
+        found.append(f"the boundary chunk is part-filled ({target.grid.chunks[plan.axis]:,} steps a chunk)")
+    if not same_bytes(source.codecs, target.codecs):
+        found.append(_of_codecs(source, target))
+    elif recompress and source.codecs.strict != target.codecs.strict:
+        found.append("recompress: the compressor's parameters differ")
+    elif source.codecs.shards is not None and source.fill.image != target.fill.image:
+        found.append("the fill values of the shards differ")
+    if _is_shard_of_copies(plan):
+        found.append("inner chunks are copied as they are")
+    return found
+
+
+def _of_meaning(plan: ArrayPlan) -> list[str]:
+    source, conversion = plan.source, plan.conversion
+    if source is not None and source.dtype != plan.target.dtype:
+        found = [f"{source.dtype} in the slice, {plan.target.dtype} in the target"]
+    else:
+        found = []
+    if conversion is None or conversion.identity:
+        return found
+    mine, theirs = conversion.target, conversion.source
+    if (mine.units, mine.calendar) != (theirs.units, theirs.calendar):
+        found.append(f"units {_units(theirs)} in the slice, {_units(mine)} in the target")
+    if mine.packing != theirs.packing:
+        found.append("packing (scale_factor, add_offset) differs")
+    if _plain(mine) != _plain(theirs):
+        found.append("the missing value differs")
+    return found or ["stored values mean something else"]
+
+
+def _plain(encoding: Encoding) -> list[str]:
+    """Return what stands for missing cells, whatever its data type."""
+    return [repr(marker.item() if hasattr(marker, "item") else marker) for marker in encoding.markers]
+
+
+def _units(encoding: Encoding) -> str:
+    calendar = encoding.calendar or ""
+    return f"{encoding.units!r}" + (f" ({calendar})" if calendar not in {"", "proleptic_gregorian", "standard"} else "")
+
+
+def _of_codecs(source: Array, target: Array) -> str:
+    if (source.codecs.shards is None) != (target.codecs.shards is None):
+        words = ("shards", "no shards")
+        return "{} in the slice, {} in the target".format(*(words if source.codecs.shards is not None else words[::-1]))
+    a, b = _codecs(source), _codecs(target)
+    return f"{a} in the slice, {b} in the target" if a != b else f"codecs differ in configuration ({a})"
+
+
+def _codecs(array: Array) -> str:
+    chain = array.unit_codecs
+    if chain.foreign is not None:
+        return "codecs that zapz does not run"
+    names = [s.id + (f"/{s.config['cname']}" if s.id == "blosc" and "cname" in s.config else "") for s in chain.stages]
+    order = ["transposed"] if chain.order else []
+    return (
+        " ".join([*order, *([f"{chain.endian}-endian"] if chain.endian == "big" else []), *names]) or "no compression"
+    )
+
+
+def _shape(array: Array) -> str:
+    return "x".join(map(str, array.grid.chunks)) or "one cell"
