@@ -381,7 +381,7 @@ def test_import_is_lazy() -> None:
 
 def test_local_append_does_without_zarr_and_fsspec(tmp_path: Path) -> None:
     code = f"import zapz, pathlib; from zapz.cli.demo import run; run(pathlib.Path({str(tmp_path / 'demo')!r}), print)"
-    assert not loaded(code) & {"zarr", "fsspec", "rich", "asyncio", "typer"}
+    assert not loaded(code) & {"zarr", "fsspec", "rich", "asyncio", "typer", "zapz.storage.no_dataset"}
 
 
 def test_submodules_do_not_hide_functions() -> None:

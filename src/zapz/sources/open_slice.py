@@ -116,11 +116,18 @@ def open_source(item: Item | ReadableStore, config: Config) -> OpenSlice:
         FormatError: It is not Zarr, damaged, or not supported.
         VariableError: An included variable is missing.
     """
-    store = open_slice_store(item, config) if isinstance(item, str | os.PathLike) else item
     try:
-        dataset = open_dataset(store, config.excluded_variables)
-    except NotFoundError as error:
-        raise NotFoundError("no such slice", where=error.where, found=error.found, hint=error.hint) from None
+        store = open_slice_store(item, config) if isinstance(item, str | os.PathLike) else item
+        try:
+            dataset = open_dataset(store, config.excluded_variables)
+        except NotFoundError as error:
+            raise NotFoundError("no such slice", where=error.where, found=error.found, hint=error.hint) from None
+    except FormatError as error:
+        from zapz.storage.no_dataset import OtherFormatError  # imported where used: it has failed
+
+        if config.slice_source is not None and isinstance(error, OtherFormatError):
+            error.advised("The slice source returned a path: let it return what opens that: xarray.open_dataset(path).")
+        raise
     return _selected(OpenSlice(uri=store.uri, store=store, dataset=dataset), config)
 
 
