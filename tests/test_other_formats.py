@@ -152,3 +152,32 @@ def test_the_remedy_for_netcdf_works(tmp_path: Path, kind: str) -> None:
         with xr.open_zarr(tmp_path / target) as made:
             assert made.time.values.tolist() == np.array(days).tolist()
             assert np.array_equal(made.sst.values, values)
+
+
+# -- patterns ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pattern", ["2026-*.zarr", "day?.zarr", "day[0-9].zarr"])
+def test_a_pattern_that_matched_nothing(tmp_path: Path, pattern: str) -> None:
+    code, _, message = run("append", tmp_path / "cube.zarr", tmp_path / pattern)
+    assert code == 6
+    assert f"no such slice, {tmp_path}/{pattern}. The pattern matched nothing" in message
+    for each in ("2026-01-01.zarr", "day1.zarr"):
+        (tmp_path / each).mkdir()
+    _, _, message = run("append", tmp_path / "cube.zarr", tmp_path / pattern)
+    assert "without quotation marks" in message
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"), [("memory://bucket/2026-*.zarr", True), ("memory://bucket/a.zarr?x=[1]", False)]
+)
+def test_a_pattern_of_uris(tmp_path: Path, uri: str, says: bool) -> None:
+    with pytest.raises(zapz.NotFoundError) as caught:
+        zapz.append(tmp_path / "cube.zarr", uri)
+    assert ("name every slice" in caught.value.hint) is says
+
+
+def test_a_slice_that_is_not_there_is_no_pattern(tmp_path: Path) -> None:
+    with pytest.raises(zapz.NotFoundError) as caught:
+        zapz.append(tmp_path / "cube.zarr", tmp_path / "day.zarr")
+    assert caught.value.hint == "Check the path."
