@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 import threading
 import time
@@ -47,13 +45,8 @@ class Talker:
                 self._say(f"note: {line}", sys.stderr)
 
     def _say(self, line: str, where: TextIO | None = None) -> None:
-        """Print a line. What cannot be printed (a closed pipe, a full disk) must not decide what is appended: the rest is not said."""
-        try:
-            print(line, file=where or sys.stdout, flush=True)
-        except OSError:
-            self._quiet = True
-            with contextlib.suppress(OSError):  # what is buffered cannot be written either
-                os.dup2(os.open(os.devnull, os.O_WRONLY), (where or sys.stdout).fileno())
+        """Print a line at once. That it cannot be printed decides nothing: see ``cli.printing``."""
+        print(line, file=where or sys.stdout, flush=True)
 
     def _stop_bar(self) -> None:
         with self._guard:
