@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from zapz.config.settings import Config
-from zapz.errors import ZapzError
+from zapz.errors import ZapzError, printable
 from zapz.operations.plan_slice import Decider
 from zapz.operations.state import State
 from zapz.operations.target_state import TargetReader
@@ -54,7 +54,7 @@ class TargetTurns:
             self.note(session.notes)
             if not session.recovered.clean:
                 forward, back = session.recovered.rolled_forward, session.recovered.rolled_back
-                _LOG.warning("recovered %s: finished %s, undid %s", self.store.uri, forward, back)
+                _LOG.warning("recovered %s: finished %s, undid %s", printable(self.store.uri), forward, back)
             self.decider.begin_turn()
             if self._register is None:
                 self._register = list(session.register)  # what this call appends is not taken for a repetition
