@@ -16,7 +16,7 @@ from zapz.config.settings import Config
 from zapz.operations.place_slice import place
 from zapz.operations.state import State
 from zapz.planning.documents import changed_documents, grown
-from zapz.planning.label_order import check_labels
+from zapz.planning.label_order import check_labels, gap_notes
 from zapz.planning.labels import Labels
 from zapz.planning.placement import Placement
 from zapz.planning.plan import Plan, make_plan
@@ -90,11 +90,12 @@ class Decider:
             return replace(prepared, outcome=outcome.name, compared=outcome.compared)
         for found in labels:
             check_labels(found, self._config, source.uri)
-        placement = replace(placement, labels=digest_of(labels))
+        notes = (*placement.notes, *gap_notes(labels, self._config))
+        placement = replace(placement, labels=digest_of(labels), notes=notes)
         plan = self._plan(source, target, placement, labels, creates=creates)
         if not creates:
             self._static.check(state.home or target, source, placement, self._config)
-        return replace(prepared, labels=tuple(labels), plan=plan)
+        return replace(prepared, placement=placement, labels=tuple(labels), plan=plan)
 
     def there(self, target: Reading, state: State, length: int) -> There:
         """Return what slices that are there already are compared with."""
