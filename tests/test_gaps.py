@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from test_cli import run
 
 import zapz
 from zapz.cf.conversion import Encoding, encoding_of
+from zapz.checks import all_labels
 from zapz.planning.gaps import Gap, rhythm_of
+from zapz.testing import ObjectService, file_operations
 
 DAY = "days since 2000-01-01"
 FORMS: dict[str, tuple[Any, str | None, Any]] = {
@@ -208,3 +212,74 @@ def test_a_dry_run_says_so_too(tmp_path: Path) -> None:
     slices = [{"time": ("time", np.array([n])), "v": ("time", np.zeros(1))} for n in (1, 2, 5)]
     report = zapz.append(tmp_path / "cube.zarr", slices, dry_run=True)
     assert [each.notes for each in report.slices] == [(), (), ("2 steps are missing between 2 and 5 (step so far 1)",)]
+
+
+# -- info ----------------------------------------------------------------------------------------------------------------
+
+
+def written(target: Any, labels: Any, units: str | None = DAY, *, chunk: int = 1024) -> Any:
+    """Make a target with these labels."""
+    attributes = {"units": units, "calendar": "standard"} if units else {}
+    values = np.asarray(labels)
+    source = {"time": ("time", values, attributes), "v": ("time", np.zeros(len(values), "i1"))}
+    zapz.append(target, source, variables={"time": {"encoding": {"chunks": [chunk]}}})
+    return target
+
+
+def test_info_lists_gaps(tmp_path: Path) -> None:
+    target = written(tmp_path / "cube.zarr", np.delete(np.arange(20), [4, 5, 9]))
+    (steps,) = zapz.info(target).steps.values()
+    assert (steps.step, steps.gaps, steps.missing) == ("1 day", 2, 3)
+    assert [(gap.after, gap.before, gap.missing) for gap in steps.first] == [
+        ("2000-01-04", "2000-01-07", 2),
+        ("2000-01-09", "2000-01-11", 1),
+    ]
+    code, out, _ = run("info", target)
+    assert code == 0
+    line = "steps of time: 1 day, 3 missing in 2 gaps: 2 between 2000-01-04 and 2000-01-07, 1 between 2000-01-09 and 2000-01-11"
+    assert line in out.splitlines()
+    assert json.loads(run("info", "--json", target)[1])["steps"]["time"]["gaps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "units", "says"),
+    [
+        (range(5), DAY, "steps of time: 1 day, none missing"),
+        ([1, 5, 6, 20, 100], DAY, "steps of time: no regular one"),
+        (range(0, 300, 3), None, "steps of time: 3, none missing"),
+        (np.flatnonzero(np.arange(40) % 5), DAY, "2000-01-20 and 2000-01-22, 1 between 2000-01-25 and 2000-01-27, …"),
+        ([4, 9], DAY, None),
+        (["a", "b", "c"], None, None),
+    ],
+)
+def test_what_info_says_of_steps(tmp_path: Path, labels: Any, units: str | None, says: str | None) -> None:
+    out = run("info", written(tmp_path / "cube.zarr", labels, units))[1]
+    assert says in out if says else "steps of" not in out
+
+
+def test_info_looks_for_no_gaps_in_very_many_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = written(tmp_path / "cube.zarr", range(20), chunk=2)
+    few = file_operations(target, lambda: zapz.info(target))
+    monkeypatch.setattr(all_labels, "MOST_CHUNKS", 9)
+    found = zapz.info(target)
+    assert not found.steps
+    assert found.labels["time"][1].startswith("2000-01-20")
+    assert "gaps in time are not looked for: its 20 labels lie in 10 chunks" in found.notes
+    assert few - file_operations(target, lambda: zapz.info(target)) >= 20
+
+
+def test_info_of_damaged_labels(tmp_path: Path) -> None:
+    """What is in the middle says nothing about the rest."""
+    target = written(tmp_path / "cube.zarr", range(20), chunk=5)
+    (tmp_path / "cube.zarr/time/c/1").write_bytes(b"x")
+    found = zapz.info(target)
+    assert found.labels["time"][0].startswith("2000-01-01")
+    assert found.notes[-1].startswith("gaps in time are not looked for: ")
+    assert "time/c/1" in found.notes[-1]
+
+
+def test_info_reads_labels_of_object_services_at_once() -> None:
+    service = ObjectService()
+    target = written(service.store("bucket/cube"), np.delete(np.arange(200), 50), chunk=2)
+    assert zapz.info(target).steps["time"].missing == 1
+    assert zapz.info(target).steps["time"].step == "1 day"

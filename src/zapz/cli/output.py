@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from zapz.reports import Compared, Report, SliceReport
 
 if TYPE_CHECKING:
-    from zapz.operations.describe import Info
+    from zapz.operations.describe import Info, StepInfo
 
 _LATER = 1.0
 """Seconds after which a progress bar appears."""
+_GAPS = 5
+"""So many gaps in labels are listed."""
 
 
 class Talker:
@@ -159,7 +161,10 @@ def describe(info: Info) -> str:
             f"{name} {n}" + ("  <- append" if name == info.append_dim else "") for name, n in sorted(info.dims.items())
         ),
     ]
-    lines += [f"labels of {path}: {first} … {last}" for path, (first, last) in info.labels.items()]
+    for path, (first, last) in info.labels.items():
+        lines.append(f"labels of {path}: {first} … {last}")
+        if path in info.steps:
+            lines.append(f"steps of {path}: {_steps(info.steps[path])}")
     rows = [("variable", "dims", "shape", "dtype", "chunks", "codecs")]
     for v in info.variables:
         chunks = _shape(v.chunks) + (f" of {_shape(v.inner_chunks)}" if v.inner_chunks else "")
@@ -181,6 +186,17 @@ def describe(info: Info) -> str:
     lines += [f"journal: {entry} ({state})" for entry in info.journal] or ["journal: empty"]
     lines += [f"note: {note}" for note in info.notes]
     return "\n".join(lines)
+
+
+def _steps(steps: StepInfo) -> str:
+    """Say what step labels keep, and where steps are missing."""
+    if not steps.step:
+        return "no regular one"
+    if not steps.gaps:
+        return f"{steps.step}, none missing"
+    listed = [f"{gap.missing} between {gap.after} and {gap.before}" for gap in steps.first[:_GAPS]]
+    more = ["…"] if steps.gaps > len(listed) else []
+    return f"{steps.step}, {steps.missing} missing in {_count(steps.gaps, 'gap')}: {', '.join([*listed, *more])}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

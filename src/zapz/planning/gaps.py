@@ -23,7 +23,7 @@ from zapz.cf.conversion import Encoding, format_instant, to_instants
 from zapz.cf.markers import mask, nans
 from zapz.planning.labels import Labels, grain_of
 
-_FEWEST = 3
+FEWEST = 3
 """Labels from which a step can be told."""
 _MOST_IRREGULAR = 10
 """If more than one difference in so many is no whole number of steps, no step is kept."""
@@ -98,7 +98,7 @@ def rhythm_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> Rhythm | None
         stored: All of them, as they are stored.
     """
     numbers = numbers_of(encoding, stored)
-    if numbers is None or numbers.size < _FEWEST:
+    if numbers is None or numbers.size < FEWEST:
         return None
     axis, scale = encoding.axis, Fraction(encoding.packing[0])
     is_time = axis is not None and not axis.opaque
