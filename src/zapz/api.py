@@ -231,6 +231,8 @@ def info(target: Target, config: Any = None, **settings: Any) -> Info:
     Raises:
         FormatError: It is not (supported) Zarr.
         StoreError: Storage failed; ``NotFoundError`` if there is nothing.
+        LockedError: Another process is just making it.
+        ConflictError: A process that was making it has died.
     """
     from zapz.operations.describe import info_of
 

@@ -11,9 +11,9 @@ from zapz.config.settings import Config
 from zapz.format import shards
 from zapz.format.documents import foreign_document
 from zapz.format.metadata import Array, Dataset
+from zapz.operations.existing import existing_dataset
 from zapz.operations.label_steps import StepInfo, looked_for
 from zapz.storage.chunk_reader import ChunkReader
-from zapz.storage.hierarchy import open_dataset
 from zapz.storage.store import Holder, Store
 from zapz.txn.session import notes_on, state_of
 
@@ -74,10 +74,12 @@ def info_of(store: Store, config: Config) -> Info:
     """Describe the dataset in a store; nothing is written.
 
     Raises:
+        LockedError: Another process is making it.
+        ConflictError: A process that was making it has died.
         FormatError: It is not (supported) Zarr.
         StoreError: Storage failed.
     """
-    dataset = open_dataset(store)
+    dataset = existing_dataset(store)
     dim = config.append_dim
     reading = Reading(store, dataset)
     labels, steps, notes = {}, {}, []
