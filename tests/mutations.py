@@ -278,7 +278,7 @@ LOCAL_TRANSACTIONS = (
     Mutation(SESSIONS, "        for remaining in range(_RETRIES, -1, -1):\n", "        recover(self._store)\n        for remaining in range(_RETRIES, -1, -1):\n", "recovery comes after the lock", missing("nothing_happens_before_the_lock")),
     Mutation(SESSIONS, "        _refuse_elsewhere(self._store)\n        try:", "        try:", "a journal elsewhere is refused", missing("journal_elsewhere")),
     Mutation("waiting.py", "        if self._cancelled is not None and self._cancelled():", "        if False:", "a wait can be cancelled", "test_waits.py::test_waiting_for_the_lock_is_cancelled"),
-    Mutation("waiting.py", "        interrupts.check()\n", "", "a signal ends a wait", "test_waits.py::test_a_signal_that_is_held_back_ends_a_wait"),
+    Mutation("waiting.py", "        interrupts.stop_if_held()\n", "", "a signal ends a wait", "test_waits.py::test_a_signal_that_is_held_back_ends_a_wait"),
     Mutation("operations/target_turn.py", "Wait(self._config.lock_wait, self._cancelled)", "Wait(self._config.lock_wait)", "waiting for the lock can be cancelled", "test_waits.py::test_waiting_for_the_lock_is_cancelled"),
     Mutation("operations/target_turn.py", "        with open_session(self.store, wait, remember=self._config.register) as session:\n", "        early = self.reader.look()\n        self.reader.look = lambda session=None: early\n        with open_session(self.store, wait, remember=self._config.register) as session:\n", "the lock comes before reading", "test_locks.py::test_race_with_waiting"),
 )
