@@ -21,6 +21,7 @@ from trees import snapshot
 
 import zapz
 from zapz.cli.demo import write_slice
+from zapz.storage.local import flock
 from zapz.testing import Died, failing_files, file_operations
 
 SHOWN = "\\udce9"
@@ -58,6 +59,7 @@ def test_every_command_speaks_of_such_names(place: Path, days: list[Path], encod
         (("append", target, *days[:2]), "is there already"),
         (("append", "--dry-run", target, days[2]), "nothing touched"),
         (("info", target), f"cube-{SHOWN}.zarr"),
+        (("check", "--chunks", target), f"cube-{SHOWN}.zarr"),
         (("recover", target), "Nothing to recover"),
         (("unlock", target), "Nobody"),
         (("vacuum", target), "Removed 0"),
@@ -77,6 +79,7 @@ def test_json_has_such_names(place: Path, days: list[Path]) -> None:
     report = json.loads(run("append", "--json", target, days[0])[1])
     assert (report["target"], report["slices"][0]["slice"]) == (str(target), str(days[0]))
     assert json.loads(run("info", "--json", target)[1])["uri"] == str(target)
+    assert json.loads(run("check", "--json", target)[1])["uri"] == str(target)
     code, out, _ = run("append", "--json", target, place / latin("nix-é.zarr"))
     assert (code, json.loads(out)["error"]["where"]) == (6, str(place / latin("nix-é.zarr")))
 
@@ -192,3 +195,9 @@ def test_text_that_utf_8_cannot_hold_is_refused(tmp_path: Path) -> None:
     (tmp_path / "refs.json").write_text(json.dumps({"version": 1, "refs": {".zgroup": "\udce9"}}))
     with pytest.raises(zapz.FormatError):
         zapz.append(tmp_path / "cube", f"reference://::file://{tmp_path}/refs.json")
+
+
+def test_a_lock_of_such_a_name() -> None:
+    """Where a lock is an object whose holder has died, processes of one machine take turns to break it."""
+    with flock.alone(f"file-{latin('é')}://bucket/cube"):
+        pass

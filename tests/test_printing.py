@@ -76,7 +76,7 @@ def cube(tmp_path: Path) -> Path:
     return tmp_path / "cube.zarr"
 
 
-TELLING = ["info CUBE", "info --json CUBE", "config", "config --format json", "append --dry-run CUBE DAY", "append --help", "--version"]  # fmt: skip
+TELLING = ["info CUBE", "check CUBE", "check --chunks --json CUBE", "info --json CUBE", "config", "config --format json", "append --dry-run CUBE DAY", "append --help", "--version"]  # fmt: skip
 WORKING = ["append CUBE DAY", "append --json CUBE DAY", "recover CUBE", "recover --json CUBE", "unlock CUBE", "vacuum CUBE", "demo NEW"]  # fmt: skip
 FAILING = [("append CUBE NEW", 6), ("append --json CUBE NEW", 6), ("info --json NEW", 6), ("config --format xml", 2)]
 

@@ -78,9 +78,9 @@ class Talker:
         if self._quiet:
             return
         detail = {
-            "appended": f"appended {_count(report.steps, 'step')}: {_count(report.copied_chunks, 'chunk')} copied, "
+            "appended": f"appended {count(report.steps, 'step')}: {count(report.copied_chunks, 'chunk')} copied, "
             f"{report.encoded_chunks} encoded, {size(report.bytes_written)}",
-            "planned": f"would append {_count(report.steps, 'step')}",
+            "planned": f"would append {count(report.steps, 'step')}",
             "already": f"is there already, and equal{_extent(report.compared)}",
             "skipped": "is there already by its labels; skipped",
             "empty": "is empty; nothing to do",
@@ -88,7 +88,7 @@ class Talker:
         self._say(f"{report.slice}: {detail}")
         if report.plan is not None:
             plan = report.plan
-            counts = f"{_count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']} encoded"
+            counts = f"{count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']} encoded"
             needs = f"{size(plan['bytes'])} decoded; a worker needs at most {size(plan['working_set'])}"
             self._say(f"  at index {plan['offset']}: {counts}, {needs}")
             for check in plan["checks"]:
@@ -134,11 +134,12 @@ def _extent(compared: Compared | None) -> str:
     if compared is None or compared.contents >= compared.chunks:
         return ""
     lengths = f"{compared.lengths} lengths" if compared.lengths < compared.chunks else "all lengths"
-    part = f"{compared.contents} of {_count(compared.chunks, 'chunk')}"
+    part = f"{compared.contents} of {count(compared.chunks, 'chunk')}"
     return f" (compared: {lengths if compared.lengths else 'cells'}, the content of {part}, {size(compared.bytes)})"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """Return a number of things, in words."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
@@ -164,7 +165,7 @@ def describe(info: Info) -> str:
     for path, (first, last) in info.labels.items():
         lines.append(f"labels of {path}: {first} … {last}")
         if path in info.steps:
-            lines.append(f"steps of {path}: {_steps(info.steps[path])}")
+            lines.append(f"steps of {path}: {steps_text(info.steps[path])}")
     rows = [("variable", "dims", "shape", "dtype", "chunks", "codecs")]
     for v in info.variables:
         chunks = _shape(v.chunks) + (f" of {_shape(v.inner_chunks)}" if v.inner_chunks else "")
@@ -188,7 +189,7 @@ def describe(info: Info) -> str:
     return "\n".join(lines)
 
 
-def _steps(steps: StepInfo) -> str:
+def steps_text(steps: StepInfo) -> str:
     """Say what step labels keep, and where steps are missing."""
     if not steps.step:
         return "no regular one"
@@ -196,7 +197,7 @@ def _steps(steps: StepInfo) -> str:
         return f"{steps.step}, none missing"
     listed = [f"{gap.missing} between {gap.after} and {gap.before}" for gap in steps.first[:_GAPS]]
     more = ["…"] if steps.gaps > len(listed) else []
-    return f"{steps.step}, {steps.missing} missing in {_count(steps.gaps, 'gap')}: {', '.join([*listed, *more])}"
+    return f"{steps.step}, {steps.missing} missing in {count(steps.gaps, 'gap')}: {', '.join([*listed, *more])}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:
