@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -345,6 +346,21 @@ def test_settings_of_the_command(cube: Cube) -> None:
     cube.label(slice(2, 4), [3, 2])
     assert run("check", cube.path)[0] == 4
     assert run("check", "--set", "label_order=any", cube.path)[0] == 0
+
+
+def test_a_codec_that_is_not_installed_is_no_damage(tmp_path: Path) -> None:
+    """Some codecs are asked for by zarr only when they are used."""
+    if importlib.util.find_spec("pcodec"):
+        pytest.skip("pcodec is installed")
+    cubes.write_group(tmp_path, zarr_format=3)
+    cubes.write_array(tmp_path, "v", np.arange(4), zarr_format=3, dims=["time"])
+    meta = json.loads((tmp_path / "v/zarr.json").read_text())
+    meta["codecs"] = [{"name": "numcodecs.pcodec", "configuration": {}}]
+    (tmp_path / "v/zarr.json").write_text(json.dumps(meta))
+    with cubes.quiet():
+        checked = zapz.check(tmp_path, chunks=True)
+    assert (checked.findings, checked.chunks.damaged) == ((), 0)  # type: ignore[union-attr]
+    assert "chunks of v are not decoded" in checked.notes[0]
 
 
 # -- others at work --------------------------------------------------------------------------------------------------------

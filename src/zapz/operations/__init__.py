@@ -3,5 +3,5 @@
 May import: everything below.
 Begin with ``append`` (one call, slice by slice), then ``append_slice`` (one slice), ``plan_slice`` (decide about it)
 and ``run_plan`` (a plan as a transaction). ``slice_feed`` opens slices, ``target_turn`` holds the target, ``target``
-opens and guards it; ``upkeep`` recovers, unlocks and vacuums, ``describe`` is ``info``.
+opens and guards it; ``upkeep`` recovers, unlocks and vacuums, ``describe`` is ``info``, ``check`` says whether a target is sound.
 """
