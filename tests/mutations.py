@@ -278,7 +278,7 @@ LOCAL_TRANSACTIONS = (
     Mutation(SESSIONS, "        for remaining in range(_RETRIES, -1, -1):\n", "        recover(self._store)\n        for remaining in range(_RETRIES, -1, -1):\n", "recovery comes after the lock", missing("nothing_happens_before_the_lock")),
     Mutation(SESSIONS, "        _refuse_elsewhere(self._store)\n        try:", "        try:", "a journal elsewhere is refused", missing("journal_elsewhere")),
     Mutation("waiting.py", "        if self._cancelled is not None and self._cancelled():", "        if False:", "a wait can be cancelled", "test_waits.py::test_waiting_for_the_lock_is_cancelled"),
-    Mutation("waiting.py", "        interrupts.check()\n", "", "a signal ends a wait", "test_waits.py::test_a_signal_that_is_held_back_ends_a_wait"),
+    Mutation("waiting.py", "        interrupts.stop_if_held()\n", "", "a signal ends a wait", "test_waits.py::test_a_signal_that_is_held_back_ends_a_wait"),
     Mutation("operations/target_turn.py", "Wait(self._config.lock_wait, self._watch.cancelled, self._watch.waits)", "Wait(self._config.lock_wait)", "waiting for the lock can be cancelled", "test_waits.py::test_waiting_for_the_lock_is_cancelled"),
     Mutation("operations/target_turn.py", "        with open_session(self.store, wait, remember=self._config.register) as session:\n", "        early = self.reader.look()\n        self.reader.look = lambda session=None: early\n        with open_session(self.store, wait, remember=self._config.register) as session:\n", "the lock comes before reading", "test_locks.py::test_race_with_waiting"),
 )
@@ -467,6 +467,17 @@ VALUES = (
     Mutation("checks/already_appended.py", "    known = next(i for i, found in enumerate(places) if found)\n", "    return None\n", "overlaps of labels in no order are refused", "test_comparing.py::test_overlaps_of_labels_in_no_order_are_refused"),
     Mutation("storage/objects/errors.py", "(not_found and status is None)", "not_found", "a refusal is no absence, whatever a library calls it", "test_remedies.py::test_a_library_that_calls_every_answer_not_found"),
 )
+
+SEEN = (
+    Mutation("planning/gaps.py", "    if any(abs(difference - step) > rounding for difference in inner):\n", "    if False:\n", "a slice that keeps another step tells of no gap", "test_gaps.py::test_an_append_says_nothing_where_nothing_can_be_told"),
+    Mutation("planning/gaps.py", "        if fit is not None and fit.is_kept:\n", "        if False:\n", "months are steps", "test_gaps.py::test_months_are_steps"),
+    Mutation("format/agreement.py", "            if not _equal(here, there):\n                expected", "            if False:\n                expected", "consolidated metadata are compared", "test_check.py::test_a_damage_is_found_and_nothing_else"),
+    Mutation("checks/soundness.py", "    if ordered and wrong.any():\n", "    if False:\n", "labels out of order are found", "test_check.py::test_a_damage_is_found_and_nothing_else"),
+    Mutation("checks/stored_chunks.py", "            reader.decode(data, unit)\n", "            pass\n", "chunks are decoded by a check", "test_check.py::test_what_a_shard_holds_is_decoded"),
+    Mutation("operations/check.py", "        changed = changed or _is_changed(store, seen)\n", "        pass\n", "a change during a check is noticed", "test_check.py::test_a_change_during_the_check_is_noticed"),
+    Mutation("cli/printing.py", "        if lost is not None and (ended is None or not ended.code):\n", "        if False:\n", "output that is lost is told", "test_printing.py::test_a_full_disk_loses_what_is_printed_and_no_more"),
+    Mutation("storage/local/flock.py", "os.fsencode(name)", "name.encode()", "locks of names that are not UTF-8", "test_names.py::test_a_lock_of_such_a_name"),
+)  # fmt: skip
 # fmt: on
 
 MUTATIONS = (
@@ -484,4 +495,5 @@ MUTATIONS = (
     *BELIEVED,
     *SPARSE,
     *VALUES,
+    *SEEN,
 )

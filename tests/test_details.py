@@ -122,11 +122,13 @@ def test_verbose_says_more(tmp_path: Path) -> None:
         "  lat: 2 chunks copied",
         "  lon: 4 chunks copied",
         "  sst: 8 chunks copied",
-        "  time: 1 chunk encoded: units 'days since 2024-06-01' in the slice, 'seconds since 2024-06-01' in the target; "
-        "chunks of 1 in the slice, 1024 in the target",
+        (
+            "  time: 1 chunk encoded: units 'days since 2024-06-01' in the slice, 'seconds since 2024-06-01' in the target; "
+            "chunks of 1 in the slice, 1024 in the target"
+        ),
     ]
     assert lines[7] == "  took: opening N s, checking N s, preparing N s, copying N s (reading N, encoding N, writing N in all threads), syncing N s, committing N s"  # fmt: skip
-    assert len(lines) == 9
+    assert len(lines) == 10
     assert "settings" not in run("append", target, paths[1], "-v")[1]
     assert len(run("append", target, paths[2])[1].splitlines()) == 2
 

@@ -620,3 +620,17 @@ def test_a_backslash_in_the_name_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s" / "data").rename(tmp_path / "s" / "da\\ta")
     with pytest.raises(MetadataError):
         zapz.append(tmp_path / "t", tmp_path / "s", **FAST)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_documents_of_both_formats_in_the_root_are_named(tmp_path: Path, zarr_format: int) -> None:
+    """Consolidated metadata name documents of one format; those are not taken for missing."""
+    cubes.make_slice(tmp_path / "s", zarr_format=zarr_format, consolidated=True)
+    name, text = (
+        ("zarr.json", '{"zarr_format": 3, "node_type": "group"}')
+        if zarr_format == 2
+        else (".zgroup", '{"zarr_format": 2}')
+    )
+    (tmp_path / "s" / name).write_text(text)
+    with pytest.raises(zapz.UnsupportedError, match="v2 and v3 metadata in one place"):
+        zapz.append(tmp_path / "t", tmp_path / "s", **FAST)

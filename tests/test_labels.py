@@ -585,7 +585,7 @@ def test_daily_steps_over_the_end_of_february(here: Path) -> None:
 def test_days_since_that_day(formats: tuple[int, int], here: Path) -> None:
     slices = [write(here / f"{n}.zarr", cube(n, 1), formats[n % 2]) for n in range(5)]
     assert [stored(s) for s in slices] == [[0]] * 5
-    zapz.append(here / "cube", slices, append_step="1D", **FAST)
+    zapz.append(here / "cube", slices, append_step="1D", label_units="keep", **FAST)
     check(here / "cube", slices)
     assert stored(here / "cube") == [0, 1, 2, 3, 4]
     assert zapz.append(here / "cube", slices[::-1], **FAST).already == 5
@@ -597,7 +597,7 @@ def test_noon_is_not_rounded(here: Path) -> None:
     noon = noon.assign_coords(time=noon.time.values + np.timedelta64(12, "h"))
     noon.time.encoding = {"units": "hours since 2024-01-02 12:00", "dtype": "i8"}
     second = write(here / "second.zarr", noon)
-    zapz.append(here / "cube", first, **FAST)
+    zapz.append(here / "cube", first, label_units="keep", **FAST)
     error = refused(errors.EncodingError, here / "cube", second, "time", "2024-01-02T12:00")
     assert "hours since" in error.hint
 
@@ -703,8 +703,11 @@ def test_group_whose_time_has_another_length(here: Path) -> None:
 
 
 def test_gaps_do_not_touch_the_last_step(here: Path) -> None:
-    """A refused step in the middle of several slices: those before stay."""
+    """A refused step in the middle of several slices: those before stay, if they were not known before."""
     a, b, c = lines(here, [1, 2], [3], [5], attrs=DAYS)
     with pytest.raises(errors.LabelError, match="append_step"):
         zapz.append(here / "cube", [a, b, c], append_step="1D", **FAST)
+    assert not (here / "cube").exists()
+    with pytest.raises(errors.LabelError, match="append_step"):
+        zapz.append(here / "cube", iter([a, b, c]), append_step="1D", **FAST)
     assert stored(here / "cube") == [1, 2, 3]

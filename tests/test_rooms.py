@@ -38,10 +38,10 @@ LAYERS = {
     "operations": "errors waiting checks reports execution sources txn config planning storage format cf expressions",
     "api": "errors waiting operations reports diagnostics config planning sources storage txn",
     "zappend": "api config sources.opener sources.xarray_files",
-    "cli": "errors interrupts api reports operations.describe operations.forgotten_target config sources.slice_source sources.xarray_files diagnostics format",
+    "cli": "errors interrupts api reports operations.describe operations.check operations.forgotten_target config sources.slice_source sources.xarray_files diagnostics format",
     "testing": "waiting storage txn",
     "__main__": "cli",
-    "__init__": "errors api reports operations.describe config planning sources txn",
+    "__init__": "errors api reports operations.describe operations.check config planning sources txn",
 }
 """What each package, or module at the top, may import besides itself; a name stands for all that is in it. Those below come first."""
 PURE = ("errors", "cf", "format", "expressions", "config", "planning")
@@ -50,7 +50,7 @@ IMPURE_BY_NATURE = {"config.files", "storage.uris"}
 """Modules that are known to do some, and whom they may reach."""
 IMPURE = {"os", "io", "time", "uuid", "random", "threading", "fcntl", "fsspec", "zarr"}
 NAMES = [
-    "AbilityError", "CancelledError", "ChunkError", "Config", "ConfigError", "ConflictError", "DTypeError", "DimensionError", "EncodingError", "FormatError", "Info", "JournalError", "LabelError", "LockedError", "MetadataError", "NotFoundError", "Plan", "Progress", "Recovery", "Report", "SliceError", "SliceReport", "Source", "StoreError", "UnsupportedError", "Vacuumed", "VariableError", "ZapzError", "append", "append_map", "execute", "info", "plan", "recover", "unlock", "vacuum",
+    "AbilityError", "CancelledError", "Checked", "ChunkError", "Config", "ConfigError", "ConflictError", "DTypeError", "DimensionError", "EncodingError", "Finding", "FormatError", "Info", "JournalError", "LabelError", "LockedError", "MetadataError", "NotFoundError", "Plan", "Progress", "Recovery", "Report", "SliceError", "SliceReport", "Source", "StoreError", "UnsupportedError", "Vacuumed", "VariableError", "ZapzError", "append", "append_map", "check", "execute", "info", "plan", "recover", "unlock", "vacuum",
 ]  # fmt: skip
 
 
@@ -381,7 +381,7 @@ def test_import_is_lazy() -> None:
 
 def test_local_append_does_without_zarr_and_fsspec(tmp_path: Path) -> None:
     code = f"import zapz, pathlib; from zapz.cli.demo import run; run(pathlib.Path({str(tmp_path / 'demo')!r}), print)"
-    assert not loaded(code) & {"zarr", "fsspec", "rich", "asyncio", "typer"}
+    assert not loaded(code) & {"zarr", "fsspec", "rich", "asyncio", "typer", "zapz.storage.no_dataset"}
 
 
 def test_submodules_do_not_hide_functions() -> None:

@@ -84,7 +84,7 @@ def test_files_then_set_then_flags(tmp_path: Path) -> None:
     assert (made.label_order, made.workers, made.lock_wait) == ("any", 2, 3)
 
 
-TARGETED = [name for name in ("recover", "unlock", "vacuum", "info") if name in get_command(app).commands]  # type: ignore[attr-defined]
+TARGETED = [name for name in ("recover", "unlock", "vacuum", "info", "check") if name in get_command(app).commands]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("command", TARGETED)

@@ -1,6 +1,7 @@
 """Append Zarr slices to a Zarr dataset, atomically, by copying chunk bytes.
 
-``append`` does it, ``plan`` says what it would do, ``recover`` finishes or undoes what a crash left, ``info`` describes a target.
+``append`` does it, ``plan`` says what it would do, ``recover`` finishes or undoes what a crash left, ``info`` describes a target,
+``check`` sees whether it is sound.
 Importing zapz imports none of its machinery: names are loaded when they are first used.
 """
 
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from zapz.api import append, append_map, execute, info, plan, recover, unlock, vacuum
+    from zapz.api import append, append_map, check, execute, info, plan, recover, unlock, vacuum
     from zapz.config.settings import Config
     from zapz.errors import (
         AbilityError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         VariableError,
         ZapzError,
     )
+    from zapz.operations.check import Checked, Finding
     from zapz.operations.describe import Info
     from zapz.planning.plan import Plan
     from zapz.reports import Progress, Report, SliceReport
@@ -42,9 +44,10 @@ if TYPE_CHECKING:
     from zapz.txn.vacuumed import Vacuumed
 
 _HOMES = {
-    "api": ("append", "append_map", "execute", "info", "plan", "recover", "unlock", "vacuum"),
+    "api": ("append", "append_map", "check", "execute", "info", "plan", "recover", "unlock", "vacuum"),
     "reports": ("Progress", "Report", "SliceReport"),
     "config.settings": ("Config",),
+    "operations.check": ("Checked", "Finding"),
     "operations.describe": ("Info",),
     "planning.plan": ("Plan",),
     "txn.recovery": ("Recovery",),
@@ -77,6 +80,7 @@ _HOMES = {
 __all__ = [
     "AbilityError",
     "CancelledError",
+    "Checked",
     "ChunkError",
     "Config",
     "ConfigError",
@@ -84,6 +88,7 @@ __all__ = [
     "DTypeError",
     "DimensionError",
     "EncodingError",
+    "Finding",
     "FormatError",
     "Info",
     "JournalError",
@@ -105,6 +110,7 @@ __all__ = [
     "ZapzError",
     "append",
     "append_map",
+    "check",
     "execute",
     "info",
     "plan",

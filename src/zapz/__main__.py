@@ -4,6 +4,7 @@ import gc
 import sys
 
 from zapz.cli.fast_path import parse
+from zapz.cli.printing import printing
 
 _YOUNG = 20_000
 """Objects that are made until the collector looks for cycles. Imports make many that stay: by default it looks 88 times while a small
@@ -13,15 +14,16 @@ slice is appended, and finds nothing."""
 def main() -> None:
     """Run the command line: the everyday one at once, all others through Typer."""
     gc.set_threshold(_YOUNG)
-    options = parse(sys.argv[2:]) if sys.argv[1:2] == ["append"] else None
-    if options is None:
-        from zapz.cli.usage import run_typer
+    with printing(sys.argv[1:]):
+        options = parse(sys.argv[2:]) if sys.argv[1:2] == ["append"] else None
+        if options is None:
+            from zapz.cli.usage import run_typer
 
-        run_typer()
-    else:
-        from zapz.cli.commands import append_slices
+            run_typer()
+        else:
+            from zapz.cli.commands import append_slices
 
-        append_slices(options)
+            append_slices(options)
 
 
 if __name__ == "__main__":

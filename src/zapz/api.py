@@ -1,4 +1,4 @@
-"""The Python API: ``append``, ``append_map``, ``plan``, ``execute``, ``recover``, ``unlock``, ``vacuum``, ``info``."""
+"""The Python API: ``append``, ``append_map``, ``plan``, ``execute``, ``recover``, ``unlock``, ``vacuum``, ``info``, ``check``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from zapz.reports import Report
 from zapz.sources.open_slice import Target
 from zapz.sources.opener import items_of
 from zapz.storage.uris import canonical_uri, redact
-from zapz.txn.recovery import Recovery
 
 if TYPE_CHECKING:
+    from zapz.operations.check import Checked
     from zapz.operations.describe import Info
-    from zapz.txn.vacuumed import Vacuumed
+    from zapz.operations.upkeep import Recovery, Vacuumed
 
 
 def append(
@@ -238,8 +238,42 @@ def info(target: Target, config: Any = None, **settings: Any) -> Info:
     Raises:
         FormatError: It is not (supported) Zarr.
         StoreError: Storage failed; ``NotFoundError`` if there is nothing.
+        LockedError: Another process is just making it.
+        ConflictError: A process that was making it has died.
     """
     from zapz.operations.describe import info_of
 
     made = files.resolve(config, settings)
     return info_of(open_target(target, made), made)
+
+
+def check(
+    target: Target,
+    config: Any = None,
+    *,
+    chunks: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+    **settings: Any,
+) -> Checked:
+    """Check that a target is sound; nothing is written, and no lock is taken.
+
+    Documents are read and compared with consolidated metadata at every depth, lengths along the append dimension with one another; all
+    labels are read, and must be there, in order, each once. What is wrong is returned, not raised.
+
+    Args:
+        target: As for ``append``.
+        config: A configuration, a mapping of settings, or configuration files.
+        chunks: Read and decode every chunk, too; count those that are missing, and those beyond the shape.
+        on_progress: Called with chunks done and chunks in all, from any thread.
+        **settings: Settings by name: ``append_dim``, ``label_order`` ("any" if labels have no order), ``workers`` and others.
+
+    Raises:
+        LockedError: Another process is just creating the target.
+        ConflictError: A process that was creating it has died.
+        FormatError: It is something else than a Zarr dataset.
+        StoreError: Storage failed; ``NotFoundError`` if there is nothing.
+    """
+    from zapz.operations.check import check_store  # imported where used: appends do without
+
+    made = files.resolve(config, settings)
+    return check_store(open_target(target, made), made, chunks=chunks, on_progress=on_progress)

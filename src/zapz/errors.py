@@ -25,6 +25,11 @@ from typing import Any, ClassVar, Self
 _DENIED = frozenset((errno.EACCES, errno.EPERM))
 
 
+def printable(text: str) -> str:
+    """Return text as UTF-8 can hold it: names of files that are not UTF-8 are escaped. For logs; the fields of errors keep them."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class ZapzError(Exception):
     """Base of all errors of zapz.
 

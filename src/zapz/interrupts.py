@@ -46,7 +46,7 @@ def _is_main() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def check() -> None:
+def stop_if_held() -> None:
     """End the run now if a signal is held back: for loops that wait.
 
     Raises:
@@ -66,7 +66,7 @@ def handled() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    check()
+    stop_if_held()
 
 
 @contextlib.contextmanager
@@ -81,7 +81,7 @@ def held_back() -> Iterator[None]:
     finally:
         _state.depth -= 1
     if not _state.depth:
-        check()
+        stop_if_held()
 
 
 @contextlib.contextmanager
@@ -92,7 +92,7 @@ def let_through() -> Iterator[None]:
         return
     depth, _state.depth = _state.depth, 0
     try:
-        check()
+        stop_if_held()
         yield
     finally:
         _state.depth = depth

@@ -79,6 +79,6 @@ class Deadline:
             time.sleep(left if self._cancelled is None else min(left, _LOOK))
 
     def _check(self) -> None:
-        interrupts.check()
+        interrupts.stop_if_held()
         if self._cancelled is not None and self._cancelled():
             raise CancelledError("cancelled", where=self._where, hint="What was appended before stays.")

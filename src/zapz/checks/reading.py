@@ -14,7 +14,7 @@ from zapz.format.buffers import Cells
 from zapz.format.dtypes import undefined
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Dataset
-from zapz.planning.label_order import check_labels, check_order
+from zapz.planning.label_order import check_labels, check_order, gap_notes
 from zapz.planning.labels import Labels, Line
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
@@ -103,10 +103,11 @@ def read_labels(
     return found
 
 
-def check_followers(labels: Sequence[Labels], source: OpenSlice, config: Config) -> None:
-    """Refuse a slice whose labels do not continue the target's; raises as ``check_labels`` does."""
+def check_followers(labels: Sequence[Labels], source: OpenSlice, config: Config) -> list[str]:
+    """Refuse a slice whose labels do not continue the target's, as ``check_labels`` does; return notes about steps that are missing."""
     for found in labels:
         check_labels(found, config, source.uri)
+    return [*gap_notes(labels, config)]
 
 
 def check_unchanged(labels: Sequence[Labels], source: OpenSlice) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from zapz import __version__, interrupts
 from zapz.cli import commands
+from zapz.cli.check_command import check_command
 from zapz.cli.commands import errors, print_json, storage
 from zapz.cli.fast_path import APPEND, AppendOptions
 from zapz.cli.zappend_command import zappend_command
@@ -207,6 +208,9 @@ def info_command(
             print_json(found)
         else:
             typer.echo(describe(found))
+
+
+app.command("check")(check_command)
 
 
 @app.command("config")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zapz.cli.words import size
+from zapz.cli.words import count, size
 
 if TYPE_CHECKING:
-    from zapz.operations.describe import Info
+    from zapz.operations.describe import Info, StepInfo
+
+_GAPS = 5
+"""So many gaps in labels are listed."""
 
 
 def describe(info: Info) -> str:
@@ -20,7 +23,10 @@ def describe(info: Info) -> str:
             f"{name} {n}" + ("  <- append" if name == info.append_dim else "") for name, n in sorted(info.dims.items())
         ),
     ]
-    lines += [f"labels of {path}: {first} … {last}" for path, (first, last) in info.labels.items()]
+    for path, (first, last) in info.labels.items():
+        lines.append(f"labels of {path}: {first} … {last}")
+        if path in info.steps:
+            lines.append(f"steps of {path}: {steps_text(info.steps[path])}")
     rows = [("variable", "dims", "shape", "dtype", "chunks", "codecs")]
     for v in info.variables:
         chunks = _shape(v.chunks) + (f" of {_shape(v.inner_chunks)}" if v.inner_chunks else "")
@@ -42,6 +48,17 @@ def describe(info: Info) -> str:
     lines += [f"journal: {entry} ({state})" for entry in info.journal] or ["journal: empty"]
     lines += [f"note: {note}" for note in info.notes]
     return "\n".join(lines)
+
+
+def steps_text(steps: StepInfo) -> str:
+    """Say what step labels keep, and where steps are missing."""
+    if not steps.step:
+        return "no regular one"
+    if not steps.gaps:
+        return f"{steps.step}, none missing"
+    listed = [f"{gap.missing} between {gap.after} and {gap.before}" for gap in steps.first[:_GAPS]]
+    more = ["…"] if steps.gaps > len(listed) else []
+    return f"{steps.step}, {steps.missing} missing in {count(steps.gaps, 'gap')}: {', '.join([*listed, *more])}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from zapz.diagnostics import profile_file
-from zapz.errors import ConfigError
+from zapz.errors import ConfigError, printable
 
 _NAME: Final = "zapz"
 _FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
@@ -209,12 +209,12 @@ def _report(found: Any, profile: _Profile) -> None:
     text = io.StringIO()
     pstats.Stats(found, stream=text).sort_stats(*profile.keys).print_stats(*profile.restrictions)
     if profile.level:
-        logger().log(profile.level, "profile:\n%s", text.getvalue())
+        logger().log(profile.level, "profile:\n%s", printable(text.getvalue()))
     if profile.path is None:
         return
     try:
         profile_file.write(profile.path, text.getvalue())
     except OSError as error:
-        logger().warning("profile not written to %s: %s", profile.path, error)
+        logger().warning("profile not written to %s: %s", printable(str(profile.path)), error)
     else:
-        logger().info("profile written to %s", profile.path)
+        logger().info("profile written to %s", printable(str(profile.path)))

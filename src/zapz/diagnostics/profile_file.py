@@ -47,7 +47,7 @@ def write(path: Path, report: str) -> None:
     except FileExistsError:
         file = _opened(path)
     with os.fdopen(file, "wb") as stream:  # the file that has been looked at, wherever its name leads meanwhile
-        stream.write(_MARK + report.encode())
+        stream.write(_MARK + report.encode(errors="backslashreplace"))
         stream.truncate()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -144,21 +144,10 @@ class ChunkBuilder:
 
     def _look(self, reader: ChunkReader, index: Index, data: bytes) -> None:
         """Look at the outside of a chunk; decode it where that was asked for, or where values must be seen."""
-        array = reader.array
-        config = array.codecs.shards
-        try:
-            if config is None:
-                codecs.inspect(array.codecs, array.dtype, array.grid.chunk_size, data)
-            else:
-                from zapz.format import shards  # imported where used: most arrays have none
-
-                start, length = shards.index_range(config, reader.array.units_per_chunk, len(data))
-                shards.parse_index(config, reader.array.units_per_chunk, data[start : start + length], len(data))
-        except ChunkError as error:
-            raise error.at(reader.name(index)) from None
+        table = reader.inspect(index, data)
         if self._verify or self._plan.examined:
-            for unit in _units_of(array, index):
-                raw = data if config is None else reader.raw_unit(unit)
+            for unit in indices(reader.array.units_in(index)):
+                raw = data if table is None else reader.raw_unit(unit)
                 if raw is not None:
                     self._examine(reader, unit, reader.decode(raw, unit))
 
@@ -323,8 +312,3 @@ def _check_lossy(array: Array, cells: Cells, again: Cells, unit: Index, old: tup
 
 def _old_blocks(step: EncodeChunk) -> tuple[Box, ...]:
     return tuple(piece.put for piece in step.pieces if piece.origin == "target")
-
-
-def _units_of(array: Array, index: Index) -> Iterator[Index]:
-    per = tuple(c // u for c, u in zip(array.grid.chunks, array.units.chunks, strict=True))
-    return indices(tuple((i * n, min((i + 1) * n, t)) for i, n, t in zip(index, per, array.units.counts, strict=True)))

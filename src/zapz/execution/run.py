@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from zapz.execution.chunk_builder import ChunkBuilder
 from zapz.execution.sparse import Found
@@ -22,6 +22,7 @@ from zapz.storage.store import ReadableStore
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
+T = TypeVar("T")
 _BATCH = 8
 """Steps that a worker takes at a time."""
 _INLINE = 16
@@ -87,7 +88,7 @@ def run(
         from concurrent.futures import ThreadPoolExecutor  # imported where used: small slices do without threads
 
         with ThreadPoolExecutor(workers, thread_name_prefix="zapz") as threads:
-            _pump(threads, _batches(chain(first, steps)), batch, workers)
+            pump(threads, batches(chain(first, steps)), batch, workers)
     return total
 
 
@@ -119,21 +120,20 @@ def _steps(plan: Plan, found: Found, sink: Sink) -> Iterator[Step]:
         yield from map(each.step, needed)
 
 
-def _batches(steps: Iterable[Step]) -> Iterator[list[Step]]:
+def batches(steps: Iterable[T]) -> Iterator[list[T]]:
+    """Yield what workers take at a time."""
     iterator = iter(steps)
     while batch := list(islice(iterator, _BATCH)):
         yield batch
 
 
-def _pump(
-    executor: Executor, batches: Iterator[list[Step]], action: Callable[[list[Step]], None], workers: int
-) -> None:
+def pump(executor: Executor, work: Iterator[list[T]], action: Callable[[list[T]], None], workers: int) -> None:
     """Keep a window of batches under way; the first error stops it, and nothing is left running."""
     from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, wait
 
     running: set[Future[None]] = set()
     try:
-        for batch in batches:
+        for batch in work:
             running.add(executor.submit(action, batch))
             if len(running) >= 2 * workers:
                 _collect(running, FIRST_COMPLETED)

@@ -190,9 +190,9 @@ def foreign_document(documents: Mapping[str, bytes], path: str) -> bytes | None:
 
 def searched_names(root: Collection[str]) -> tuple[str, ...]:
     """Return the names of documents that nodes below a root may have, by those that lie right in it."""
-    if v3.NODE in root and not set(root) & set(v2.NODES):
-        return v3.NODES
-    return v2.NODES if root else (*v2.NODES, *v3.NODES)
+    if (v3.NODE in root) == bool(set(root) & {*v2.NODES, v2.CONSOLIDATED}):  # nothing is known, or they are mixed
+        return (*v2.NODES, *v3.NODES)
+    return v3.NODES if v3.NODE in root else v2.NODES
 
 
 def may_hold_consolidated(names: Collection[str], searched: Collection[str]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from zapz.errors import MetadataError
 from zapz.format.codecs import CodecChain
-from zapz.format.grid import Index, RegularGrid, resized
+from zapz.format.grid import Box, Index, RegularGrid, resized
 
 Dim = str | None
 """Name of a dimension; None if the writer gave none."""
@@ -139,6 +139,11 @@ class Array:
         index = tuple(int(part) for part in parts)[: self.ndim]
         inside = len(index) == self.ndim and all(i < n for i, n in zip(index, self.grid.counts, strict=True))
         return index if inside and self.key(index) == key else None
+
+    def units_in(self, index: Index) -> Box:
+        """Return the range of the units of a chunk (shard) that lie inside the shape."""
+        spans = zip(index, self.units_per_axis, self.units.counts, strict=True)
+        return tuple((i * n, min((i + 1) * n, total)) for i, n, total in spans)
 
     def axis(self, dim: str) -> int | None:
         """Return the axis named ``dim``, or None."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from zapz.config.settings import Config, remarks
-from zapz.errors import ConfigError, SliceError, ZapzError
+from zapz.errors import ConfigError, SliceError, ZapzError, printable
 from zapz.operations.append_slice import SliceAppender
 from zapz.operations.run_plan import Watch
 from zapz.operations.slice_feed import SliceFeed
@@ -156,7 +156,7 @@ class Appender:
         reports.append(report)
         counts = (report.steps, report.copied_chunks, report.encoded_chunks, report.bytes_written, report.seconds)
         words = "%s: %s %s: %d steps, %d chunks copied, %d encoded, %d bytes, %.2f s"
-        _LOG.info(words, self.store.uri, report.outcome, report.slice, *counts)
+        _LOG.info(words, printable(self.store.uri), report.outcome, printable(report.slice), *counts)
         if self._on_slice is not None:
             self._on_slice(report)
 

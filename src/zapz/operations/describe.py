@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zapz.cf.conversion import encoding_or_bare, format_instant
 from zapz.checks.reading import Reading, label_paths
@@ -11,10 +11,13 @@ from zapz.config.settings import Config
 from zapz.format import shards
 from zapz.format.documents import foreign_document
 from zapz.format.metadata import Array, Dataset
+from zapz.operations.existing import existing_dataset
+from zapz.operations.label_steps import StepInfo, looked_for
 from zapz.storage.chunk_reader import ChunkReader
-from zapz.storage.hierarchy import open_dataset
 from zapz.storage.store import Holder, Store
 from zapz.txn.session import notes_on, state_of
+
+__all__ = ["Info", "StepInfo", "VariableInfo", "info_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,8 @@ class Info:
     """All arrays."""
     labels: Mapping[str, tuple[str, str]]
     """First and last label of each label variable of the append dimension."""
+    steps: Mapping[str, StepInfo] = field(default_factory=dict)
+    """The step that the labels of each of these variables keep, and where steps are missing; without those too long to be read."""
     lock: Holder | None
     """Who holds the lock."""
     journal: tuple[str, ...]
@@ -69,13 +74,15 @@ def info_of(store: Store, config: Config) -> Info:
     """Describe the dataset in a store; nothing is written.
 
     Raises:
+        LockedError: Another process is making it.
+        ConflictError: A process that was making it has died.
         FormatError: It is not (supported) Zarr.
         StoreError: Storage failed.
     """
-    dataset = open_dataset(store)
+    dataset = existing_dataset(store)
     dim = config.append_dim
     reading = Reading(store, dataset)
-    labels = {}
+    labels, steps, notes = {}, {}, []
     for path in label_paths(dataset, dim):
         array = dataset.arrays[path]
         length = array.shape[0]
@@ -83,6 +90,11 @@ def info_of(store: Store, config: Config) -> Info:
             encoding = encoding_or_bare(array.dtype, array.attributes, array.marker)
             first, last = reading.rows(path, 0, 0, 1)[0], reading.rows(path, 0, length - 1, length)[0]
             labels[path] = (format_instant(encoding, first), format_instant(encoding, last))
+            found = looked_for(reading, path, encoding)
+            if isinstance(found, str):
+                notes.append(found)
+            elif found is not None:
+                steps[path] = found
     dims = dataset.sizes
     lock, journal = state_of(store)
     return Info(
@@ -92,9 +104,10 @@ def info_of(store: Store, config: Config) -> Info:
         append_dim=dim,
         variables=tuple(_variable(store, dataset, array, dim) for _, array in sorted(dataset.arrays.items())),
         labels=labels,
+        steps=steps,
         lock=lock,
         journal=journal,
-        notes=notes_on(store),
+        notes=(*notes_on(store), *notes),
     )
 
 

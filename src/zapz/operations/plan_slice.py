@@ -97,8 +97,8 @@ class Decider:
             outcome = recall(there, source, placement, state.register, self._config)
         if outcome is not None:
             return replace(prepared, outcome=outcome.name, compared=outcome.compared, labels=tuple(labels))
-        check_followers(labels, source, self._config)
-        placement = replace(placement, labels=digest_of(labels))
+        gaps = check_followers(labels, source, self._config)
+        placement = replace(placement, labels=digest_of(labels), notes=(*placement.notes, *gaps))
         plan = self._plan(source, target, placement, labels, creates=creates)
         if not creates:
             self._static.check(state.home or target, source, placement, self._config)
@@ -107,7 +107,7 @@ class Decider:
             from zapz.checks.ignored_static import differing_static  # imported where used: most appends do without
 
             differing = differing_static(self._static, state.home or target, source, placement, self._config)
-        return replace(prepared, labels=tuple(labels), plan=plan, differing=differing)
+        return replace(prepared, placement=placement, labels=tuple(labels), plan=plan, differing=differing)
 
     def there(self, target: Reading, state: State, length: int) -> There:
         """Return what slices that are there already are compared with."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zapz.checks.reading import Reading
 from zapz.config.settings import Config
-from zapz.errors import ZapzError
+from zapz.errors import ZapzError, printable
 from zapz.operations.run_plan import Watch
 from zapz.operations.state import State
 from zapz.operations.target import apart_from
@@ -82,7 +82,7 @@ class SliceFeed:
             try:
                 self._compute(opened, self._turns.decider.glance(opened, self._turns.reader.look()))
             except ZapzError as error:  # another writer may be at work just now: our own turn will tell
-                _LOG.debug("%s is not computed ahead: %s", opened.uri, error)
+                _LOG.debug("%s is not computed ahead: %s", printable(opened.uri), printable(str(error)))
             except BaseException as error:
                 leave_under(opened.close, error)
                 raise

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 
 from zapz.config.settings import Config
-from zapz.errors import ZapzError
+from zapz.errors import ZapzError, printable
 from zapz.operations.plan_slice import Decider
 from zapz.operations.run_plan import Watch
 from zapz.operations.state import State
@@ -71,7 +71,7 @@ class TargetTurns:
         """Tell what was recovered: those who asked, and whoever has set up logging; of others nobody is bothered."""
         if _LOG.hasHandlers():
             forward, back = recovered.rolled_forward, recovered.rolled_back
-            _LOG.warning("recovered %s: finished %s, undid %s", self.store.uri, forward, back)
+            _LOG.warning("recovered %s: finished %s, undid %s", printable(self.store.uri), forward, back)
         if self._watch.recovered is not None:
             self._watch.recovered(recovered)
 

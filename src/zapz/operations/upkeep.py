@@ -14,6 +14,8 @@ from zapz.txn.recovery import Recovery
 from zapz.txn.vacuumed import Vacuumed
 from zapz.waiting import Wait
 
+__all__ = ["Recovery", "Vacuumed", "recover", "unlock", "vacuum"]
+
 
 def _existing(target: Target, config: Config) -> Store:
     store = open_target(target, config)

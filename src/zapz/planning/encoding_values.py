@@ -71,7 +71,11 @@ def _text(value: Any, dtype: np.dtype[Any], serializer: str, where: str) -> Any:
     """Return text as a fill value: as bytes (UTF-8) where bytes are stored."""
     stored: Any = value
     if dtype.kind == "S" or serializer == "vlen-bytes":
-        stored = value.encode() if isinstance(value, str) else value
+        try:
+            stored = value.encode() if isinstance(value, str) else value
+        except UnicodeEncodeError as error:
+            what = "the fill value does not fit the data type"
+            raise ConfigError(what, where=where, expected="text that UTF-8 can hold", found=repr(value)) from error
     length = dtype.itemsize // (4 if dtype.kind == "U" else 1)
     if not isinstance(value, str | bytes) or (dtype.kind in "US" and len(stored) > length):
         expected = (

@@ -32,6 +32,16 @@ def check_labels(labels: Labels, config: Config, where: str) -> None:
         raise LabelError("two labels become equal in the target's units", where=place, hint=hint)
 
 
+def gap_notes(several: Sequence[Labels], config: Config) -> list[str]:
+    """Say where steps are missing between the target's labels and the slice's, which are in order."""
+    jumping = [labels for labels in several if labels.jumps] if config.label_order != "any" else []
+    if not jumping:
+        return []
+    from zapz.planning.gaps import gap_note  # imported where used: most slices follow without a gap
+
+    return list(dict.fromkeys(note for labels in jumping if (note := gap_note(labels))))
+
+
 def check_order(labels: Labels, config: Config, where: str) -> None:
     """Check that labels, none of them missing, rise (or fall) from the target's last one on.
 

@@ -34,6 +34,15 @@ class Labels:
         """The target's last label, if there is one, and those of the slice."""
         return [*self.old.known[-1:], *self.new.values]
 
+    @property
+    def jumps(self) -> bool:
+        """Whether the slice begins farther behind the target than the target's last two labels lie apart."""
+        known = len(self.old.values) > 1 and bool(self.new.values)
+        if not known or self.new.kind not in {"times", "numbers"} or self.old.kind != self.new.kind:
+            return False
+        before, last, first = *self.old.values[-2:], self.new.values[0]
+        return None not in {before, last, first} and bool(abs(first - last) > abs(last - before))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Line:
@@ -68,7 +77,12 @@ class Line:
             if kind == "numbers" and (scale != 1 or offset != 0):
                 values = [v if v is None or math.isinf(v) else Fraction(v) * scale + offset for v in values]
         return cls(
-            kind=kind, values=values, unit=unit, grain=_grain(flat) * abs(scale) * unit, encoding=encoding, stored=flat
+            kind=kind,
+            values=values,
+            unit=unit,
+            grain=grain_of(flat) * abs(scale) * unit,
+            encoding=encoding,
+            stored=flat,
         )
 
     @property
@@ -87,7 +101,8 @@ class Line:
         return format_instant(self.encoding, self.stored[index])
 
 
-def _grain(stored: np.ndarray[Any, Any]) -> Fraction:
+def grain_of(stored: np.ndarray[Any, Any]) -> Fraction:
+    """Return by how much a difference of stored numbers may be off; 0 for integers."""
     if stored.dtype.kind != "f" or not stored.size:
         return Fraction(0)
     finite = np.abs(stored[np.isfinite(stored)])

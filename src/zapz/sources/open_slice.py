@@ -27,7 +27,7 @@ from zapz.sources.source import OwnSource, Source
 from zapz.storage.hierarchy import documents_of, open_dataset
 from zapz.storage.open import open_store
 from zapz.storage.store import ReadableStore, StoreOptions
-from zapz.storage.uris import is_local
+from zapz.storage.uris import is_local, local_path
 
 if TYPE_CHECKING:
     from zapz.sources.source_store import SourceStore
@@ -129,12 +129,34 @@ def open_source(item: Item | ReadableStore, config: Config) -> OpenSlice:
         FormatError: It is not Zarr, damaged, or not supported.
         VariableError: An included variable is missing.
     """
-    store = open_slice_store(item, config) if isinstance(item, str | os.PathLike) else item
     try:
-        dataset = open_dataset(store, config.excluded_variables)
-    except NotFoundError as error:
-        raise NotFoundError("no such slice", where=error.where, found=error.found, hint=error.hint) from None
+        store = open_slice_store(item, config) if isinstance(item, str | os.PathLike) else item
+        try:
+            dataset = open_dataset(store, config.excluded_variables)
+        except NotFoundError as error:
+            hint = _about_pattern(os.fspath(item)) if isinstance(item, str | os.PathLike) else ""
+            hint = hint or error.hint
+            raise NotFoundError("no such slice", where=error.where, found=error.found, hint=hint) from None
+    except FormatError as error:
+        from zapz.storage.no_dataset import OtherFormatError  # imported where used: it has failed
+
+        if config.slice_source is not None and isinstance(error, OtherFormatError):
+            error.advised("The slice source returned a path: let it return what opens that: xarray.open_dataset(path).")
+        raise
     return _selected(OpenSlice(uri=store.uri, store=store, dataset=dataset), config)
+
+
+def _about_pattern(path: str) -> str:
+    """Say what is wrong with a pattern that was taken for a slice; nothing about what is none."""
+    import glob  # imported where used: the slice is not there
+
+    if not set(path) & set("*?["):
+        return ""
+    if not is_local(path):
+        return "zapz does not expand patterns: name every slice." if "*" in path else ""
+    if next(glob.iglob(str(local_path(path))), None) is not None:  # noqa: PTH207 - Path.glob does not take every text
+        return "zapz does not expand patterns: let the shell do it, without quotation marks (in Python, glob.glob)."
+    return "The pattern matched nothing, so the shell handed it on as it is. Check it."
 
 
 def open_given(source: Source, config: Config) -> OpenSlice:

@@ -10,7 +10,7 @@ import numpy as np
 
 from zapz.errors import ChunkError, NotFoundError, ZapzError
 from zapz.format import codecs
-from zapz.format.buffers import Buffer, Cells
+from zapz.format.buffers import Buffer, Cells, octets
 from zapz.format.dtypes import undefined
 from zapz.format.grid import Box, Index, indices, intersect, ravel, shift, slices
 from zapz.format.metadata import Array
@@ -77,6 +77,25 @@ class ChunkReader:
                 found=f"{len(data)}",
             )
         return data
+
+    def inspect(self, index: Index, data: Buffer) -> ShardIndex | None:
+        """Look at the outside of a whole chunk (shard), without decoding it; return a shard's checked index.
+
+        Raises:
+            ChunkError: It is damaged, as far as its outside can tell.
+        """
+        array, config = self.array, self.array.codecs.shards
+        try:
+            if config is None:
+                codecs.inspect(array.codecs, array.dtype, array.grid.chunk_size, data)
+                return None
+            from zapz.format import shards  # imported where used: most arrays have none
+
+            view = octets(data)
+            start, length = shards.index_range(config, array.units_per_chunk, view.nbytes)
+            return shards.parse_index(config, array.units_per_chunk, view[start : start + length], view.nbytes)
+        except ChunkError as error:
+            raise error.at(f"{self._where}, {array.key(index)}") from None
 
     def number(self, unit: Index) -> int:
         """Return the place of an inner chunk in its shard's index table."""

@@ -13,20 +13,10 @@ from zapz.format.metadata import Dataset, check_path, is_named, join, parent
 from zapz.storage.layout import OURS
 from zapz.storage.open import require_folder
 from zapz.storage.store import Children, ReadableStore
-from zapz.storage.uris import inside
 
 _MAX_DEPTH = 16
 _ARRAYS_ONLY = -1
 """Depth of a root without any document: a group only if arrays lie right in it, else a folder that holds datasets."""
-_FOREIGN_ROOTS = {
-    "Icechunk": ({"snapshots", "manifests"}, {"repo"}),
-    "the Zarr v3 layout from before 2023": ({"meta", "data"}, set()),
-}
-
-_LOOK_INTO = 10
-"""Folders of something that is no dataset in which datasets are looked for."""
-PYRAMID = ".zlevels"
-"""What xcube's pyramids hold beside their levels ``0.zarr``, ``1.zarr`` and so on."""
 
 
 def digest(data: bytes | None) -> str | None:
@@ -189,7 +179,9 @@ def open_dataset(store: ReadableStore, without: Collection[str] = (), listing: C
             return doors.read(documents)
     except FormatError as error:
         raise error.at(store.uri) from None
-    raise _nothing(store)
+    from zapz.storage.no_dataset import nothing_error  # imported where used: it has failed
+
+    raise nothing_error(store)
 
 
 def documents_of(
@@ -198,52 +190,6 @@ def documents_of(
     """Return the documents of a hierarchy, those of the variables ``without`` apart; None if there are none at all."""
     found = read_documents(store, listing)
     return {key: data for key, data in found.items() if not is_named(parent(key), without)} if found else None
-
-
-def _nothing(store: ReadableStore) -> Exception:
-    files: tuple[str, ...] = ()
-    folders: tuple[str, ...] = ()
-    if store.abilities.listable:
-        try:
-            children = store.children("")
-            files, folders = children.files, tuple(name for name in children.folders if name != OURS)
-        except NotFoundError:
-            return NotFoundError("no such dataset", where=store.uri, hint="Check the path.")
-    if PYRAMID in files:
-        return UnsupportedError(
-            "a pyramid is not a dataset",
-            where=store.uri,
-            expected="one Zarr dataset",
-            found=", ".join(name for name in folders if name.endswith(".zarr")) or "levels",
-            hint="As a slice, name its full level: 0.zarr in it. As a target, name a dataset that is no level.",
-        )
-    for kind, (marks, objects) in _FOREIGN_ROOTS.items():
-        if (marks and marks <= set(folders)) or (objects and objects & set(files) and "snapshots" in folders):
-            return UnsupportedError(f"{kind} is not supported", where=store.uri)
-    if not files and not folders and not store.abilities.listable:
-        return NotFoundError(
-            "no such dataset",
-            where=store.uri,
-            hint="Check the address; without a listing, consolidated metadata are needed.",
-        )
-    found = ", ".join([*files, *folders][:3]) or "nothing"
-    inner = _datasets_in(store, folders)
-    return MetadataError(
-        "not a Zarr dataset",
-        where=store.uri,
-        expected="a .zgroup, .zarray or zarr.json",
-        found=found,
-        hint=f"Datasets lie in folders of it: name one of these, such as {inside(store.uri, inner[0])}."
-        if inner
-        else "",
-    )
-
-
-def _datasets_in(store: ReadableStore, folders: Collection[str]) -> list[str]:
-    """Return the first folders of a store that are datasets."""
-    several = list(folders)[:_LOOK_INTO]
-    found = store.read_many(join(folder, key) for folder in several for key in doors.NODE_NAMES)
-    return [folder for folder in several if any(parent(key) == folder for key in found)]
 
 
 def listing_of(store: ReadableStore) -> Children:

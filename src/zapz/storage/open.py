@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from zapz.errors import FormatError, MetadataError, NotFoundError, StoreError
+from zapz.errors import MetadataError, NotFoundError, StoreError
 from zapz.storage.local.posix import is_file, is_folder
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Options, ReadableStore, Store, StoreOptions
@@ -38,9 +38,9 @@ def open_store(uri: str | os.PathLike[str], options: Options | None = None, how:
         if not is_file(str(path)):
             return LocalStore(path, durable=how.durable, follow_links=how.follow_links, beside=how.beside)
         if path.suffix != ".zip":
-            raise FormatError(
-                "not a Zarr dataset", where=str(path), expected="a folder, or a .zip file", found="a file"
-            )
+            from zapz.storage.no_dataset import file_error  # imported where used: it is about to fail
+
+            raise file_error(str(path))
         text = f"zip://::file://{path}"
     return _open_remote(text, options, how)
 

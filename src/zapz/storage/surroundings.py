@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from zapz.storage.hierarchy import PYRAMID
 from zapz.storage.local.posix import is_file
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import ReadableStore
 
+PYRAMID = ".zlevels"
+"""What xcube's pyramids hold beside their levels ``0.zarr``, ``1.zarr`` and so on."""
 _NODES = (".zgroup", ".zarray", "zarr.json")
 _CONSOLIDATED = (".zmetadata", "zarr.json")
 _IS_CONSOLIDATED = re.compile(rb'"consolidated_metadata"\s*:\s*\{')

@@ -43,12 +43,16 @@ class ZarrChunk:
         try:
             return zarr.open_array(store, mode="r+", zarr_format=3, config={"write_empty_chunks": True}), content
         except Exception as error:  # zarr raises whatever its codecs do
-            raise UnsupportedError(
-                "codec cannot be decoded or encoded",
-                where=self._path,
-                found=str(error),
-                hint="Install the package that brings this codec.",
-            ) from error
+            raise self._unknown(error) from error
+
+    def _unknown(self, error: Exception) -> UnsupportedError:
+        """Return the error for a codec that is not installed."""
+        return UnsupportedError(
+            "codec cannot be decoded or encoded",
+            where=self._path,
+            found=str(error),
+            hint="Install the package that brings this codec.",
+        )
 
     def decode(self, data: Buffer) -> np.ndarray[Any, Any]:
         """Decode one chunk.
@@ -61,6 +65,8 @@ class ZarrChunk:
         try:
             return np.asarray(array[...])
         except Exception as error:  # zarr raises whatever its codecs do
+            if _is_not_installed(error):
+                raise self._unknown(error) from error
             raise ChunkError("chunk does not decode", expected="what zarr's codecs wrote", found=str(error)) from error
 
     def encode(self, cells: np.ndarray[Any, Any]) -> bytes:
@@ -75,4 +81,11 @@ class ZarrChunk:
             array[...] = cells
             return bytes(content[self._key].to_bytes())
         except Exception as error:  # zarr raises whatever its codecs do
+            if _is_not_installed(error):
+                raise self._unknown(error) from error
             raise ChunkError("values do not encode", expected="zarr's codecs", found=str(error)) from error
+
+
+def _is_not_installed(error: Exception) -> bool:
+    """Return whether numcodecs, through zarr, does not have a codec; some are asked for only when they are used."""
+    return type(error).__name__ == "UnknownCodecError"

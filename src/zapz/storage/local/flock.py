@@ -35,7 +35,7 @@ class NoFlockError(Exception):
 def alone(name: str) -> Iterator[None]:
     """Let one process of this machine at a time do what follows."""
     path = os.path.join(
-        tempfile.gettempdir(), f"zapz-{os.getuid()}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
+        tempfile.gettempdir(), f"zapz-{os.getuid()}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.lock"
     )
     descriptor = os.open(path, LOCK, 0o666)
     try:

@@ -83,7 +83,10 @@ class References:
         if isinstance(part, dict):
             part = json.dumps(part)
         if isinstance(part, str):
-            part = part.encode()
+            try:
+                part = part.encode()
+            except UnicodeEncodeError as error:
+                raise self._damaged(key, str(error)) from error
         elif hasattr(part, "to_bytes") and not isinstance(part, int):
             part = part.to_bytes()
         if isinstance(part, bytes):

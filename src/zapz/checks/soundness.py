@@ -1,0 +1,149 @@
+"""What is wrong with a dataset, as far as its documents and labels tell."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from zapz.cf.conversion import Encoding, format_instant
+from zapz.cf.markers import mask, nans
+from zapz.checks.findings import Finding
+from zapz.format.agreement import disagreements
+from zapz.format.buffers import Cells
+from zapz.format.metadata import Dataset, parent
+
+_CONSOLIDATE = "Consolidate the metadata anew; the next append does, too."
+
+
+def of_documents(dataset: Dataset, dim: str) -> Iterator[Finding]:
+    """Yield where documents contradict one another.
+
+    Args:
+        dataset: What they say.
+        dim: The append dimension, along which all arrays must have the same length, in whatever group.
+
+    Raises:
+        MetadataError: One is broken.
+    """
+    for found in disagreements(dataset.documents):
+        yield Finding(
+            code="metadata",
+            path=found.document,
+            what=f"consolidated metadata ({found.consolidated}) disagree with the document",
+            expected=found.expected,
+            found=found.found,
+            hint=_CONSOLIDATE,
+        )
+    yield from _of_lengths(dataset, dim)
+
+
+def _of_lengths(dataset: Dataset, dim: str) -> Iterator[Finding]:
+    """Yield dimensions of which arrays say different lengths: the append dimension in all groups, any other in one group."""
+    lengths: dict[tuple[str, str], dict[str, int]] = {}
+    for path, array in sorted(dataset.arrays.items()):
+        for name, length in zip(array.dims, array.shape, strict=True):
+            if name is not None:
+                group = "" if name == dim else parent(path)
+                lengths.setdefault((group, name), {})[path] = length
+    for (group, name), found in lengths.items():
+        if len(set(found.values())) > 1:
+            counts = list(found.values())
+            usual = max(sorted(set(counts)), key=counts.count)
+            others = [f"{path} has {n}" for path, n in found.items() if n != usual]
+            yield Finding(
+                code="dimension",
+                path=group,
+                what=f"arrays differ in length along {name!r}",
+                expected=f"{usual}, as {counts.count(usual)} of {len(counts)} have",
+                found=", ".join(others[:3]) + (f", and {len(others) - 3} more" if others[3:] else ""),
+                hint="Another tool has cut or lengthened some of them. Restore them, or cut all to the shortest.",
+            )
+
+
+def of_labels(path: str, encoding: Encoding, stored: Cells, *, ordered: bool = True) -> Iterator[Finding]:
+    """Yield what is wrong with the labels of a variable.
+
+    Args:
+        path: The variable.
+        encoding: What they mean.
+        stored: All of them, as they are stored.
+        ordered: Whether they must have an order.
+    """
+    labels = np.asarray(stored).reshape(-1)
+
+    def text(index: int) -> str:
+        return f"{format_instant(encoding, labels[index])} at index {index}"
+
+    places, values = _known(encoding, labels)
+    gone = sorted(set(range(labels.size)) - set(places.tolist())) if places.size < labels.size else []
+    if gone:
+        found = f"none at index {gone[0]}" + _more(len(gone))
+        hint = "Every step needs a label: write them."
+        yield Finding(code="label", path=path, what="labels are missing", found=found, hint=hint)
+    yield from _of_order(path, places, values, text, ordered=ordered)
+
+
+def _known(encoding: Encoding, labels: Cells) -> tuple[np.ndarray[Any, Any], Any]:
+    """Return the indices of the labels that are not missing, and their values in a form that can be compared."""
+    if labels.dtype.kind in "USO":
+        lost = np.array([value is None or value != value for value in labels.tolist()], bool)  # noqa: PLR0124 - NaN
+        places = np.flatnonzero(~lost)
+        return places, [labels[i] for i in places.tolist()]
+    plain = encoding.plain
+    cells = labels.astype(encoding.dtype, casting="equiv").view(plain.dtype)
+    places = np.flatnonzero(~(mask(cells, plain.markers) | nans(cells)))
+    return places, cells[places].view(np.int64) if cells.dtype.kind in "mM" else cells[places]
+
+
+def _of_order(
+    path: str, places: np.ndarray[Any, Any], values: Any, text: Callable[[int], str], *, ordered: bool
+) -> Iterator[Finding]:
+    at = places.tolist()
+    try:
+        several = _repeated(values)
+        rises, falls = _compared(values, operator.gt), _compared(values, operator.lt)
+    except TypeError:  # they have no order
+        return
+    if several:
+        first, second = several[0]
+        found = f"{text(at[first])} and index {at[second]}" + _more(len(several))
+        hint = "Readers that select by label take one of them or fail. Remove the repeated steps."
+        yield Finding(code="label", path=path, what="labels stand more than once", found=found, hint=hint)
+    way, wrong = ("increasing", falls) if rises.sum() >= falls.sum() else ("decreasing", rises)
+    if ordered and wrong.any():
+        i = int(np.argmax(wrong))
+        yield Finding(
+            code="label",
+            path=path,
+            what="labels are not in order",
+            expected=f"{way} labels, as most are",
+            found=f"{text(at[i + 1])} after {text(at[i])}" + _more(int(wrong.sum())),
+            hint='If that is meant, check with the setting label_order = "any".',
+        )
+
+
+def _compared(values: Any, compare: Callable[[Any, Any], Any]) -> np.ndarray[Any, Any]:
+    """Return, for each label but the first, how it compares with the one before."""
+    if isinstance(values, np.ndarray):
+        return np.asarray(compare(values[1:], values[:-1]))
+    return np.array([compare(b, a) for a, b in pairwise(values)], bool)
+
+
+def _repeated(values: Any) -> list[tuple[int, int]]:
+    """Return where values stand again, with where they first stood."""
+    seen: dict[Any, int] = {}
+    found = []
+    for i, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
+        if value in seen:
+            found.append((seen[value], i))
+        else:
+            seen[value] = i
+    return found
+
+
+def _more(count: int) -> str:
+    return f", and {count - 1} more" if count > 1 else ""

@@ -1,0 +1,121 @@
+"""``zapz check``: is a target sound?"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+
+from zapz.cli.commands import configured, errors, print_json, storage
+from zapz.cli.fast_path import APPEND
+from zapz.errors import FormatError
+
+if TYPE_CHECKING:
+    from zapz.operations.check import Checked
+
+_LATER = 1.0
+"""Seconds after which a progress bar appears."""
+
+
+def _option(name: str) -> Any:
+    option = APPEND[name]
+    return typer.Option(*option.flags, metavar=option.metavar or None, help=option.help)
+
+
+def check_command(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Path or URI of the Zarr dataset.")],
+    chunks: Annotated[bool, typer.Option("--chunks", help="Read and decode every chunk, too.")] = False,  # noqa: FBT002 - Typer's options are booleans
+    config: Annotated[list[str] | None, _option("config")] = None,
+    assignments: Annotated[list[str] | None, _option("assignments")] = None,
+    append_dim: Annotated[str | None, _option("append_dim")] = None,
+    as_json: Annotated[bool, _option("as_json")] = False,  # noqa: FBT002
+    journal: Annotated[
+        str | None, typer.Option("--journal", metavar="inside|beside", help="Where lock and journal lie.")
+    ] = None,
+    workers: Annotated[int | None, _option("workers")] = None,
+    target_option: Annotated[list[str] | None, _option("target_option")] = None,
+    traceback: Annotated[bool, _option("traceback")] = False,  # noqa: FBT002
+) -> None:
+    """Check that documents, labels and, with --chunks, all chunks of a dataset are sound; nothing is written."""
+    with errors(show=traceback, as_json=as_json):
+        from zapz.api import check
+
+        given = {"append_dim": append_dim, "journal": journal, "workers": workers}
+        settings = storage("target_storage_options", target_option)
+        settings |= {name: value for name, value in given.items() if value is not None}
+        with _Bar() as bar:
+            made = configured(config, assignments, settings)
+            found = check(target, made, chunks=chunks, on_progress=bar.move)
+        if as_json:
+            print_json(found)
+        else:
+            typer.echo(describe_check(found))
+        if not found.sound:
+            raise SystemExit(FormatError.exit_code)
+
+
+class _Bar:
+    """A progress bar, if standard error is a terminal and the check takes long enough to want one."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def move(self, done: int, total: int) -> None:
+        """Show how many chunks are done."""
+        if not sys.stderr.isatty() or time.monotonic() - self._began < _LATER:
+            return
+        with self._guard:
+            if self._bar is None:
+                from rich.console import Console  # imported where used: it comes with Typer
+                from rich.progress import Progress
+
+                self._bar = Progress(console=Console(stderr=True), transient=True)
+                self._bar.start()
+                self._task = self._bar.add_task("checking chunks", total=total)
+            self._bar.update(self._task, completed=done)
+
+
+def describe_check(found: Checked) -> str:
+    """Return what a check has seen, for people; the last line says whether the dataset is sound."""
+    from zapz.cli.output import steps_text
+    from zapz.cli.words import count, size
+
+    kind = "" if found.zarr_format is None else f"  (Zarr v{found.zarr_format})"
+    lines = [f"{found.uri}{kind}", "", f"documents: {found.documents}, of {count(found.arrays, 'array')}"]
+    for path, number in found.labels.items():
+        lines.append(f"labels of {path}: {number:,}")
+        if found.steps[path].step:
+            lines.append(f"steps of {path}: {steps_text(found.steps[path])}")
+    if found.chunks is None:
+        lines.append("chunks: not read (--chunks reads them)")
+    else:
+        stale = "" if found.chunks.stale is None else f", {found.chunks.stale:,} beyond the shape"
+        lines.append(
+            f"chunks: {found.chunks.stored:,} stored ({size(found.chunks.bytes)}), {found.chunks.missing:,} missing{stale}"
+        )
+    lock = found.lock
+    lines.append(f"lock: {lock}" if lock else "lock: free")
+    state = "under way" if lock else "run `zapz recover`"
+    lines += [f"journal: {entry} ({state})" for entry in found.journal] or ["journal: empty"]
+    lines += [f"note: {note}" for note in found.notes]
+    if found.changed:
+        lines.append("note: the target changed during the check; what was seen may be a mixture: check it again")
+    lines += ["", *(f"{finding}" for finding in found.findings)]
+    sound = "sound, as far as it was checked" if found.notes else "sound"
+    return "\n".join([*lines, sound if found.sound else count(len(found.findings), "finding")])

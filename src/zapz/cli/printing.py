@@ -1,0 +1,109 @@
+"""What is printed, whatever becomes of it: names that the terminal's encoding does not have, a closed pipe, a full disk.
+
+One way for all commands: while one runs, standard output and standard error never raise. What could not be printed is told at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+_WORKS = frozenset(("append", "demo", "recover", "unlock", "vacuum", "zappend"))
+"""Commands whose work is something else than what they print,"""
+_TELLS = frozenset(("--dry-run", "--help"))
+"""unless one of these is given."""
+
+
+class Printed:
+    """A text stream that takes everything: what its encoding lacks is written as backslash escapes, and what it refuses is lost."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.failure: OSError | None = None
+        """Why something was lost; None if nothing was."""
+
+    def write(self, text: str) -> int:
+        """Write text."""
+        try:
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError:
+                encoding = self._stream.encoding or "ascii"
+                self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        except OSError as error:
+            self._lose(error)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        """Remember why, and let the rest go nowhere: what is buffered could not be written at the end either."""
+        self.failure = self.failure or error
+        with contextlib.suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def printing(words: Sequence[str]) -> Iterator[None]:
+    """Print what the body prints; where that cannot be, say so, and end with 6 if it is all that the command is for.
+
+    A reader that has closed the pipe wanted no more: that is no failure.
+
+    Args:
+        words: The command and its arguments.
+
+    Raises:
+        SystemExit: As the body, or because what it printed is lost.
+    """
+    before: tuple[Any, Any] = sys.stdout, sys.stderr
+    kept = [None if stream is None else Printed(stream) for stream in before]
+    ended: SystemExit | None = None
+    try:
+        sys.stdout, sys.stderr = kept
+        try:
+            yield
+        except SystemExit as end:
+            ended = end
+        lost = _lost(kept[0])
+        if lost is not None and (ended is None or not ended.code):
+            works = bool(words) and words[0] in _WORKS and not _TELLS & set(words)
+            rest = "The command has done its work." if works else "Free some space, or print it to another place."
+            print(f"zapz: cannot print, standard output: found {lost}. {rest}", file=sys.stderr)
+            ended = ended if works else SystemExit(6)
+        if ended is not None:
+            raise ended
+    finally:
+        for stream in kept:
+            if stream is not None:
+                stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+def _lost(stream: Printed | None) -> str | None:
+    """Return why something was not printed; None if nothing was lost, or nobody wanted it."""
+    if stream is None:
+        return None
+    stream.flush()
+    if stream.failure is None or stream.failure.errno == errno.EPIPE:
+        return None
+    reason = stream.failure.strerror or type(stream.failure).__name__
+    return reason[:1].lower() + reason[1:]

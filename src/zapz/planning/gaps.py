@@ -1,0 +1,213 @@
+"""Gaps in labels: the step that they usually keep, and where steps are missing. Pure.
+
+::
+
+    1  2  3  4     8  9              step 1, the commonest difference; 3 steps are missing between 4 and 8
+    01-01  02-01  03-01     05-01    step 1 month: the same day and time of other months; 1 step is missing
+
+Labels that keep no step have no gaps: the commonest difference must be at least every other one, and nearly all must be whole multiples
+of it. Differences of floating-point labels count as equal if they differ by their rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from zapz.cf.calendars import DAY, UNITS, date_of, month_end_after
+from zapz.cf.conversion import Encoding, format_instant, to_instants
+from zapz.cf.markers import mask, nans
+from zapz.planning.labels import Labels, grain_of
+
+FEWEST = 3
+"""Labels from which a step can be told."""
+_MOST_IRREGULAR = 10
+"""If more than one difference in so many is no whole number of steps, no step is kept."""
+_SHORTEST_MONTH = 28 * DAY
+"""Labels that are usually nearer to one another, in seconds, do not count months."""
+_YEAR = 12
+_MIDNIGHT = "T00:00:00"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A place where steps are missing."""
+
+    start: int
+    """Index of the label before it."""
+    missing: int
+    """How many steps are missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rhythm:
+    """The step that labels keep, and where they do not."""
+
+    step: str
+    """The step, for people."""
+    gaps: tuple[Gap, ...]
+    """Where steps are missing, in order."""
+    irregular: int
+    """How many differences are no whole number of steps."""
+
+    @property
+    def missing(self) -> int:
+        """How many steps are missing in all."""
+        return sum(gap.missing for gap in self.gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A step, and how many of it each difference is; 0 where it is no whole number."""
+
+    step: Any
+    steps: np.ndarray[Any, Any]
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether labels keep it."""
+        size = self.steps.size
+        return bool(2 * np.sum(self.steps == 1) >= size and _MOST_IRREGULAR * np.sum(self.steps == 0) <= size)
+
+
+def numbers_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
+    """Return stored labels as numbers whose differences are those of the labels; None if they are none, or one is missing."""
+    plain = encoding.plain
+    if plain.dtype.kind not in "iufmM" or plain.boolean:
+        return None
+    cells = np.asarray(stored).astype(encoding.dtype, casting="equiv").reshape(-1).view(plain.dtype)
+    if (mask(cells, plain.markers) | nans(cells)).any():
+        return None
+    if plain.dtype.kind == "f":
+        return cells.astype(np.float64) if np.isfinite(cells).all() else None
+    numbers = cells.view(np.int64) if plain.dtype.kind in "mM" else cells
+    if numbers.size and int(numbers.max()) - int(numbers.min()) >= 1 << 62:
+        return numbers.astype(object)
+    return (numbers - numbers[:1]).view(np.int64) if numbers.dtype == np.uint64 else numbers.astype(np.int64)
+
+
+def rhythm_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> Rhythm | None:
+    """Return the step that labels keep, and their gaps; None if they keep none, are too few, or are no times or numbers.
+
+    Args:
+        encoding: What they mean.
+        stored: All of them, as they are stored.
+    """
+    numbers = numbers_of(encoding, stored)
+    if numbers is None or numbers.size < FEWEST:
+        return None
+    axis, scale = encoding.axis, Fraction(encoding.packing[0])
+    is_time = axis is not None and not axis.opaque
+    unit = axis.step * scale if axis is not None and is_time else scale
+    rounding = grain_of(np.asarray(stored).reshape(-1))
+    found = _fit(numbers, float(rounding))
+    if found is None:
+        return None
+    text = _length(Fraction(found.step) * unit, rounding * abs(unit), is_time=is_time)
+    usual = abs(Fraction(float(np.median(np.diff(numbers).astype(np.float64)))) * unit)
+    if axis is not None and is_time and axis.calendar != "duration" and usual >= _SHORTEST_MONTH:
+        instants = [instant for instant in to_instants(encoding, stored) if instant is not None]
+        months = _months(axis.calendar, instants, rounding * abs(unit))
+        fit = None if months is None else _fit(np.array(months, np.int64), 0.0)
+        if fit is not None and fit.is_kept:
+            found, text = fit, _months_text(int(fit.step))
+    if not found.is_kept:
+        return None
+    places = np.flatnonzero(found.steps > 1).tolist()
+    gaps = tuple(Gap(start=i, missing=int(found.steps[i]) - 1) for i in places)
+    return Rhythm(step=text, gaps=gaps, irregular=int(np.sum(found.steps == 0)))
+
+
+def _fit(numbers: np.ndarray[Any, Any], rounding: float) -> _Fit | None:
+    """Return the commonest difference, and how many of it each difference is; None if all are 0."""
+    differences = np.diff(numbers)
+    if numbers.dtype.kind != "f":
+        values, counts = np.unique(differences[differences != 0], return_counts=True)
+        if not values.size:
+            return None
+        step = min(zip((-counts).tolist(), abs(values).tolist(), values.tolist(), strict=True))[2]
+        whole = (differences % step == 0) & (differences // step > 0)
+        return _Fit(step, np.where(whole, differences // step, 0))
+    way = -1.0 if np.median(differences) < 0 else 1.0
+    ordered = np.sort(way * differences[np.abs(differences) > rounding])
+    if not ordered.size:
+        return None
+    ends = np.searchsorted(ordered, ordered + 2 * rounding, side="right")
+    best = int(np.argmax(ends - np.arange(ordered.size)))
+    middle = way * float(ordered[(best + int(ends[best]) - 1) // 2])
+    steps = np.rint(differences / middle)
+    near = np.abs(differences - steps * middle) <= rounding * (1 + np.abs(steps))
+    return _Fit(middle, np.where(near & (steps > 0), steps, 0))
+
+
+def _months(calendar: str, instants: list[Fraction], rounding: Fraction) -> list[int] | None:
+    """Return calendar months of labels that have day and time in common, or all lie on the last days of their months; None of others."""
+    exact = [Fraction(round(i)) if abs(round(i) - i) <= rounding else i for i in instants]
+    dates = [(*date_of(calendar, int(instant // DAY)), instant % DAY) for instant in exact]
+    if len({clock for *_, clock in dates}) > 1:
+        return None
+    if len({day for _, _, day, _ in dates}) > 1 and not all(month_end_after(calendar, i, 1) is not None for i in exact):
+        return None
+    return [_YEAR * year + month for year, month, _, _ in dates]
+
+
+def gap_note(labels: Labels) -> str:
+    """Say that steps are missing between the target's labels and the slice's; nothing if none are, or that cannot be told.
+
+    The step so far is the distance of the target's last two labels. Labels of the slice that do not keep it say that there is none.
+    """
+    old, new = labels.old, labels.new
+    line = [*old.values[-2:], *new.values]
+    if not labels.jumps or not all(isinstance(v, int | float | Fraction) and abs(v) != float("inf") for v in line):
+        return ""
+    line = [Fraction(value) for value in line]
+    rounding = 2 * max(old.grain, new.grain)
+    axis = new.encoding.axis
+    months = None
+    if new.kind == "times" and axis is not None and axis.calendar != "duration":
+        months = _months(axis.calendar, line, rounding) if abs(line[1] - line[0]) >= _SHORTEST_MONTH else None
+    points = line if months is None else [Fraction(month) for month in months]
+    rounding = rounding if months is None else Fraction(0)
+    step, jump, *inner = [b - a for a, b in pairwise(points)]
+    steps = round(jump / step) if step else 0
+    if steps <= 1 or abs(jump - steps * step) > rounding * steps:
+        return ""
+    if any(abs(difference - step) > rounding for difference in inner):
+        return ""
+    text = _length(step, rounding, is_time=new.kind == "times") if months is None else _months_text(int(step))
+    missing, many = steps - 1, steps > 2  # noqa: PLR2004 - one of two or more is missing
+    before, after = between(new.encoding, old.stored[-1], new.stored[0])
+    return f"{missing} step{'s are' if many else ' is'} missing between {before} and {after} (step so far {text})"
+
+
+def between(encoding: Encoding, before: Any, after: Any) -> tuple[str, str]:
+    """Return two stored labels for people; days alone if both are at midnight."""
+    a, b = format_instant(encoding, before), format_instant(encoding, after)
+    if a.endswith(_MIDNIGHT) and b.endswith(_MIDNIGHT):
+        return a.removesuffix(_MIDNIGHT), b.removesuffix(_MIDNIGHT)
+    return a, b
+
+
+def _months_text(months: int) -> str:
+    years, rest = divmod(abs(months), _YEAR)
+    return _counted(abs(months), "month") if rest else _counted(years, "year")
+
+
+def _length(step: Fraction, rounding: Fraction, *, is_time: bool) -> str:
+    """Return a step for people: in the largest unit that gives a whole number."""
+    size = abs(step)
+    if not is_time:
+        return str(size.numerator) if size.denominator == 1 else f"{float(size):.9g}"
+    for unit, seconds in UNITS.items():
+        number = round(size / seconds)
+        if number and abs(number * seconds - size) <= rounding:
+            return _counted(number, unit.removesuffix("s"))
+    return f"{float(size):.9g} seconds"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
