@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from test_progress import redirect
 import zapz
 from zapz.cli.demo import write_slice
 from zapz.cli.refusal import said, slice_in
+from zapz.cli.words import fitting
 
 
 @pytest.fixture
@@ -78,6 +82,14 @@ def test_elsewhere_it_is_one_line(tmp_path: Path) -> None:
     error = zapz.SliceError("no", where="x")
     error.add_note("a note")
     assert said(error, [], io.StringIO(), "1 of 2") == ["zapz: no, x", "      a note", "1 of 2"]
+
+
+def test_a_stream_that_was_closed_before_the_start(tmp_path: Path) -> None:
+    """Python has None in its place."""
+    assert said(zapz.SliceError("no"), [], None) == ["zapz: no"]
+    assert fitting("2 slices · d\udce9", None) == "2 slices · d\\udce9"
+    script = f"{shlex.quote(sys.executable)} -m zapz append {tmp_path / 'cube.zarr'} {tmp_path / 'a.zarr'} {tmp_path / 'b.zarr'}"
+    assert subprocess.run(["sh", "-c", f"{script} >&- 2>&-"], check=False).returncode == 6
 
 
 def test_what_an_error_is_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

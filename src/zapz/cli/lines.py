@@ -87,7 +87,7 @@ class Talker:
 
     def recovered(self, recovery: Recovery) -> None:
         """Say what an earlier run had left, and what was done about it."""
-        self._recovered = recovery
+        self._recovered = self._recovered.joined(recovery)
         if self._quiet:
             return
         from zapz.cli.recovered import sentences  # imported where used: mostly there is nothing to recover

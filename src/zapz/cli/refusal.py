@@ -39,17 +39,17 @@ _FLAGS: Mapping[str, str] = {
 """Flags by the settings that they set."""
 
 
-def said(error: ZapzError, slices: Sequence[str], stream: TextIO, rest: str = "") -> list[str]:
+def said(error: ZapzError, slices: Sequence[str], stream: TextIO | None, rest: str = "") -> list[str]:
     """Return the lines that say an error on a stream.
 
     Args:
         error: The error.
         slices: The slices of the run, as they were given.
-        stream: Where it is said.
+        stream: Where it is said; None if it was closed before the start.
         rest: What else is to be said, at the end.
     """
     notes: list[str] = getattr(error, "__notes__", [])
-    if not stream.isatty():
+    if stream is None or not stream.isatty():
         return [
             f"zapz: {error.message(in_shell(error))}",
             *(f"      {note}" for note in notes),

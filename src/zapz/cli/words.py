@@ -46,24 +46,24 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 
-def can_show(stream: TextIO, text: str) -> bool:
+def can_show(stream: TextIO | None, text: str) -> bool:
     """Return whether a stream's encoding has these characters."""
     try:
-        text.encode(stream.encoding or "utf-8")
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
     except (LookupError, UnicodeEncodeError):
         return False
     return True
 
 
-def fitting(text: str, stream: TextIO) -> str:
-    """Return a text in characters that a stream's encoding has."""
+def fitting(text: str, stream: TextIO | None) -> str:
+    """Return a text in characters that a stream's encoding has; there is no stream if it was closed before the start."""
     if text.isascii():
         return text
     if not can_show(stream, "·…"):
         text = text.translate(_PLAIN)
-    encoding = stream.encoding or "utf-8"
+    encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
-        text.encode(encoding, stream.errors or "strict")
+        text.encode(encoding, getattr(stream, "errors", None) or "strict")
     except UnicodeEncodeError:
         return text.encode(encoding, "backslashreplace").decode(encoding)
     return text
