@@ -53,9 +53,15 @@ def resolve(
         parts = config
     else:
         parts = [config]
-    said = [part["trust_config"] for part in (*parts, settings) if isinstance(part, Mapping) and "trust_config" in part]
+    said = [table["trust_config"] for table in map(_of_the_caller, (*parts, settings)) if "trust_config" in table]
     trusted = said[-1:] == [True]
     return make(*(_layer(part, environment, trusted=trusted) for part in parts), arguments)
+
+
+def _of_the_caller(part: Any) -> Mapping[str, Any]:
+    if isinstance(part, Layer):
+        part = part.settings if part.origin is Origin.CALLER else None
+    return part if isinstance(part, Mapping) else {}
 
 
 def _layer(part: Any, environment: Mapping[str, str] | None, *, trusted: bool) -> Layer:
