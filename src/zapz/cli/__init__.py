@@ -2,5 +2,6 @@
 
 May import: ``api``, ``reports``, ``config``, ``diagnostics``, and what describes a target; the demo also ``format``.
 Begin with ``app`` (commands and options, in Typer), then ``commands`` (what a command does around the Python API: messages, exit codes,
-signals). ``fast_path`` reads the everyday command without Typer, ``output`` prints, ``zappend_command`` has zappend's options.
+signals). ``discovery`` finds settings that nobody named, ``fast_path`` reads the everyday command without Typer, ``output`` prints,
+``zappend_command`` has zappend's options.
 """

@@ -44,6 +44,7 @@ Dim = Annotated[str | None, _option("append_dim")]
 LockWait = Annotated[float | None, _option("lock_wait")]
 ConfigFiles = Annotated[list[str] | None, _option("config")]
 Assignments = Annotated[list[str] | None, _option("assignments")]
+NoConfig = Annotated[bool, _option("no_config")]
 
 
 @app.command("append")
@@ -56,6 +57,7 @@ def append_command(
     ] = None,
     config: ConfigFiles = None,
     assignments: Assignments = None,
+    no_config: NoConfig = False,
     target: Annotated[str | None, _option("target")] = None,
     append_dim: Dim = None,
     force_new: Annotated[bool, _option("force_new")] = False,
@@ -80,6 +82,7 @@ def append_command(
         arguments=arguments or [],
         config=config,
         assignments=assignments,
+        no_config=no_config,
         target=target,
         append_dim=append_dim,
         force_new=force_new,
@@ -107,6 +110,7 @@ def recover_command(
     target: Target,
     config: ConfigFiles = None,
     assignments: Assignments = None,
+    no_config: NoConfig = False,
     as_json: Json = False,
     lock_wait: LockWait = None,
     journal: Journal = None,
@@ -117,7 +121,7 @@ def recover_command(
     with errors(show=traceback, as_json=as_json):
         from zapz.api import recover
 
-        made = _configured(config, assignments, target_option, journal=journal, lock_wait=lock_wait)
+        made = _configured(config, assignments, no_config, target_option, journal=journal, lock_wait=lock_wait)
         with interrupts.handled():
             done = recover(target, made)
         if as_json:
@@ -138,6 +142,7 @@ def unlock_command(
     target: Target,
     config: ConfigFiles = None,
     assignments: Assignments = None,
+    no_config: NoConfig = False,
     as_json: Json = False,
     journal: Journal = None,
     target_option: TargetOption = None,
@@ -147,7 +152,7 @@ def unlock_command(
     with errors(show=traceback, as_json=as_json):
         from zapz.api import unlock
 
-        found = unlock(target, _configured(config, assignments, target_option, journal=journal))
+        found = unlock(target, _configured(config, assignments, no_config, target_option, journal=journal))
         if as_json:
             print_json({"unlocked": found})
         else:
@@ -159,6 +164,7 @@ def vacuum_command(
     target: Target,
     config: ConfigFiles = None,
     assignments: Assignments = None,
+    no_config: NoConfig = False,
     as_json: Json = False,
     lock_wait: LockWait = None,
     journal: Journal = None,
@@ -169,7 +175,7 @@ def vacuum_command(
     with errors(show=traceback, as_json=as_json):
         from zapz.api import vacuum
 
-        made = _configured(config, assignments, target_option, journal=journal, lock_wait=lock_wait)
+        made = _configured(config, assignments, no_config, target_option, journal=journal, lock_wait=lock_wait)
         with interrupts.handled():
             done = vacuum(target, made)
         if as_json:
@@ -180,11 +186,16 @@ def vacuum_command(
 
 
 def _configured(
-    config: list[str] | None, assignments: list[str] | None, target_option: list[str] | None, **given: Any
+    config: list[str] | None,
+    assignments: list[str] | None,
+    no_config: bool,
+    target_option: list[str] | None,
+    **given: Any,
 ) -> Config:
     """Return the configuration of a command that is no append; flags that were not given override nothing."""
     options = storage("target_storage_options", target_option)
-    return commands.configured(config, assignments, options | {n: v for n, v in given.items() if v is not None})
+    settings = options | {n: v for n, v in given.items() if v is not None}
+    return commands.configured(config, assignments, settings, no_config=no_config)
 
 
 @app.command("info")
@@ -192,6 +203,7 @@ def info_command(
     target: Target,
     config: ConfigFiles = None,
     assignments: Assignments = None,
+    no_config: NoConfig = False,
     append_dim: Dim = None,
     as_json: Json = False,
     journal: Journal = None,
@@ -203,7 +215,9 @@ def info_command(
         from zapz.api import info
         from zapz.cli.output import describe
 
-        found = info(target, _configured(config, assignments, target_option, journal=journal, append_dim=append_dim))
+        found = info(
+            target, _configured(config, assignments, no_config, target_option, journal=journal, append_dim=append_dim)
+        )
         if as_json:
             print_json(found)
         else:

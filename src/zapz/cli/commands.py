@@ -40,7 +40,13 @@ def append_slices(options: AppendOptions) -> None:
         from zapz.cli.output import Talker
         from zapz.config.settings import remarks
 
-        made = configured(options["config"], options["assignments"], settings)
+        made = configured(
+            options["config"],
+            options["assignments"],
+            settings,
+            no_config=options["no_config"],
+            quiet=options["quiet"],
+        )
         place, slices = _target_and_slices(options["arguments"], options["target"], made.target_dir)
         if isinstance(made.slice_source, str):
             from zapz.sources.slice_source import import_from_here
@@ -128,8 +134,22 @@ def _target_and_slices(arguments: list[str], target: str | None, named: str | No
     return place, slices
 
 
-def configured(files: Sequence[str] | None, assignments: Sequence[str] | None, settings: Mapping[str, Any]) -> Config:
-    """Return the configuration of a command: files, then ``--set``, then flags.
+def configured(
+    files: Sequence[Any] | None,
+    assignments: Sequence[str] | None,
+    settings: Mapping[str, Any],
+    *,
+    no_config: bool = False,
+    quiet: bool = False,
+) -> Config:
+    """Return the configuration of a command: what lies around it, then files, variables of the environment, ``--set``, and flags.
+
+    Args:
+        files: Configuration files that were named.
+        assignments: Settings, NAME=VALUE.
+        settings: What flags say.
+        no_config: Whether only what was named is read.
+        quiet: Whether variables of the environment are read without a word.
 
     Raises:
         ConfigError: A file or a setting is wrong.
@@ -137,6 +157,10 @@ def configured(files: Sequence[str] | None, assignments: Sequence[str] | None, s
     from zapz.config.files import resolve
 
     layers: list[Any] = list(files or ())
+    if not no_config:
+        from zapz.cli.discovery import with_unnamed
+
+        layers = with_unnamed(layers, quiet=quiet)
     if assignments:
         from zapz.config.assignments import assigned  # imported where used: most appends set nothing so
 

@@ -34,6 +34,12 @@ APPEND: Mapping[str, Option] = {
         "NAME=VALUE",
         "Any setting, such as static=0.01 or variables.sst.encoding.dtype=int16.",
     ),
+    "no_config": Option(
+        ("--no-config",),
+        "flag",
+        "",
+        "Read no file that is not named (zapz.toml, pyproject.toml), and no variable ZAPZ_...",
+    ),
     "target": Option(("--target", "-t"), "text", "TARGET", "The target; then all arguments are slices."),
     "append_dim": Option(("--append-dim", "-d"), "text", "NAME", "Append dimension (default: time)."),
     "force_new": Option(
@@ -68,6 +74,8 @@ class AppendOptions(TypedDict):
     """Configuration files, or settings."""
     assignments: list[str] | None
     """Settings, NAME=VALUE."""
+    no_config: bool
+    """Whether only what is named is read."""
     target: str | None
     """The target."""
     append_dim: str | None
