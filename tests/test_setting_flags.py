@@ -118,7 +118,7 @@ def test_set_is_on_every_command_that_has_a_target() -> None:
         arguments = {p.name for p in command.params if isinstance(p, click.Argument) or p.param_type_name == "argument"}
         if "target" in arguments or name == "append":
             flags = {flag for p in command.params for flag in p.opts}
-            assert {"-c", "--config", "-s", "--set", "--json"} <= flags, name
+            assert {"-c", "--config", "-s", "--set", "--no-config", "--json"} <= flags, name
 
 
 # -- hints --------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The command line.
 
 May import: ``api``, ``reports``, ``config``, ``diagnostics``, and what describes a target; the demo also ``format``.
-Begin with ``app`` (commands and options, in Typer), then ``commands`` (what a command does around the Python API: messages, exit codes,
-signals). ``discovery`` finds settings that nobody named, ``fast_path`` reads the everyday command without Typer, ``output`` prints,
-``zappend_command`` has zappend's options.
+Begin with ``app`` (commands and options, in Typer; ``help_pages`` shows them), then ``commands`` (what a command does around the Python
+API: messages, exit codes, signals). ``discovery`` finds settings that nobody named, ``fast_path`` reads the everyday command without
+Typer, ``output`` prints, ``zappend_command`` has zappend's options.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,30 +12,68 @@ from zapz import __version__, interrupts
 from zapz.cli import commands
 from zapz.cli.commands import errors, print_json, storage
 from zapz.cli.fast_path import APPEND, AppendOptions
+from zapz.cli.help_pages import Command, Group, context_of
 from zapz.cli.zappend_command import zappend_command
 from zapz.config.settings import Config
 
+_EXAMPLES = """
+Examples:
+  # The target first, then the slices in their order. Run it again, and it goes on where it stopped.
+  zapz append cube.zarr june/*.zarr
+
+  # What would happen? Nothing is touched.
+  zapz append --dry-run cube.zarr june/*.zarr
+
+  # Coordinates may differ by rounding.
+  zapz append --set static=1e-6 cube.zarr june/*.zarr
+
+  # NetCDF, if xarray is installed.
+  zapz append --set slice_source=xarray:open_dataset cube.zarr june/*.nc
+"""
+
 app = typer.Typer(
     name="zapz",
+    cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Append Zarr slices to a Zarr dataset, atomically, by copying chunk bytes.",
+    epilog="`zapz help COMMAND` says more of a command, `zapz config` lists all settings.",
 )
+
+
+def _completing(words: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Return what completes a word in the shell."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words() if word.startswith(incomplete)]
+
+    return complete
 
 
 def _option(name: str) -> Any:
     """Return the Typer option for an entry of the table that the quick parser reads too."""
     option = APPEND[name]
-    return typer.Option(*option.flags, metavar=option.metavar or None, help=option.help)
+    choices = option.metavar.split("|")
+    return typer.Option(
+        *option.flags,
+        metavar=option.metavar or None,
+        help=option.help,
+        rich_help_panel=option.group,
+        autocompletion=_completing(lambda: choices) if len(choices) > 1 else None,
+    )
 
 
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="Path or URI of the Zarr dataset.")]
 Journal = Annotated[
     str | None,
     typer.Option(
-        "--journal", metavar="inside|beside", help="Where lock and journal lie, if they are not inside the target."
+        "--journal",
+        metavar="inside|beside",
+        help="Where lock and journal lie, if they are not inside the target.",
+        rich_help_panel=APPEND["config"].group,
+        autocompletion=_completing(lambda: ["inside", "beside"]),
     ),
 ]
 Json = Annotated[bool, _option("as_json")]
@@ -47,7 +86,7 @@ Assignments = Annotated[list[str] | None, _option("assignments")]
 NoConfig = Annotated[bool, _option("no_config")]
 
 
-@app.command("append")
+@app.command("append", cls=Command, epilog=_EXAMPLES)
 def append_command(
     arguments: Annotated[
         list[str] | None,
@@ -105,7 +144,7 @@ def append_command(
     commands.append_slices(options)
 
 
-@app.command("recover")
+@app.command("recover", cls=Command)
 def recover_command(
     target: Target,
     config: ConfigFiles = None,
@@ -137,7 +176,7 @@ def recover_command(
                 typer.echo(f"note: {note}")
 
 
-@app.command("unlock")
+@app.command("unlock", cls=Command)
 def unlock_command(
     target: Target,
     config: ConfigFiles = None,
@@ -159,7 +198,7 @@ def unlock_command(
             typer.echo("Unlocked: the holder is gone." if found else "Nobody holds a lock.")
 
 
-@app.command("vacuum")
+@app.command("vacuum", cls=Command)
 def vacuum_command(
     target: Target,
     config: ConfigFiles = None,
@@ -198,7 +237,7 @@ def _configured(
     return commands.configured(config, assignments, settings, no_config=no_config)
 
 
-@app.command("info")
+@app.command("info", cls=Command)
 def info_command(
     target: Target,
     config: ConfigFiles = None,
@@ -224,9 +263,17 @@ def info_command(
             typer.echo(describe(found))
 
 
-@app.command("config")
+@app.command("config", cls=Command)
 def config_command(
-    style: Annotated[str, typer.Option("--format", metavar="md|json|toml", help="How to print it.")] = "md",
+    style: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="md|json|toml",
+            help="How to print it (default: md).",
+            autocompletion=_completing(lambda: ["md", "json", "toml"]),
+        ),
+    ] = "md",
 ) -> None:
     """Print the reference of every setting."""
     with errors(show=False, as_json=False):
@@ -235,11 +282,11 @@ def config_command(
         typer.echo(render(style))
 
 
-@app.command("demo")
+@app.command("demo", cls=Command)
 def demo_command(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="A folder that does not exist yet.")] = Path(
-        "zapz-demo"
-    ),
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="A folder that does not exist yet (default: zapz-demo).")
+    ] = Path("zapz-demo"),
     traceback: Traceback = False,
 ) -> None:
     """Make a few slices, append them, and show the result."""
@@ -249,12 +296,32 @@ def demo_command(
         run(folder, typer.echo)
 
 
-app.command("zappend")(zappend_command)
+app.command("zappend", cls=Command)(zappend_command)
+
+
+def _command_names() -> list[str]:
+    return [each.name for each in app.registered_commands if each.name]
+
+
+@app.command("help", cls=Command)
+def help_command(
+    context: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[COMMAND]", help="A command.", autocompletion=_completing(_command_names)),
+    ] = None,
+) -> None:
+    """Show help, of all commands or of one."""
+    root = context.find_root()
+    with errors(show=False, as_json=False):
+        typer.echo((root if name is None else context_of(name, root)).get_help())
 
 
 @app.callback(invoke_without_command=True)
-def version_option(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+def version_option(
+    version: Annotated[bool, typer.Option("--version", "-V", help="Show the version.")] = False,
+) -> None:
     """Append Zarr slices to a Zarr dataset, atomically, by copying chunk bytes."""
     if version:
-        typer.echo(__version__)
+        typer.echo(f"zapz {__version__}")
         raise typer.Exit
