@@ -100,6 +100,7 @@ def test_errors_of_usage_are_plain_and_have_short_lines() -> None:
         ("zapz append --on-existing re", ["resume", "refuse"]),
         ("zapz info --no", ["--no-config"]),
         ("zapz vacuum --journal b", ["beside"]),
+        ("zapz config slice_polling.", ["slice_polling.interval", "slice_polling.timeout"]),
     ],
 )
 def test_a_shell_completes_words(words: str, expected: list[str]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +10,9 @@ from zapz import __version__, interrupts
 from zapz.cli import commands
 from zapz.cli.commands import errors, print_json, storage
 from zapz.cli.fast_path import APPEND, AppendOptions
-from zapz.cli.help_pages import Command, Group, context_of
+from zapz.cli.help_pages import Command, Group
+from zapz.cli.options import completing, option
+from zapz.cli.reference_commands import config_command, demo_command, help_command
 from zapz.cli.zappend_command import zappend_command
 from zapz.config.settings import Config
 
@@ -43,28 +43,6 @@ app = typer.Typer(
 )
 
 
-def _completing(words: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """Return what completes a word in the shell."""
-
-    def complete(incomplete: str) -> list[str]:
-        return [word for word in words() if word.startswith(incomplete)]
-
-    return complete
-
-
-def _option(name: str) -> Any:
-    """Return the Typer option for an entry of the table that the quick parser reads too."""
-    option = APPEND[name]
-    choices = option.metavar.split("|")
-    return typer.Option(
-        *option.flags,
-        metavar=option.metavar or None,
-        help=option.help,
-        rich_help_panel=option.group,
-        autocompletion=_completing(lambda: choices) if len(choices) > 1 else None,
-    )
-
-
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="Path or URI of the Zarr dataset.")]
 Journal = Annotated[
     str | None,
@@ -73,17 +51,17 @@ Journal = Annotated[
         metavar="inside|beside",
         help="Where lock and journal lie, if they are not inside the target.",
         rich_help_panel=APPEND["config"].group,
-        autocompletion=_completing(lambda: ["inside", "beside"]),
+        autocompletion=completing(lambda: ["inside", "beside"]),
     ),
 ]
-Json = Annotated[bool, _option("as_json")]
-Traceback = Annotated[bool, _option("traceback")]
-TargetOption = Annotated[list[str] | None, _option("target_option")]
-Dim = Annotated[str | None, _option("append_dim")]
-LockWait = Annotated[float | None, _option("lock_wait")]
-ConfigFiles = Annotated[list[str] | None, _option("config")]
-Assignments = Annotated[list[str] | None, _option("assignments")]
-NoConfig = Annotated[bool, _option("no_config")]
+Json = Annotated[bool, option("as_json")]
+Traceback = Annotated[bool, option("traceback")]
+TargetOption = Annotated[list[str] | None, option("target_option")]
+Dim = Annotated[str | None, option("append_dim")]
+LockWait = Annotated[float | None, option("lock_wait")]
+ConfigFiles = Annotated[list[str] | None, option("config")]
+Assignments = Annotated[list[str] | None, option("assignments")]
+NoConfig = Annotated[bool, option("no_config")]
 
 
 @app.command("append", cls=Command, epilog=_EXAMPLES)
@@ -97,23 +75,23 @@ def append_command(
     config: ConfigFiles = None,
     assignments: Assignments = None,
     no_config: NoConfig = False,
-    target: Annotated[str | None, _option("target")] = None,
+    target: Annotated[str | None, option("target")] = None,
     append_dim: Dim = None,
-    force_new: Annotated[bool, _option("force_new")] = False,
-    sort: Annotated[bool, _option("sort")] = False,
-    existing: Annotated[bool, _option("existing")] = False,
-    new: Annotated[bool, _option("new")] = False,
-    dry_run: Annotated[bool, _option("dry_run")] = False,
+    force_new: Annotated[bool, option("force_new")] = False,
+    sort: Annotated[bool, option("sort")] = False,
+    existing: Annotated[bool, option("existing")] = False,
+    new: Annotated[bool, option("new")] = False,
+    dry_run: Annotated[bool, option("dry_run")] = False,
     as_json: Json = False,
-    on_existing: Annotated[str | None, _option("on_existing")] = None,
-    wait: Annotated[float | None, _option("wait")] = None,
+    on_existing: Annotated[str | None, option("on_existing")] = None,
+    wait: Annotated[float | None, option("wait")] = None,
     lock_wait: LockWait = None,
-    workers: Annotated[int | None, _option("workers")] = None,
+    workers: Annotated[int | None, option("workers")] = None,
     target_option: TargetOption = None,
-    slice_option: Annotated[list[str] | None, _option("slice_option")] = None,
-    trust_config: Annotated[bool, _option("trust_config")] = False,
-    quiet: Annotated[bool, _option("quiet")] = False,
-    verbose: Annotated[bool, _option("verbose")] = False,
+    slice_option: Annotated[list[str] | None, option("slice_option")] = None,
+    trust_config: Annotated[bool, option("trust_config")] = False,
+    quiet: Annotated[bool, option("quiet")] = False,
+    verbose: Annotated[bool, option("verbose")] = False,
     traceback: Traceback = False,
 ) -> None:
     """Append slices to a target, each of them all or not at all; the target is created if it does not exist."""
@@ -263,62 +241,14 @@ def info_command(
             typer.echo(describe(found))
 
 
-@app.command("config", cls=Command)
-def config_command(
-    style: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="md|json|toml",
-            help="How to print it (default: md).",
-            autocompletion=_completing(lambda: ["md", "json", "toml"]),
-        ),
-    ] = "md",
-) -> None:
-    """Print the reference of every setting."""
-    with errors(show=False, as_json=False):
-        from zapz.config.reference import render
-
-        typer.echo(render(style))
-
-
-@app.command("demo", cls=Command)
-def demo_command(
-    folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="A folder that does not exist yet (default: zapz-demo).")
-    ] = Path("zapz-demo"),
-    traceback: Traceback = False,
-) -> None:
-    """Make a few slices, append them, and show the result."""
-    with errors(show=traceback, as_json=False):
-        from zapz.cli.demo import run
-
-        run(folder, typer.echo)
-
-
+app.command("config", cls=Command)(config_command)
+app.command("demo", cls=Command)(demo_command)
 app.command("zappend", cls=Command)(zappend_command)
-
-
-def _command_names() -> list[str]:
-    return [each.name for each in app.registered_commands if each.name]
-
-
-@app.command("help", cls=Command)
-def help_command(
-    context: typer.Context,
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[COMMAND]", help="A command.", autocompletion=_completing(_command_names)),
-    ] = None,
-) -> None:
-    """Show help, of all commands or of one."""
-    root = context.find_root()
-    with errors(show=False, as_json=False):
-        typer.echo((root if name is None else context_of(name, root)).get_help())
+app.command("help", cls=Command)(help_command)
 
 
 @app.callback(invoke_without_command=True)
-def version_option(
+def versionoption(
     version: Annotated[bool, typer.Option("--version", "-V", help="Show the version.")] = False,
 ) -> None:
     """Append Zarr slices to a Zarr dataset, atomically, by copying chunk bytes."""

@@ -107,7 +107,7 @@ def rows(of: Sequence[Row], width: int, column: int | None = None) -> str:
         width: How wide they are.
         column: Where the second column begins, if that is not for these rows alone to say.
     """
-    column = _column(of, width) if column is None else column
+    column = _column(of, width) if column is None or width < _NARROW else column
     lines = []
     for name, text in of:
         body = _wrapped(text, width, indent=column)
@@ -121,6 +121,11 @@ def rows(of: Sequence[Row], width: int, column: int | None = None) -> str:
 def _column(of: Sequence[Row], width: int) -> int:
     names = [len(name) + 4 for name, _ in of if len(name) <= _COLUMN]
     return 6 if width < _NARROW else max(names, default=6)
+
+
+def paragraph(text: str, width: int, indent: int = 0) -> str:
+    """Return a text in lines of at most so many characters."""
+    return _wrapped(text, width, indent=indent)
 
 
 def _arguments(parameters: Iterable[Any]) -> list[Any]:
