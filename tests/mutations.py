@@ -387,10 +387,15 @@ BELIEVED = (
 )
 
 CONFIGURATION = (
-    Mutation("config/trust.py", "        if origin is Origin.ELSEWHERE and name not in HARMLESS:\n", "        if False:\n", "a file from a URI sets what is harmless alone", "test_trust.py::test_a_file_from_elsewhere_may_set_nothing_else"),
+    Mutation("config/trust.py", "        if origin in LIMITED and name not in HARMLESS:\n", "        if False:\n", "a file from a URI sets what is harmless alone", "test_trust.py::test_a_file_from_elsewhere_may_set_nothing_else"),
     Mutation("config/trust.py", "        if name in UNFILED:\n", "        if False:\n", "no file says that it is trusted", "test_trust.py::test_no_file_says_that_it_is_trusted"),
     Mutation("config/files.py", "trusted or is_local(given)", 'trusted or "file://" in given', "a chain is not local", "test_trust.py::test_every_chain_is_elsewhere"),
-    Mutation("config/files.py", "None if origin is Origin.ELSEWHERE else known", "known", "a file from a URI does not see the environment", "test_trust.py::test_a_file_from_elsewhere_may_not_use_variables"),
+    Mutation("config/files.py", "None if origin in LIMITED else known", "known", "a file from a URI does not see the environment", "test_trust.py::test_a_file_from_elsewhere_may_not_use_variables"),
+    Mutation("config/trust.py", "frozenset({Origin.ELSEWHERE, Origin.FOUND})", "frozenset({Origin.ELSEWHERE})", "nor does one that nobody named", "test_discovery.py::test_only_what_is_harmless_unless_the_file_is_named"),
+    Mutation("cli/discovery.py", "        if theirs := _theirs(inner):\n", "        if theirs := '':\n", "no file is read above a folder of others", "test_discovery.py::test_a_file_that_is_not_read_is_said_to_be_there"),
+    Mutation("cli/discovery.py", "    if theirs := _theirs(folder):\n", "    if theirs := '':\n", "no file is read that others may have put there", "test_discovery.py::test_a_file_that_is_not_read_is_said_to_be_there"),
+    Mutation("cli/discovery.py", "    theirs = _theirs(path)\n", "    theirs = ''\n", "nor one that they can write to", "test_discovery.py::test_a_file_that_is_not_read_is_said_to_be_there"),
+    Mutation("cli/commands.py", "    if not no_config:\n", "    if True:\n", "--no-config reads nothing that was not named", "test_discovery.py::test_every_command_reads_them"),
     Mutation("config/parsers.py", "    refuse_secrets(values, lambda: spans(text), where)\n", "", "secrets are not published", "test_trust.py::test_a_secret_is_not_published"),
     Mutation("config/environment.py", "secret.start < span.end and span.start < secret.end", "secret.start <= span.start and span.end <= secret.end", "nor in a part of a value", "test_trust.py::test_a_secret_is_not_published"),
     Mutation("config/layers.py", '        logging_types.check_logging_of_file(checked.get("logging"), layer.place / "logging")\n', "        pass\n", "logging in a file is no code", "test_file_logging.py::test_nothing_runs_and_nothing_is_touched"),

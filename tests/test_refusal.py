@@ -150,7 +150,7 @@ def test_errors_of_usage_as_json() -> None:
 
 
 def test_help_and_version_are_what_they_were() -> None:
-    assert run("--version") == (0, f"{zapz.__version__}\n", "")
+    assert run("--version") == (0, f"zapz {zapz.__version__}\n", "")
     code, out, err = run("append", "--help")
     assert (code, err, out.startswith("Usage: zapz append ")) == (0, "", True)
     code, out, err = run()

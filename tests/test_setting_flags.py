@@ -84,6 +84,16 @@ def test_files_then_set_then_flags(tmp_path: Path) -> None:
     assert (made.label_order, made.workers, made.lock_wait) == ("any", 2, 3)
 
 
+def test_set_trusts_a_file_as_the_flag_does(tmp_path: Path) -> None:
+    (tmp_path / "theirs.toml").write_text("workers = 2")
+    theirs = f"simplecache::file://{tmp_path}/theirs.toml"
+    with pytest.raises(ConfigError, match="a configuration file from a URI may not set"):
+        resolve([theirs], {})
+    assert resolve([theirs, assigned("trust_config=true")], {}).workers == 2
+    with pytest.raises(ConfigError, match="a configuration file from a URI may not set"):
+        resolve([theirs, assigned("trust_config=true")], {"trust_config": False})
+
+
 TARGETED = [name for name in ("recover", "unlock", "vacuum", "info", "check") if name in get_command(app).commands]  # type: ignore[attr-defined]
 
 
@@ -108,7 +118,7 @@ def test_set_is_on_every_command_that_has_a_target() -> None:
         arguments = {p.name for p in command.params if isinstance(p, click.Argument) or p.param_type_name == "argument"}
         if "target" in arguments or name == "append":
             flags = {flag for p in command.params for flag in p.opts}
-            assert {"-c", "--config", "-s", "--set", "--json"} <= flags, name
+            assert {"-c", "--config", "-s", "--set", "--no-config", "--json"} <= flags, name
 
 
 # -- hints --------------------------------------------------------------------------------------------------------------

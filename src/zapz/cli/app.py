@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,42 +11,61 @@ from zapz.cli import commands
 from zapz.cli.check_command import check_command
 from zapz.cli.commands import errors, print_json, storage
 from zapz.cli.fast_path import APPEND, AppendOptions
+from zapz.cli.help_pages import Command, Group
+from zapz.cli.options import completing, option
+from zapz.cli.reference_commands import config_command, demo_command, help_command
 from zapz.cli.zappend_command import zappend_command
 from zapz.config.settings import Config
 
+_EXAMPLES = """
+Examples:
+  # The target first, then the slices in their order. Run it again, and it goes on where it stopped.
+  zapz append cube.zarr june/*.zarr
+
+  # What would happen? Nothing is touched.
+  zapz append --dry-run cube.zarr june/*.zarr
+
+  # Coordinates may differ by rounding.
+  zapz append --set static=1e-6 cube.zarr june/*.zarr
+
+  # NetCDF, if xarray is installed.
+  zapz append --set slice_source=xarray:open_dataset cube.zarr june/*.nc
+"""
+
 app = typer.Typer(
     name="zapz",
+    cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Append Zarr slices to a Zarr dataset, atomically, by copying chunk bytes.",
+    epilog="`zapz help COMMAND` says more of a command, `zapz config` lists all settings.",
 )
-
-
-def _option(name: str) -> Any:
-    """Return the Typer option for an entry of the table that the quick parser reads too."""
-    option = APPEND[name]
-    return typer.Option(*option.flags, metavar=option.metavar or None, help=option.help)
 
 
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="Path or URI of the Zarr dataset.")]
 Journal = Annotated[
     str | None,
     typer.Option(
-        "--journal", metavar="inside|beside", help="Where lock and journal lie, if they are not inside the target."
+        "--journal",
+        metavar="inside|beside",
+        help="Where lock and journal lie, if they are not inside the target.",
+        rich_help_panel=APPEND["config"].group,
+        autocompletion=completing(lambda: ["inside", "beside"]),
     ),
 ]
-Json = Annotated[bool, _option("as_json")]
-Traceback = Annotated[bool, _option("traceback")]
-TargetOption = Annotated[list[str] | None, _option("target_option")]
-Dim = Annotated[str | None, _option("append_dim")]
-LockWait = Annotated[float | None, _option("lock_wait")]
-ConfigFiles = Annotated[list[str] | None, _option("config")]
-Assignments = Annotated[list[str] | None, _option("assignments")]
+Json = Annotated[bool, option("as_json")]
+Traceback = Annotated[bool, option("traceback")]
+TargetOption = Annotated[list[str] | None, option("target_option")]
+Dim = Annotated[str | None, option("append_dim")]
+LockWait = Annotated[float | None, option("lock_wait")]
+ConfigFiles = Annotated[list[str] | None, option("config")]
+Assignments = Annotated[list[str] | None, option("assignments")]
+NoConfig = Annotated[bool, option("no_config")]
 
 
-@app.command("append")
+@app.command("append", cls=Command, epilog=_EXAMPLES)
 def append_command(
     arguments: Annotated[
         list[str] | None,
@@ -57,23 +75,24 @@ def append_command(
     ] = None,
     config: ConfigFiles = None,
     assignments: Assignments = None,
-    target: Annotated[str | None, _option("target")] = None,
+    no_config: NoConfig = False,
+    target: Annotated[str | None, option("target")] = None,
     append_dim: Dim = None,
-    force_new: Annotated[bool, _option("force_new")] = False,
-    sort: Annotated[bool, _option("sort")] = False,
-    existing: Annotated[bool, _option("existing")] = False,
-    new: Annotated[bool, _option("new")] = False,
-    dry_run: Annotated[bool, _option("dry_run")] = False,
+    force_new: Annotated[bool, option("force_new")] = False,
+    sort: Annotated[bool, option("sort")] = False,
+    existing: Annotated[bool, option("existing")] = False,
+    new: Annotated[bool, option("new")] = False,
+    dry_run: Annotated[bool, option("dry_run")] = False,
     as_json: Json = False,
-    on_existing: Annotated[str | None, _option("on_existing")] = None,
-    wait: Annotated[float | None, _option("wait")] = None,
+    on_existing: Annotated[str | None, option("on_existing")] = None,
+    wait: Annotated[float | None, option("wait")] = None,
     lock_wait: LockWait = None,
-    workers: Annotated[int | None, _option("workers")] = None,
+    workers: Annotated[int | None, option("workers")] = None,
     target_option: TargetOption = None,
-    slice_option: Annotated[list[str] | None, _option("slice_option")] = None,
-    trust_config: Annotated[bool, _option("trust_config")] = False,
-    quiet: Annotated[bool, _option("quiet")] = False,
-    verbose: Annotated[bool, _option("verbose")] = False,
+    slice_option: Annotated[list[str] | None, option("slice_option")] = None,
+    trust_config: Annotated[bool, option("trust_config")] = False,
+    quiet: Annotated[bool, option("quiet")] = False,
+    verbose: Annotated[bool, option("verbose")] = False,
     traceback: Traceback = False,
 ) -> None:
     """Append slices to a target, each of them all or not at all; the target is created if it does not exist."""
@@ -81,6 +100,7 @@ def append_command(
         arguments=arguments or [],
         config=config,
         assignments=assignments,
+        no_config=no_config,
         target=target,
         append_dim=append_dim,
         force_new=force_new,
@@ -103,11 +123,12 @@ def append_command(
     commands.append_slices(options)
 
 
-@app.command("recover")
+@app.command("recover", cls=Command)
 def recover_command(
     target: Target,
     config: ConfigFiles = None,
     assignments: Assignments = None,
+    no_config: NoConfig = False,
     as_json: Json = False,
     lock_wait: LockWait = None,
     journal: Journal = None,
@@ -119,7 +140,7 @@ def recover_command(
         from zapz.api import recover
         from zapz.cli.recovered import sentences
 
-        made = _configured(config, assignments, target_option, journal=journal, lock_wait=lock_wait)
+        made = _configured(config, assignments, no_config, target_option, journal=journal, lock_wait=lock_wait)
         with interrupts.handled():
             done = recover(target, made)
         if as_json:
@@ -133,11 +154,12 @@ def recover_command(
                 typer.echo(f"note: {note}")
 
 
-@app.command("unlock")
+@app.command("unlock", cls=Command)
 def unlock_command(
     target: Target,
     config: ConfigFiles = None,
     assignments: Assignments = None,
+    no_config: NoConfig = False,
     as_json: Json = False,
     journal: Journal = None,
     target_option: TargetOption = None,
@@ -147,18 +169,19 @@ def unlock_command(
     with errors(show=traceback, as_json=as_json):
         from zapz.api import unlock
 
-        found = unlock(target, _configured(config, assignments, target_option, journal=journal))
+        found = unlock(target, _configured(config, assignments, no_config, target_option, journal=journal))
         if as_json:
             print_json({"unlocked": found})
         else:
             typer.echo("Unlocked: the holder is gone." if found else "Nobody holds a lock.")
 
 
-@app.command("vacuum")
+@app.command("vacuum", cls=Command)
 def vacuum_command(
     target: Target,
     config: ConfigFiles = None,
     assignments: Assignments = None,
+    no_config: NoConfig = False,
     as_json: Json = False,
     lock_wait: LockWait = None,
     journal: Journal = None,
@@ -169,7 +192,7 @@ def vacuum_command(
     with errors(show=traceback, as_json=as_json):
         from zapz.api import vacuum
 
-        made = _configured(config, assignments, target_option, journal=journal, lock_wait=lock_wait)
+        made = _configured(config, assignments, no_config, target_option, journal=journal, lock_wait=lock_wait)
         with interrupts.handled():
             done = vacuum(target, made)
         if as_json:
@@ -180,18 +203,24 @@ def vacuum_command(
 
 
 def _configured(
-    config: list[str] | None, assignments: list[str] | None, target_option: list[str] | None, **given: Any
+    config: list[str] | None,
+    assignments: list[str] | None,
+    no_config: bool,
+    target_option: list[str] | None,
+    **given: Any,
 ) -> Config:
     """Return the configuration of a command that is no append; flags that were not given override nothing."""
     options = storage("target_storage_options", target_option)
-    return commands.configured(config, assignments, options | {n: v for n, v in given.items() if v is not None})
+    settings = options | {n: v for n, v in given.items() if v is not None}
+    return commands.configured(config, assignments, settings, no_config=no_config)
 
 
-@app.command("info")
+@app.command("info", cls=Command)
 def info_command(
     target: Target,
     config: ConfigFiles = None,
     assignments: Assignments = None,
+    no_config: NoConfig = False,
     append_dim: Dim = None,
     as_json: Json = False,
     journal: Journal = None,
@@ -203,47 +232,27 @@ def info_command(
         from zapz.api import info
         from zapz.cli.output import describe
 
-        found = info(target, _configured(config, assignments, target_option, journal=journal, append_dim=append_dim))
+        found = info(
+            target, _configured(config, assignments, no_config, target_option, journal=journal, append_dim=append_dim)
+        )
         if as_json:
             print_json(found)
         else:
             typer.echo(describe(found))
 
 
-app.command("check")(check_command)
-
-
-@app.command("config")
-def config_command(
-    style: Annotated[str, typer.Option("--format", metavar="md|json|toml", help="How to print it.")] = "md",
-) -> None:
-    """Print the reference of every setting."""
-    with errors(show=False, as_json=False):
-        from zapz.config.reference import render
-
-        typer.echo(render(style))
-
-
-@app.command("demo")
-def demo_command(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="A folder that does not exist yet.")] = Path(
-        "zapz-demo"
-    ),
-    traceback: Traceback = False,
-) -> None:
-    """Make a few slices, append them, and show the result."""
-    with errors(show=traceback, as_json=False):
-        from zapz.cli.demo import run
-
-        run(folder, typer.echo)
-
-
-app.command("zappend")(zappend_command)
+app.command("check", cls=Command)(check_command)
+app.command("config", cls=Command)(config_command)
+app.command("demo", cls=Command)(demo_command)
+app.command("zappend", cls=Command)(zappend_command)
+app.command("help", cls=Command)(help_command)
 
 
 @app.callback(invoke_without_command=True)
-def version_option(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+def versionoption(
+    version: Annotated[bool, typer.Option("--version", "-V", help="Show the version.")] = False,
+) -> None:
     """Append Zarr slices to a Zarr dataset, atomically, by copying chunk bytes."""
     if version:
-        typer.echo(__version__)
+        typer.echo(f"zapz {__version__}")
         raise typer.Exit

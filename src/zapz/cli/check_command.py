@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from zapz.cli.commands import configured, errors, print_json, storage
-from zapz.cli.fast_path import APPEND
+from zapz.cli.options import option
 from zapz.errors import FormatError
 
 if TYPE_CHECKING:
@@ -21,24 +21,20 @@ _LATER = 1.0
 """Seconds after which a progress bar appears."""
 
 
-def _option(name: str) -> Any:
-    option = APPEND[name]
-    return typer.Option(*option.flags, metavar=option.metavar or None, help=option.help)
-
-
 def check_command(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Path or URI of the Zarr dataset.")],
     chunks: Annotated[bool, typer.Option("--chunks", help="Read and decode every chunk, too.")] = False,  # noqa: FBT002 - Typer's options are booleans
-    config: Annotated[list[str] | None, _option("config")] = None,
-    assignments: Annotated[list[str] | None, _option("assignments")] = None,
-    append_dim: Annotated[str | None, _option("append_dim")] = None,
-    as_json: Annotated[bool, _option("as_json")] = False,  # noqa: FBT002
+    config: Annotated[list[str] | None, option("config")] = None,
+    assignments: Annotated[list[str] | None, option("assignments")] = None,
+    no_config: Annotated[bool, option("no_config")] = False,  # noqa: FBT002
+    append_dim: Annotated[str | None, option("append_dim")] = None,
+    as_json: Annotated[bool, option("as_json")] = False,  # noqa: FBT002
     journal: Annotated[
         str | None, typer.Option("--journal", metavar="inside|beside", help="Where lock and journal lie.")
     ] = None,
-    workers: Annotated[int | None, _option("workers")] = None,
-    target_option: Annotated[list[str] | None, _option("target_option")] = None,
-    traceback: Annotated[bool, _option("traceback")] = False,  # noqa: FBT002
+    workers: Annotated[int | None, option("workers")] = None,
+    target_option: Annotated[list[str] | None, option("target_option")] = None,
+    traceback: Annotated[bool, option("traceback")] = False,  # noqa: FBT002
 ) -> None:
     """Check that documents, labels and, with --chunks, all chunks of a dataset are sound; nothing is written."""
     with errors(show=traceback, as_json=as_json):
@@ -48,7 +44,7 @@ def check_command(
         settings = storage("target_storage_options", target_option)
         settings |= {name: value for name, value in given.items() if value is not None}
         with _Bar() as bar:
-            made = configured(config, assignments, settings)
+            made = configured(config, assignments, settings, no_config=no_config)
             found = check(target, made, chunks=chunks, on_progress=bar.move)
         if as_json:
             print_json(found)

@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 
 def append_slices(options: AppendOptions) -> None:
     """Run ``zapz append``; a flag that was not given overrides nothing."""
-    given: Mapping[str, Any] = options
-    names = ("append_dim", "on_existing", "lock_wait", "workers")
-    settings: dict[str, Any] = {n: value for n in names if (value := given[n]) is not None}
-    if options["wait"] is not None:
-        settings["slice_polling"] = {"timeout": options["wait"]}
-    settings |= {name: True for name in ("dry_run", "force_new", "trust_config") if given[name]}
-    if options["sort"]:
-        settings["slice_order"] = "labels"
     talker: Talker | None = None
 
     def standing(error: BaseException) -> str:
@@ -39,14 +31,17 @@ def append_slices(options: AppendOptions) -> None:
 
     slices: list[str] = []
     with errors(show=options["traceback"], as_json=options["as_json"], standing=standing, slices=slices):
-        settings |= _creation(options)
-        settings |= storage("target_storage_options", options["target_option"])
-        settings |= storage("slice_storage_options", options["slice_option"])
         from zapz.api import append
         from zapz.cli.lines import Talker
         from zapz.config.settings import remarks
 
-        made = configured(options["config"], options["assignments"], settings)
+        made = configured(
+            options["config"],
+            options["assignments"],
+            _settings(options),
+            no_config=options["no_config"],
+            quiet=options["quiet"],
+        )
         place, found = _target_and_slices(options["arguments"], options["target"], made.target_dir)
         slices += found
         if isinstance(made.slice_source, str):
@@ -80,6 +75,21 @@ def append_slices(options: AppendOptions) -> None:
             print_json(report)
         else:
             talker.summary(report)
+
+
+def _settings(options: AppendOptions) -> dict[str, Any]:
+    """Return the settings that flags stand for."""
+    given: Mapping[str, Any] = options
+    names = ("append_dim", "on_existing", "lock_wait", "workers")
+    settings: dict[str, Any] = {n: value for n in names if (value := given[n]) is not None}
+    if options["wait"] is not None:
+        settings["slice_polling"] = {"timeout": options["wait"]}
+    settings |= {name: True for name in ("dry_run", "force_new", "trust_config") if given[name]}
+    if options["sort"]:
+        settings["slice_order"] = "labels"
+    settings |= _creation(options)
+    settings |= storage("target_storage_options", options["target_option"])
+    return settings | storage("slice_storage_options", options["slice_option"])
 
 
 @contextlib.contextmanager
@@ -148,8 +158,22 @@ def _target_and_slices(arguments: list[str], target: str | None, named: str | No
     return place, slices
 
 
-def configured(files: Sequence[str] | None, assignments: Sequence[str] | None, settings: Mapping[str, Any]) -> Config:
-    """Return the configuration of a command: files, then ``--set``, then flags.
+def configured(
+    files: Sequence[Any] | None,
+    assignments: Sequence[str] | None,
+    settings: Mapping[str, Any],
+    *,
+    no_config: bool = False,
+    quiet: bool = False,
+) -> Config:
+    """Return the configuration of a command: what lies around it, then files, variables of the environment, ``--set``, and flags.
+
+    Args:
+        files: Configuration files that were named.
+        assignments: Settings, NAME=VALUE.
+        settings: What flags say.
+        no_config: Whether only what was named is read.
+        quiet: Whether variables of the environment are read without a word.
 
     Raises:
         ConfigError: A file or a setting is wrong.
@@ -157,6 +181,10 @@ def configured(files: Sequence[str] | None, assignments: Sequence[str] | None, s
     from zapz.config.files import resolve
 
     layers: list[Any] = list(files or ())
+    if not no_config:
+        from zapz.cli.discovery import with_unnamed
+
+        layers = with_unnamed(layers, quiet=quiet)
     if assignments:
         from zapz.config.assignments import assigned  # imported where used: most appends set nothing so
 

@@ -22,40 +22,69 @@ class Option(NamedTuple):
     """What stands for its value in help."""
     help: str
     """What it does."""
+    group: str
+    """Under which heading it stands in help."""
 
+
+GROUPS = _DATA, _SETTINGS, _SPEED, _OUTPUT = "Target and slices", "Settings", "Waiting and speed", "Output"
+"""Headings of options in help, in their order."""
 
 APPEND: Mapping[str, Option] = {
+    "target": Option(("--target", "-t"), "text", "TARGET", "The target; then all arguments are slices.", _DATA),
+    "append_dim": Option(("--append-dim", "-d"), "text", "NAME", "Append dimension (default: time).", _DATA),
+    "on_existing": Option(
+        ("--on-existing",), "text", "resume|refuse|skip", "Slices whose labels are there already.", _DATA
+    ),
+    "force_new": Option(
+        ("--force-new",), "flag", "", "Replace an existing target, once the first slice is in the new one.", _DATA
+    ),
+    "sort": Option(("--sort",), "flag", "", "Append slices in the order of their first labels.", _DATA),
+    "existing": Option(("--existing",), "flag", "", "Refuse to create the target: it must exist.", _DATA),
+    "new": Option(("--new",), "flag", "", "Create the target: it must not exist.", _DATA),
+    "dry_run": Option(("--dry-run",), "flag", "", "Plan and check; touch nothing.", _DATA),
     "config": Option(
-        ("--config", "-c"), "texts", "FILE", "Configuration file (TOML, JSON, YAML); repeatable, later ones win."
+        ("--config", "-c"),
+        "texts",
+        "FILE",
+        "Configuration file (TOML, JSON, YAML); repeatable, later ones win.",
+        _SETTINGS,
     ),
     "assignments": Option(
         ("--set", "-s"),
         "texts",
         "NAME=VALUE",
         "Any setting, such as static=0.01 or variables.sst.encoding.dtype=int16.",
+        _SETTINGS,
     ),
-    "target": Option(("--target", "-t"), "text", "TARGET", "The target; then all arguments are slices."),
-    "append_dim": Option(("--append-dim", "-d"), "text", "NAME", "Append dimension (default: time)."),
-    "force_new": Option(
-        ("--force-new",), "flag", "", "Replace an existing target, once the first slice is in the new one."
+    "no_config": Option(
+        ("--no-config",),
+        "flag",
+        "",
+        "Read no file that is not named (zapz.toml, pyproject.toml), and no variable ZAPZ_...",
+        _SETTINGS,
     ),
-    "sort": Option(("--sort",), "flag", "", "Append slices in the order of their first labels."),
-    "existing": Option(("--existing",), "flag", "", "Refuse to create the target: it must exist."),
-    "new": Option(("--new",), "flag", "", "Create the target: it must not exist."),
-    "dry_run": Option(("--dry-run",), "flag", "", "Plan and check; touch nothing."),
-    "as_json": Option(("--json",), "flag", "", "Print the result as JSON, alone, on standard output."),
-    "on_existing": Option(("--on-existing",), "text", "resume|refuse|skip", "Slices whose labels are there already."),
-    "wait": Option(("--wait",), "number", "SECONDS", "Wait so long for slices that are not there or not complete."),
-    "lock_wait": Option(("--lock-wait",), "number", "SECONDS", "Wait so long for a target that is held."),
-    "workers": Option(("--workers",), "integer", "N", "Threads that move chunks."),
-    "target_option": Option(("--target-option",), "texts", "K=V", "fsspec storage option of the target; repeatable."),
-    "slice_option": Option(("--slice-option",), "texts", "K=V", "fsspec storage option of the slices; repeatable."),
-    "quiet": Option(("--quiet", "-q"), "flag", "", "Say nothing unless it fails."),
-    "verbose": Option(("--verbose", "-v"), "flag", "", "Say more."),
     "trust_config": Option(
-        ("--trust-config",), "flag", "", "Let configuration files from URIs set and use what local files may."
+        ("--trust-config",),
+        "flag",
+        "",
+        "Let configuration files from URIs set and use what local files may.",
+        _SETTINGS,
     ),
-    "traceback": Option(("--traceback",), "flag", "", "Show the Python traceback of an error."),
+    "target_option": Option(
+        ("--target-option",), "texts", "K=V", "fsspec storage option of the target; repeatable.", _SETTINGS
+    ),
+    "slice_option": Option(
+        ("--slice-option",), "texts", "K=V", "fsspec storage option of the slices; repeatable.", _SETTINGS
+    ),
+    "wait": Option(
+        ("--wait",), "number", "SECONDS", "Wait so long for slices that are not there or not complete.", _SPEED
+    ),
+    "lock_wait": Option(("--lock-wait",), "number", "SECONDS", "Wait so long for a target that is held.", _SPEED),
+    "workers": Option(("--workers",), "integer", "N", "Threads that move chunks.", _SPEED),
+    "as_json": Option(("--json",), "flag", "", "Print the result as JSON, alone, on standard output.", _OUTPUT),
+    "quiet": Option(("--quiet", "-q"), "flag", "", "Say nothing unless it fails.", _OUTPUT),
+    "verbose": Option(("--verbose", "-v"), "flag", "", "Say more.", _OUTPUT),
+    "traceback": Option(("--traceback",), "flag", "", "Show the Python traceback of an error.", _OUTPUT),
 }
 
 
@@ -68,6 +97,8 @@ class AppendOptions(TypedDict):
     """Configuration files, or settings."""
     assignments: list[str] | None
     """Settings, NAME=VALUE."""
+    no_config: bool
+    """Whether only what is named is read."""
     target: str | None
     """The target."""
     append_dim: str | None

@@ -10,6 +10,7 @@ import typer
 
 from zapz import __version__
 from zapz.cli import commands
+from zapz.cli.discovery import with_unnamed
 from zapz.cli.fast_path import APPEND, options_of
 from zapz.errors import ConfigError
 
@@ -35,6 +36,7 @@ def zappend_command(
         typer.Option("--help-config", metavar="json|md", help="Print the reference of every setting."),
     ] = None,
     trust_config: Annotated[bool, typer.Option("--trust-config", help=APPEND["trust_config"].help)] = False,  # noqa: FBT002
+    no_config: Annotated[bool, typer.Option("--no-config", help=APPEND["no_config"].help)] = False,  # noqa: FBT002
 ) -> None:
     """Append slices as `zappend` does: its options, with zapz at work. A new target is Zarr v2 unless a configuration says otherwise."""
     if version:
@@ -49,11 +51,12 @@ def zappend_command(
         if not slices:
             typer.echo("No slices: nothing to do.")
             return
-        layers = _configuration(slices, config or [], target, trust=trust_config)
+        layers = _configuration(slices, config or [], target, trust=trust_config, no_config=no_config)
     commands.append_slices(
         options_of(
             ["-", *slices],
             config=layers,
+            no_config=True,  # it is in the layers
             force_new=force_new,
             dry_run=dry_run,
             trust_config=trust_config,
@@ -62,7 +65,9 @@ def zappend_command(
     )
 
 
-def _configuration(slices: Sequence[str], files: Sequence[str], target: str | None, *, trust: bool) -> list[Any]:
+def _configuration(
+    slices: Sequence[str], files: Sequence[str], target: str | None, *, trust: bool, no_config: bool
+) -> list[Any]:
     """Return configurations, later ones winning, of which one names the target.
 
     Raises:
@@ -71,7 +76,8 @@ def _configuration(slices: Sequence[str], files: Sequence[str], target: str | No
     from zapz.config.files import resolve
     from zapz.sources.xarray_files import file_or_item, is_file
 
-    layers: list[Any] = [{"zarr_format": 2}, *files, *([{"target_dir": target}] if target else [])]
+    read = list(files) if no_config else with_unnamed(files)
+    layers: list[Any] = [{"zarr_format": 2}, *read, *([{"target_dir": target}] if target else [])]
     made = resolve(layers, {"trust_config": True} if trust else {})
     if made.target_dir is None:
         words = [*(word for file in files for word in ("-c", file)), *slices[:_SHOWN]]

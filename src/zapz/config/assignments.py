@@ -1,4 +1,4 @@
-"""Settings written as ``NAME=VALUE``: what ``--set`` and the environment say. Pure.
+"""Settings written as ``NAME=VALUE``: what ``--set`` and variables of the environment say. Pure.
 
 ::
 
@@ -6,6 +6,10 @@
     label_order=any                               what is no TOML value is text as it stands
     variables.sst.encoding.dtype=int16            dots lead into tables
     excluded_variables=["a", "b"]                 any TOML value
+
+A variable ``ZAPZ_SET_STATIC=0.01`` says the same as ``--set static=0.01``, and ``ZAPZ_SET_VARIABLES__SST__ENCODING__DTYPE=int16`` leads
+into tables: two underscores are a dot. Names that zapz knows are found in any case; those that it cannot know, such as ``SST``, stand as
+they are written.
 """
 
 from __future__ import annotations
@@ -14,8 +18,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from zapz.config.layers import SETTINGS, Layer
-from zapz.config.types import Place
+from zapz.config.table_types import ANY_NAME
+from zapz.config.types import Key, Place, shown
 from zapz.errors import ConfigError
+
+VARIABLE = "ZAPZ_SET_"
+"""What the name of a variable of the environment begins with that is a setting."""
 
 _STRUCTURED = ("[", "{", '"', "'")
 """What a value begins with that must be TOML."""
@@ -42,6 +50,31 @@ def assigned(text: str, where: str = "--set") -> Layer:
             hint=f"Such as `{where} static=0.01`.",
         )
     return Layer(nested(steps, _value(value.strip(), f"{where} {name}")), Place(f"{where} "))
+
+
+def assigned_by_variable(variable: str, text: str) -> Layer:
+    """Return the layer of one setting that a variable of the environment gives.
+
+    Args:
+        variable: Its name: ``ZAPZ_SET_NAME``, or ``ZAPZ_SET_NAME__KEY`` for a key of a table.
+        text: Its value.
+
+    Raises:
+        ConfigError: It is no such name, or no value.
+    """
+    steps: list[str] = []
+    keys: Mapping[str, Key] = SETTINGS.keys
+    for word in variable.removeprefix(VARIABLE).split("__"):
+        known = {} if ANY_NAME in keys else {key.casefold(): key for key in keys}
+        step = known.get(word.casefold(), word.lower()) if known else word
+        key = keys.get(ANY_NAME) or keys.get(step)
+        keys = key.kind.keys if key else {}
+        steps.append(step)
+    if not all(steps):
+        raise ConfigError(
+            "not a setting", where=variable, expected="ZAPZ_SET_NAME, or ZAPZ_SET_NAME__KEY for a key of a table"
+        )
+    return Layer(nested(steps, _value(text.strip(), variable)), Place(f"{variable}, "))
 
 
 def nested(steps: list[str], value: Any) -> dict[str, Any]:
@@ -81,7 +114,7 @@ def _value(text: str, where: str) -> Any:
             "not a value",
             where=where,
             expected='a TOML value, such as 0.01, true, "text" or ["a", "b"]',
-            found=text,
+            found="something else (not shown)" if "storage_options" in where.casefold() else shown(text),
             hint="Put the whole of NAME=VALUE into single quotes, so that the shell leaves it alone.",
         )
     return text

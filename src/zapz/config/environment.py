@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from zapz.config.trust import PUBLISHED, TRUST_HINT, looks_secret
+from zapz.config.trust import LIMITED, PUBLISHED, Origin, advice, described, looks_secret
 from zapz.config.types import nearest
 from zapz.errors import ConfigError
 
@@ -41,13 +41,16 @@ class Span(NamedTuple):
     """Offset behind its last one."""
 
 
-def substituted(text: str, where: str, environment: Mapping[str, str] | None) -> tuple[str, list[Value]]:
+def substituted(
+    text: str, where: str, environment: Mapping[str, str] | None, origin: Origin = Origin.ELSEWHERE
+) -> tuple[str, list[Value]]:
     """Replace variables of the environment in a text, wherever they stand in it; tell where their values are.
 
     Args:
         text: The text.
         where: The file, for messages.
         environment: The variables; None if the text may not use them. ``$$`` stands for ``$`` all the same.
+        origin: Where the file comes from, for messages.
 
     Raises:
         ConfigError: One is not set, or may not be used; names the line.
@@ -57,7 +60,7 @@ def substituted(text: str, where: str, environment: Mapping[str, str] | None) ->
     length = stop = 0
     for match in _VARIABLE.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
-        value = "$" if match[0] == "$$" else _value(text, match, f"{where}, line {line}", environment)
+        value = "$" if match[0] == "$$" else _value(text, match, where, line, environment, origin)
         before = text[stop : match.start()]
         parts += [before, value]
         stop = match.end()
@@ -66,16 +69,44 @@ def substituted(text: str, where: str, environment: Mapping[str, str] | None) ->
     return "".join([*parts, text[stop:]]), values
 
 
-def _value(text: str, match: re.Match[str], place: str, environment: Mapping[str, str] | None) -> str:
-    name = match[1] or match[2]
+def without_variables(text: str, where: str, place: str, origin: Origin) -> str:
+    """Return a text of a file that may not use variables; ``$$`` stands for ``$``.
+
+    Args:
+        text: The text.
+        where: The file, for messages.
+        place: The place in it, for messages.
+        origin: Where the file comes from.
+
+    Raises:
+        ConfigError: It uses one.
+    """
+
+    def dollar(match: re.Match[str]) -> str:
+        if match[0] == "$$":
+            return "$"
+        raise _forbidden(match[0], where, place, origin)
+
+    return _VARIABLE.sub(dollar, text)
+
+
+def _forbidden(found: str, where: str, place: str, origin: Origin) -> ConfigError:
+    limited = origin in LIMITED
+    return ConfigError(
+        f"{described(origin) if limited else where} may not use variables of the environment",
+        where=place,
+        expected="$$, if a dollar sign is meant",
+        found=found,
+        hint=advice(origin, where) if limited else "Put the setting into a file of its own, and name that: `-c FILE`.",
+    )
+
+
+def _value(
+    text: str, match: re.Match[str], where: str, line: int, environment: Mapping[str, str] | None, origin: Origin
+) -> str:
+    name, place = match[1] or match[2], f"{where}, line {line}"
     if environment is None:
-        raise ConfigError(
-            "a configuration file from a URI may not use variables of the environment",
-            where=place,
-            expected="$$, if a dollar sign is meant",
-            found=match[0] if name else text[match.start() :][:20],
-            hint=TRUST_HINT,
-        )
+        raise _forbidden(match[0] if name else text[match.start() :][:20], where, place, origin)
     if match[3]:
         raise ConfigError("not a variable", where=place, expected="${NAME}", found=text[match.start() :][:20])
     if name in environment:

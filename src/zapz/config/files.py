@@ -9,7 +9,7 @@ from typing import Any
 
 from zapz.config.layers import Layer, make
 from zapz.config.settings import Config
-from zapz.config.trust import Origin
+from zapz.config.trust import LIMITED, Origin
 from zapz.config.types import Place
 from zapz.errors import ConfigError
 from zapz.storage.uris import clean, is_local, local_path, redact
@@ -18,6 +18,9 @@ ConfigFile = str | os.PathLike[str]
 """Path or URI of a configuration file."""
 ConfigLike = Config | Mapping[str, Any] | ConfigFile | Sequence[Mapping[str, Any] | ConfigFile | Layer] | None
 """What a configuration can be given as."""
+
+PROJECT_FILE = "pyproject.toml"
+"""A file of which only the table ``[tool.zapz]`` holds settings."""
 
 _MOST = 16 << 20
 """Bytes that a configuration file may have."""
@@ -53,9 +56,15 @@ def resolve(
         parts = config
     else:
         parts = [config]
-    said = [part["trust_config"] for part in (*parts, settings) if isinstance(part, Mapping) and "trust_config" in part]
+    said = [table["trust_config"] for table in map(_of_the_caller, (*parts, settings)) if "trust_config" in table]
     trusted = said[-1:] == [True]
     return make(*(_layer(part, environment, trusted=trusted) for part in parts), arguments)
+
+
+def _of_the_caller(part: Any) -> Mapping[str, Any]:
+    if isinstance(part, Layer):
+        part = part.settings if part.origin is Origin.CALLER else None
+    return part if isinstance(part, Mapping) else {}
 
 
 def _layer(part: Any, environment: Mapping[str, str] | None, *, trusted: bool) -> Layer:
@@ -73,13 +82,16 @@ def _layer(part: Any, environment: Mapping[str, str] | None, *, trusted: bool) -
     )
 
 
-def load(file: ConfigFile, environment: Mapping[str, str] | None = None, *, trusted: bool = False) -> Layer:
-    """Read one configuration file: TOML, JSON or YAML, as its name ends.
+def load(
+    file: ConfigFile, environment: Mapping[str, str] | None = None, *, trusted: bool = False, found: bool = False
+) -> Layer:
+    """Read one configuration file: TOML, JSON or YAML, as its name ends; of a ``pyproject.toml`` the table ``[tool.zapz]``.
 
     Args:
         file: Path or URI.
         environment: What variables in it stand for; the process's environment if None.
         trusted: Whether a file that is not local may do what a local one may: use such variables, and set anything.
+        found: Whether nobody named it: it may do no more than one that is not local.
 
     Returns:
         Its settings, not validated yet, with the lines where they stand and what they may set.
@@ -87,7 +99,7 @@ def load(file: ConfigFile, environment: Mapping[str, str] | None = None, *, trus
     Raises:
         ConfigError: It cannot be read, or is not what its name says, or uses variables and may not; names the line where it can.
     """
-    from zapz.config.parsers import read  # imported where used: most appends read no file
+    from zapz.config.parsers import read, read_project  # imported where used: most appends read no file
 
     given = os.fspath(file)
     where = redact(given)
@@ -96,11 +108,23 @@ def load(file: ConfigFile, environment: Mapping[str, str] | None = None, *, trus
         text = _bytes_of(given, where).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError("the configuration file is not UTF-8", where=where, found=str(error)) from error
-    suffix = PurePosixPath((parts or [where])[0]).suffix
-    origin = Origin.LOCAL_FILE if trusted or is_local(given) else Origin.ELSEWHERE
+    name = PurePosixPath((parts or [where])[0])
+    origin = Origin.FOUND if found else Origin.LOCAL_FILE if trusted or is_local(given) else Origin.ELSEWHERE
     known = os.environ if environment is None else environment
-    settings, lines = read(text, suffix, where, None if origin is Origin.ELSEWHERE else known)
+    if name.name == PROJECT_FILE:
+        settings, lines = read_project(text, where, origin)
+    else:
+        settings, lines = read(text, name.suffix, where, None if origin in LIMITED else known, origin)
     return Layer(settings, Place(f"{where}, ", lines), origin)
+
+
+def same_file(given: ConfigFile, path: str) -> bool:
+    """Return whether a configuration file, as it was given, is the one at a local path."""
+    text = os.fspath(given)
+    try:
+        return is_local(text) and local_path(text).samefile(path)
+    except OSError:
+        return False
 
 
 def _bytes_of(uri: str, where: str) -> bytes:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, time
 from typing import Any
 
-from zapz.config.environment import Span, refuse_secrets, substituted
+from zapz.config.environment import Span, refuse_secrets, substituted, without_variables
 from zapz.config.toml_positions import lines_of, spans_of
-from zapz.config.types import Steps
+from zapz.config.trust import Origin
+from zapz.config.types import Place, Steps
 from zapz.errors import ConfigError, MetadataError
 from zapz.format import jsontext
 
@@ -18,9 +19,17 @@ Lines = Mapping[Steps, int]
 _Read = tuple[Any, Lines]
 _MOST = 1_000_000
 """Values that a YAML file may have, counted as often as it refers to them."""
+_PROJECT_TABLE = ("tool", "zapz")
+"""Where in a ``pyproject.toml`` settings stand."""
 
 
-def read(text: str, suffix: str, where: str, environment: Mapping[str, str] | None) -> tuple[dict[str, Any], Lines]:
+def read(
+    text: str,
+    suffix: str,
+    where: str,
+    environment: Mapping[str, str] | None,
+    origin: Origin = Origin.ELSEWHERE,
+) -> tuple[dict[str, Any], Lines]:
     """Return the settings that a file holds, and the lines of their keys.
 
     Args:
@@ -28,6 +37,7 @@ def read(text: str, suffix: str, where: str, environment: Mapping[str, str] | No
         suffix: What its name ends with, which says what it is.
         where: The file, for messages.
         environment: Variables that ``$NAME`` and ``${NAME}`` stand for, None if they may not be used; ``$$`` stands for ``$``.
+        origin: Where the file comes from, for messages.
 
     Raises:
         ConfigError: The suffix is unknown, the text is not what it says, a variable is not set or may not be used, or holds a secret
@@ -41,7 +51,7 @@ def read(text: str, suffix: str, where: str, environment: Mapping[str, str] | No
             found=suffix or "no suffix",
         )
     name, reader, spans = _READERS[suffix.lower()]
-    text, values = substituted(text, where, environment)
+    text, values = substituted(text, where, environment, origin)
     try:
         settings, lines = reader(text, where)
     except RecursionError as error:
@@ -51,6 +61,46 @@ def read(text: str, suffix: str, where: str, environment: Mapping[str, str] | No
         raise ConfigError(what, where=where, expected="keys and their values", found=type(settings).__name__)
     refuse_secrets(values, lambda: spans(text), where)
     return settings, lines
+
+
+def read_project(text: str, where: str, origin: Origin) -> tuple[dict[str, Any], Lines]:
+    """Return the settings in ``[tool.zapz]`` of a ``pyproject.toml``, and the lines of their keys.
+
+    The rest of the file is of no concern, and its dollar signs are its own; so variables of the environment are left to files of ours.
+
+    Args:
+        text: Its text.
+        where: The file, for messages.
+        origin: Where it comes from, for messages.
+
+    Raises:
+        ConfigError: It is no TOML, has no such table, or uses variables there.
+    """
+    try:
+        settings, lines = _toml(text, where)
+    except RecursionError as error:
+        raise ConfigError("the configuration file is nested too deeply", where=where) from error
+    for step in _PROJECT_TABLE:
+        settings = settings.get(step) if isinstance(settings, dict) else None
+    if not isinstance(settings, dict):
+        found = "no table" if settings is None else type(settings).__name__
+        raise ConfigError("a project file without settings", where=where, expected="a table [tool.zapz]", found=found)
+    depth = len(_PROJECT_TABLE)
+    lines = {steps[depth:]: line for steps, line in lines.items() if steps[:depth] == _PROJECT_TABLE}
+    return _without_variables(settings, where, Place(f"{where}, ", lines), origin), lines
+
+
+def _without_variables(value: Any, where: str, place: Place, origin: Origin) -> Any:
+    if isinstance(value, dict):
+        return {
+            without_variables(name, where, str(place / name), origin): _without_variables(
+                inner, where, place / name, origin
+            )
+            for name, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_without_variables(inner, where, place / position, origin) for position, inner in enumerate(value)]
+    return without_variables(value, where, str(place), origin) if isinstance(value, str) else value
 
 
 def _toml(text: str, where: str) -> _Read:

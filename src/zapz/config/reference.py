@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from zapz.config.layers import SETTINGS
@@ -73,10 +73,13 @@ def _within(path: str) -> Mapping[str, Key]:
 
 def _rows(what: str, keys: Mapping[str, Key]) -> str:
     rows = [f"| {what} | values | default | meaning |", "|---|---|---|---|"]
-    for name, key in keys.items():
-        default = "" if key.default is None else f"`{toml(key.default)}`"
-        rows.append(f"| `{name}` | {key.kind.words} | {default} | {key.doc} |")
-    return "\n".join(rows)
+    return "\n".join([*rows, *(markdown_row(name, key) for name, key in keys.items())])
+
+
+def markdown_row(name: str, key: Key) -> str:
+    """Return the row of one setting in the reference."""
+    default = "" if key.default is None else f"`{toml(key.default)}`"
+    return f"| `{name}` | {key.kind.words} | {default} | {key.doc} |"
 
 
 def _schema() -> str:
@@ -105,10 +108,24 @@ def _every_key(prefix: str, keys: Mapping[str, Key]) -> Iterator[tuple[str, Key]
                 yield from _every_key(f"{inner}.", _within(inner))
 
 
+def keys_by_path() -> dict[str, Key]:
+    """Return every setting, and every key of a table, by its dotted name; ``NAME`` stands for any name."""
+    return dict(_every_key("", SETTINGS.keys))
+
+
+def toml_line(steps: Sequence[str], value: Any) -> str:
+    """Return a line of TOML that sets a key of tables inside of one another."""
+    return f"{'.'.join(map(_toml_key, steps))} = {toml(value)}"
+
+
+def _toml_key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else word(name)
+
+
 def toml(value: Any) -> str:
     """Return a value as TOML."""
     if isinstance(value, Mapping):
-        inner = ", ".join(f"{k if _BARE_KEY.fullmatch(k) else word(k)} = {toml(v)}" for k, v in value.items())
+        inner = ", ".join(f"{_toml_key(k)} = {toml(v)}" for k, v in value.items())
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml, value))}]"

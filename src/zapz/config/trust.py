@@ -1,8 +1,8 @@
 """Who may set what: the origin of settings, and the one table of those that are harmless. Pure.
 
 A configuration can name code to run, files to write and secrets to publish. What the caller says, in Python or on the command line, is
-the caller's own. A local file that the caller names may do nearly as much. A file that comes from somewhere else may set only what
-`HARMLESS` lists: a new setting stays out of its reach until it is added there.
+the caller's own. A local file that the caller names may do nearly as much. A file that comes from somewhere else, or that nobody named, may
+set only what `HARMLESS` lists: a new setting stays out of its reach until it is added there.
 """
 
 from __future__ import annotations
@@ -19,11 +19,17 @@ class Origin(Enum):
     """Where settings come from."""
 
     CALLER = auto()
-    """Keyword arguments, mappings and `Config` objects in Python, flags of the command line: trusted."""
+    """Keyword arguments, mappings and `Config` objects in Python, and what a command line says (flags, `--set`, `ZAPZ_SET_…`): trusted."""
     LOCAL_FILE = auto()
     """A local file that the caller names, or any file that the caller trusts: may set everything but `UNFILED`."""
     ELSEWHERE = auto()
     """A file that the caller may not have written: may set what is `HARMLESS`, and may not read the environment."""
+    FOUND = auto()
+    """A file that the command line found in the folder, or in one above, and that nobody named: as `ELSEWHERE`."""
+
+
+LIMITED = frozenset({Origin.ELSEWHERE, Origin.FOUND})
+"""Origins of which only what is `HARMLESS` is taken."""
 
 
 HARMLESS = frozenset(
@@ -76,7 +82,7 @@ UNFILED = frozenset({"trust_config"})
 PUBLISHED = frozenset({"attrs", "variables"})
 """Settings whose values go into the metadata of the target, where everybody reads them."""
 
-TRUST_HINT = "If you trust the file like a program: --trust-config (in Python trust_config=True)."
+_TRUST_HINT = "If you trust the file like a program: --trust-config (in Python trust_config=True)."
 """How a caller lets a file from elsewhere do what a local one may."""
 
 _SECRET = re.compile(
@@ -90,6 +96,23 @@ _SECRET = re.compile(
 def looks_secret(name: str) -> bool:
     """Return whether a variable of the environment holds a secret, by its name."""
     return _SECRET.search(name) is not None
+
+
+def described(origin: Origin) -> str:
+    """Return what a file of limited trust is, for messages."""
+    return "an unnamed configuration file" if origin is Origin.FOUND else "a configuration file from a URI"
+
+
+def advice(origin: Origin, file: str) -> str:
+    """Return how a caller lets a file do what a local one that is named may do.
+
+    Args:
+        origin: Where it comes from.
+        file: The file.
+    """
+    if origin is Origin.FOUND:
+        return f"If you trust it, name it: `-c {file}`. To do without it: `--no-config`."
+    return _TRUST_HINT
 
 
 def check_trust(names: Iterable[str], origin: Origin, place: Place) -> None:
@@ -113,12 +136,13 @@ def check_trust(names: Iterable[str], origin: Origin, place: Place) -> None:
                 found=dotted((name,)),
                 hint=f"Remove it. The caller says so: --{name.replace('_', '-')} on the command line, {name}=True in Python.",
             )
-        if origin is Origin.ELSEWHERE and name not in HARMLESS:
+        if origin in LIMITED and name not in HARMLESS:
+            elsewhere = "Set it in a local file, or as a flag or an argument. " if origin is Origin.ELSEWHERE else ""
             raise ConfigError(
-                "a setting that a configuration file from a URI may not set",
+                f"a setting that {described(origin)} may not set",
                 where=str(place / name),
                 found=dotted((name,)),
-                hint=f"Set it in a local file, or as a flag or an argument. {TRUST_HINT}",
+                hint=elsewhere + advice(origin, place.prefix.removesuffix(", ")),
             )
 
 

@@ -1,0 +1,32 @@
+"""Options of commands, made for Typer of the table that the quick parser reads too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import typer
+
+from zapz.cli.fast_path import APPEND
+
+
+def completing(words: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Return what completes a word in the shell."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words() if word.startswith(incomplete)]
+
+    return complete
+
+
+def option(name: str) -> Any:
+    """Return the Typer option for an entry of the table that the quick parser reads too."""
+    entry = APPEND[name]
+    choices = entry.metavar.split("|")
+    return typer.Option(
+        *entry.flags,
+        metavar=entry.metavar or None,
+        help=entry.help,
+        rich_help_panel=entry.group,
+        autocompletion=completing(lambda: choices) if len(choices) > 1 else None,
+    )
