@@ -39,7 +39,7 @@ def append_slices(options: AppendOptions) -> None:
 
     slices: list[str] = []
     with errors(show=options["traceback"], as_json=options["as_json"], standing=standing, slices=slices):
-        settings |= _creation(options)
+        settings |= _creation(options) | _label(options)
         settings |= storage("target_storage_options", options["target_option"])
         settings |= storage("slice_storage_options", options["slice_option"])
         from zapz.api import append
@@ -112,6 +112,13 @@ def _form(place: str) -> tuple[str, str]:
     """Return the folder of a place, and its name with # for each number."""
     folder, name = os.path.split(place.rstrip("/"))
     return os.path.normpath(folder), re.sub(r"[0-9]+", "#", name)
+
+
+def _label(options: AppendOptions) -> dict[str, Any]:
+    """Return the setting that says which step a slice is."""
+    given = {"from": options["label"], "format": options["label_format"]}
+    label = {key: text for key, text in given.items() if text is not None}
+    return {"append_label": label} if label else {}
 
 
 def _creation(options: AppendOptions) -> dict[str, Any]:

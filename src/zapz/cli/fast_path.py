@@ -36,6 +36,10 @@ APPEND: Mapping[str, Option] = {
     ),
     "target": Option(("--target", "-t"), "text", "TARGET", "The target; then all arguments are slices."),
     "append_dim": Option(("--append-dim", "-d"), "text", "NAME", "Append dimension (default: time)."),
+    "label": Option(
+        ("--label",), "text", "FROM", "Label of slices without the dimension: value:TEXT|attr:NAME|name:REGEX|NAME."
+    ),
+    "label_format": Option(("--label-format",), "text", "FORMAT", "How that label is written, such as %Y%m%d."),
     "force_new": Option(
         ("--force-new",), "flag", "", "Replace an existing target, once the first slice is in the new one."
     ),
@@ -72,6 +76,10 @@ class AppendOptions(TypedDict):
     """The target."""
     append_dim: str | None
     """The append dimension."""
+    label: str | None
+    """Where the label of a slice without that dimension comes from."""
+    label_format: str | None
+    """How it is written."""
     force_new: bool
     """Whether an existing target is replaced."""
     sort: bool
