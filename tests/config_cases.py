@@ -13,6 +13,12 @@ KEPT: list[tuple[str, Any, Any]] = [
         {"anon": None, "client_kwargs": {"a": [1]}},
     ),
     ("append_dim", "t", "t"),
+    ("append_label", {"from": "name:_(\\d{8})_", "format": "%Y%m%d"}, {"from": "name:_(\\d{8})_", "format": "%Y%m%d"}),
+    (
+        "append_label",
+        {"units": "days since 2000-01-01", "variables": ["*", "a"]},
+        {"units": "days since 2000-01-01", "variables": ("*", "a")},
+    ),
     ("append_step", "-1D", "-1D"),
     ("append_step", 0.5, 0.5),
     ("append_step", "P1M", "P1M"),

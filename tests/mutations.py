@@ -471,6 +471,11 @@ VALUES = (
     Mutation("checks/comparing.py", "            if mine == theirs and (", "            if (mine is None) == (theirs is None) and (", "bytes are compared", "test_comparing.py::test_a_difference_anywhere_is_found_and_named"),
     Mutation("checks/already_appended.py", "    known = next(i for i, found in enumerate(places) if found)\n", "    return None\n", "overlaps of labels in no order are refused", "test_comparing.py::test_overlaps_of_labels_in_no_order_are_refused"),
     Mutation("storage/objects/errors.py", "(not_found and status is None)", "not_found", "a refusal is no absence, whatever a library calls it", "test_remedies.py::test_a_library_that_calls_every_answer_not_found"),
+    Mutation("sources/expanded.py", "        if here != dict(there):\n", "        if False:\n", "a slice that is one step and changes is noticed", "test_one_step_slices.py::test_a_slice_that_changes_while_it_is_copied"),
+    Mutation("format/new_axis.py", "if (unknown := array.codecs.unknown) is not None:", "if (unknown := None) is not None:", "codecs that may know of axes", "test_one_step_slices.py::test_codecs_that_may_depend_on_the_number_of_axes"),
+    Mutation("planning/config_checks.py", "        if beside and (there is None or there.ndim):\n", "        if False:\n", "a scalar beside its dimension is refused", "test_one_step_slices.py::test_a_single_value_beside_the_dimension"),
+    Mutation("sources/append_label.py", "    if _axis_of(like) is not None and units is None:\n", "    if False:\n", "digits are no time", "test_append_label.py::test_refusals"),
+    Mutation("config/label_origin.py", "            if here and not once:\n", "            if False:\n", "patterns end", "test_append_label.py::test_patterns_that_could_take_for_ever"),
 )
 
 SEEN = (

@@ -148,6 +148,17 @@ def test_a_member_that_was_missing_is_added_at_the_end(case: tuple[str, list[str
 
 
 @settings(deadline=None, max_examples=100)
+@given(objects_with({"gone": "[1, {}]"}), st.sampled_from(["gone", "not there"]))
+def test_a_member_is_left_out(case: tuple[str, list[str]], key: str) -> None:
+    text, order = case
+    new = jsontext.without(text, key)
+    jsontext.parse(new, "here")
+    kept = {k: v for k, v in values_text(text).items() if k != key}
+    assert values_text(new) == kept
+    assert list(values_text(new)) == [k for k in order if k != key]
+
+
+@settings(deadline=None, max_examples=100)
 @given(json_texts(depth=3))
 def test_members_are_found_as_a_parser_finds_them(value: str) -> None:
     text = f'{{"x": {value}, "y": 1}}'

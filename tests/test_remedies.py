@@ -106,15 +106,6 @@ def test_scalars_that_differ_per_slice(tmp_path: Path) -> None:
     assert read(tmp_path / "t")["angle"].tolist() == [10.0, 11.0]
 
 
-def test_a_scalar_label(tmp_path: Path) -> None:
-    made = xr.Dataset({"a": (("y", "x"), np.ones((2, 3)))}, coords={"time": 5})
-    hint = _refused(tmp_path / "t", _written(made, tmp_path / "s"))
-    code = re.search(r"\(in xarray: (ds\.expand_dims\([^)]*\))\)", hint)
-    assert code is not None
-    zapz.append(tmp_path / "t", _written(eval(code[1], {"ds": made}), tmp_path / "later"))
-    assert read(tmp_path / "t")["a"].shape == (1, 2, 3)
-
-
 def test_another_append_dimension(tmp_path: Path) -> None:
     slice_ = _written(xr.Dataset({"a": (("depth", "x"), np.ones((2, 3)))}), tmp_path / "s")
     assert zapz.append(tmp_path / "t", slice_, **_remedies(tmp_path / "t", slice_)).appended == 1

@@ -39,10 +39,23 @@ MARKING = frozenset(("_FillValue", "missing_value", "_Unsigned"))
 """Say which stored numbers stand for missing cells."""
 PACKING = frozenset(("scale_factor", "add_offset"))
 """Say how numbers are packed."""
-_WITH_BOUNDS = ("bounds", "climatology")
-NAMES_NEEDED = ("coordinates", "grid_mapping", *_WITH_BOUNDS, "ancillary_variables", "cell_measures", "formula_terms")
+WITH_BOUNDS = ("bounds", "climatology")
+"""Name the bounds of a coordinate."""
+NAMES_NEEDED = ("coordinates", "grid_mapping", *WITH_BOUNDS, "ancillary_variables", "cell_measures", "formula_terms")
 """Name other variables without which this one is not understood."""
-NAMES_ENCODED = ("grid_mapping", *_WITH_BOUNDS, "geometry", "cell_measures", "formula_terms", "coordinates")
+NAMES_ENCODED = ("grid_mapping", *WITH_BOUNDS, "geometry", "cell_measures", "formula_terms", "coordinates")
 """Name other variables, and are kept by xarray among the encodings."""
-READ_WHEN_CONVERTING = ("units", *_WITH_BOUNDS)
+NAMES_FIXED = (
+    "coordinates",
+    "grid_mapping",
+    *WITH_BOUNDS,
+    "cell_measures",
+    "formula_terms",
+    "geometry",
+    "node_coordinates",
+)
+"""Name what says where the data are, which is the same at every step: no data."""
+CONTAINS = frozenset(("grid_mapping_name", "crs_wkt", "spatial_ref", "geometry_type"))
+"""Say that a variable is there for its attributes: a grid mapping (CF section 5.6), a container of geometries (7.5)."""
+READ_WHEN_CONVERTING = ("units", *WITH_BOUNDS)
 """Decide how values are converted: may be configured, but not computed from the values."""

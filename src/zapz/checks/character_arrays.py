@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from zapz.format.grid import Box, RegularGrid
 from zapz.format.metadata import Array, Dataset, FillValue, parent
 from zapz.sources.open_slice import OpenSlice
 from zapz.sources.source import Source
+from zapz.storage.store import RegionStore
 
 _CHARACTER = np.dtype("S1")
 _MARKERS = ("_FillValue", "missing_value")
@@ -127,7 +129,8 @@ class _SeenTexts(Source):
         """Return texts in their other form; of an array that is what it is, what the slice itself gives."""
         made = self.arrays.get(path)
         if made is None:
-            return self.slice.given.cells(path, box) if self.slice.given is not None else None
+            store = self.slice.store
+            return cast("RegionStore", store).cells(path, box) if store.abilities.regions else None
         stored, reading = self.slice.dataset.arrays[path], Reading(self.slice.store, self.slice.dataset)
         along = box if made.dtype != _CHARACTER else box[:-1]
         if stored.ndim == len(along):

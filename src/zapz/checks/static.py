@@ -65,7 +65,11 @@ class StaticVariables:
             try:
                 _compare(mine, (here, there), box, meaning.target.packing, tolerance, where)
             except VariableError as error:
-                from zapz.checks.static_advice import WHOLE, advice  # imported where used: most slices need none
+                from zapz.checks.static_advice import (
+                    WHOLE,
+                    advice,
+                    for_one_step,
+                )  # imported where used: most slices need none
 
                 if math.prod(mine.shape) <= WHOLE:
                     whole = tuple((0, n) for n in mine.shape)
@@ -73,6 +77,8 @@ class StaticVariables:
                     there = meaning.apply(there)
                 scale = abs(float(meaning.target.packing[0]))
                 hint, remedies = advice(mine, config.append_dim, here, there, scale)
+                if source.one_step:
+                    hint, remedies = for_one_step(mine, config, hint, remedies)
                 raise error.advised(hint, remedies) from None
 
     def _same_bytes(self, reader: ChunkReader, other: ChunkReader, path: str, index: tuple[int, ...]) -> bool:

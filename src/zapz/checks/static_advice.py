@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from zapz.config.settings import Config
 from zapz.format.buffers import Cells
 from zapz.format.metadata import Array, name
 
@@ -40,6 +41,31 @@ def advice(array: Array, dim: str, here: Cells, there: Cells, scale: float) -> A
             {"force_new": True, "static": "ignore"},
         )
     return _reordered(array, here, there) or _apart(here, there, scale)
+
+
+def for_one_step(array: Array, config: Config, hint: str, remedies: dict[str, Any]) -> Advice:
+    """Return advice about a slice that is seen as one step, after that about any: the dimension is given to it here.
+
+    Args:
+        array: The target's variable.
+        config: Settings.
+        hint: What would be said of another slice.
+        remedies: The settings in it.
+    """
+    if array.ndim and "static" not in remedies:
+        return hint, remedies
+    given = config.append_label.get("variables", ("*",))
+    per_step = (
+        f"To keep one value of {array.path} per step, give it the dimension {config.append_dim} with {{append_label.variables}}, "
+        "make the target anew ({force_new}), and append all slices again. "
+    )
+    before = "" if not array.ndim else hint.partition("{static}")[0] if remedies["static"] == "ignore" else f"{hint} "
+    last = "{static} keeps the target's values for all steps." if remedies["static"] == "ignore" else ""
+    return f"{before}{per_step}{last}".strip(), {
+        **remedies,
+        "append_label.variables": [*given, array.path],
+        "force_new": True,
+    }
 
 
 def _reordered(array: Array, here: Cells, there: Cells) -> Advice | None:

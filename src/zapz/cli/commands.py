@@ -87,7 +87,7 @@ def _settings(options: AppendOptions) -> dict[str, Any]:
     settings |= {name: True for name in ("dry_run", "force_new", "trust_config") if given[name]}
     if options["sort"]:
         settings["slice_order"] = "labels"
-    settings |= _creation(options)
+    settings |= _creation(options) | _label(options)
     settings |= storage("target_storage_options", options["target_option"])
     return settings | storage("slice_storage_options", options["slice_option"])
 
@@ -122,6 +122,13 @@ def _form(place: str) -> tuple[str, str]:
     """Return the folder of a place, and its name with # for each number."""
     folder, name = os.path.split(place.rstrip("/"))
     return os.path.normpath(folder), re.sub(r"[0-9]+", "#", name)
+
+
+def _label(options: AppendOptions) -> dict[str, Any]:
+    """Return the setting that says which step a slice is."""
+    given = {"from": options["label"], "format": options["label_format"]}
+    label = {key: text for key, text in given.items() if text is not None}
+    return {"append_label": label} if label else {}
 
 
 def _creation(options: AppendOptions) -> dict[str, Any]:

@@ -32,6 +32,14 @@ GROUPS = _DATA, _SETTINGS, _SPEED, _OUTPUT = "Target and slices", "Settings", "W
 APPEND: Mapping[str, Option] = {
     "target": Option(("--target", "-t"), "text", "TARGET", "The target; then all arguments are slices.", _DATA),
     "append_dim": Option(("--append-dim", "-d"), "text", "NAME", "Append dimension (default: time).", _DATA),
+    "label": Option(
+        ("--label",),
+        "text",
+        "FROM",
+        "Label of slices without the dimension: value:TEXT|attr:NAME|name:REGEX|NAME.",
+        _DATA,
+    ),
+    "label_format": Option(("--label-format",), "text", "FORMAT", "How that label is written, such as %Y%m%d.", _DATA),
     "on_existing": Option(
         ("--on-existing",), "text", "resume|refuse|skip", "Slices whose labels are there already.", _DATA
     ),
@@ -103,6 +111,10 @@ class AppendOptions(TypedDict):
     """The target."""
     append_dim: str | None
     """The append dimension."""
+    label: str | None
+    """Where the label of a slice without that dimension comes from."""
+    label_format: str | None
+    """How it is written."""
     force_new: bool
     """Whether an existing target is replaced."""
     sort: bool

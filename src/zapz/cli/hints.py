@@ -10,7 +10,7 @@ from typing import Any
 from zapz.cli.fast_path import APPEND
 from zapz.errors import ZapzError, as_argument
 
-_FLAGS = {"slice_polling.timeout": "wait"}
+_FLAGS = {"slice_polling.timeout": "wait", "append_label.from": "label", "append_label.format": "label_format"}
 """Settings that have a flag of another name."""
 _WORDS = {("slice_order", "labels"): "--sort", ("create", "always"): "--new", ("create", "never"): "--existing"}
 """Values that have a flag of their own."""

@@ -21,6 +21,7 @@ OPENING, CLOSING = "<!-- settings: generated, do not edit -->", "<!-- end of set
 _NESTED = {
     f"variables.{ANY_NAME}": f"`variables.{ANY_NAME}` (`{ANY_NAME}` is a variable's, or `*` for all)",
     f"variables.{ANY_NAME}.encoding": f"`variables.{ANY_NAME}.encoding`",
+    "append_label": "`append_label`",
     "slice_polling": "`slice_polling`",
     "profiling": "`profiling`",
 }

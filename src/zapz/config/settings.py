@@ -7,6 +7,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
 from zapz.config import trust
+from zapz.config.append_label import APPEND_LABEL
 from zapz.config.option_types import LEVEL, LOGGING, POLLING, PROFILING, STEP, Polling, bytes_of, polling_of, step_of
 from zapz.config.table_types import free, names
 from zapz.config.types import Key, SettingType, choice, either, flag, function, number, several, text
@@ -31,6 +32,10 @@ def _setting(kind: SettingType, doc: str, *, default: Any = None, example: Any =
     if isinstance(default, dict):
         return field(default_factory=dict, repr=not secret, metadata={"key": key})
     return field(default=default, metadata={"key": key})
+
+
+def _flag(doc: str, *, default: bool = False) -> Any:
+    return _setting(flag(), doc, default=default)
 
 
 def _options(doc: str, example: Any = None) -> Any:
@@ -58,6 +63,12 @@ class Config:
         "Order of the labels of the append dimension; by default increasing, or decreasing where the target's already are. "
         '"any": none; then all labels of the target are read, once a call, to recognise a slice that is there already.',
         example="increasing",
+    )
+    append_label: Mapping[str, Any] = _setting(
+        APPEND_LABEL,
+        "Label of a slice that is one step and lacks the append dimension; a scalar of that name is taken without asking.",
+        default={},
+        example={"from": r"name:_(\d{8})_", "format": "%Y%m%d"},
     )
     slice_size: int | str | None = _setting(
         either(number(integer=True, least=1), choice("chunk")),
@@ -95,7 +106,7 @@ class Config:
         "Group attributes: the target's are kept, replaced by the slice's, updated with them, or the slice's ignored.",
         default="keep",
     )
-    permit_eval: bool = _setting(flag(), "Not needed: expressions in attributes are never Python's.", default=False)
+    permit_eval: bool = _flag("Not needed: expressions in attributes are never Python's.")
     zarr_format: int | None = _setting(
         choice(2, 3), "Zarr format of a new target; the first slice's if not given.", example=3
     )
@@ -111,12 +122,10 @@ class Config:
         'bytes); "keep" leaves the slice\'s.',
         default=1024,
     )
-    consolidated: bool = _setting(
-        flag(), "Write consolidated metadata at every commit; the promise to readers rests on it.", default=True
+    consolidated: bool = _flag(
+        "Write consolidated metadata at every commit; the promise to readers rests on it.", default=True
     )
-    force_new: bool = _setting(
-        flag(), "Replace an existing target by a new one, once the first slice is in it.", default=False
-    )
+    force_new: bool = _flag("Replace an existing target by a new one, once the first slice is in it.")
     slice_storage_options: Mapping[str, Any] = _options("fsspec storage options of the slices.")
     slice_references: tuple[str, ...] | None = _setting(
         several(text("a folder or a URI prefix", parse=trust.place_of_references, path=True)),
@@ -165,17 +174,15 @@ class Config:
         example={"sensor": "A"},
     )
     slice_engine: str | None = _setting(text(), "Accepted and not used: slices are Zarr.", example="zarr")
-    persist_mem_slices: bool = _setting(
-        flag(), "Compute a slice into a temporary store first, whatever its size.", default=False
-    )
+    persist_mem_slices: bool = _flag("Compute a slice into a temporary store first, whatever its size.")
     temp_dir: str | None = _setting(
         text("a path", path=True),
         "Local folder for computed slices that are larger than memory_limit.",
         example="scratch",
     )
     temp_storage_options: Mapping[str, Any] = _options("Accepted and not used: temporary files are local.")
-    disable_rollback: bool = _setting(
-        flag(), "Accepted and not used: zapz has nothing to roll back, it decides before it changes.", default=False
+    disable_rollback: bool = _flag(
+        "Accepted and not used: zapz has nothing to roll back, it decides before it changes."
     )
     prefetch: int = _setting(
         number(integer=True, least=0), "How many slices are opened or computed ahead while one is written.", default=0
@@ -214,14 +221,10 @@ class Config:
         "If not given, a slice is refused where it makes a difference.",
         example="value",
     )
-    recompress: bool = _setting(
-        flag(),
-        "Re-encode chunks whose compressor parameters differ from the target's, even where the target's codecs can read them.",
-        default=False,
+    recompress: bool = _flag(
+        "Re-encode chunks whose compressor parameters differ from the target's, even where the target's codecs can read them."
     )
-    verify: bool = _setting(
-        flag(), "Decode every chunk that is copied, to find damage that its outside does not show.", default=False
-    )
+    verify: bool = _flag("Decode every chunk that is copied, to find damage that its outside does not show.")
     durability: str = _setting(
         choice("full", "process"),
         '"full" survives a power failure; "process" survives only the death of the process, and never waits for the disk.',
@@ -235,20 +238,14 @@ class Config:
         'Where lock and journal lie: "inside" the target in `.zapz`, or "beside" it in `TARGET.zapz`. The same for all writers.',
         default="inside",
     )
-    register: bool = _setting(
-        flag(),
+    register: bool = _flag(
         "Remember the last slices in the target (on object stores that is always done), so that a slice without labels is recognised "
-        "when the same command is run again.",
-        default=False,
+        "when the same command is run again."
     )
-    single_writer: bool = _setting(
-        flag(),
-        "Append to storage that cannot keep two writers apart; only if certainly nobody else writes to the target.",
-        default=False,
+    single_writer: bool = _flag(
+        "Append to storage that cannot keep two writers apart; only if certainly nobody else writes to the target."
     )
-    follow_links: bool = _setting(
-        flag(), "Whether linked folders may lead out of the target or a slice.", default=False
-    )
+    follow_links: bool = _flag("Whether linked folders may lead out of the target or a slice.")
     workers: int | None = _setting(
         number(integer=True, least=1), "Threads that move chunks; by default one per processor, at most 8.", example=4
     )
@@ -257,7 +254,7 @@ class Config:
         "Bytes of memory for chunks under way, and again for a computed slice; what is more of that goes to a temporary file.",
         default=1_000_000_000,
     )
-    dry_run: bool = _setting(flag(), "Plan and check, but touch nothing.", default=False)
+    dry_run: bool = _flag("Plan and check, but touch nothing.")
     logging: bool | str | Mapping[str, Any] | None = _setting(
         either(flag(), LEVEL, LOGGING),
         "Log to standard error: true (level INFO), a level, or a table as Python's `logging.config.dictConfig` takes it; in a file, "
@@ -269,10 +266,8 @@ class Config:
         "Profile the append: true (the report is logged), a file for the report (new, or such a report), or a table.",
         example="profile.txt",
     )
-    trust_config: bool = _setting(
-        flag(),
-        "Let configuration files from URIs set what local files may, and use variables of the environment. No file may set it.",
-        default=False,
+    trust_config: bool = _flag(
+        "Let configuration files from URIs set what local files may, and use variables of the environment. No file may set it."
     )
 
     def __repr__(self) -> str:

@@ -37,6 +37,7 @@ HARMLESS = frozenset(
         # which data follow, and how they are laid out
         "version",
         "append_dim",
+        "append_label",
         "append_step",
         "label_order",
         "label_chunk",

@@ -165,6 +165,19 @@ def replaced(text: str, values: Mapping[Path, str]) -> str:
     return text
 
 
+def without(text: str, key: str) -> str:
+    """Return the text of an object without one of its members; every other character stays."""
+    found = members(text)
+    place = next((i for i, member in enumerate(found) if member.key == key), None)
+    if place is None:
+        return text
+    end = found[place].end
+    if place:
+        return text[: found[place - 1].end] + text[end:]
+    begin = _skip(text, 0) + 1
+    return text[:begin] + text[text.index(",", end) + 1 if len(found) > 1 else end :]
+
+
 def _collect(text: str, start: int, values: dict[Path, str], edits: list[tuple[int, int, str]]) -> None:
     found = members(text, start)
     for member in found:

@@ -12,6 +12,7 @@ from zapz.checks.character_arrays import in_form_of
 from zapz.checks.reading import Reading, digest_of, read_labels
 from zapz.config.settings import Config
 from zapz.errors import ConflictError
+from zapz.operations.place_slice import with_dimension
 from zapz.operations.run_plan import run_plan
 from zapz.operations.state import State
 from zapz.planning.plan import Plan
@@ -42,6 +43,8 @@ def execute_plan(
         ConflictError: Slice or target are no longer what the plan was made for.
     """
     source = replace(source, without=None)
+    settings = replace(config, append_dim=plan.placement.dim, append_label=plan.append_label)
+    source = with_dimension(source, None if plan.creates else plan.before, settings)
     if not plan.creates:
         source = in_form_of(source, plan.before, plan.placement.dim)
     if not source.is_unchanged(plan.slice.documents):

@@ -9,8 +9,28 @@ from zapz.config.array_encoding import UNSET
 from zapz.config.settings import Config
 from zapz.format.metadata import Dataset
 from zapz.planning import compatibility
+from zapz.planning.config_checks import check_single
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
+
+
+def with_dimension(source: OpenSlice, target: Dataset | None, config: Config) -> OpenSlice:
+    """Return a slice with the append dimension: itself, or as one step; itself too, if nothing says which step it is.
+
+    Args:
+        source: The slice.
+        target: The target; None if it is made from this slice.
+        config: Settings.
+
+    Raises:
+        SliceError: Its label is not where it should be, or is one value for several steps.
+    """
+    if any(config.append_dim in array.dims for array in source.dataset.arrays.values()):
+        check_single(source.dataset, target, config, source.uri)
+        return source
+    from zapz.sources.expanded import expanded  # imported where used: most slices have the dimension
+
+    return expanded(source, target, config)
 
 
 def place(
@@ -31,6 +51,7 @@ def place(
         SliceError: It may not follow.
     """
     notes: list[str] = []
+    source = with_dimension(source, target, config)
     if target is None:
         from zapz.checks.label_units import with_label_units  # imported where used: most appends make no target
         from zapz.planning import new_target

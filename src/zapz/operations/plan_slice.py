@@ -99,6 +99,10 @@ class Decider:
             return replace(prepared, outcome=outcome.name, compared=outcome.compared, labels=tuple(labels))
         gaps = check_followers(labels, source, self._config)
         placement = replace(placement, labels=digest_of(labels), notes=(*placement.notes, *gaps))
+        if source.one_step:
+            text = labels[0].new.text(0).removesuffix("T00:00:00") if labels else ""
+            placement = replace(placement, notes=(source.one_step.format(text), *placement.notes))
+            prepared = replace(prepared, placement=placement)
         plan = self._plan(source, target, placement, labels, creates=creates)
         if not creates:
             self._static.check(state.home or target, source, placement, self._config)
@@ -156,6 +160,7 @@ class Decider:
             documents=documents,
             recompress=config.recompress,
             slice_has_place=source.has_place,
+            append_label=config.append_label if source.one_step else None,
             after=grown(before, documents, placement.dim, stop) if known else None,
         )
 

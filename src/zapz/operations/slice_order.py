@@ -9,6 +9,7 @@ from typing import Any
 from zapz.checks.reading import Reading, label_paths, read_ends
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, LabelError
+from zapz.operations.place_slice import with_dimension
 from zapz.planning.labels import Line
 from zapz.planning.meaning import meaning_of
 from zapz.sources.opener import Opener, are_known
@@ -35,7 +36,7 @@ def sorted_by_labels(items: Iterable[Any], opener: Opener, target: Reading | Non
             found=type(items).__name__ if config.slice_source is None else "arguments of a slice source",
             hint="Give them in order, without this setting.",
         )
-    firsts = [_first(item, opener, config) for item in items]
+    firsts = [_first(item, opener, target, config) for item in items]
     kinds = {kind for kind, _ in firsts}
     if len(kinds) > 1:
         raise LabelError("labels of the slices cannot be compared", where="slices", found=" and ".join(sorted(kinds)))
@@ -43,10 +44,11 @@ def sorted_by_labels(items: Iterable[Any], opener: Opener, target: Reading | Non
     return [items[i] for i in numbers]
 
 
-def _first(item: Any, opener: Opener, config: Config) -> tuple[str, Any]:
+def _first(item: Any, opener: Opener, target: Reading | None, config: Config) -> tuple[str, Any]:
     """Return the kind of a slice's labels, and the first of them."""
     source = opener.open(item)
     try:
+        source = with_dimension(source, target.dataset if target is not None else None, config)
         dataset = source.dataset
         for path in label_paths(dataset, config.append_dim):
             if dataset.arrays[path].shape[0]:

@@ -21,7 +21,16 @@ from zapz.errors import (
     VariableError,
 )
 from zapz.format.metadata import Array, Dataset
-from zapz.planning.config_checks import OTHER_FORM, apart_hint, check_dims, check_fixed, dims_in, named, naming_hint
+from zapz.planning.config_checks import (
+    OTHER_FORM,
+    apart_hint,
+    check_dims,
+    check_fixed,
+    dims_in,
+    label_hint,
+    named,
+    naming_hint,
+)
 from zapz.planning.meaning import conversion_of
 from zapz.planning.placement import Placement
 
@@ -60,12 +69,13 @@ def _without_dimension(
     kind: type[UnsupportedError | DimensionError], what: str, dataset: Dataset, dim: str, where: str
 ) -> UnsupportedError | DimensionError:
     remedies: dict[str, Any] = {}
+    label = label_hint(dataset, dim, remedies) if what == "slice" else ""
     return kind(
         f"no variable of the {what} has the append dimension",
         where=where,
         expected=repr(dim),
         found=dims_in(dataset) or "no named dimensions",
-        hint=naming_hint(dataset, dim, remedies),
+        hint=label + naming_hint(dataset, dim, remedies),
         remedies=remedies,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, DimensionError
 from zapz.format.metadata import Array, Dataset, is_named, name, parent
-from zapz.planning.selection import takes_part
+from zapz.planning.selection import nearest_variable, takes_part
 
 OTHER_FORM = "Bring the slice to the target's form, or append it to another target."
 """What to do about a slice of another form."""
@@ -32,6 +32,16 @@ def check_config(config: Config) -> None:
             where="force_new",
             found='create = "never"',
             hint="Leave one of them out.",
+        )
+    alone = [key for key in ("format", "units") if key in config.append_label and "from" not in config.append_label]
+    if alone:
+        raise ConfigError(
+            "the form of a label is configured, but not where it comes from",
+            where=f"append_label.{alone[0]}",
+            expected="append_label.from as well",
+            found="none",
+            hint=r"Say where it comes from, such as {append_label.from}, or remove this: a scalar's attributes say what it means.",
+            remedies={"append_label.from": r"name:\d{8}"},
         )
 
 
@@ -108,14 +118,56 @@ def dims_in(dataset: Dataset) -> str:
     return ", ".join(sorted({d for a in dataset.arrays.values() for d in a.dims if d is not None}))
 
 
+def label_hint(dataset: Dataset, dim: str, remedies: dict[str, Any]) -> str:
+    """Say how a slice that is one step, and has no dimension for it, gets a label; nothing about one without any names.
+
+    Args:
+        dataset: The slice.
+        dim: The append dimension.
+        remedies: Settings are noted here.
+    """
+    if not dims_in(dataset) and any(array.ndim for array in dataset.arrays.values()):
+        return ""
+    example = 'np.datetime64("2025-01-06", "ns")'
+    named = f"{dim}=[{example}]" if dim.isidentifier() else f'{{"{dim}": [{example}]}}'
+    dated = "time_coverage_start" in dataset.groups.get("", {})
+    remedies["append_label.from"] = "attr:time_coverage_start" if dated else "value:2025-01-06"
+    return (
+        "If it is one step, say which: {append_label.from}, or another value:TEXT, attr:NAME of an attribute, name:REGEX of its own name, "
+        f"or the name of a scalar. In xarray: ds.expand_dims({named}). "
+    )
+
+
+def check_single(slice_: Dataset, target: Dataset | None, config: Config, where: str) -> None:
+    """Refuse a slice that has the append dimension, and a single value of its name beside it; as old a target may have both.
+
+    Raises:
+        DimensionError: It has both.
+    """
+    dim = config.append_dim
+    for path, array in slice_.arrays.items():
+        if name(path) != dim or array.ndim or is_named(path, config.excluded_variables):
+            continue
+        beside = [
+            p for p, a in slice_.arrays.items() if dim in a.dims and nearest_variable(slice_, parent(p), dim) == path
+        ]
+        there = target.arrays.get(path) if target is not None else None
+        if beside and (there is None or there.ndim):
+            raise DimensionError(
+                f"{path} is a single value in the slice, while other variables have the dimension {dim!r}",
+                where=f"{where}, {path}",
+                expected=f"({dim}), as of {beside[0]}",
+                found="a scalar",
+                hint=f"Give {path} one label per step, or leave it out: {{excluded_variables}}.",
+                remedies={"excluded_variables": [*config.excluded_variables, path]},
+            )
+
+
 def naming_hint(dataset: Dataset, dim: str, remedies: dict[str, Any]) -> str:
     """Say what to do about a dataset none of whose variables has the append dimension; note settings in ``remedies``."""
     scalar = next((path for path, array in dataset.arrays.items() if name(path) == dim and not array.ndim), None)
     if scalar is not None:
-        return (
-            f"Its {scalar} is a scalar, for one step without a dimension: give the slice that dimension "
-            f'(in xarray: ds.expand_dims("{dim}")).'
-        )
+        return f"Its {scalar} is a scalar, for one step without a dimension: append it to a new target first, and the others to that."
     dims = dims_in(dataset)
     if dims:
         remedies["append_dim"] = dims.partition(",")[0]

@@ -77,6 +77,8 @@ class Plan:
     """Whether compressor parameters must be the target's."""
     slice_has_place: bool = True
     """Whether the slice lies in a place, from which it can be opened again; otherwise it must be given to execute the plan."""
+    append_label: Mapping[str, Any] = field(default_factory=dict)
+    """The setting of that name by which the slice was seen as one step; empty if it was not needed."""
     arrays: Mapping[str, ArrayPlan] = field(compare=False)
     """What happens to each array that is written."""
 
@@ -153,6 +155,7 @@ class Plan:
             "target": self.target_uri,
             "slice": self.slice_uri,
             "slice_has_place": self.slice_has_place,
+            "append_label": dict(self.append_label),
             "creates": self.creates,
             "recompress": self.recompress,
             "placement": self.placement.to_json(),
@@ -193,6 +196,7 @@ class Plan:
             documents=_bytes(data["documents"]),
             recompress=data["recompress"],
             slice_has_place=data.get("slice_has_place", True),
+            append_label=data.get("append_label", {}),
         )
 
 
@@ -215,6 +219,7 @@ def make_plan(
     documents: Mapping[str, bytes],
     recompress: bool,
     slice_has_place: bool = True,
+    append_label: Mapping[str, Any] | None = None,
     after: Dataset | None = None,
 ) -> Plan:
     """Derive a whole plan from what cannot be derived: the two hierarchies, the placement, and the documents to write.
@@ -229,6 +234,7 @@ def make_plan(
         documents: Documents to write.
         recompress: Whether compressor parameters must be the target's.
         slice_has_place: Whether the slice can be opened again by its URI.
+        append_label: The setting of that name, if the slice was seen as one step.
         after: What ``documents`` make of ``before``, if that is known; else they are read.
     """
     if after is None:
@@ -251,5 +257,6 @@ def make_plan(
         documents=documents,
         recompress=recompress,
         slice_has_place=slice_has_place,
+        append_label=append_label or {},
         arrays=arrays,
     )

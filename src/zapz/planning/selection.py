@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from zapz.cf.attributes import NAMES_NEEDED
+from zapz.cf.attributes import CONTAINS, NAMES_FIXED, NAMES_NEEDED, WITH_BOUNDS
 from zapz.config.settings import Config
 from zapz.errors import VariableError
-from zapz.format.metadata import Array, Dataset, is_named, join, parent
+from zapz.format.metadata import Array, Dataset, is_named, join, name, parent
 
 
 def takes_part(path: str, config: Config) -> bool:
@@ -43,7 +43,54 @@ def left_out(dataset: Dataset, config: Config) -> frozenset[str]:
         needed = {other for path in wave for other in _needed(dataset, dataset.arrays[path])}
         wave = needed - kept - out
         kept = kept | wave
+    if not dataset.lengths(config.append_dim):  # then a single value of that name says which step the slice is
+        kept = kept | (single_labels(dataset, config.append_dim) - out)
     return frozenset(dataset.arrays.keys() - kept)
+
+
+def single_labels(dataset: Dataset, dim: str) -> frozenset[str]:
+    """Return the scalars that are named like a dimension: each says which single step along it a dataset is."""
+    return frozenset(path for path, array in dataset.arrays.items() if name(path) == dim and not array.ndim)
+
+
+def label_variables(dataset: Dataset, dim: str) -> frozenset[str]:
+    """Return the scalars that are named like a dimension, and their bounds."""
+    labels = single_labels(dataset, dim)
+    named = {
+        join(parent(path), str(dataset.arrays[path].attributes[key]))
+        for path in labels
+        for key in WITH_BOUNDS
+        if key in dataset.arrays[path].attributes
+    }
+    return labels | (named & dataset.arrays.keys())
+
+
+def data_variables(dataset: Dataset, dim: str) -> frozenset[str]:
+    """Return the variables of a dataset without the append dimension that have another value at another step, as far as it says.
+
+    These are the data, and what belongs to the label: itself, its bounds. Not so coordinates: those of their own dimension and what the
+    attributes of others name as coordinates, bounds, cell measures or grid mappings (CF sections 5, 7), what xarray lists as
+    ``coordinates`` of a group, terms of a formula with at most one dimension (CF section 4.3.3), and containers of attributes.
+    """
+    fixed: set[str] = set()
+    for path, array in dataset.arrays.items():
+        for attribute in NAMES_FIXED:
+            text = array.attributes.get(attribute)
+            words = text.split() if isinstance(text, str) else []
+            if attribute == "grid_mapping":  # others have the names of terms before a colon
+                words = [word.removesuffix(":") for word in words]
+            found = {other for word in words if (other := nearest_variable(dataset, parent(path), word)) is not None}
+            if attribute == "formula_terms":
+                found = {other for other in found if dataset.arrays[other].ndim <= 1}
+            fixed |= found
+    for group, attributes in dataset.groups.items():
+        listed = attributes.get("coordinates")
+        fixed.update(join(group, word) for word in (listed.split() if isinstance(listed, str) else ()))
+    contains = {
+        path for path, array in dataset.arrays.items() if not array.ndim and not CONTAINS.isdisjoint(array.attributes)
+    }
+    coordinates = {path for path, array in dataset.arrays.items() if array.is_label}
+    return label_variables(dataset, dim) | (dataset.arrays.keys() - fixed - contains - coordinates)
 
 
 def _needed(dataset: Dataset, array: Array) -> set[str]:
@@ -59,10 +106,11 @@ def _needed(dataset: Dataset, array: Array) -> set[str]:
         other = dataset.arrays.get(join(folder, word))
         if other is not None and set(other.dims) <= set(array.dims):
             names.add(word)
-    return {found for word in names if (found := _nearest(dataset, folder, word)) is not None}
+    return {found for word in names if (found := nearest_variable(dataset, folder, word)) is not None}
 
 
-def _nearest(dataset: Dataset, folder: str, word: str) -> str | None:
+def nearest_variable(dataset: Dataset, folder: str, word: str) -> str | None:
+    """Return the variable of a name that lies in a folder, or in the nearest one above it; None if there is none."""
     while True:
         if join(folder, word) in dataset.arrays:
             return join(folder, word)

@@ -59,6 +59,8 @@ class OpenSlice:
     """The same store, if a source gives the slice."""
     has_place: bool = True
     """Whether it lies in a place, by which it is recognised if it comes again."""
+    one_step: str = ""
+    """What is said of it if it lacks the append dimension where it lies, and is seen as one step; ``{}`` stands for its label."""
     labels_seen: str | None = None
     """Digest of its labels, if it was looked at before the first slice of the call was written."""
     name: str = ""
@@ -86,7 +88,7 @@ class OpenSlice:
     def prepare(self, paths: Collection[str]) -> None:
         """Compute what is not there yet of these arrays."""
         if self.given is not None:
-            self.given.source.prepare(paths)
+            self.given.source.prepare([path for path in paths if path in self.dataset.arrays])
 
     def is_unchanged(self, documents: Mapping[str, bytes]) -> bool:
         """Return whether its documents are still these."""
