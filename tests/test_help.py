@@ -63,6 +63,16 @@ def test_options_of_append_stand_under_headings() -> None:
         assert option.flags[0] in behind.partition("\n\n")[0]
 
 
+def test_an_option_stands_under_the_same_heading_on_every_page() -> None:
+    """zappend's own command, whose options are in no groups, is left out."""
+    headings: dict[str, set[str | None]] = {}
+    for name, command in COMMANDS.items():
+        for option in command.params:
+            if option.param_type_name == "option" and name not in {"zappend", "config"}:
+                headings.setdefault(option.opts[0], set()).add(option.rich_help_panel)
+    assert {flag: of for flag, of in headings.items() if len(of) > 1 or not of <= set(GROUPS)} == {}
+
+
 def test_examples_are_command_lines() -> None:
     page = said("append", "-h", COLUMNS="40")
     examples = [shlex.split(line) for line in page.splitlines() if line.startswith("  zapz append")]

@@ -10,9 +10,9 @@ from zapz import __version__, interrupts
 from zapz.cli import commands
 from zapz.cli.check_command import check_command
 from zapz.cli.commands import errors, print_json, storage
-from zapz.cli.fast_path import APPEND, AppendOptions
+from zapz.cli.fast_path import AppendOptions
 from zapz.cli.help_pages import Command, Group
-from zapz.cli.options import completing, option
+from zapz.cli.options import journal_option, option
 from zapz.cli.reference_commands import config_command, demo_command, help_command
 from zapz.cli.zappend_command import zappend_command
 from zapz.config.settings import Config
@@ -45,16 +45,7 @@ app = typer.Typer(
 
 
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="Path or URI of the Zarr dataset.")]
-Journal = Annotated[
-    str | None,
-    typer.Option(
-        "--journal",
-        metavar="inside|beside",
-        help="Where lock and journal lie, if they are not inside the target.",
-        rich_help_panel=APPEND["config"].group,
-        autocompletion=completing(lambda: ["inside", "beside"]),
-    ),
-]
+Journal = Annotated[str | None, journal_option()]
 Json = Annotated[bool, option("as_json")]
 Traceback = Annotated[bool, option("traceback")]
 TargetOption = Annotated[list[str] | None, option("target_option")]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from zapz.cli.commands import configured, errors, print_json, storage
-from zapz.cli.options import option
+from zapz.cli.fast_path import APPEND
+from zapz.cli.options import journal_option, option
 from zapz.errors import FormatError
 
 if TYPE_CHECKING:
@@ -23,15 +24,16 @@ _LATER = 1.0
 
 def check_command(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Path or URI of the Zarr dataset.")],
-    chunks: Annotated[bool, typer.Option("--chunks", help="Read and decode every chunk, too.")] = False,  # noqa: FBT002 - Typer's options are booleans
+    chunks: Annotated[  # noqa: FBT002 - Typer's options are booleans
+        bool,
+        typer.Option("--chunks", help="Read and decode every chunk, too.", rich_help_panel=APPEND["append_dim"].group),
+    ] = False,
     config: Annotated[list[str] | None, option("config")] = None,
     assignments: Annotated[list[str] | None, option("assignments")] = None,
     no_config: Annotated[bool, option("no_config")] = False,  # noqa: FBT002
     append_dim: Annotated[str | None, option("append_dim")] = None,
     as_json: Annotated[bool, option("as_json")] = False,  # noqa: FBT002
-    journal: Annotated[
-        str | None, typer.Option("--journal", metavar="inside|beside", help="Where lock and journal lie.")
-    ] = None,
+    journal: Annotated[str | None, journal_option()] = None,
     workers: Annotated[int | None, option("workers")] = None,
     target_option: Annotated[list[str] | None, option("target_option")] = None,
     traceback: Annotated[bool, option("traceback")] = False,  # noqa: FBT002

@@ -30,3 +30,14 @@ def option(name: str) -> Any:
         rich_help_panel=entry.group,
         autocompletion=completing(lambda: choices) if len(choices) > 1 else None,
     )
+
+
+def journal_option() -> Any:
+    """Return the option of commands that look for a lock and a journal where there is no configuration to say it."""
+    return typer.Option(
+        "--journal",
+        metavar="inside|beside",
+        help="Where lock and journal lie, if they are not inside the target.",
+        rich_help_panel=APPEND["config"].group,
+        autocompletion=completing(lambda: ["inside", "beside"]),
+    )
