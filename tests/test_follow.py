@@ -476,7 +476,7 @@ REFUSED: dict[str, Refusal] = {
         errors.DimensionError,
         ("second.zarr, v", "(time, x)", "(x)"),
     ),
-    "no append dimension": (lambda: (cube(), cube(2).isel(time=0, drop=True)), errors.DimensionError, ("'time'", "x", "expand_dims", "--label")),
+    "no append dimension": (lambda: (cube(), cube(2).isel(time=0, drop=True)), errors.DimensionError, ("'time'", "x", "expand_dims", "append_label")),
     "float64 into float32": (
         lambda: (cube(), encoded(cube(2), dtype="f8")),
         errors.DTypeError,
