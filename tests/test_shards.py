@@ -26,7 +26,7 @@ LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 BIG = {"name": "bytes", "configuration": {"endian": "big"}}
 CRC = {"name": "crc32c"}
 INDEX_CODECS = {"crc": [LITTLE, CRC], "plain": [LITTLE], "big": [BIG, CRC]}
-FAST = {"durability": "process", "workers": 1}
+FAST = {"durability": "process", "workers": 1, "label_units": "keep"}
 
 
 def made(location: str = "end", *, crc: bool = True, endian: str = "little") -> Shards:

@@ -50,6 +50,7 @@ TOPICS: Mapping[str, Mapping[str, str]] = {
         "temp_dir": "Where large ones are kept meanwhile.",
     },
     "Labels": {
+        "append_label": "Label of slices without the dimension.",
         "label_order": "Whether they increase or decrease.",
         "append_step": "Step that neighbours must keep.",
         "on_existing": "If those of a slice are there already.",
