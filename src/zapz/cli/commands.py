@@ -102,7 +102,7 @@ def _forgotten_target(place: str, slices: list[str], config: Config, *, named: b
         config: The configuration.
         named: Whether the target was named as such, by ``-t``.
     """
-    if not named and config.target_dir is None and slices and place != slices[0] and _form(place) == _form(slices[0]):
+    if not named and config.target_dir is None and slices and _alike(place, slices[0]):
         from zapz.operations.forgotten_target import check_target_is_no_slice  # imported where used: most names differ
 
         check_target_is_no_slice(place, slices, config)
@@ -118,10 +118,11 @@ def _forgotten_target(place: str, slices: list[str], config: Config, *, named: b
         raise
 
 
-def _form(place: str) -> tuple[str, str]:
-    """Return the folder of a place, and its name with # for each number."""
-    folder, name = os.path.split(place.rstrip("/"))
-    return os.path.normpath(folder), re.sub(r"[0-9]+", "#", name)
+def _alike(target: str, slice_: str) -> bool:
+    """Return whether two places lie in one folder, and their names differ by numbers only."""
+    (folder, name), (other, second) = (os.path.split(place.rstrip("/")) for place in (target, slice_))
+    alike = re.sub(r"[0-9]+", "#", name) == re.sub(r"[0-9]+", "#", second)
+    return name != second and alike and os.path.normpath(folder) == os.path.normpath(other)
 
 
 def _label(options: AppendOptions) -> dict[str, Any]:
