@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -304,9 +305,15 @@ def test_refused_first_slice(kind: str, place: Place, tmp_path: Path) -> None:
 
 
 def test_refused_second_slice_does_not_bring_the_old_one_back(place: Place, tmp_path: Path) -> None:
+    """One whose metadata tell that it does not fit is seen before: the old one stays."""
+    code, _ = outcome(lambda: place.renew(place.slices[0], bad_slice(tmp_path / "other", "shape")))
+    assert (code, place.untouched()) == (3, "")
     expected = place.fresh(1)
-    code, _ = outcome(lambda: place.renew(place.slices[0], bad_slice(tmp_path / "bad", "shape")))
-    assert (code, differ(tree_of(look(place.around)), expected)) == (3, "")
+    cut = Path(shutil.copytree(place.slices[1], tmp_path / "cut"))
+    largest = max((path for path in cut.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:-5])
+    code, _ = outcome(lambda: place.renew(place.slices[0], cut))
+    assert (code, differ(tree_of(look(place.around)), expected)) == (5, "")
 
 
 def test_slice_in_the_old_target(place: Place) -> None:
