@@ -96,7 +96,7 @@ def test_no_bound_is_missing(tmp_path: Path, zarr_format: int) -> None:
         for name, dims, data in (("time", ["time"], [start]), ("time_bnds", ["time", "nv"], [[start, start + 1]])):
             attrs = {"units": units, "bounds": "time_bnds"} if name == "time" else {}
             write_array(tmp_path / f"{i}", name, np.array(data), dims=dims, zarr_format=form, fill=0, attrs=attrs)
-    zapz.append(tmp_path / "t", [tmp_path / "0", tmp_path / "1"], zarr_format=zarr_format)
+    zapz.append(tmp_path / "t", [tmp_path / "0", tmp_path / "1"], zarr_format=zarr_format, label_units="keep")
     assert read(tmp_path / "t")["time_bnds"].tolist() == [[0, 1], [48, 49]]
     with quiet():
         seen = xr.open_zarr(tmp_path / "t", consolidated=False).time_bnds.values
