@@ -25,7 +25,7 @@ from zapz.testing import MUTATIONS, AnswerError, Died, Request
 from zapz.txn.objects import head as heads
 
 ROOT = "bucket/cube"
-SETTINGS: dict[str, Any] = {"workers": 1, "label_chunk": "keep"}
+SETTINGS: dict[str, Any] = {"workers": 1, "label_chunk": "keep", "label_units": "keep"}
 DOCUMENTS = {".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json"}
 NEIGHBOURS = {
     "bucket/cub": b"1",

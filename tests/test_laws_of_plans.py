@@ -29,7 +29,7 @@ from zapz.planning.steps import ArrayPlan, ClearChunk, CopyChunk, EncodeChunk, E
 
 STALE = -1
 FILL = -2
-FAST = {"durability": "process", "workers": 1}
+FAST = {"durability": "process", "workers": 1, "label_units": "keep"}
 
 
 # -- on integers alone -------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from zapz.txn.objects.lease import Lease
 
 ROWS = {"A": tuple(range(100, 106)), "B": tuple(range(200, 209)), "C": (300, 301), "D": (400, 401, 402, 403)}
 LENGTHS = (3, 4, 5, 8)
-SETTINGS = {"workers": 1, "label_chunk": "keep", "lock_wait": 1000.0}
+SETTINGS = {"workers": 1, "label_chunk": "keep", "label_units": "keep", "lock_wait": 1000.0}
 
 
 class Writer:

@@ -56,7 +56,7 @@ class LookAhead:
 
         Args:
             items: Places.
-            state: The target as it is; it is left alone.
+            state: The target as it is; its first and last labels are noted in it.
 
         Raises:
             SliceError: One may not follow the target or the one before it.
@@ -89,6 +89,8 @@ class LookAhead:
         if not placement.length:
             return [], False
         labels = read_labels(target, source, placement, state.last, config, own)
+        if ahead.last is None:
+            ahead.note_ends(labels)
         by_labels = replace(config, on_existing="refuse" if config.on_existing == "refuse" else "skip")
         if ahead.holds(labels) or (
             state.length
@@ -167,11 +169,19 @@ class _Ahead:
     """The target as it would be after the slices that were looked at."""
 
     def __init__(self, state: State) -> None:
+        self._target = state
         self.state = replace(state, last=dict(state.last), dataset=None if state.old is not None else state.dataset)
         self.there: dict[str, LabelIndex] = {}
         """Labels of slices that were looked at."""
         self.last: str | None = None
         """The slice that would be appended last."""
+
+    def note_ends(self, labels: Sequence[Labels]) -> None:
+        """Remember the target's own first and last labels, so that they are read once."""
+        for found in labels:
+            self.state.last.setdefault(found.path, found.old.stored)
+            if self._target.dataset is not None and self._target.old is None:
+                self._target.last.setdefault(found.path, found.old.stored)
 
     def holds(self, labels: Sequence[Labels]) -> bool:
         """Return whether slices that were looked at have all these labels, side by side."""
