@@ -73,7 +73,7 @@ class Cube:
         return {"target_storage_options": dict(self.server.options)}
 
     def append(self, *slices: Path | str, **settings: Any) -> zapz.Report:
-        return zapz.append(self.uri, [str(s) for s in slices], **self.options, **settings)
+        return zapz.append(self.uri, [str(s) for s in slices], **self.options, label_units="keep", **settings)
 
     def objects(self, *, ours: bool = False) -> dict[str, bytes]:
         """Return the target's objects, without those of zapz's own folder; or only those."""
