@@ -367,9 +367,9 @@ class Machine(RuleBasedStateMachine):
             before.update({key: b"keep me"} | ({"time/more": None} if "more" in key else {}))
 
     @precondition(lambda self: not self.pending and self.cube.history)
-    @rule(recipe=RECIPES, kind=st.sampled_from(BAD), good=st.lists(RECIPES, max_size=1))
-    def refused_slice(self, recipe: Recipe, kind: str, good: list[Recipe]) -> None:
-        """A slice that may not follow; a good one before it stays."""
+    @rule(recipe=RECIPES, kind=st.sampled_from(BAD), good=st.lists(RECIPES, max_size=1), known=st.booleans())
+    def refused_slice(self, recipe: Recipe, kind: str, good: list[Recipe], known: bool) -> None:
+        """A slice that may not follow; a good one before it stays, unless both are known and metadata tell that the later one may not."""
         parts = self.make(good)
         before, cube = self.place.snapshot(), self.cube.plus(*parts)
         recipe = recipe._replace(kind=kind if kind in {"grid", "static", "dtype"} else "good")
@@ -381,10 +381,12 @@ class Machine(RuleBasedStateMachine):
         elif kind == "changed":
             recipe, start = recipe._replace(steps=1, hole="none" if HOLE in cube.values[-1] else "all"), cube.labels[-1]
         (bad,) = self.make([recipe], start)
+        paths = [*(p.path for p in parts), bad.path]
         with pytest.raises(SliceError):
-            zapz.append(self.place.target, [*(p.path for p in parts), bad.path])
-        assert parts or self.place.snapshot() == before
-        self.allowed = [cube]
+            zapz.append(self.place.target, paths if known else iter(paths))
+        told = known and kind not in {"static", "changed"}
+        assert (parts and not told) or self.place.snapshot() == before
+        self.allowed = [self.cube if told else cube]
 
     @precondition(lambda self: self.cube.history)
     @rule()
