@@ -1311,7 +1311,21 @@ class Run:
             zapz.execute(again, **{k: v for k, v in names.items() if k in ("durability", "workers", "journal")})
             on_slice(None)
             return
-        zapz.append(self.target, given, on_slice=on_slice, **settings)
+        told, before = [], self.state()
+
+        def tell(report: Any) -> None:
+            told.append(report)
+            on_slice(report)
+
+        try:
+            zapz.append(self.target, given, on_slice=tell, **settings)
+        except zapz.ZapzError as refusal:
+            if told or len(given) == 1:
+                raise
+            # Refused as a whole, perhaps: one after another shows which of them may not follow.
+            require(self.state() == before, f"the target is not as it was before the refusal: {refusal}")
+            zapz.append(self.target, iter(given), on_slice=on_slice, **settings)
+            raise FoundError(f"slices were refused as a whole, and none of them alone: {refusal}") from refusal
 
     def dry_run(self, group: list[Slice]) -> bool:
         before = snapshot(self.folder)
