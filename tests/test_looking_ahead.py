@@ -195,6 +195,36 @@ def test_a_slice_that_changes_meanwhile_is_refused(
     assert steps(tmp_path / "c") == [1]
 
 
+@pytest.mark.parametrize("remembers", [True, False])
+def test_a_target_that_another_writer_makes_meanwhile_changes_no_labels_of_slices(
+    remembers: bool, write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its units and data type of labels are others than those that were foreseen."""
+    if not remembers:
+        monkeypatch.setattr("zapz.operations.look_ahead._KEPT_BYTES", 0)
+    paths, target = [write(n) for n in (1, 2)], tmp_path / "c"
+    other = tmp_path / "other.zarr"
+    with quiet():
+        _day(0).to_zarr(other, encoding={"time": {"units": "hours since 2000-01-01", "dtype": "f8"}})
+
+    def other_writer(now: zapz.Progress) -> None:
+        if now.phase == "opening" and not target.exists():
+            zapz.append(target, other, label_units="keep")
+
+    zapz.append(target, paths, slice_polling={"timeout": 10}, on_phase=other_writer, prefetch=0)
+    assert steps(target) == [0, 1, 2]
+    assert xr.open_zarr(target, decode_times=False)["time"].dtype == "f8"
+
+
+def test_looking_ahead_can_be_cancelled(write: Callable[..., Path], tmp_path: Path) -> None:
+    """Before the missing slice is looked for."""
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(zapz.CancelledError, match="Nothing was written"):
+        zapz.append(tmp_path / "c", [write(1), write(2), tmp_path / "none.zarr"], cancel=cancel)
+    assert not (tmp_path / "c").exists()
+
+
 def test_slices_of_a_service_are_looked_at_in_parallel_and_at_most_eight_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,7 +79,7 @@ def read_labels(
 
     Raises:
         LabelError: Labels that the target cannot hold are in no order either.
-        SliceError: The target cannot hold a label.
+        SliceError: The target cannot hold a label; or labels are not those that were looked at before.
     """
     found = []
     for path in label_paths(target.dataset, placement.dim):
@@ -89,6 +89,13 @@ def read_labels(
         mine = own.get(path) if own is not None else None
         if mine is None:
             mine = Reading(source.store, source.dataset).rows(path, 0, 0, placement.length)
+        seen = source.labels_seen.get(path)
+        if seen is not None and seen != digest_of_cells(mine):
+            raise SliceError(
+                "the slice's labels changed since they were looked at",
+                where=f"{source.uri}, {path}",
+                hint="Something still writes to it. Append it when it is complete.",
+            )
         conversion = placement.conversions[path]
         meaning = conversion.target
         old, distinct = Line.of(meaning, last), len(set(mine.reshape(-1).tolist()))
@@ -108,20 +115,6 @@ def check_followers(labels: Sequence[Labels], source: OpenSlice, config: Config)
     for found in labels:
         check_labels(found, config, source.uri)
     return [*gap_notes(labels, config)]
-
-
-def check_unchanged(labels: Sequence[Labels], source: OpenSlice) -> None:
-    """Refuse a slice whose labels are not those that were seen before the first slice of the call was written.
-
-    Raises:
-        SliceError: They are others.
-    """
-    if source.labels_seen is not None and digest_of(labels) != source.labels_seen:
-        raise SliceError(
-            "the slice's labels changed since they were looked at",
-            where=source.uri,
-            hint="Something still writes to it. Append it when it is complete.",
-        )
 
 
 def ends_of(labels: Cells) -> Cells:
@@ -173,6 +166,14 @@ def digest_of(labels: Sequence[Labels]) -> str:
     digest = hashlib.sha256()
     for found in labels:
         digest.update(f"{found.path}\0{found.new.stored.dtype}\0".encode())
-        stored = found.new.stored
-        digest.update(repr(stored.tolist()).encode() if stored.dtype.hasobject else stored.tobytes())
+        digest.update(_content(found.new.stored))
     return digest.hexdigest() if labels else ""
+
+
+def digest_of_cells(cells: Cells) -> str:
+    """Return a digest of cells as they are stored."""
+    return hashlib.sha256(_content(cells)).hexdigest()
+
+
+def _content(cells: Cells) -> bytes:
+    return repr(cells.tolist()).encode() if cells.dtype.hasobject else cells.tobytes()

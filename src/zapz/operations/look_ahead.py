@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from zapz.checks.already_appended import LabelIndex, fingerprint_of, outcome_of
-from zapz.checks.reading import Reading, digest_of, label_paths, read_labels
+from zapz.checks.already_appended import LabelIndex, fingerprint_of
+from zapz.checks.reading import Reading, digest_of_cells, label_paths, read_labels
 from zapz.config.settings import Config
-from zapz.errors import LabelError, MetadataError, NotFoundError, SliceError
+from zapz.errors import CancelledError, LabelError, MetadataError, NotFoundError, SliceError
 from zapz.format.buffers import Cells
 from zapz.operations.place_slice import place
 from zapz.operations.plan_slice import Decider
@@ -42,11 +42,14 @@ Seen = tuple[OpenSlice, dict[str, Cells]]
 class LookAhead:
     """What was seen of the slices of one call."""
 
-    def __init__(self, opener: Opener, decider: Decider, config: Config) -> None:
+    def __init__(
+        self, opener: Opener, decider: Decider, config: Config, cancelled: Callable[[], bool] | None = None
+    ) -> None:
         self._opener = opener
         self._decider = decider
         self._config = config
-        self._labels: dict[int, str] = {}
+        self._cancelled = cancelled
+        self._labels: dict[int, dict[str, str]] = {}
         self._marks: dict[int, str] = {}
         self._kept: dict[int, OpenSlice] = {}
         self._budget = _KEPT_BYTES
@@ -61,6 +64,7 @@ class LookAhead:
         Raises:
             SliceError: One may not follow the target or the one before it.
             ZapzError: One cannot be opened; a slice that is waited for may be missing or incomplete.
+            CancelledError: ``cancelled`` says so; nothing was written.
         """
         ahead = _Ahead(state)
         for number, seen in enumerate(self._seen(items)):
@@ -69,7 +73,7 @@ class LookAhead:
 
     def _check(self, number: int, source: OpenSlice, own: dict[str, Cells], ahead: _Ahead) -> None:
         labels, new = self._foresee(source, own, ahead)
-        self._labels[number] = digest_of(labels)
+        self._labels[number] = {path: digest_of_cells(cells) for path, cells in own.items()}
         if is_folder(source.uri) and (size := sum(map(len, source.dataset.documents.values()))) <= self._budget:
             self._budget -= size
             self._kept[number] = source
@@ -91,11 +95,7 @@ class LookAhead:
         labels = read_labels(target, source, placement, state.last, config, own)
         if ahead.last is None:
             ahead.note_ends(labels)
-        by_labels = replace(config, on_existing="refuse" if config.on_existing == "refuse" else "skip")
-        if ahead.holds(labels) or (
-            state.length
-            and outcome_of(self._decider.there(target, state, state.length), source, placement, labels, by_labels)
-        ):
+        if ahead.holds(labels) or (state.length and self._decider.is_there(source, placement, labels, target, state)):
             return labels, False
         for found in labels:
             if ahead.last is not None and None not in found.new.values and not follows(found, config):
@@ -123,6 +123,8 @@ class LookAhead:
 
     def _open(self, item: Any) -> Seen | None:
         """Open a slice and read its labels; None if it is not there yet, and waited for."""
+        if self._cancelled is not None and self._cancelled():
+            raise CancelledError("cancelled", where="slices", hint="Nothing was written.")
         try:
             source = self._opener.open(item)
         except (NotFoundError, MetadataError, IncompleteError):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from zapz.checks.already_appended import There, outcome_of, recall
 from zapz.checks.budget import Budget, Compared
-from zapz.checks.reading import Reading, check_followers, check_unchanged, digest_of, hidden, read_labels
+from zapz.checks.reading import Reading, check_followers, digest_of, hidden, read_labels
 from zapz.checks.static import StaticVariables
 from zapz.config.settings import Config
 from zapz.operations.place_slice import place
@@ -89,7 +90,6 @@ class Decider:
             else state.last
         )
         labels = read_labels(target, source, placement, known, self._config)
-        check_unchanged(labels, source)
         length = 0 if creates else state.length
         there = self.there(target, state, length)
         outcome = outcome_of(there, source, placement, labels, self._config)
@@ -116,6 +116,21 @@ class Decider:
     def there(self, target: Reading, state: State, length: int) -> There:
         """Return what slices that are there already are compared with."""
         return There(target=target, length=length, planned=state.planned, indexes=state.indexes, budget=self.budget)
+
+    def is_there(
+        self, source: OpenSlice, placement: Placement, labels: list[Labels], target: Reading, state: State
+    ) -> bool:
+        """Return whether a slice is there already by its labels; its data are not compared.
+
+        Raises:
+            LabelError: Labels are there already, which is to be refused.
+        """
+        there = self.there(target, state, state.length)
+        return outcome_of(there, source, placement, labels, self._by_labels) is not None
+
+    @cached_property
+    def _by_labels(self) -> Config:
+        return replace(self._config, on_existing="refuse" if self._config.on_existing == "refuse" else "skip")
 
     def _attributes(
         self, source: OpenSlice, target: Reading, placement: Placement, *, creates: bool
@@ -175,8 +190,7 @@ class Decider:
             return placement if placement.length else None
         target = Reading(self.store, before)
         labels = read_labels(target, source, placement, state.last, self._config)
-        by_labels = replace(self._config, on_existing="refuse" if self._config.on_existing == "refuse" else "skip")
-        if outcome_of(self.there(target, state, state.length), source, placement, labels, by_labels) is not None:
+        if self.is_there(source, placement, labels, target, state):
             return placement if self._config.on_existing == "resume" else None
         check_followers(labels, source, self._config)
         return placement

@@ -42,9 +42,8 @@ class SliceFeed:
         """Look at all slices before the first is written; raises as ``LookAhead.look`` does."""
         from zapz.operations.look_ahead import LookAhead  # imported where used: one slice alone is opened at once
 
-        self._ahead = LookAhead(
-            self._opener(replace(self._config, slice_polling=None)), self._turns.decider, self._config
-        )
+        opener = self._opener(replace(self._config, slice_polling=None))
+        self._ahead = LookAhead(opener, self._turns.decider, self._config, self._cancelled)
         self._ahead.look(items, state)
 
     def sort(self, items: Iterable[Any], state: State) -> list[Any]:
