@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 import zapz
 from zapz.cli.app import app
 from zapz.operations.look_ahead import LookAhead
+from zapz.operations.target_state import TargetReader
 from zapz.testing import ObjectService
 
 
@@ -69,6 +70,32 @@ def test_a_target_that_falls_is_sorted_downwards(write: Callable[..., Path], tmp
     zapz.append(tmp_path / "c", [write(n) for n in (9, 8)], label_order="decreasing")
     zapz.append(tmp_path / "c", [write(n) for n in (5, 7, 6)], slice_order="labels")
     assert steps(tmp_path / "c") == [9, 8, 7, 6, 5]
+
+
+@pytest.mark.parametrize("settings", [{"slice_order": "labels"}, {"slice_polling": {"timeout": 1}}])
+def test_a_mixture_that_is_seen_without_the_lock_is_looked_at_again(
+    settings: dict[str, Any], write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sorting, or looking before slices are waited for; a dry run takes no lock, and refuses it."""
+    zapz.append(tmp_path / "c", write(0))
+    look, mixtures = TargetReader.look, 0
+
+    def torn(reader: TargetReader, *session: Any) -> Any:
+        nonlocal mixtures
+        if not session and mixtures == 0:
+            mixtures += 1
+            raise zapz.MetadataError("a mixture")
+        return look(reader, *session)
+
+    monkeypatch.setattr(TargetReader, "look", torn)
+    paths = [write(n) for n in (1, 2)]
+    if "slice_order" in settings:
+        with pytest.raises(zapz.MetadataError, match="a mixture"):
+            zapz.append(tmp_path / "c", paths, **settings, dry_run=True)
+        mixtures = 0
+    zapz.append(tmp_path / "c", paths, **settings)
+    assert mixtures == 1
+    assert steps(tmp_path / "c") == [0, 1, 2]
 
 
 def test_only_what_is_known_is_sorted(write: Callable[..., Path], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from zapz.config.settings import Config, remarks
@@ -91,7 +92,7 @@ class Appender:
         """Append all slices, and return the target's length."""
         items = items_of(slices)
         if self.config.slice_order == "labels":
-            items = self._slices.sort(items, self._turns.reader.look())
+            items = self._turns.looked(partial(self._slices.sort, items))
         self._turns.decider.expect(items)
         self._watch.expect(items)
         if self.config.dry_run:
@@ -129,7 +130,7 @@ class Appender:
 
     def _run_apart(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
         """Append slices that are waited for, or made: the target is not held meanwhile."""
-        self._check_target(items)
+        self._turns.looked(partial(self._look, items))  # do they fit, before slices are made
         length: int | None = None
         with self._slices.feed(items) as feed:
             for opened in feed:
@@ -143,14 +144,6 @@ class Appender:
         """Look at all slices that are known before the first is written; one alone is looked at when its turn comes."""
         if are_known(items, self.config) and len(items) > 1:
             self._slices.look(items, state)
-
-    def _check_target(self, items: Iterable[Any]) -> None:
-        """See that target and slices fit before slices are made; what is read while another writer is at work may be a mixture."""
-        try:
-            self._look(items, self._turns.reader.look())
-        except ZapzError:
-            with self._turns.held() as (_, state):
-                self._look(items, state)
 
     def _report(self, report: SliceReport, reports: list[SliceReport]) -> None:
         reports.append(report)

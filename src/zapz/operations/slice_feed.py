@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -93,22 +94,16 @@ class SliceFeed:
     def make_ready(self, opened: OpenSlice) -> None:
         """Compute what a slice has to be computed, once its form is seen to fit.
 
-        Without a turn, what is seen while another writer is at work may be a mixture; if that is refused, a turn decides.
-
         Raises:
             SliceError: It may not follow.
         """
         if not opened.prepares:
             return
         try:
-            placement = self._turns.decider.glance(opened, self._turns.reader.look())
-        except ZapzError:
-            with self._turns.held() as (_, state):
-                try:
-                    placement = self._turns.decider.glance(opened, state)
-                except ZapzError as error:
-                    opened.name_in(error)
-                    raise
+            placement = self._turns.looked(partial(self._turns.decider.glance, opened))
+        except ZapzError as error:
+            opened.name_in(error)
+            raise
         self._compute(opened, placement)
 
     def _compute(self, opened: OpenSlice, placement: Placement | None) -> None:

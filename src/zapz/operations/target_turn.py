@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from zapz.config.settings import Config
 from zapz.errors import ZapzError, printable
@@ -20,6 +21,8 @@ from zapz.txn.session import open_session, successor_of
 from zapz.waiting import Wait
 
 _LOG = logging.getLogger("zapz")
+
+T = TypeVar("T")
 
 
 class TargetTurns:
@@ -85,6 +88,23 @@ class TargetTurns:
         if state.old is not None:  # nothing of it is read for the new one
             self.decider.store = successor_of(self.store)
         return state
+
+    def looked(self, use: Callable[[State], T]) -> T:
+        """Return what is seen of the target without its lock; if that is refused, in a turn: another writer may have been at work.
+
+        Args:
+            use: Looks at the target's state.
+
+        Raises:
+            ZapzError: It is refused for good, or there is no turn.
+        """
+        try:
+            return use(self.reader.look())
+        except ZapzError:
+            if self._config.dry_run:
+                raise
+        with self.held() as (_, state):
+            return use(state)
 
     def look_anew(self, session: Session, state: State) -> None:
         """Read a target that has just taken the place of the old one."""
