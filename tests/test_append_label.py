@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from command_line import run
 from cubes import files, quiet, read, write_array, write_group
 from slices_kit import reading
-from test_cli import run
 
 import zapz
 from zapz.cf.written_times import instant_of
@@ -99,16 +99,20 @@ def _target(path: Path, kind: str) -> None:
 def test_how_a_label_is_stored(tmp_path: Path) -> None:
     """In a new target as seconds, or as is configured; with the attributes that readers look for."""
     slice_ = {"v": (("y", "x"), VALUES)}
+    write_group(tmp_path / "slice", zarr_format=3)
+    write_array(tmp_path / "slice", "v", VALUES, dims=["y", "x"], zarr_format=3)
     for name, setting, units, stored in (
         ("t", {}, "seconds since 1970-01-01", 1736159400),
         ("u", {"units": "minutes since 2025-01-01"}, "minutes since 2025-01-01", 5 * 1440 + 630),
         ("w", {"units": "minutes since 2025-01-06 10:30"}, "minutes since 2025-01-06 10:30", 0),  # which is kept
     ):
-        zapz.append(tmp_path / name, slice_, append_label={"from": f"value:{HALF_PAST}", **setting})
-        found = json.loads((tmp_path / name / "time/zarr.json").read_text())
-        assert found["attributes"] == {"standard_name": "time", "units": units, "calendar": "proleptic_gregorian"}
-        assert (found["data_type"], read(tmp_path / name)["time"].tolist()) == ("int64", [stored])
-        assert "zstd" in json.dumps(found["codecs"])
+        for kind, given in (("memory", slice_), ("stored", tmp_path / "slice")):
+            target = tmp_path / f"{name}-{kind}"
+            zapz.append(target, given, append_label={"from": f"value:{HALF_PAST}", **setting})
+            found = json.loads((target / "time/zarr.json").read_text())
+            assert found["attributes"] == {"standard_name": "time", "units": units, "calendar": "proleptic_gregorian"}
+            assert (found["data_type"], read(target)["time"].tolist()) == ("int64", [stored])
+        assert "zstd" in (tmp_path / f"{name}-memory/time/zarr.json").read_text()
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

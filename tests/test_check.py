@@ -16,7 +16,7 @@ import cubes
 import numpy as np
 import pytest
 import zarr
-from test_cli import run
+from command_line import run
 from trees import snapshot
 
 import zapz

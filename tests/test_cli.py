@@ -1,7 +1,5 @@
 """The command line: the two parsers agree, output is for people or for programs, exit codes tell what to do."""
 
-import contextlib
-import io
 import json
 import subprocess
 import sys
@@ -9,13 +7,13 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from command_line import run
 from hypothesis import given
 from hypothesis import strategies as st
 from trees import snapshot
 from typer.testing import CliRunner
 
 import zapz
-from zapz.__main__ import main
 from zapz.cli import app, commands
 from zapz.cli.demo import write_slice
 from zapz.cli.fast_path import APPEND, AppendOptions, parse
@@ -28,22 +26,6 @@ def days(tmp_path: Path) -> list[Path]:
     for day, path in enumerate(paths):
         write_slice(path, day)
     return paths
-
-
-def run(*words: object) -> tuple[int, str, str]:
-    """Run the command line in this process; return exit code, standard output, standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    code = 0
-    with (
-        mock.patch.object(sys, "argv", ["zapz", *map(str, words)]),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1 if end.code else 0
-    return code, out.getvalue(), err.getvalue()
 
 
 values = st.sampled_from(["a", "b.zarr", "3", "0.5", "k=v", "x y", "-", "1e3"])

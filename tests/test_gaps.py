@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import run
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from test_cli import run
 
 import zapz
 from zapz.cf.conversion import Encoding, encoding_of

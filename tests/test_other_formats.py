@@ -13,9 +13,9 @@ import fsspec
 import numpy as np
 import pytest
 import xarray as xr
+from command_line import run
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import run
 
 import zapz
 from zapz.cli.demo import write_slice

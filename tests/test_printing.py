@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from command_line import run_into
 
 import zapz
 from zapz.__main__ import main
@@ -21,19 +23,9 @@ from zapz.cli.demo import write_slice
 def run(*words: object, encoding: str = "utf-8") -> tuple[int, str, str]:
     """Run the command line where standard output is strict, as in most locales; return exit code, output and errors."""
     out = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
-    err = io.StringIO()
-    code = 0
-    with (
-        mock.patch.object(sys, "argv", ["zapz", *map(str, words)]),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1 if end.code else 0
-        out.flush()
-    return code, out.buffer.getvalue().decode(encoding), err.getvalue()  # type: ignore[attr-defined]
+    code, err = run_into(out, *words)
+    out.flush()
+    return code, out.buffer.getvalue().decode(encoding), err  # type: ignore[attr-defined]
 
 
 class Refusing(io.RawIOBase):
@@ -49,23 +41,13 @@ class Refusing(io.RawIOBase):
         raise OSError(self._number, os.strerror(self._number))
 
 
-def run_into(number: int, *words: object) -> tuple[int, str]:
+def run_refused(number: int, *words: object) -> tuple[int, str]:
     """Run the command line where standard output refuses; return exit code and errors."""
     out = io.TextIOWrapper(io.BufferedWriter(Refusing(number), 100), encoding="utf-8")
-    err = io.StringIO()
-    code = 0
-    with (
-        mock.patch.object(sys, "argv", ["zapz", *map(str, words)]),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1 if end.code else 0
+    code, err = run_into(out, *words)
     with contextlib.suppress(OSError):
         out.close()
-    return code, err.getvalue()
+    return code, err
 
 
 @pytest.fixture
@@ -76,7 +58,7 @@ def cube(tmp_path: Path) -> Path:
     return tmp_path / "cube.zarr"
 
 
-TELLING = ["info CUBE", "check CUBE", "check --chunks --json CUBE", "info --json CUBE", "config", "config --format json", "append --dry-run CUBE DAY", "append --help", "--version"]  # fmt: skip
+TELLING = ["info CUBE", "check CUBE", "check --chunks --json CUBE", "info --json CUBE", "config", "config --format json", "append --dry-run CUBE DAY", "append --help", "append -h", "--version"]  # fmt: skip
 WORKING = ["append CUBE DAY", "append --json CUBE DAY", "recover CUBE", "recover --json CUBE", "unlock CUBE", "vacuum CUBE", "demo NEW"]  # fmt: skip
 FAILING = [("append CUBE NEW", 6), ("append --json CUBE NEW", 6), ("info --json NEW", 6), ("config --format xml", 2)]
 
@@ -96,14 +78,14 @@ def test_what_an_encoding_lacks_is_escaped(cube: Path) -> None:
 
 @pytest.mark.parametrize("line", [*TELLING, *WORKING])
 def test_a_reader_that_closes_the_pipe_is_no_failure(cube: Path, line: str) -> None:
-    assert run_into(errno.EPIPE, *_words(line, cube)) == (0, "")
+    assert run_refused(errno.EPIPE, *_words(line, cube)) == (0, "")
     assert zapz.info(cube).dims["time"] == (2 if line.startswith("append") and line in WORKING else 1)
 
 
 @pytest.mark.parametrize("line", [*TELLING, *WORKING])
 def test_a_full_disk_loses_what_is_printed_and_no_more(cube: Path, line: str) -> None:
     """It ends with 6 if printing is all that the command is for."""
-    code, err = run_into(errno.ENOSPC, *_words(line, cube))
+    code, err = run_refused(errno.ENOSPC, *_words(line, cube))
     assert code == (6 if line in TELLING else 0)
     assert err.startswith("zapz: cannot print, standard output: found no space left on device.")
     assert err.count("\n") == 1
@@ -114,7 +96,7 @@ def test_a_full_disk_loses_what_is_printed_and_no_more(cube: Path, line: str) ->
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC])
 @pytest.mark.parametrize(("line", "exit_code"), FAILING)
 def test_an_error_stays_what_it_is(cube: Path, line: str, exit_code: int, number: int) -> None:
-    code, err = run_into(number, *_words(line, cube))
+    code, err = run_refused(number, *_words(line, cube))
     assert code == exit_code
     assert "Traceback" not in err
     assert err.startswith("zapz: ")
@@ -132,6 +114,15 @@ def test_errors_that_cannot_be_printed_have_their_exit_codes(cube: Path) -> None
     assert ended.value.code == 6
     with contextlib.suppress(OSError):
         refusing.close()
+
+
+def test_where_standard_error_is_closed_nothing_of_it_is_in_the_output(cube: Path) -> None:
+    """JSON stays JSON."""
+    run = ["zapz", "append", "--json", str(cube), "nix"]
+    command = ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", *run]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 6
+    assert json.loads(done.stdout)["error"]["code"] == "not_found"
 
 
 @pytest.mark.parametrize(("words", "exit_code"), [(["config"], 6), (["append", "cube.zarr", "day1.zarr"], 0)])

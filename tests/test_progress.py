@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run
 from terminals import CLEAR, Terminal, drawn, seen
-from test_cli import run
 from test_phases import days
 
 import zapz

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import run
 from terminals import Terminal, seen
-from test_cli import run
 from test_phases import days
 from test_progress import redirect
 

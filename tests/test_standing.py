@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from test_cli import run
+from command_line import run
 from test_phases import days
 from test_waits import day
 

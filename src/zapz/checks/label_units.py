@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from zapz.cf.conversion import to_instants
 from zapz.checks.reading import Reading
 from zapz.config.array_encoding import UNSET, ArrayEncoding, is_value
@@ -42,19 +40,21 @@ def _units_of(source: OpenSlice, array: Array) -> str:
     return str(hint if is_value(hint) else array.attributes.get("units", ""))
 
 
+def _is_integer(hint: ArrayEncoding, array: Array) -> bool:
+    """Return whether labels are stored as integers, as far as the slice says."""
+    if hint.dtype is UNSET:
+        return array.dtype.kind in "iu"
+    return isinstance(hint.dtype, str) and hint.dtype.startswith(("int", "uint"))
+
+
 def _finer(source: OpenSlice, array: Array, config: Config) -> str | None:
-    if isinstance(config.append_step, int | float):  # a number of the slice's own units
-        return None
     axis, units = array.axis(config.append_dim), _units_of(source, array)
+    if isinstance(config.append_step, int | float) or (source.one_step and config.append_label.get("units") == units):
+        return None  # a number of the slice's own units; units that were chosen
     if axis is None or array.shape[axis] != 1 or not units or array.step_bytes(axis) > SMALL_STEP:
         return None
     hint, given = source.encodings.get(array.path, ArrayEncoding()), config.variable(array.path).encoding.given
-    stored = np.dtype(hint.dtype) if isinstance(hint.dtype, str) and hint.dtype[:3] in {"int", "uin"} else array.dtype
-    if (
-        {"units", "dtype"} & given.keys()
-        or stored.kind not in "iu"
-        or (hint.dtype is not UNSET and stored is array.dtype)
-    ):
+    if {"units", "dtype"} & given.keys() or not _is_integer(hint, array):
         return None
     try:
         meaning = meaning_of(source.dataset, array.path)

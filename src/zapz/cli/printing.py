@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 _WORKS = frozenset(("append", "demo", "recover", "unlock", "vacuum", "zappend"))
 """Commands whose work is something else than what they print,"""
-_TELLS = frozenset(("--dry-run", "--help"))
+_TELLS = frozenset(("--dry-run", "--help", "-h"))
 """unless one of these is given."""
 
 
@@ -75,7 +76,7 @@ def printing(words: Sequence[str]) -> Iterator[None]:
         SystemExit: As the body, or because what it printed is lost.
     """
     before: tuple[Any, Any] = sys.stdout, sys.stderr
-    kept = [None if stream is None else Printed(stream) for stream in before]
+    kept = [Printed(io.StringIO() if stream is None else stream) for stream in before]  # None: closed before the start
     ended: SystemExit | None = None
     try:
         sys.stdout, sys.stderr = kept
@@ -93,15 +94,12 @@ def printing(words: Sequence[str]) -> Iterator[None]:
             raise ended
     finally:
         for stream in kept:
-            if stream is not None:
-                stream.flush()
+            stream.flush()
         sys.stdout, sys.stderr = before
 
 
-def _lost(stream: Printed | None) -> str | None:
+def _lost(stream: Printed) -> str | None:
     """Return why something was not printed; None if nothing was lost, or nobody wanted it."""
-    if stream is None:
-        return None
     stream.flush()
     if stream.failure is None or stream.failure.errno == errno.EPIPE:
         return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 from unicodedata import east_asian_width
 
 from zapz.cli.terminal import StatusLine, columns_of, has_colours
-from zapz.cli.words import can_show, clock, fitting, last_part, printable, size
+from zapz.cli.words import can_show, clock, fitting, last_part, size, visible
 
 if TYPE_CHECKING:
     from zapz.reports import Progress
@@ -135,7 +135,7 @@ def _doing(event: Progress | None, dots: str) -> tuple[str, str]:
     """Return the name of a slice, and what is being done with it."""
     if event is None:
         return "", dots
-    name = printable(last_part(event.slice))
+    name = visible(last_part(event.slice))
     if event.phase == "waiting":
         return "", f"{waiting_for(event)} {dots}"
     counts = f" {event.chunks:,}/{event.total:,}" if event.total else ""
@@ -145,7 +145,7 @@ def _doing(event: Progress | None, dots: str) -> tuple[str, str]:
 def waiting_for(event: Progress) -> str:
     """Say what is waited for, and for how long at most."""
     most = f" (up to {event.wait:g} s)" if event.wait else ""
-    return f"waiting for {printable(last_part(event.slice))}{most}"
+    return f"waiting for {visible(last_part(event.slice))}{most}"
 
 
 def _fitted(parts: dict[str, str], width: int, dots: str) -> str:
