@@ -64,6 +64,15 @@ def nested_settings(remedies: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def test_a_dimension_whose_name_has_braces(tmp_path: Path) -> None:
+    for number in (1, 2):
+        with quiet():
+            day(number).rename(time="t{0}").to_zarr(tmp_path / f"d{number}.zarr")
+    report = zapz.append(tmp_path / "c", [tmp_path / "d1.zarr", tmp_path / "d2.zarr"], append_dim="t{0}")
+    assert report.length == 2
+    assert report.slices[1].notes == ("t{0} is a single value in the slice (2024-01-03): appended as one step",)
+
+
 # -- xarray's expand_dims as the judge ---------------------------------------------------------------------------------
 
 

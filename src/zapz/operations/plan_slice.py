@@ -17,10 +17,10 @@ from zapz.config.settings import Config
 from zapz.operations.place_slice import place
 from zapz.operations.state import State
 from zapz.planning.documents import changed_documents, grown
-from zapz.planning.labels import Labels
+from zapz.planning.labels import Labels, day_of
 from zapz.planning.placement import Placement
 from zapz.planning.plan import Plan, make_plan
-from zapz.sources.open_slice import OpenSlice
+from zapz.sources.open_slice import LABEL, OpenSlice
 from zapz.storage.store import Store
 
 
@@ -100,8 +100,8 @@ class Decider:
         gaps = check_followers(labels, source, self._config)
         placement = replace(placement, labels=digest_of(labels), notes=(*placement.notes, *gaps))
         if source.one_step:
-            text = labels[0].new.text(0).removesuffix("T00:00:00") if labels else ""
-            placement = replace(placement, notes=(source.one_step.format(text), *placement.notes))
+            note = source.one_step.replace(LABEL, day_of(labels[0].new.text(0)) if labels else "")
+            placement = replace(placement, notes=(note, *placement.notes))
             prepared = replace(prepared, placement=placement)
         plan = self._plan(source, target, placement, labels, creates=creates)
         if not creates:

@@ -21,7 +21,7 @@ import numpy as np
 from zapz.cf.calendars import DAY, UNITS, date_of, month_end_after
 from zapz.cf.conversion import Encoding, format_instant, to_instants
 from zapz.cf.markers import mask, nans
-from zapz.planning.labels import Labels, grain_of
+from zapz.planning.labels import Labels, day_of, grain_of
 
 FEWEST = 3
 """Labels from which a step can be told."""
@@ -30,7 +30,6 @@ _MOST_IRREGULAR = 10
 _SHORTEST_MONTH = 28 * DAY
 """Labels that are usually nearer to one another, in seconds, do not count months."""
 _YEAR = 12
-_MIDNIGHT = "T00:00:00"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,9 +186,8 @@ def gap_note(labels: Labels) -> str:
 def between(encoding: Encoding, before: Any, after: Any) -> tuple[str, str]:
     """Return two stored labels for people; days alone if both are at midnight."""
     a, b = format_instant(encoding, before), format_instant(encoding, after)
-    if a.endswith(_MIDNIGHT) and b.endswith(_MIDNIGHT):
-        return a.removesuffix(_MIDNIGHT), b.removesuffix(_MIDNIGHT)
-    return a, b
+    days = day_of(a), day_of(b)
+    return days if a != days[0] and b != days[1] else (a, b)
 
 
 def _months_text(months: int) -> str:

@@ -107,3 +107,8 @@ def grain_of(stored: np.ndarray[Any, Any]) -> Fraction:
         return Fraction(0)
     finite = np.abs(stored[np.isfinite(stored)])
     return Fraction(2 * float(np.spacing(finite.max()))) if finite.size else Fraction(0)
+
+
+def day_of(text: str) -> str:
+    """Return a label's text for people: the day alone, if it is midnight."""
+    return text.removesuffix("T00:00:00")

@@ -20,7 +20,7 @@ from zapz.format.metadata import Array, Dataset, is_named, name
 from zapz.format.new_axis import with_axis, without_coordinate
 from zapz.planning.selection import data_variables, label_variables, single_labels
 from zapz.sources.expanded_store import Expanded, ExpandedStore
-from zapz.sources.open_slice import OpenSlice
+from zapz.sources.open_slice import LABEL, OpenSlice
 
 if TYPE_CHECKING:
     from zapz.sources.append_label import MadeLabel
@@ -157,10 +157,11 @@ def _encoding(encoding: ArrayEncoding, axis: int, array: Array) -> ArrayEncoding
 
 
 def _words(seen: Dataset, setting: Mapping[str, Any], dim: str, made: Mapping[str, MadeLabel]) -> str:
-    """Say what has become of the slice, ``{}`` for its label."""
-    origin = str(setting.get("from")).replace("{", "{{").replace("}", "}}")
+    """Say what has become of the slice; ``LABEL`` stands for its label."""
     if made:
-        return f"{dim} is {{}} by {origin}: appended as one step"
-    if any(array.is_label and name(path) == dim for path, array in seen.arrays.items()):
-        return f"{dim} is a single value in the slice ({{}}): appended as one step"
-    return f"the slice has no dimension {dim}: appended as one step"
+        text = f"{dim} is {LABEL} by {setting.get('from')}: appended as one step"
+    elif any(array.is_label and name(path) == dim for path, array in seen.arrays.items()):
+        text = f"{dim} is a single value in the slice ({LABEL}): appended as one step"
+    else:
+        text = f"the slice has no dimension {dim}: appended as one step"
+    return text

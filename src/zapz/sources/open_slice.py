@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 Item = str | os.PathLike[str]
 """How a place is named."""
 
+LABEL = "\0"
+"""What stands for a label in what is said of a slice: no name contains it."""
+
 Target = Any
 """What a user may name as a target: a place, or a store that is open already."""
 
@@ -60,7 +63,7 @@ class OpenSlice:
     has_place: bool = True
     """Whether it lies in a place, by which it is recognised if it comes again."""
     one_step: str = ""
-    """What is said of it if it lacks the append dimension where it lies, and is seen as one step; ``{}`` stands for its label."""
+    """What is said of it if it lacks the append dimension where it lies, and is seen as one step; ``LABEL`` stands for its label."""
     labels_seen: Mapping[str, str] = field(default_factory=dict)
     """Digests of its labels as it stores them, by variable, if it was looked at before the first slice of the call was written."""
     name: str = ""
