@@ -236,13 +236,26 @@ def test_a_variable_under_another_name_is_not_filled(other: str, tmp_path: Path)
     zapz.append(tmp_path / "t", first)
     with pytest.raises(zapz.VariableError) as caught:
         zapz.append(tmp_path / "t", second)
-    assert not caught.value.remedies
     assert other in caught.value.found
     code = re.search(r"\(in xarray: (ds\.rename\(.*\))\)\.", caught.value.hint)
     assert code is not None
     with quiet():
         eval(code[1], {"ds": xr.open_zarr(second)}).to_zarr(tmp_path / "later.zarr")
     assert zapz.append(tmp_path / "t", tmp_path / "later.zarr").length == 2
+
+
+def test_another_variable_may_be_left_out(tmp_path: Path) -> None:
+    """It is alike by dimensions and data type only; under the same name in other case it is the same one."""
+    first, other, same = _slices(tmp_path, _day(0), _day(1).rename(sst="temperature"), _day(1).rename(sst="SST"))
+    zapz.append(tmp_path / "t", first)
+    with pytest.raises(zapz.VariableError) as caught:
+        zapz.append(tmp_path / "t", same)
+    assert not caught.value.remedies
+    with pytest.raises(zapz.VariableError, match="If it is another variable") as caught:
+        zapz.append(tmp_path / "t", other)
+    assert zapz.append(tmp_path / "t", other, **caught.value.remedies).length == 2
+    with quiet():
+        assert np.isnan(xr.open_zarr(tmp_path / "t")["sst"].values[-1]).all()
 
 
 def test_order_is_checked_before_units(tmp_path: Path) -> None:

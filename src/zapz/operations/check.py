@@ -10,7 +10,7 @@ from zapz.checks.stored_chunks import MOST_FINDINGS, ChunkCounts, StoredChunks
 from zapz.config.settings import Config
 from zapz.errors import JournalError
 from zapz.operations.inspection import Seen, inspect_target
-from zapz.operations.label_steps import StepInfo
+from zapz.operations.label_gaps import StepInfo
 from zapz.storage.hierarchy import digest
 from zapz.storage.requirements import Requirements
 from zapz.storage.store import Holder, Store

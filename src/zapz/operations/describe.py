@@ -12,7 +12,7 @@ from zapz.format import shards
 from zapz.format.documents import foreign_document
 from zapz.format.metadata import Array, Dataset
 from zapz.operations.existing import existing_dataset
-from zapz.operations.label_steps import StepInfo, looked_for
+from zapz.operations.label_gaps import StepInfo, looked_for
 from zapz.storage.chunk_reader import ChunkReader
 from zapz.storage.store import Holder, Store
 from zapz.txn.session import notes_on, state_of

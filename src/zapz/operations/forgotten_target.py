@@ -19,7 +19,7 @@ _SHOWN = 5
 
 
 def check_target_is_no_slice(target: str, slices: Sequence[str], config: Config) -> None:
-    """Refuse a target that is as long as the first of its slices, whose folder and name are alike.
+    """Refuse a target that is as long as the first of its slices; both lie in one folder, and their names differ by numbers only.
 
     A cube that has grown is longer, so tomorrow's run passes.
 
@@ -41,7 +41,7 @@ def check_target_is_no_slice(target: str, slices: Sequence[str], config: Config)
         "the target looks like one of the slices",
         where=target,
         expected="the target first, then the slices",
-        found=f"the same folder, name and length as {slices[0]}",
+        found=f"the folder, the name (but for numbers) and the length of {slices[0]}",
         hint=f"`zapz append {' '.join(shown)}`, or, to extend {target} itself: "
         f"`zapz append -t {shlex.join([target, *slices[:1]])}{' ...' if len(slices) > 1 else ''}`. Nothing was written.",
     )

@@ -15,7 +15,7 @@ from zapz.errors import ChunkError, FormatError, NotFoundError
 from zapz.format import documents as doors
 from zapz.format.metadata import Dataset
 from zapz.operations.existing import unfinished_error
-from zapz.operations.label_steps import StepInfo, steps_of
+from zapz.operations.label_gaps import StepInfo, steps_of
 from zapz.storage.hierarchy import read_documents
 from zapz.storage.no_dataset import nothing_error
 from zapz.storage.store import Store

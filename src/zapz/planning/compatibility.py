@@ -235,13 +235,22 @@ def _missing(array: Array, target: Dataset, slice_: Dataset, config: Config, whe
     folded = [other.path for other in others if other.path.casefold() == array.path.casefold()]
     alike = folded or [other.path for other in others if (other.dims, other.dtype) == (array.dims, array.dtype)]
     if alike:  # to fill would lose what the slice has
+        hint = (
+            f"If that is {array.path}, give it this name in the slice"
+            f" (in xarray: ds.rename({{{alike[0]!r}: {array.path!r}}}))."
+        )
+        if not folded:
+            hint += (
+                f" If it is another variable, {{on_missing}} fills the steps of {array.path} with missing values,"
+                " and {on_extra} leaves out what the target lacks."
+            )
         raise VariableError(
             "a variable is missing in the slice",
             where=where,
             expected=array.path,
             found=f"{' and '.join(alike)}, which the target lacks",
-            hint=f"If that is {array.path}, give it this name in the slice"
-            f" (in xarray: ds.rename({{{alike[0]!r}: {array.path!r}}})).",
+            hint=hint,
+            remedies=None if folded else {"on_missing": "fill", "on_extra": "ignore"},
         )
     raise VariableError(
         "a variable is missing in the slice",
