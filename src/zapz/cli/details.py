@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
 from itertools import groupby
 from typing import Any
 
 from zapz.cli.words import count, shown, size
-from zapz.config.settings import Config
+from zapz.config.settings import Config, changed
 
 _SECRETS = ("target_storage_options", "slice_storage_options", "temp_storage_options", "slice_source_kwargs", "extra")
 """Tables of settings that may hold what is nobody's business: only their keys are named."""
@@ -73,11 +72,8 @@ def settings_in_use(config: Config) -> str:
 
 
 def _settings(config: Config) -> Iterable[str]:
-    for field in fields(config):
+    for field in changed(config):
         value = getattr(config, field.name)
-        default = field.default if field.default is not MISSING else {}
-        if value == default:
-            continue
         text = _text(value)
         if isinstance(value, Mapping) and (field.name in _SECRETS or len(text) > _LONGEST):
             yield f"{field.name} ({', '.join(map(str, value))})"

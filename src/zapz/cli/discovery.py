@@ -8,7 +8,6 @@ read only where the user alone can have put it. Looking for one must cost next t
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import stat
@@ -51,9 +50,8 @@ def with_unnamed(named: Sequence[Any], *, quiet: bool = False) -> list[Any]:
         said = [*line, *said]
         quiet = quiet and not line
     if said and not quiet:
-        with contextlib.suppress(OSError):  # nothing depends on it
-            sys.stderr.write(f"settings: {', '.join(said)}\n")
-            sys.stderr.flush()
+        sys.stderr.write(f"settings: {', '.join(said)}\n")
+        sys.stderr.flush()
     return layers
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -96,14 +94,9 @@ class Talker:
             self._say(line)
 
     def _say(self, line: str, where: TextIO | None = None) -> None:
-        """Print a line. What cannot be printed (a closed pipe, a full disk) must not decide what is appended: the rest is not said."""
+        """Print a line; what cannot be printed is no error here (see ``printing``)."""
         where = where or sys.stdout
-        try:
-            print(fitting(line, where), file=where, flush=True)
-        except OSError:
-            self._quiet = True
-            with contextlib.suppress(OSError):  # what is buffered cannot be written either
-                os.dup2(os.open(os.devnull, os.O_WRONLY), where.fileno())
+        print(fitting(line, where), file=where, flush=True)
 
     def slice_done(self, report: SliceReport) -> None:
         """Say what became of a slice; of those that are there already, once something else is to be said."""

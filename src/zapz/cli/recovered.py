@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import platform
 
-from zapz.cli.words import last_part, printable
+from zapz.cli.words import last_part, visible
 from zapz.reports import RecoveredAppend, Recovery
 
 
@@ -19,8 +19,8 @@ def _sentence(append: RecoveredAppend) -> str:
     known = [*_process(append), *_time(append.since)]
     if known:
         who = f"{who} ({', '.join(known)})"
-    name = printable(last_part(append.slice)) or "a slice"
-    target = printable(last_part(append.target))
+    name = visible(last_part(append.slice)) or "a slice"
+    target = visible(last_part(append.target))
     match append.outcome:
         case "finished":
             return f"{who} had committed {name}; it is finished now."
@@ -38,7 +38,7 @@ def _sentence(append: RecoveredAppend) -> str:
 def _process(append: RecoveredAppend) -> list[str]:
     if not append.process:
         return []
-    elsewhere = f" on {printable(append.host)}" if append.host not in {"", platform.node()} else ""
+    elsewhere = f" on {visible(append.host)}" if append.host not in {"", platform.node()} else ""
     return [f"process {append.process}{elsewhere}"]
 
 

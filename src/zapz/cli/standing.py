@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zapz.cli.refusal import slice_in
-from zapz.cli.words import count, last_part, printable, shown
+from zapz.cli.words import count, last_part, shown, visible
 from zapz.errors import (
     CancelledError,
     ChunkError,
@@ -46,7 +46,7 @@ def standing(error: BaseException, slices: Sequence[str], done: Sequence[SliceRe
         return ""  # of the target, before any slice
     advice = next((words for kinds, words in _ADVICE if isinstance(error, kinds)), "")
     return " ".join(
-        part for part in (_in(slices, done), f"Stopped at {printable(last_part(shown(name)))}.", advice) if part
+        part for part in (_in(slices, done), f"Stopped at {visible(last_part(shown(name)))}.", advice) if part
     )
 
 

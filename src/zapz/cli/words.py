@@ -41,7 +41,7 @@ def shown(place: str) -> str:
     return last_part(place.partition("?")[0]).rpartition("@")[2]
 
 
-def printable(text: str) -> str:
+def visible(text: str) -> str:
     """Return a text without what would move a terminal's cursor, or cannot be encoded."""
     return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
