@@ -490,6 +490,19 @@ SEEN = (
 )  # fmt: skip
 # fmt: on
 
+# fmt: off
+LOOKED_AT = (
+    Mutation("operations/look_ahead.py", "and not follows(found, config):", "and False:", "slices of a call are in the order of their labels", "test_looking_ahead.py::test_the_shells_order_is_refused_as_a_whole_and_can_be_sorted"),
+    Mutation("operations/look_ahead.py", "same = kept, kept.is_unchanged(kept.dataset.documents)", "same = kept, True", "metadata that are kept are read again", "test_looking_ahead.py::test_a_slice_that_changes_meanwhile_is_refused"),
+    Mutation("operations/look_ahead.py", "same = fingerprint_of(source.uri, source.dataset.documents) == self._marks.pop(number)", "same = True", "metadata are compared with what was seen", "test_looking_ahead.py::test_a_slice_that_changes_meanwhile_is_refused"),
+    Mutation("checks/reading.py", "if seen is not None and seen.digest != digest_of_cells(mine):", "if False:", "labels are compared with what was seen", "test_looking_ahead.py::test_a_slice_that_changes_meanwhile_is_refused"),
+    Mutation("checks/reading.py", " and seen.conversion is conversion:", ":", "labels that were seen are those of another target", "test_looking_ahead.py::test_a_target_that_another_writer_makes_meanwhile_changes_no_labels_of_slices"),
+    Mutation("planning/meaning.py", "None if whose is None else whose.attributes, dataset.zarr_format", "None, dataset.zarr_format", "bounds follow their parent's units", "test_remembered.py::test_bounds_follow_their_parent"),
+    Mutation("planning/meaning.py", "*_causes(target, path), narrow)", "narrow)", "a conversion is that into this target", "test_remembered.py::test_a_conversion_is_that_of_these_two"),
+    Mutation("planning/labels.py", ' or stored.dtype.kind == "f":', ":", "the grain of labels is that of those that are kept", "test_remembered.py::test_joined_lines"),
+)
+# fmt: on
+
 MUTATIONS = (
     *SYNCS,
     *LOCAL_STORAGE,
@@ -506,4 +519,5 @@ MUTATIONS = (
     *SPARSE,
     *VALUES,
     *SEEN,
+    *LOOKED_AT,
 )

@@ -18,6 +18,7 @@ from cubes import quiet
 from typer.testing import CliRunner, Result
 
 import zapz
+from zapz.checks import reading
 from zapz.cli.app import app
 from zapz.operations.look_ahead import LookAhead
 from zapz.operations.target_state import TargetReader
@@ -229,17 +230,24 @@ def test_a_target_that_another_writer_makes_meanwhile_changes_no_labels_of_slice
     """Its units and data type of labels are others than those that were foreseen."""
     if not remembers:
         monkeypatch.setattr("zapz.operations.look_ahead._KEPT_BYTES", 0)
-    paths, target = [write(n) for n in (1, 2)], tmp_path / "c"
+    paths, target = [write(n) for n in (1, 2, 3)], tmp_path / "c"
     other = tmp_path / "other.zarr"
     with quiet():
         _day(0).to_zarr(other, encoding={"time": {"units": "hours since 2000-01-01", "dtype": "f8"}})
+
+    def in_the_targets_terms(*args: Any) -> Any:
+        found = reading.read_labels(*args)
+        assert all(each.new.encoding is args[2].conversions[each.path].target for each in found)
+        return found
+
+    monkeypatch.setattr("zapz.operations.plan_slice.read_labels", in_the_targets_terms)
 
     def other_writer(now: zapz.Progress) -> None:
         if now.phase == "opening" and not target.exists():
             zapz.append(target, other, label_units="keep")
 
     zapz.append(target, paths, slice_polling={"timeout": 10}, on_phase=other_writer, prefetch=0)
-    assert steps(target) == [0, 1, 2]
+    assert steps(target) == [0, 1, 2, 3]
     assert xr.open_zarr(target, decode_times=False)["time"].dtype == "f8"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,14 +16,11 @@ from zapz.format.dtypes import undefined
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Dataset
 from zapz.planning.label_order import check_labels, check_order, gap_notes
-from zapz.planning.labels import Labels, Line
+from zapz.planning.labels import ENDS, Labels, Line, SeenLabels
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.chunk_reader import ChunkReader, fill_cells, region
 from zapz.storage.store import ReadableStore
-
-_ENDS = 3
-"""Labels of the target that are looked at: its first one and its last two."""
 
 
 class Reading:
@@ -63,7 +61,7 @@ def read_labels(
     target: Reading,
     source: OpenSlice,
     placement: Placement,
-    known: Mapping[str, Cells],
+    known: Mapping[str, Line],
     config: Config,
     own: Mapping[str, Cells] | None = None,
 ) -> list[Labels]:
@@ -73,7 +71,7 @@ def read_labels(
         target: The target.
         source: The slice.
         placement: Where the slice goes.
-        known: The target's first and last labels as this call has written them, so that they are not read again.
+        known: The target's first and last labels as this call has read or written them, so that they are not read again.
         config: Settings: labels that the target cannot hold are refused for their order first.
         own: The slice's labels, as far as they have been read.
 
@@ -85,28 +83,32 @@ def read_labels(
     for path in label_paths(target.dataset, placement.dim):
         if path in placement.filled or path not in source.dataset.arrays:
             continue
-        last = known[path] if path in known else read_ends(target, path, placement.offset)
         mine = own.get(path) if own is not None else None
         if mine is None:
             mine = Reading(source.store, source.dataset).rows(path, 0, 0, placement.length)
-        seen = source.labels_seen.get(path)
-        if seen is not None and seen != digest_of_cells(mine):
+        seen: SeenLabels | None = source.labels_seen.get(path)
+        if seen is not None and seen.digest != digest_of_cells(mine):
             raise SliceError(
                 "the slice's labels changed since they were looked at",
                 where=f"{source.uri}, {path}",
                 hint="Something still writes to it. Append it when it is complete.",
             )
-        conversion = placement.conversions[path]
-        meaning = conversion.target
-        old, distinct = Line.of(meaning, last), len(set(mine.reshape(-1).tolist()))
+        conversion, last = placement.conversions[path], known.get(path)
+        if last is None or last.encoding is not conversion.target:
+            ends = read_ends(target, path, placement.offset) if last is None else last.stored
+            last = Line.of(conversion.target, ends)
+        if seen is not None and seen.labels is not None and seen.conversion is conversion:
+            found.append(replace(seen.labels, old=last))
+            continue
+        distinct = len(set(mine.reshape(-1).tolist()))
         try:
             converted = conversion.apply(mine)
         except SliceError as error:
-            kept = Labels(path=path, old=old, new=Line.of(conversion.source, mine), distinct=distinct)
-            if kept.new.kind == old.kind and None not in kept.new.values:
+            kept = Labels(path=path, old=last, new=Line.of(conversion.source, mine), distinct=distinct)
+            if kept.new.kind == last.kind and None not in kept.new.values:
                 check_order(kept, config, source.uri)
             raise error.at(f"{source.uri}, {path}") from None
-        found.append(Labels(path=path, old=old, new=Line.of(meaning, converted), distinct=distinct))
+        found.append(Labels(path=path, old=last, new=Line.of(conversion.target, converted), distinct=distinct))
     return found
 
 
@@ -117,14 +119,11 @@ def check_followers(labels: Sequence[Labels], source: OpenSlice, config: Config)
     return [*gap_notes(labels, config)]
 
 
-def ends_of(labels: Cells) -> Cells:
-    """Return the first and the last two of some labels, as far as there are so many."""
-    return labels if len(labels) <= _ENDS else np.concatenate([labels[:1], labels[-2:]])
-
-
 def read_ends(target: Reading, path: str, length: int) -> Cells:
     """Return the first of ``length`` labels of a target and the last two, as far as there are so many."""
-    if length <= _ENDS:
+    if length == 0:
+        return np.empty(0, target.dataset.arrays[path].dtype)
+    if length <= ENDS:
         return target.rows(path, 0, 0, length)
     return np.concatenate([target.rows(path, 0, 0, 1), target.rows(path, 0, length - 2, length)])
 

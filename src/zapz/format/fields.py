@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 from zapz.errors import MetadataError
 from zapz.format import jsontext
@@ -15,6 +16,27 @@ _NETCDF = ("_nczarr_array", "_NCZARR_ARRAY")
 _NETCDF_DIMS = ("dimension_references", "dimrefs")
 MAX_LENGTH = 2**62
 """Longest axis accepted, exclusive: beyond it no reader's arithmetic is safe."""
+_REMEMBERED = 256
+"""Nodes that are remembered,"""
+_LONGEST = 16_384
+"""if no document of theirs has more bytes."""
+
+T = TypeVar("T")
+
+
+def remembered(read: Callable[..., T]) -> Callable[..., T]:
+    """Return a function that reads a node by its path and documents, and remembers what it has read.
+
+    Slices of one cube have the same documents, but for few. What is returned is shared: nobody may change it.
+    """
+    again = lru_cache(_REMEMBERED)(read)
+
+    @wraps(read)
+    def reading(path: str, *documents: bytes | None) -> T:
+        small = all(document is None or len(document) <= _LONGEST for document in documents)
+        return (again if small else read)(path, *documents)
+
+    return reading
 
 
 def lengths(value: Any, field: str, where: str, *, least: int) -> tuple[int, ...]:

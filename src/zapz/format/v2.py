@@ -18,7 +18,7 @@ from zapz.errors import EncodingError, MetadataError, UnsupportedError
 from zapz.format import dtypes, jsontext
 from zapz.format.codec_table import CODECS, is_filter, is_serializer
 from zapz.format.codecs import Codec, CodecChain
-from zapz.format.fields import DIMS, changed_members, dims_of, lengths, netcdf_dims
+from zapz.format.fields import DIMS, changed_members, dims_of, lengths, netcdf_dims, remembered
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, implicit_groups, join, name, parent
 
@@ -73,6 +73,7 @@ def _require_format(meta: Mapping[str, Any], where: str) -> None:
         raise MetadataError("wrong zarr_format", where=where, expected="2", found=repr(meta.get("zarr_format")))
 
 
+@remembered
 def read_array(path: str, document: bytes, attributes: bytes | None) -> Array:
     """Read one array.
 

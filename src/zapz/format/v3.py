@@ -15,7 +15,7 @@ from zapz.errors import MetadataError, UnsupportedError
 from zapz.format import dtypes, jsontext
 from zapz.format.codec_table import is_filter
 from zapz.format.codecs import CodecChain
-from zapz.format.fields import DIMS, changed_members, dims_of, lengths, netcdf_dims
+from zapz.format.fields import DIMS, changed_members, dims_of, lengths, netcdf_dims, remembered
 from zapz.format.grid import RegularGrid
 from zapz.format.metadata import Array, ChunkKeys, Dataset, FillValue, check_path, implicit_groups, join, parent
 from zapz.format.v3_codecs import named, read_chain, write_chain
@@ -64,15 +64,23 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
     for key, document in documents.items():
         path = parent(key)
         check_path(path)
-        meta = jsontext.parse_object(jsontext.text_of(document, key), key)
-        _require_format(meta, key)
-        if meta.get("node_type") == "array":
-            arrays[path] = _read_array(path, meta, key)
+        node = _read_node(path, document)
+        if isinstance(node, Array):
+            arrays[path] = node
         else:
-            groups[path] = _read_group(meta, key)
+            groups[path] = node
     if "" not in groups and "" not in arrays:
         groups[""] = {}
     return Dataset(zarr_format=FORMAT, arrays=arrays, groups=groups, documents=dict(documents))
+
+
+@remembered
+def _read_node(path: str, document: bytes) -> Array | Mapping[str, Any]:
+    """Read an array, or the attributes of a group."""
+    where = join(path, NODE)
+    meta = jsontext.parse_object(jsontext.text_of(document, where), where)
+    _require_format(meta, where)
+    return _read_array(path, meta, where) if meta.get("node_type") == "array" else _read_group(meta, where)
 
 
 def _require_format(meta: Mapping[str, Any], where: str) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-import numpy as np
-
 from zapz.checks.character_arrays import in_form_of
 from zapz.checks.reading import Reading, digest_of, read_labels
 from zapz.config.settings import Config
@@ -57,8 +55,8 @@ def execute_plan(
         if Requirements(plan.base).violations(state.dataset.documents if state.dataset is not None else {}):
             what = "the target is no longer what the plan builds on"
             raise ConflictError(what, where=plan.target_uri, hint="Plan again.")
-        known = {path: np.empty(0, array.dtype) for path, array in plan.before.arrays.items()}
-        labels = read_labels(Reading(store, plan.before), source, plan.placement, known, config)
+        unread = replace(plan.placement, offset=0)  # of the target's labels nothing is needed
+        labels = read_labels(Reading(store, plan.before), source, unread, {}, config)
         if digest_of(labels) != plan.placement.labels:
             what = "the slice's labels are no longer what the plan was made for"
             raise ConflictError(what, where=plan.slice_uri, hint="Plan again.")

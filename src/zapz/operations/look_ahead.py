@@ -12,18 +12,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from zapz.checks.already_appended import LabelIndex, fingerprint_of
 from zapz.checks.reading import Reading, digest_of_cells, label_paths, read_labels
 from zapz.config.settings import Config
 from zapz.errors import CancelledError, LabelError, MetadataError, NotFoundError, SliceError
 from zapz.format.buffers import Cells
-from zapz.operations.place_slice import place
 from zapz.operations.plan_slice import Decider
 from zapz.operations.state import State
 from zapz.planning.label_order import check_labels, follows
-from zapz.planning.labels import Labels
+from zapz.planning.labels import Labels, SeenLabels
 from zapz.sources.open_slice import OpenSlice
 from zapz.sources.opener import Opener
 from zapz.sources.readiness import IncompleteError
@@ -34,6 +31,8 @@ _OPEN = 8
 """Slices that are open at a time."""
 _KEPT_BYTES = 4_000_000
 """Bytes of metadata that are remembered, so that slices of local folders are not read again if theirs are the same."""
+_FEW = 64
+"""Labels of a slice that are remembered, so that they are not converted again."""
 
 Seen = tuple[OpenSlice, dict[str, Cells]]
 """A slice, and its labels as it stores them."""
@@ -49,7 +48,7 @@ class LookAhead:
         self._decider = decider
         self._config = config
         self._cancelled = cancelled
-        self._labels: dict[int, dict[str, str]] = {}
+        self._labels: dict[int, dict[str, SeenLabels]] = {}
         self._marks: dict[int, str] = {}
         self._kept: dict[int, OpenSlice] = {}
         self._budget = _KEPT_BYTES
@@ -72,36 +71,39 @@ class LookAhead:
                 self._check(number, *seen, ahead)
 
     def _check(self, number: int, source: OpenSlice, own: dict[str, Cells], ahead: _Ahead) -> None:
-        labels, new = self._foresee(source, own, ahead)
-        self._labels[number] = {path: digest_of_cells(cells) for path, cells in own.items()}
+        self._labels[number] = {path: SeenLabels(digest=digest_of_cells(cells)) for path, cells in own.items()}
+        labels = self._foresee(number, source, own, ahead)
         if is_folder(source.uri) and (size := sum(map(len, source.dataset.documents.values()))) <= self._budget:
             self._budget -= size
             self._kept[number] = source
         else:
             self._marks[number] = fingerprint_of(source.uri, source.dataset.documents)
-        if new:
+        if labels is not None:
             ahead.advance(source.uri, labels)
 
-    def _foresee(self, source: OpenSlice, own: Mapping[str, Cells], ahead: _Ahead) -> tuple[list[Labels], bool]:
-        """Return the labels of a slice, and whether it would be appended."""
+    def _foresee(self, number: int, source: OpenSlice, own: Mapping[str, Cells], ahead: _Ahead) -> list[Labels] | None:
+        """Return the labels of a slice; None if it would not be appended."""
         state, config = ahead.state, self._config
-        source, before, placement = place(source, state.dataset, config)
+        source, before, placement = self._decider.placer.place(source, state.dataset)
         target = Reading(self._decider.store, before)
         if state.dataset is None:
             state.dataset, state.length = before, 0
-            state.last = {path: np.empty(0, before.arrays[path].dtype) for path in before.lengths(placement.dim)}
         if not placement.length:
-            return [], False
+            return None
         labels = read_labels(target, source, placement, state.last, config, own)
+        for found in labels:
+            if found.path in own and found.new.stored.size <= _FEW:
+                conversion, seen = placement.conversions[found.path], self._labels[number]
+                seen[found.path] = replace(seen[found.path], conversion=conversion, labels=found)
         if ahead.last is None:
             ahead.note_ends(labels)
         if ahead.holds(labels) or (state.length and self._decider.is_there(source, placement, labels, target, state)):
-            return labels, False
+            return None
         for found in labels:
             if ahead.last is not None and None not in found.new.values and not follows(found, config):
                 raise _out_of_order(found, source.uri, ahead.last)
             check_labels(found, config, source.uri)
-        return labels, True
+        return labels
 
     def _seen(self, items: Sequence[Any]) -> Iterator[Seen | None]:
         """Yield slices in their order; those of services are opened in parallel, some ahead."""
@@ -181,9 +183,9 @@ class _Ahead:
     def note_ends(self, labels: Sequence[Labels]) -> None:
         """Remember the target's own first and last labels, so that they are read once."""
         for found in labels:
-            self.state.last.setdefault(found.path, found.old.stored)
+            self.state.last.setdefault(found.path, found.old)
             if self._target.dataset is not None and self._target.old is None:
-                self._target.last.setdefault(found.path, found.old.stored)
+                self._target.last.setdefault(found.path, found.old)
 
     def holds(self, labels: Sequence[Labels]) -> bool:
         """Return whether slices that were looked at have all these labels, side by side."""

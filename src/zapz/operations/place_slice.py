@@ -10,6 +10,7 @@ from zapz.config.settings import Config
 from zapz.format.metadata import Dataset
 from zapz.planning import compatibility
 from zapz.planning.config_checks import check_single
+from zapz.planning.meaning import Conversions
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
 
@@ -33,35 +34,49 @@ def with_dimension(source: OpenSlice, target: Dataset | None, config: Config) ->
     return expanded(source, target, config)
 
 
-def place(
-    source: OpenSlice, target: Dataset | None, config: Config, *, reads: bool = True
-) -> tuple[OpenSlice, Dataset, Placement]:
-    """Decide where a slice goes.
+class Placer:
+    """Decides where the slices of one call go."""
 
-    Args:
-        source: The slice.
-        target: The target; None if it is made from this slice.
-        config: Settings.
-        reads: Whether labels of the slice may be read, to give a new target units that hold what may come.
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._conversions = Conversions()
 
-    Returns:
-        The slice as the target sees it, the target (its form, if it is made), and where the slice goes.
+    def place(
+        self, source: OpenSlice, target: Dataset | None, *, reads: bool = True
+    ) -> tuple[OpenSlice, Dataset, Placement]:
+        """Decide where a slice goes.
 
-    Raises:
-        SliceError: It may not follow.
-    """
-    notes: list[str] = []
-    source = with_dimension(source, target, config)
-    if target is None:
-        from zapz.checks.label_units import with_label_units  # imported where used: most appends make no target
-        from zapz.planning import new_target
+        Args:
+            source: The slice.
+            target: The target; None if it is made from this slice.
+            reads: Whether labels of the slice may be read, to give a new target units that hold what may come.
 
-        if reads and config.label_units == "auto":
-            source, notes = with_label_units(source, config)
+        Returns:
+            The slice as the target sees it, the target (its form, if it is made), and where the slice goes.
 
-        before = new_target.new_target(source.dataset, config, source.encodings)
-    else:
-        before, source = target, in_form_of(source, target, config.append_dim)
-    chosen = {path for path, encoding in source.encodings.items() if encoding.dtype is not UNSET}
-    placed = compatibility.place(before, source.dataset, config, source.uri, creates=target is None, chosen=chosen)
-    return source, before, replace(placed, notes=(*placed.notes, *notes)) if notes else placed
+        Raises:
+            SliceError: It may not follow.
+        """
+        config = self._config
+        notes: list[str] = []
+        source = with_dimension(source, target, config)
+        if target is None:
+            from zapz.checks.label_units import with_label_units  # imported where used: most appends make no target
+            from zapz.planning import new_target
+
+            if reads and config.label_units == "auto":
+                source, notes = with_label_units(source, config)
+
+            before = new_target.new_target(source.dataset, config, source.encodings)
+        else:
+            before, source = target, in_form_of(source, target, config.append_dim)
+        placed = compatibility.place(
+            before,
+            source.dataset,
+            config,
+            source.uri,
+            creates=target is None,
+            chosen={path for path, encoding in source.encodings.items() if encoding.dtype is not UNSET},
+            known=self._conversions,
+        )
+        return source, before, replace(placed, notes=(*placed.notes, *notes)) if notes else placed

@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from zapz.checks.already_appended import There, outcome_of, recall
 from zapz.checks.budget import Budget, Compared
 from zapz.checks.reading import Reading, check_followers, digest_of, hidden, read_labels
 from zapz.checks.static import StaticVariables
 from zapz.config.settings import Config
-from zapz.operations.place_slice import place
+from zapz.operations.place_slice import Placer
 from zapz.operations.state import State
 from zapz.planning.documents import changed_documents, grown
 from zapz.planning.labels import Labels, day_of
@@ -60,6 +58,8 @@ class Decider:
         """Where the target is read."""
         self._config = config
         self._static = StaticVariables()
+        self.placer = Placer(config)
+        """Decides where slices go."""
         self.budget = Budget.of(config)
         """What comparing slices that are there already may still cost."""
 
@@ -79,17 +79,12 @@ class Decider:
             ZapzError: It, or the target, cannot be read.
         """
         creates = state.dataset is None
-        source, before, placement = place(source, state.dataset, self._config)
+        source, before, placement = self.placer.place(source, state.dataset)
         prepared = Prepared(source=source, placement=placement)
         if placement.length == 0:
             return replace(prepared, outcome="empty")
         target = Reading(self.store, before)
-        known = (
-            {path: np.empty(0, before.arrays[path].dtype) for path in before.lengths(placement.dim)}
-            if creates
-            else state.last
-        )
-        labels = read_labels(target, source, placement, known, self._config)
+        labels = read_labels(target, source, placement, {} if creates else state.last, self._config)
         length = 0 if creates else state.length
         there = self.there(target, state, length)
         outcome = outcome_of(there, source, placement, labels, self._config)
@@ -185,7 +180,7 @@ class Decider:
         Raises:
             SliceError: It may not follow.
         """
-        source, before, placement = place(source, state.dataset, self._config, reads=False)
+        source, before, placement = self.placer.place(source, state.dataset, reads=False)
         if state.dataset is None or not placement.length:
             return placement if placement.length else None
         target = Reading(self.store, before)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from zapz.checks.already_appended import LabelIndex, Planned
-from zapz.checks.reading import Reading, ends_of
-from zapz.format.buffers import Cells
+from zapz.checks.reading import Reading
 from zapz.format.metadata import Dataset
-from zapz.planning.labels import Labels
+from zapz.planning.labels import Labels, Line
 from zapz.planning.plan import Plan
 from zapz.txn.register import Commit
 
@@ -22,8 +19,8 @@ class State:
 
     dataset: Dataset | None
     """What it is; None if there is none, or it is to be replaced."""
-    last: dict[str, Cells] = field(default_factory=dict)
-    """The first label and the last two, as they are stored, by variable."""
+    last: dict[str, Line] = field(default_factory=dict)
+    """The first label and the last two, by variable."""
     length: int = 0
     """Its length along the append dimension."""
     planned: list[Planned] = field(default_factory=list)
@@ -50,4 +47,4 @@ class State:
     def note_labels(self, labels: Sequence[Labels]) -> None:
         """Take labels for the target's last ones."""
         for found in labels:
-            self.last[found.path] = ends_of(np.concatenate([found.old.stored, found.new.stored]))
+            self.last[found.path] = found.old.joined(found.new)

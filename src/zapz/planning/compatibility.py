@@ -31,7 +31,7 @@ from zapz.planning.config_checks import (
     named,
     naming_hint,
 )
-from zapz.planning.meaning import conversion_of
+from zapz.planning.meaning import Conversions
 from zapz.planning.placement import Placement
 
 
@@ -88,6 +88,7 @@ def place(
     *,
     creates: bool = False,
     chosen: Collection[str] = (),
+    known: Conversions | None = None,
 ) -> Placement:
     """Decide whether a slice may follow, labels apart.
 
@@ -98,19 +99,18 @@ def place(
         where: The slice, for messages.
         creates: Whether the target is being made from this slice.
         chosen: Variables whose stored data type the slice itself requests.
+        known: Conversions of slices before it, in the same call.
 
     Raises:
         SliceError: It may not follow.
     """
-    dim = config.append_dim
+    dim, known = config.append_dim, known or Conversions()
     length = _slice_length(slice_, config, where)
     check_fixed(slice_, config, where)
     offset = check_target(target, config, "target")
     _check_size(target, config, length, where)
     conversions: dict[str, Conversion] = {}
-    filled: list[str] = []
-    static: list[str] = []
-    notes: list[str] = []
+    filled, static, notes = list[str](), list[str](), list[str]()
     for path, array in target.arrays.items():
         source = slice_.arrays.get(path) if path not in config.excluded_variables else None
         grows = array.axis(dim) is not None
@@ -120,17 +120,16 @@ def place(
             continue
         _check_dims(array, source, dim, f"{where}, {path}")
         check_dims(source, config, where)
-        if grows or creates:
-            conversions[path] = _conversion(slice_, target, path, where, config, creates=creates, chosen=chosen)
-        elif config.static != "ignore":
-            _conversion(slice_, target, path, where, config, creates=False, chosen=chosen)
-            static.append(path)
+        if grows or creates or config.static != "ignore":
+            found = _conversion(known, slice_, target, path, where, config, creates=creates, chosen=chosen)
+            if grows or creates:
+                conversions[path] = found
+            else:
+                static.append(path)
         notes += _attribute_notes(array, source)
     notes += _extra(target, slice_, config, where)
     if not creates and config.zarr_format not in {None, target.zarr_format}:
-        notes.append(
-            f"zarr_format = {config.zarr_format} is for new targets; this one is of format {target.zarr_format}, and stays so"
-        )
+        notes.append(_other_format(config, target))
     return Placement(
         dim=dim,
         offset=offset,
@@ -142,14 +141,26 @@ def place(
     )
 
 
+def _other_format(config: Config, target: Dataset) -> str:
+    return f"zarr_format = {config.zarr_format} is for new targets; this one is of format {target.zarr_format}, and stays so"
+
+
 def _conversion(
-    slice_: Dataset, target: Dataset, path: str, where: str, config: Config, *, creates: bool, chosen: Collection[str]
+    known: Conversions,
+    slice_: Dataset,
+    target: Dataset,
+    path: str,
+    where: str,
+    config: Config,
+    *,
+    creates: bool,
+    chosen: Collection[str],
 ) -> Conversion:
     """Return how a variable's stored values become the target's; where a configuration is the cause that they cannot, say which."""
     entry = config.variable(path) if config.variables else None
     narrow = path in chosen or (entry is not None and entry.encoding.dtype is not UNSET)
     try:
-        return conversion_of(slice_, target, path, f"{where}, {path}", config, narrow=narrow)
+        return known.of(slice_, target, path, f"{where}, {path}", config, narrow=narrow)
     except SliceError as error:
         if creates and entry is not None and (entry.encoding or entry.attrs):
             part = "encoding" if entry.encoding else "attrs"

@@ -6,14 +6,17 @@ Labels are compared in the target's terms, after conversion: what two readers of
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
 
-from zapz.cf.conversion import Encoding, format_instant, to_instants
+from zapz.cf.conversion import Conversion, Encoding, format_instant, to_instants
 from zapz.errors import EncodingError
+
+ENDS = 3
+"""Labels of a target that are looked at: its first one and its last two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,6 +88,13 @@ class Line:
             stored=flat,
         )
 
+    def joined(self, after: Line) -> Line:
+        """Return the first label and the last two of these and those after them, which mean the same."""
+        stored = ends_of(np.concatenate([self.stored, after.stored]))
+        if self.kind != after.kind or stored.dtype.kind == "f":  # whose grain depends on the numbers
+            return Line.of(self.encoding, stored)
+        return replace(self, stored=stored, values=ends_of([*self.values, *after.values]))
+
     @property
     def known(self) -> list[Any]:
         """The values that are not missing."""
@@ -99,6 +109,26 @@ class Line:
     def text(self, index: int) -> str:
         """Return label ``index`` for people."""
         return format_instant(self.encoding, self.stored[index])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeenLabels:
+    """Labels of a slice as they were when it was looked at before its turn."""
+
+    digest: str
+    """Of the labels as the slice stores them."""
+    conversion: Conversion | None = None
+    """How they became the target's; None if the digest alone was kept."""
+    labels: Labels | None = None
+    """What became of them."""
+
+
+def ends_of(labels: Any) -> Any:
+    """Return the first and the last two of a list or an array of labels, as far as there are so many."""
+    if len(labels) <= ENDS:
+        return labels
+    ends = labels[:1], labels[-2:]
+    return np.concatenate(ends) if isinstance(labels, np.ndarray) else [*ends[0], *ends[1]]
 
 
 def grain_of(stored: np.ndarray[Any, Any]) -> Fraction:

@@ -95,6 +95,44 @@ def conversion_of(
         raise error.at(where) from None
 
 
+class Conversions:
+    """Conversions of one slice after another: where nothing has changed from which one follows, it is that of the slice before."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[tuple[Any, ...], Conversion]] = {}
+
+    def of(
+        self, slice_: Dataset, target: Dataset, path: str, where: str, config: Config, *, narrow: bool = False
+    ) -> Conversion:
+        """Return how stored values of a slice's variable become the target's, as ``conversion_of`` does.
+
+        Args:
+            slice_: The slice.
+            target: The target.
+            path: The variable.
+            where: The slice and variable, for messages.
+            config: Settings, the same in every call.
+            narrow: Whether the target's data type was chosen by the user, so that numbers may be rounded to it.
+
+        Raises:
+            SliceError: They cannot.
+        """
+        causes = (*_causes(slice_, path), *_causes(target, path), narrow)
+        last = self._last.get(path)
+        if last is not None and all(a is b for a, b in zip(last[0], causes, strict=True)):
+            return last[1]
+        found = conversion_of(slice_, target, path, where, config, narrow=narrow)
+        self._last[path] = causes, found
+        return found
+
+
+def _causes(dataset: Dataset, path: str) -> tuple[Any, ...]:
+    """Return what the meaning of a variable follows from, to be compared by identity: all but its shape and chunks."""
+    array, whose = dataset.arrays[path], dataset.bounds.get(path)
+    own = array.dtype, array.attributes, array.marker, array.fill, array.codecs, array.assumed
+    return *own, None if whose is None else whose.attributes, dataset.zarr_format
+
+
 def _hiding(target: Dataset, path: str, config: Config) -> Encoding | None:
     """Return the meaning of growing bounds to xarray, which takes a v2 fill value for missing although no bound is; else None.
 

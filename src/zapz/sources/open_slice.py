@@ -64,8 +64,8 @@ class OpenSlice:
     """Whether it lies in a place, by which it is recognised if it comes again."""
     one_step: str = ""
     """What is said of it if it lacks the append dimension where it lies, and is seen as one step; ``LABEL`` stands for its label."""
-    labels_seen: Mapping[str, str] = field(default_factory=dict)
-    """Digests of its labels as it stores them, by variable, if it was looked at before the first slice of the call was written."""
+    labels_seen: Mapping[str, Any] = field(default_factory=dict)
+    """Its labels (``planning.labels.SeenLabels``), by variable, if it was looked at before the first slice of the call was written."""
     name: str = ""
     """What it was made of, if a slice source says only where it is; empty if it is called by its place."""
 
