@@ -498,7 +498,7 @@ LOOKED_AT = (
     Mutation("checks/reading.py", "if seen is not None and seen.digest != digest_of_cells(mine):", "if False:", "labels are compared with what was seen", "test_looking_ahead.py::test_a_slice_that_changes_meanwhile_is_refused"),
     Mutation("checks/reading.py", " and seen.conversion is conversion:", ":", "labels that were seen are those of another target", "test_looking_ahead.py::test_a_target_that_another_writer_makes_meanwhile_changes_no_labels_of_slices"),
     Mutation("planning/meaning.py", "None if whose is None else whose.attributes, dataset.zarr_format", "None, dataset.zarr_format", "bounds follow their parent's units", "test_remembered.py::test_bounds_follow_their_parent"),
-    Mutation("planning/meaning.py", "*_causes(target, path), narrow)", "narrow)", "a conversion is that into this target", "test_remembered.py::test_a_conversion_is_that_of_these_two"),
+    Mutation("planning/meaning.py", '*self._causes("target", target, path), narrow)', "narrow)", "a conversion is that into this target", "test_remembered.py::test_a_conversion_is_that_of_these_two"),
     Mutation("planning/labels.py", ' or stored.dtype.kind == "f":', ":", "the grain of labels is that of those that are kept", "test_remembered.py::test_joined_lines"),
 )
 # fmt: on

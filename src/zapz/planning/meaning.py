@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from zapz.config.settings import Config
 from zapz.errors import EncodingError, SliceError
 from zapz.format import documents as doors
 from zapz.format.dtypes import read_marker, undefined
-from zapz.format.metadata import Dataset
+from zapz.format.metadata import Array, Dataset
 
 _TEXT = {"U": {"bytes"}, "S": {"bytes"}, "O": {"vlen-utf8", "vlen-bytes"}}
 """Serializers of text, by kind of data type."""
@@ -100,6 +101,7 @@ class Conversions:
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[tuple[Any, ...], Conversion]] = {}
+        self._bounds: dict[str, tuple[Dataset, Mapping[str, Array]]] = {}
 
     def of(
         self, slice_: Dataset, target: Dataset, path: str, where: str, config: Config, *, narrow: bool = False
@@ -117,7 +119,7 @@ class Conversions:
         Raises:
             SliceError: They cannot.
         """
-        causes = (*_causes(slice_, path), *_causes(target, path), narrow)
+        causes = (*self._causes("slice", slice_, path), *self._causes("target", target, path), narrow)
         last = self._last.get(path)
         if last is not None and all(a is b for a, b in zip(last[0], causes, strict=True)):
             return last[1]
@@ -125,12 +127,14 @@ class Conversions:
         self._last[path] = causes, found
         return found
 
-
-def _causes(dataset: Dataset, path: str) -> tuple[Any, ...]:
-    """Return what the meaning of a variable follows from, to be compared by identity: all but its shape and chunks."""
-    array, whose = dataset.arrays[path], dataset.bounds.get(path)
-    own = array.dtype, array.attributes, array.marker, array.fill, array.codecs, array.assumed
-    return *own, None if whose is None else whose.attributes, dataset.zarr_format
+    def _causes(self, side: str, dataset: Dataset, path: str) -> tuple[Any, ...]:
+        """Return what the meaning of a variable follows from, to be compared by identity: all but its shape and chunks."""
+        known = self._bounds.get(side)
+        if known is None or known[0] is not dataset:
+            known = self._bounds[side] = dataset, dataset.bounds
+        array, whose = dataset.arrays[path], known[1].get(path)
+        own = array.dtype, array.attributes, array.marker, array.fill, array.codecs, array.assumed
+        return *own, None if whose is None else whose.attributes, dataset.zarr_format
 
 
 def _hiding(target: Dataset, path: str, config: Config) -> Encoding | None:
