@@ -1,6 +1,7 @@
 """The command line: the two parsers agree, output is for people or for programs, exit codes tell what to do."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -196,11 +197,27 @@ def test_config_prints_every_setting() -> None:
 
 
 def test_demo_runs_once(tmp_path: Path) -> None:
-    code, out, _ = run("demo", tmp_path / "demo")
-    assert code == 0
-    assert "refused" in out
-    assert zapz.info(tmp_path / "demo" / "cube.zarr").dims["time"] == 5
-    assert run("demo", tmp_path / "demo")[0] == 6
+    """What it shows under each command is what that command prints."""
+    code, out, err = run("demo", tmp_path / "demo")
+    assert (code, err) == (0, "")
+    place = tmp_path / "demo"
+    assert zapz.info(place / "cube.zarr").dims["time"] == 5
+    shown = {part.partition("\n")[0]: part.partition("\n")[2] for part in out.split("$ zapz ")[1:]}
+    assert [line.partition("     #")[0] for line in shown] == [
+        f"append {place}/cube.zarr {place}/2024-06-*.zarr",
+        f"info {place}/cube.zarr",
+        f"append {place}/cube.zarr {place}/2024-06-05.zarr",
+        f"append {place}/cube.zarr {place}/late.zarr",
+    ]
+    for line, printed in shown.items():
+        if "*" in line:
+            assert "5 slices: 5 appended" in printed
+            continue
+        words = line.partition("     #")[0].split()
+        again = run(*words)
+        assert re.sub(r"[\d.]+ s", "", printed).startswith(re.sub(r"[\d.]+ s", "", again[1] + again[2]))
+        assert (again[0] != 0) is ("late" in line)
+    assert run("demo", place)[0] == 6
 
 
 def test_an_error_of_our_own_is_no_error_of_the_slice_source() -> None:

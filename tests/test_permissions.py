@@ -284,7 +284,13 @@ for module in pkgutil.walk_packages(zapz.__path__, "zapz."):  # to a user withou
         importlib.import_module(module.name)
 codecs.lookup("utf-8-sig")
 with tempfile.TemporaryDirectory() as folder:
-    zapz.cli.demo.run(pathlib.Path(folder, "demo"), lambda text: None)
+    *days, late = zapz.cli.demo.write_slices(pathlib.Path(folder, "demo"))
+    cube = pathlib.Path(folder, "demo", "cube.zarr")
+    zapz.append(cube, days)
+    zapz.info(cube)
+    zapz.append(cube, days[-1])
+    with contextlib.suppress(zapz.ZapzError):
+        zapz.append(cube, late)
 for line in sys.stdin:
     process = os.fork()
     if process:

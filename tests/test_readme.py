@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import zapz
-from zapz.cli.demo import run
+from zapz.cli.demo import write_slices
 from zapz.config.files import resolve
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def furnished(place: Path) -> Path:
-    run(place / "zapz-demo", lambda _: None)
+    write_slices(place / "zapz-demo")
     command = place / "bin" / "zapz"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m zapz "$@"\n')

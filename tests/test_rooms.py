@@ -380,7 +380,14 @@ def test_import_is_lazy() -> None:
 
 
 def test_local_append_does_without_zarr_and_fsspec(tmp_path: Path) -> None:
-    code = f"import zapz, pathlib; from zapz.cli.demo import run; run(pathlib.Path({str(tmp_path / 'demo')!r}), print)"
+    code = (
+        "import zapz, pathlib; from zapz.cli.demo import write_slices\n"
+        f"folder = pathlib.Path({str(tmp_path / 'demo')!r})\n"
+        "*days, late = write_slices(folder)\n"
+        "zapz.append(folder / 'cube.zarr', days)\n"
+        "assert zapz.info(folder / 'cube.zarr').dims['time'] == 5\n"
+        "assert zapz.append(folder / 'cube.zarr', late, on_existing='skip').skipped == 1"
+    )
     assert not loaded(code) & {"zarr", "fsspec", "rich", "asyncio", "typer", "zapz.storage.no_dataset"}
 
 

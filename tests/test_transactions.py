@@ -125,7 +125,13 @@ import zapz.cli.demo
 for name in ("ascii", "utf-8-sig"):  # a child that is another user may not be allowed to import any more
     codecs.lookup(name)
 with tempfile.TemporaryDirectory() as folder:
-    zapz.cli.demo.run(pathlib.Path(folder, "demo"), lambda line: None)
+    *days, late = zapz.cli.demo.write_slices(pathlib.Path(folder, "demo"))
+    cube = pathlib.Path(folder, "demo", "cube.zarr")
+    zapz.append(cube, days)
+    zapz.info(cube)
+    zapz.append(cube, days[-1])
+    with contextlib.suppress(zapz.ZapzError):
+        zapz.append(cube, late)
 
 CHANGES = ("write", "pwrite", "replace", "link", "unlink", "mkdir", "rmdir", "ftruncate", "fchmod", "fchown")
 LOOKS = ("read", "pread", "stat", "lstat", "fstat", "scandir", "fsync")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from zapz.api import append, info
-from zapz.errors import LabelError, StoreError
+from zapz.errors import StoreError
 from zapz.format import codecs
 from zapz.format import documents as doors
 from zapz.format.buffers import octets
@@ -26,8 +25,13 @@ _BLOSC = CodecChain(
 )
 
 
-def run(folder: Path, say: Callable[[str], None]) -> None:
-    """Make slices below ``folder``, append them to ``folder/cube.zarr``, and say what happens.
+def run(folder: Path, say: Callable[[str], None], zapz: Callable[[Sequence[str]], None]) -> None:
+    """Make slices below ``folder``, append them to ``folder/cube.zarr``, and show what the commands print.
+
+    Args:
+        folder: A folder that does not exist yet.
+        say: Prints a line.
+        zapz: Runs a command of the command line and prints what it prints.
 
     Raises:
         StoreError: The folder exists already.
@@ -36,41 +40,37 @@ def run(folder: Path, say: Callable[[str], None]) -> None:
         raise StoreError(
             "the demo's folder exists already", where=str(folder), hint="Give another one: zapz demo DIR, or remove it."
         )
+    target, (*days, late) = folder / "cube.zarr", write_slices(folder)
+    say(
+        f"Made {DAYS} daily slices of sea surface temperature in {folder}: {_ROWS} x {_COLUMNS} cells, chunks of {_CHUNK} x {_CHUNK}.\n"
+    )
+    say("   time ->     day 1         day 2         day 3")
+    say("             +--+--+--+--+ +--+--+--+--+ +--+--+--+--+")
+    say("   latitude  |  |  |  |  | |  |  |  |  | |  |  |  |  |    A slice's chunks of temperature become the cube's,")
+    say("             +--+--+--+--+ +--+--+--+--+ +--+--+--+--+    byte for byte. Of the labels of time, many share")
+    say("             |  |  |  |  | |  |  |  |  | |  |  |  |  |    one chunk: it alone is encoded again.")
+    say("             +--+--+--+--+ +--+--+--+--+ +--+--+--+--+\n")
+
+    def show(shown: str, *words: object) -> None:
+        say(f"$ zapz {shown}")
+        zapz([str(word) for word in words])
+        say("")
+
+    show(f"append {target} {folder}/2024-06-*.zarr", "append", target, *days)
+    show(f"info {target}", "info", target)
+    show(f"append {target} {days[-1]}     # the same slice once more", "append", target, days[-1])
+    show(f"append {target} {late}     # the second day with other values: refused", "append", target, late)
+    say(f"Read it:  {sys.executable} -c \"import zarr; print(zarr.open('{target}')['sst'])\"")
+
+
+def write_slices(folder: Path) -> list[Path]:
+    """Write the daily slices into a new folder, and one more of the second day, with other values; return where they are."""
     folder.mkdir(parents=True)
-    target = folder / "cube.zarr"
     days = [folder / f"2024-06-{day + 1:02d}.zarr" for day in range(DAYS)]
     for day, path in enumerate(days):
         write_slice(path, day)
-    say(
-        f"Made {DAYS} daily slices of sea surface temperature, {_ROWS} x {_COLUMNS} cells in chunks of {_CHUNK} x {_CHUNK}, in {folder}\n"
-    )
-    say("        time ->     day 1   day 2   day 3")
-    say("                   +---+---+---+---+---+---+")
-    say("   every slice     |   |   |   |   |   |   |     a slice's chunks become the target's,")
-    say("   adds a column   +---+---+---+---+---+---+     byte for byte: nothing is decoded")
-    say("   of chunks       |   |   |   |   |   |   |")
-    say("                   +---+---+---+---+---+---+\n")
-    say(f"$ zapz append {target} {folder}/2024-06-*.zarr")
-    append(
-        target,
-        days,
-        on_slice=lambda r: say(f"  {Path(r.slice).name}: {r.copied_chunks} chunks copied, {r.encoded_chunks} encoded"),
-    )
-    found = info(target)
-    first, last = found.labels["time"]
-    say(f"\n$ zapz info {target}")
-    say(f"  {found.dims['time']} steps, {first} to {last}, consistent at every moment of the append")
-    say(f"\n$ zapz append {target} {days[-1]}            # the same slice once more")
-    again = append(target, days[-1])
-    say(f"  already there: {again.already}; nothing was written\n")
-    late = folder / "late.zarr"
-    write_slice(late, 1, change=0.5)
-    say(f"$ zapz append {target} {late}                  # another second day, too late")
-    try:
-        append(target, late)
-    except LabelError as error:
-        say(f"  refused: {error}\n")
-    say(f"Read it:  {sys.executable} -c \"import zarr; print(zarr.open('{target}')['sst'])\"")
+    write_slice(folder / "late.zarr", 1, change=0.5)
+    return [*days, folder / "late.zarr"]
 
 
 def write_slice(path: Path, day: int, change: float = 0.0) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +49,7 @@ def config_command(
 
 
 def demo_command(
+    context: typer.Context,
     folder: Annotated[
         Path, typer.Argument(metavar="[DIR]", help="A folder that does not exist yet (default: zapz-demo).")
     ] = Path("zapz-demo"),
@@ -57,7 +59,11 @@ def demo_command(
     with errors(show=traceback, as_json=False):
         from zapz.cli.demo import run
 
-        run(folder, typer.echo)
+        def zapz(words: Sequence[str]) -> None:
+            with contextlib.redirect_stderr(sys.stdout), contextlib.suppress(SystemExit):
+                context.find_root().command.main(list(words), prog_name="zapz", standalone_mode=False)
+
+        run(folder, typer.echo, zapz)
 
 
 def _complete_command(context: typer.Context, incomplete: str) -> list[str]:
