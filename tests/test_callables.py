@@ -8,16 +8,20 @@ import importlib
 import subprocess
 import sys
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import dask.array
+import numpy as np
 import pytest
 
 import zapz
 from zapz.errors import ConfigError
+from zapz.format.grid import Box
+from zapz.sources.arrays import Options, source_of
 from zapz.sources.slice_source import Naming, arguments_of, import_from_here, invoke, resolve
 
 MODULES = {
@@ -335,3 +339,48 @@ def test_a_note_is_short_and_in_one_line_whatever_the_item() -> None:
             raise error
         assert len(error.__notes__[0]) < 2_000
         assert "\n" not in error.__notes__[0]
+
+
+class Grumpy(zapz.Source):
+    """A source that fails where it is told to, once it has been opened."""
+
+    def __init__(self, where: str) -> None:
+        self.inner = source_of(
+            {"time": ("time", np.arange(1)), "v": (("time", "x"), np.ones((1, 3)))}, "inner", Options()
+        )
+        self.where, self.asked = where, 0
+
+    def documents(self) -> Mapping[str, bytes]:
+        self.asked += 1
+        if self.where == "documents" and self.asked > 1:
+            raise ValueError("documents are gone")
+        return self.inner.documents()
+
+    def cells(self, path: str, box: Box) -> Any:
+        if self.where == "cells" and path == "v":
+            raise ValueError("no cells")
+        return self.inner.cells(path, box)
+
+
+def grumpy(where: str) -> Any:
+    """Return a slice of which something fails when it is used, not when it is made."""
+    if where != "dask":
+        return Grumpy(where)
+
+    def fail(block: Any) -> Any:
+        raise ValueError(f"no block {block.shape}")
+
+    values = dask.array.from_array(np.ones((1, 3)), chunks=-1).map_blocks(fail, meta=np.empty((0, 0)))
+    return {"time": ("time", np.arange(1)), "v": (("time", "x"), values)}
+
+
+@pytest.mark.parametrize("where", ["dask", "cells", "documents"])
+def test_an_error_of_what_the_function_made_travels_with_a_note(where: str, tmp_path: Path) -> None:
+    """While it is computed, read or looked at again."""
+    with pytest.raises(ValueError, match=r"no block|no cells|documents are gone") as caught:
+        zapz.append(tmp_path / "c", [where], slice_source=grumpy)
+    assert caught.value.__notes__[:1] == [f"In the slice source {__name__}:grumpy, for the slice item {where!r}."]
+    assert not (tmp_path / "c").exists()
+    with pytest.raises(ValueError, match=r"no block|no cells|documents are gone") as caught:
+        zapz.append(tmp_path / "c", [grumpy(where)])  # no slice source, no note
+    assert not hasattr(caught.value, "__notes__")

@@ -91,7 +91,7 @@ class OpenSlice:
     def prepare(self, paths: Collection[str]) -> None:
         """Compute what is not there yet of these arrays."""
         if self.given is not None:
-            self.given.source.prepare([path for path in paths if path in self.dataset.arrays])
+            self.given.prepare(path for path in paths if path in self.dataset.arrays)
 
     def is_unchanged(self, documents: Mapping[str, bytes]) -> bool:
         """Return whether its documents are still these."""
@@ -110,7 +110,7 @@ class OpenSlice:
         if self.without is None:
             return self.store.read_many(known)
         if self.given is not None:
-            found = self.given.source.documents()
+            found = self.given.documents()
             return {key: data for key, data in found.items() if not is_named(parent(key), self.without)}
         return documents_of(self.store, self.without) or {}
 

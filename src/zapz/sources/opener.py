@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, TypeGuard
@@ -63,7 +63,8 @@ class Opener:
             ZapzError: As opening a slice does.
         """
         config = self.config
-        made, naming, name = item, nullcontext(), None
+        made, name = item, None
+        naming: AbstractContextManager[Any] = nullcontext()
         if config.slice_source is not None:
             from zapz.sources.names import name_of
             from zapz.sources.slice_source import Naming, invoke, resolve  # imported where used: paths do without
@@ -72,13 +73,15 @@ class Opener:
             made = invoke(
                 function, item, config.slice_source_kwargs, Context(config=config, target_dir=self.target.uri)
             )
-            naming = Naming(function, item)  # type: ignore[assignment]
+            naming = Naming(function, item)
             name = name_of(item)
         with naming:
             inner, leave = entered(made, ours=config.slice_source is not None)
             try:
                 number = f"slice {next(self._numbers)}"
                 opened = self._opened(inner, name or number, leave)
+                if opened.given is not None:
+                    opened.given.naming = naming
                 return replace(opened, name=name) if name and opened.has_place else opened
             except BaseException as error:
                 leave_under(leave, error)

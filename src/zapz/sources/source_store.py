@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ class SourceStore:
 
     def __init__(self, source: Source, dataset: Dataset) -> None:
         self.source = source
+        self.naming: AbstractContextManager[Any] = nullcontext()
+        """Names the slice source and its item in errors of the source, if a slice source made it."""
         self.uri = os.fspath(source.uri)
         self.has_cells = type(source).cells is not Source.cells
         self.has_bytes = type(source).read is not Source.read
@@ -47,7 +50,8 @@ class SourceStore:
         Raises:
             ChunkError: The source gave other cells than its documents promise.
         """
-        found = self.source.cells(path, box) if self.has_cells else None
+        with self.naming:
+            found = self.source.cells(path, box) if self.has_cells else None
         if found is None:
             return None
         array, wanted = self._dataset.arrays[path], tuple(b - a for a, b in box)
@@ -83,7 +87,8 @@ class SourceStore:
         if not self.has_bytes and self.has_cells:
             return self._encoded(key)[offset:end]
         try:
-            found = self.source.read(key, offset, length)
+            with self.naming:
+                found = self.source.read(key, offset, length)
         except KeyError as error:
             if not self.has_cells:
                 raise NotFoundError("no such chunk", where=f"{self.uri}, {key}") from error
@@ -124,8 +129,18 @@ class SourceStore:
 
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return those documents and chunks that exist."""
-        found = dict(self.source.documents())
+        found = self.documents()
         return {key: found[key] for key in keys if key in found}
+
+    def documents(self) -> dict[str, bytes]:
+        """Return the documents as they are now."""
+        with self.naming:
+            return dict(self.source.documents())
+
+    def prepare(self, paths: Iterable[str]) -> None:
+        """Compute what is not there yet of these arrays."""
+        with self.naming:
+            self.source.prepare(list(paths))
 
     def size(self, key: str) -> int | None:
         """Return the length of a chunk in bytes."""
