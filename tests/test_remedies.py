@@ -17,6 +17,7 @@ import zarr
 from cubes import quiet, read, write_array, write_group
 
 import zapz
+from zapz.storage.filesystems import not_installed
 from zapz.storage.objects.errors import advice, meaning
 
 
@@ -231,3 +232,42 @@ def test_every_error_is_exported() -> None:
     }
     assert kinds <= set(zapz.__all__)
     assert all(getattr(zapz, name) is getattr(errors, name) for name in kinds)
+
+
+SERVICES = [
+    ("s3://bucket/cube.zarr", "s3fs", "s3"),
+    ("gs://bucket/cube.zarr", "gcsfs", "gcs"),
+    ("abfs://container/cube.zarr", "adlfs", "azure"),
+    ("https://example.com/cube.zarr", "aiohttp", "http"),
+    ("simplecache::s3://bucket/cube.zarr", "s3fs", "s3"),
+    ("reference://::s3://bucket/set.json", "s3fs", "s3"),
+]
+WITHOUT_PACKAGES = """
+import sys
+sys.modules.update(dict.fromkeys(("s3fs", "gcsfs", "adlfs", "aiohttp")))
+import zapz
+for uri in sys.argv[1:]:
+    try:
+        zapz.info(uri)
+    except zapz.ZapzError as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_the_one_package_that_is_missing_is_named() -> None:
+    """And the extra that brings it: fsspec names no extra, and for HTTP two packages."""
+    command = [sys.executable, "-c", WITHOUT_PACKAGES, *(uri for uri, _, _ in SERVICES)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = done.stdout.splitlines()
+    assert len(said) == len(SERVICES), done.stdout
+    for line, (uri, package, extra) in zip(said, SERVICES, strict=True):
+        assert line.startswith("AbilityError a package for this kind of storage is not installed, "), line
+        assert uri in line
+        assert line.endswith(f" Install it: `pip install {package}`; the extra zapz[{extra}] brings it.")
+
+
+def test_a_package_without_an_extra() -> None:
+    error = not_installed("sftp://host/cube", ImportError('SFTPFileSystem requires "paramiko" to be installed'))
+    assert str(error).endswith(
+        'found SFTPFileSystem requires "paramiko" to be installed. Install the packages that are named.'
+    )

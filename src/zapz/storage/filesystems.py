@@ -9,6 +9,13 @@ from zapz.errors import AbilityError
 
 _SERVICES = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https"))
 """Protocols of services: they are asked anew, because listings that a file system has kept may be old."""
+_EXTRAS = {
+    "s3": ("s3fs", ("s3", "s3a")),
+    "gcs": ("gcsfs", ("gs", "gcs")),
+    "azure": ("adlfs", ("az", "abfs", "abfss", "adl")),
+    "http": ("aiohttp", ("http", "https")),
+}
+"""By extra: the package that it brings, and the protocols that need it."""
 
 _INNER = ("fs", "sync_fs", "of", "fo", "f", "_store", "store")
 """Attributes in which file systems, open files and stores keep what they work on."""
@@ -16,14 +23,21 @@ _LEADING = frozenset(("fo", "target_protocol", "remote_protocol", "fs"))
 """Options that name what lies within."""
 
 
-def not_installed(where: str, error: ImportError) -> AbilityError:
-    """Return the error of a place whose kind of storage needs a package that is not there."""
-    return AbilityError(
-        "support for this kind of storage is not installed",
-        where=where,
-        found=str(error),
-        hint="Install the extra: zapz[s3], zapz[gcs], zapz[azure] or zapz[http].",
-    )
+def not_installed(where: str, error: ImportError, protocol: str | None = None) -> AbilityError:
+    """Return the error of a place whose kind of storage needs a package that is not there.
+
+    Args:
+        where: The place, as people see it.
+        error: Why its file system cannot be made.
+        protocol: Its protocol, if ``where`` does not begin with it.
+    """
+    protocol = protocol or where.rpartition("::")[2].partition("://")[0]
+    extra = next((extra for extra, (_, protocols) in _EXTRAS.items() if protocol in protocols), None)
+    if extra is None:
+        hint = "Install the packages that are named."
+    else:
+        hint = f"Install it: `pip install {_EXTRAS[extra][0]}`; the extra zapz[{extra}] brings it."
+    return AbilityError("a package for this kind of storage is not installed", where=where, found=str(error), hint=hint)
 
 
 def join_path(root: str, path: str) -> str:

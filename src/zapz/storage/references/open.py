@@ -159,7 +159,7 @@ def _read(
             options["protocol"] = protocol
         fs, path = fsspec.core.url_to_fs(fo, **options)
     except ImportError as error:
-        raise not_installed(name, error) from error
+        raise not_installed(name, error, protocol) from error
     if leads_to_references(fs):
         raise within(name)
     fs, path = behind_caches(fs, path)
