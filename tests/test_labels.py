@@ -711,3 +711,33 @@ def test_gaps_do_not_touch_the_last_step(here: Path) -> None:
     with pytest.raises(errors.LabelError, match="append_step"):
         zapz.append(here / "cube", iter([a, b, c]), append_step="1D", **FAST)
     assert stored(here / "cube") == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "note"),
+    [
+        ([1, 2], [0], "2024-01-01T00:00:00 is appended as it is, the last one is 2024-01-03T00:00:00"),
+        ([3], [5, 4], "2024-01-06T00:00:00 is appended as it is, the last one is 2024-01-04T00:00:00"),
+        ([1, 2], [3, 4], ""),
+        ([4, 3], [2], ""),
+        ([3], [2], ""),
+    ],
+)
+def test_labels_that_come_into_no_order_are_told(first: list[int], then: list[int], note: str, tmp_path: Path) -> None:
+    """Each time: the setting that allows it may have been set long ago."""
+    for number, labels in enumerate((first, then)):
+        report = zapz.append(
+            tmp_path / "cube",
+            line(tmp_path / f"s{number}", labels, DAYS),
+            label_order="any",
+            label_units="keep",
+            **FAST,
+        )
+    expected = [f"time: {note}: the labels are in no order (label_order: any)"] if note else []
+    assert list(report.slices[0].notes) == expected
+    if note:
+        again = line(tmp_path / "again", [-1], DAYS)
+        assert (
+            "the labels are in no order"
+            in zapz.append(tmp_path / "cube", again, label_order="any", **FAST).slices[0].notes[0]
+        )

@@ -15,7 +15,7 @@ from zapz.format.buffers import Cells
 from zapz.format.dtypes import undefined
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Dataset
-from zapz.planning.label_order import check_labels, check_order, gap_notes
+from zapz.planning.label_order import check_labels, check_order, notes_of
 from zapz.planning.labels import ENDS, Labels, Line, SeenLabels
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
@@ -113,10 +113,10 @@ def read_labels(
 
 
 def check_followers(labels: Sequence[Labels], source: OpenSlice, config: Config) -> list[str]:
-    """Refuse a slice whose labels do not continue the target's, as ``check_labels`` does; return notes about steps that are missing."""
+    """Refuse a slice whose labels do not continue the target's, as ``check_labels`` does; return notes about their order and gaps."""
     for found in labels:
         check_labels(found, config, source.uri)
-    return [*gap_notes(labels, config)]
+    return [*notes_of(labels, config)]
 
 
 def read_ends(target: Reading, path: str, length: int) -> Cells:

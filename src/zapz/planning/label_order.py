@@ -32,14 +32,27 @@ def check_labels(labels: Labels, config: Config, where: str) -> None:
         raise LabelError("two labels become equal in the target's units", where=place, hint=hint)
 
 
-def gap_notes(several: Sequence[Labels], config: Config) -> list[str]:
-    """Say where steps are missing between the target's labels and the slice's, which are in order."""
-    jumping = [labels for labels in several if labels.jumps] if config.label_order != "any" else []
+def notes_of(several: Sequence[Labels], config: Config) -> list[str]:
+    """Say where labels that may be in any order are in none, else where steps are missing between the target's and the slice's."""
+    if config.label_order == "any":
+        return [note for labels in several if (note := _disorder(labels))]
+    jumping = [labels for labels in several if labels.jumps]
     if not jumping:
         return []
     from zapz.planning.gaps import gap_note  # imported where used: most slices follow without a gap
 
     return list(dict.fromkeys(note for labels in jumping if (note := gap_note(labels))))
+
+
+def _disorder(labels: Labels) -> str:
+    """Say that a slice's labels do not continue the target's; empty if they do, or have no order."""
+    line, new = [*labels.old.known, *labels.new.values], labels.new
+    if new.kind == "others" or labels.old.kind != new.kind or None in line:
+        return ""
+    if any(_first_break(line, order) is None for order in ("increasing", "decreasing")):
+        return ""
+    last = f", the last one is {_last_text(labels.old)}" if labels.old.known else ""
+    return f"{labels.path}: {new.text(0)} is appended as it is{last}: the labels are in no order (label_order: any)"
 
 
 def check_order(labels: Labels, config: Config, where: str) -> None:
