@@ -131,7 +131,7 @@ def test_slices_that_are_there_are_one_line(tmp_path: Path) -> None:
         "cube.zarr: 1 already there; length 3; 0 B in T s",
     ]
     assert without_time(run("append", target, *paths[:2], "--on-existing", "skip")[1]) == [
-        "2 slices: already there by their labels; skipped · 2024-06-03 is the last · T s"
+        "2 slices: skipped, their labels are already there · 2024-06-03 is the last · T s"
     ]
     assert without_time(run("append", target, *paths[:2], "-v")[1])[-3:] == [
         "day0.zarr: is there already, and equal",

@@ -206,14 +206,14 @@ def _outcome(report: SliceReport) -> str:
         case "already":
             return f"is there already, and equal{extent(report.compared)}"
         case "skipped":
-            return "is there already by its labels; skipped"
+            return "skipped: its labels are already there"
     return "is empty; nothing to do"
 
 
 def _there(found: list[SliceReport]) -> str:
     """Say how many slices were there already, and how much of them was compared."""
     if found[0].outcome == "skipped":
-        return f"{count(len(found), 'slice')}: already there by their labels; skipped"
+        return f"{count(len(found), 'slice')}: skipped, their labels are already there"
     compared = Compared()
     for report in found:
         compared = compared.plus(report.compared or Compared())

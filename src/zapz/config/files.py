@@ -75,7 +75,7 @@ def _layer(part: Any, environment: Mapping[str, str] | None, *, trusted: bool) -
     if isinstance(part, str | os.PathLike):
         return load(part, environment, trusted=trusted)
     raise ConfigError(
-        "nothing that can be a configuration",
+        "not a configuration",
         where="config",
         expected="a path or URI, a table of settings, or a list of these",
         found=type(part).__name__,

@@ -47,7 +47,7 @@ def make(*layers: Settings | Layer) -> Config:
     Tables merge key by key at any depth; lists and codecs are replaced; None takes back what an earlier layer gave.
 
     Raises:
-        ConfigError: A setting is unknown, has a value that it cannot have, or may not be set where it is.
+        ConfigError: A setting is unknown, has an invalid value, or may not be set where it is.
     """
     merged: dict[str, Any] = {}
     for given in layers:

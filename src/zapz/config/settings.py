@@ -204,8 +204,8 @@ class Config:
     )
     on_existing: str = _setting(
         choice("resume", "skip", "refuse"),
-        'Slices whose labels are all there already: "resume" counts one as appended if it equals what is there, "skip" goes '
-        'by labels alone, "refuse" refuses.',
+        'What to do with a slice whose labels are all in the target: "resume" passes over it if it equals what is there and '
+        'refuses it if not, "skip" passes over it without comparing, "refuse" refuses it.',
         default="resume",
     )
     resume_budget: int = _setting(

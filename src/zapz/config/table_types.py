@@ -85,9 +85,7 @@ def free(
 
     def read(value: Any, place: Place) -> dict[str, Any]:
         if not is_table(value):
-            raise ConfigError(
-                "setting has a value that it cannot have", where=str(place), expected=words, found=type(value).__name__
-            )
+            raise ConfigError("invalid value", where=str(place), expected=words, found=type(value).__name__)
         return {name: _plain(inner, place / name, look) if plain else inner for name, inner in _items(value, place)}
 
     return SettingType(

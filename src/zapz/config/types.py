@@ -112,7 +112,7 @@ class SettingType:
             except ValueError as error:
                 hint = str(error)
         raise ConfigError(
-            "setting has a value that it cannot have",
+            "invalid value",
             where=str(place),
             expected=self.words,
             found=shown(value),

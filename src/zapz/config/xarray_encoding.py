@@ -77,7 +77,7 @@ def with_encodings(settings: Mapping[str, Any], encoding: Any) -> dict[str, Any]
         encoding: Encodings by variable: ``{"sst": {"dtype": "int16", "_FillValue": -1, "chunks": (1, 90, 180)}}``.
 
     Raises:
-        ConfigError: A key is unknown, has a value that it cannot have, or is given in ``variables`` too.
+        ConfigError: A key is unknown, has an invalid value, or is given in ``variables`` too.
     """
     variables = _copied(settings.get("variables"))
     for name, encoded in variables_of(encoding).items():
@@ -106,7 +106,7 @@ def variables_of(encoding: Any) -> dict[str, dict[str, Any]]:
     """Return xarray's encodings, by variable, as ``variables.NAME.encoding`` says the same.
 
     Raises:
-        ConfigError: A key is unknown, or has a value that it cannot have.
+        ConfigError: A key is unknown, or has an invalid value.
     """
     checked: Mapping[str, Any] = _ENCODINGS.check(encoding, _ARGUMENT)
     return {name: _settings(given, _ARGUMENT / name) for name, given in checked.items() if given is not None}

@@ -19,7 +19,7 @@ def open_target(target: Target, config: Config) -> Store:
     """Open the store of a target.
 
     Raises:
-        ConfigError: It is nothing that can be a target.
+        ConfigError: It is not a target.
         AbilityError: It cannot be written.
     """
     how = StoreOptions(
@@ -44,7 +44,7 @@ def open_target(target: Target, config: Config) -> Store:
             opened: Store = target
             return opened
         raise ConfigError(
-            "nothing that can be a target",
+            "not a target",
             where="target",
             expected="a path or URI, an fsspec mapper, or a zarr store",
             found=type(target).__name__,

@@ -59,7 +59,7 @@ class Opener:
             item: What the user gave, or arguments for the slice source.
 
         Raises:
-            SliceError: It is nothing that can be a slice.
+            SliceError: It is not a slice.
             ZapzError: As opening a slice does.
         """
         config = self.config
@@ -124,14 +124,14 @@ class Opener:
             return replace(open_given(source_of(item, label, options), config), close=leave)
         if config.slice_source is not None:
             raise SliceError(
-                "the slice source gave nothing that can be a slice",
+                "what the slice source returned is not a slice",
                 where=label,
                 expected="a path or URI, a dataset, a mapping, a zarr group, a zapz.Source, or a context manager of one",
                 found=type(item).__name__,
                 hint="Does it return what it makes?",
             )
         raise SliceError(
-            "nothing that can be a slice",
+            "not a slice",
             where=label,
             expected="a path or URI, a zarr store or group, a mapping name -> (dims, array), a dataset, or a zapz.Source",
             found=type(item).__name__,
@@ -162,7 +162,7 @@ def items_of(slices: Any) -> Iterable[Any]:
         return [slices]
     if not hasattr(slices, "__iter__") or isinstance(slices, bytes | bytearray):
         raise SliceError(
-            "nothing that can be slices",
+            "not slices",
             where="slices",
             expected="a slice, or an iterable of slices (or of arguments for slice_source)",
             found=type(slices).__name__,
