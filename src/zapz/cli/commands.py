@@ -121,8 +121,9 @@ def _forgotten_target(place: str, slices: list[str], config: Config, *, named: b
 def _alike(target: str, slice_: str) -> bool:
     """Return whether two places lie in one folder, and their names differ by numbers only."""
     (folder, name), (other, second) = (os.path.split(place.rstrip("/")) for place in (target, slice_))
-    alike = re.sub(r"[0-9]+", "#", name) == re.sub(r"[0-9]+", "#", second)
-    return name != second and alike and os.path.normpath(folder) == os.path.normpath(other)
+    if name == second or os.path.normpath(folder) != os.path.normpath(other):
+        return False
+    return re.sub(r"[0-9]+", "#", name) == re.sub(r"[0-9]+", "#", second)
 
 
 def _label(options: AppendOptions) -> dict[str, Any]:

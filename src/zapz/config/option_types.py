@@ -13,7 +13,7 @@ from zapz.errors import ConfigError
 
 _FOREVER = 1e9
 """Seconds that nobody waits."""
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgt])(i?))?b?", re.IGNORECASE)
+_SIZE = r"(\d+(?:\.\d+)?) ?(?:([kmgt])(i?))?b?"
 
 
 def bytes_of(given: str) -> int:
@@ -22,7 +22,7 @@ def bytes_of(given: str) -> int:
     Raises:
         ValueError: It is no such text.
     """
-    match = _SIZE.fullmatch(given.strip())
+    match = re.fullmatch(_SIZE, given.strip(), re.IGNORECASE)
     if match is None:
         raise ValueError
     power = " kmgt".index((match[2] or " ").lower())

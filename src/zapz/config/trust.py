@@ -86,17 +86,16 @@ PUBLISHED = frozenset({"attrs", "variables"})
 _TRUST_HINT = "If you trust the file like a program: --trust-config (in Python trust_config=True)."
 """How a caller lets a file from elsewhere do what a local one may."""
 
-_SECRET = re.compile(
+_REVEALING = (  # compiled where it is used, as most patterns of configurations are: it takes longer than reading many a file
     r"SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|PASSCODE|CREDENTIAL|PRIVATE|BEARER|COOKIE|CONNECTION_?STRING"
     r"|(API|ACCESS|ACCOUNT|STORAGE|SIGNING|ENCRYPTION|MASTER|SHARED|AUTH|SSH|HMAC|AES|RSA)_?KEY"
-    r"|(^|_)(JWT|SAS|PAT)(_|$)|_(PASS|PWD)$",
-    re.IGNORECASE,
+    r"|(^|_)(JWT|SAS|PAT)(_|$)|_(PASS|PWD)$"
 )
 
 
 def looks_secret(name: str) -> bool:
     """Return whether a variable of the environment holds a secret, by its name."""
-    return _SECRET.search(name) is not None
+    return re.search(_REVEALING, name, re.IGNORECASE) is not None
 
 
 def described(origin: Origin) -> str:

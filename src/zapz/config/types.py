@@ -20,7 +20,7 @@ from zapz.errors import ConfigError
 Steps = tuple[str | int, ...]
 """Keys and list indexes from the root of a configuration down."""
 
-_PLAIN_KEY = re.compile(r"[\w*/-]+")
+_PLAIN_KEY = r"[\w*/-]+"
 _SHOWN = 80
 """Characters of a wrong value that a message shows."""
 
@@ -52,7 +52,7 @@ def dotted(steps: Steps) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            text += ("." if text else "") + (step if _PLAIN_KEY.fullmatch(step) else word(step))
+            text += ("." if text else "") + (step if re.fullmatch(_PLAIN_KEY, step) else word(step))
     return text
 
 

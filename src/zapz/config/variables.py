@@ -24,9 +24,9 @@ DTYPES = (
 )
 """Data types that have a plain name; "string" and "bytes" are of variable length."""
 
-_SIZED = re.compile(r"[<|=]?([US][1-9]\d*)")
-_TIME = re.compile(r"[<=]?(?:(datetime64)|(timedelta64)|(M8)|(m8))\[([1-9]\d*)?(Y|M|W|D|h|m|s|ms|us|ns)\]")
-_SHORT = re.compile(r"[<|=]?[iufcb][1-9]\d?")
+_SIZED = r"[<|=]?([US][1-9]\d*)"
+_TIME = r"[<=]?(?:(datetime64)|(timedelta64)|(M8)|(m8))\[([1-9]\d*)?(Y|M|W|D|h|m|s|ms|us|ns)\]"
+_SHORT = r"[<|=]?[iufcb][1-9]\d?"
 _CODED = ("compressor", "filters")
 """What makes bytes in Zarr v2's form; ``codecs`` does it in v3's."""
 DISPLACED: Mapping[str, tuple[str, ...]] = {
@@ -64,12 +64,12 @@ def parse_dtype(given: Any) -> str:
         return name
     if name == "str":
         return "string"
-    if match := _SIZED.fullmatch(name):
+    if match := re.fullmatch(_SIZED, name):
         return match[1]
-    if match := _TIME.fullmatch(name):
+    if match := re.fullmatch(_TIME, name):
         kind = "datetime64" if match[1] or match[3] else "timedelta64"
         return f"{kind}[{match[5] or ''}{match[6]}]"
-    if _SHORT.fullmatch(name):
+    if re.fullmatch(_SHORT, name):
         try:
             short = np.dtype(name).name
         except TypeError:

@@ -71,7 +71,7 @@ class LookAhead:
                 self._check(number, *seen, ahead)
 
     def _check(self, number: int, source: OpenSlice, own: dict[str, Cells], ahead: _Ahead) -> None:
-        self._labels[number] = {path: SeenLabels(digest=digest_of_cells(cells)) for path, cells in own.items()}
+        self._labels[number] = {path: SeenLabels(digest_of_cells(cells)) for path, cells in own.items()}
         labels = self._foresee(number, source, own, ahead)
         if is_folder(source.uri) and (size := sum(map(len, source.dataset.documents.values()))) <= self._budget:
             self._budget -= size
@@ -93,8 +93,8 @@ class LookAhead:
         labels = read_labels(target, source, placement, state.last, config, own)
         for found in labels:
             if found.path in own and found.new.stored.size <= _FEW:
-                conversion, seen = placement.conversions[found.path], self._labels[number]
-                seen[found.path] = replace(seen[found.path], conversion=conversion, labels=found)
+                seen = self._labels[number][found.path]
+                seen.conversion, seen.labels = placement.conversions[found.path], found
         if ahead.last is None:
             ahead.note_ends(labels)
         if ahead.holds(labels) or (state.length and self._decider.is_there(source, placement, labels, target, state)):

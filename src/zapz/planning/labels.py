@@ -111,16 +111,18 @@ class Line:
         return format_instant(self.encoding, self.stored[index])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SeenLabels:
     """Labels of a slice as they were when it was looked at before its turn."""
 
-    digest: str
-    """Of the labels as the slice stores them."""
-    conversion: Conversion | None = None
-    """How they became the target's; None if the digest alone was kept."""
-    labels: Labels | None = None
-    """What became of them."""
+    __slots__ = ("conversion", "digest", "labels")
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+        """Of the labels as the slice stores them."""
+        self.conversion: Conversion | None = None
+        """How they became the target's; None if the digest alone is kept."""
+        self.labels: Labels | None = None
+        """What became of them."""
 
 
 def ends_of(labels: Any) -> Any:
