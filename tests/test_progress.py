@@ -57,6 +57,16 @@ def test_the_line_of_a_run(screen: Terminal) -> None:
     assert bar_at(screen, event(), slices=None) == whole.replace("/300", "").removesuffix("  0:07:44")
 
 
+def test_the_line_while_slices_are_looked_at(screen: Terminal) -> None:
+    """None is done yet; the first one's turn ends it."""
+    bar = Bar(5000, screen)
+    started = bar._seen[0][0]
+    bar.tell(event("looking", number=1233, slice="in/2024-05-17.zarr", slices=5000, chunks=0, total=0, bytes=0))
+    assert bar.text(started + 2, 100) == "0/5,000 slices  2024-05-17.zarr  looking at slice 1,234"
+    bar.tell(event("opening", number=0, slice="in/2021-01-01.zarr", chunks=0, total=0, bytes=0))
+    assert bar.text(started + 2, 100) == "0/5,000 slices  2021-01-01.zarr  opening"
+
+
 @pytest.mark.parametrize(
     ("width", "line"),
     [

@@ -12,7 +12,9 @@ from zapz.txn.recovery import RecoveredAppend, Recovery
 
 __all__ = ["Compared", "Phase", "Progress", "RecoveredAppend", "Recovery", "Report", "SliceReport"]
 
-Phase = Literal["waiting", "opening", "computing", "checking", "copying", "encoding", "syncing", "committing"]
+Phase = Literal[
+    "looking", "waiting", "opening", "computing", "checking", "copying", "encoding", "syncing", "committing"
+]
 """What a run is doing with a slice."""
 
 
@@ -20,8 +22,9 @@ class Progress(NamedTuple):
     """Where a run is at one moment."""
 
     phase: Phase
-    """"waiting" (for the slice, or for a target that another process holds), "opening" the slice, "computing" what is lazy, "checking"
-    whether it may follow, "copying" its chunks ("encoding", if none can be copied), "syncing", or "committing"."""
+    """"looking" (at all slices before the first is written), "waiting" (for the slice, or for a target that another process holds),
+    "opening" the slice, "computing" what is lazy, "checking" whether it may follow, "copying" its chunks ("encoding", if none can be
+    copied), "syncing", or "committing"."""
     slice: str
     """The slice; while another process is waited for, the target."""
     number: int

@@ -64,7 +64,9 @@ class Bar:
 
     def tell(self, event: Progress) -> None:
         """Take note of where the run is; of a slice that is opened ahead, when it is its turn. From any thread."""
-        if event.number > self._done:
+        if event.phase == "looking":
+            self._now = event
+        elif event.number > self._done:
             self._ahead[event.number] = event
         elif event.number == self._done:
             self._now = event
@@ -138,6 +140,8 @@ def _doing(event: Progress | None, dots: str) -> tuple[str, str]:
     name = visible(last_part(event.slice))
     if event.phase == "waiting":
         return "", f"{waiting_for(event)} {dots}"
+    if event.phase == "looking":
+        return name, f"looking at slice {event.number + 1:,}"
     counts = f" {event.chunks:,}/{event.total:,}" if event.total else ""
     return name, f"{event.phase}{counts}"
 

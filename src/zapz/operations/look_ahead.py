@@ -42,12 +42,18 @@ class LookAhead:
     """What was seen of the slices of one call."""
 
     def __init__(
-        self, opener: Opener, decider: Decider, config: Config, cancelled: Callable[[], bool] | None = None
+        self,
+        opener: Opener,
+        decider: Decider,
+        config: Config,
+        cancelled: Callable[[], bool] | None = None,
+        told: Callable[[int, Any], None] | None = None,
     ) -> None:
         self._opener = opener
         self._decider = decider
         self._config = config
         self._cancelled = cancelled
+        self._told = told
         self._labels: dict[int, dict[str, SeenLabels]] = {}
         self._marks: dict[int, str] = {}
         self._kept: dict[int, OpenSlice] = {}
@@ -67,6 +73,8 @@ class LookAhead:
         """
         ahead = _Ahead(state)
         for number, seen in enumerate(self._seen(items)):
+            if self._told is not None:
+                self._told(number, items[number])
             if seen is not None:
                 self._check(number, *seen, ahead)
 

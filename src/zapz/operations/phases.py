@@ -27,6 +27,10 @@ class Phases:
         number, name = which
         self._told(Progress(phase=phase, slice=name, number=number, slices=self._slices, **more))
 
+    def looking(self, number: int, item: Any) -> None:
+        """Tell that a slice is looked at before the first is written."""
+        self._tell("looking", (number, name_of(item) or f"slice {number}"))
+
     def opening(self, item: Any) -> None:
         """Tell that the next item is opened."""
         number = self._ahead[0] + 1

@@ -44,7 +44,8 @@ class SliceFeed:
         from zapz.operations.look_ahead import LookAhead  # imported where used: one slice alone is opened at once
 
         opener = self._opener(replace(self._config, slice_polling=None))
-        self._ahead = LookAhead(opener, self._turns.decider, self._config, self._cancelled)
+        told = self._phases.looking if self._phases is not None else None
+        self._ahead = LookAhead(opener, self._turns.decider, self._config, self._cancelled, told)
         self._ahead.look(items, state)
 
     def sort(self, items: Iterable[Any], state: State) -> list[Any]:
