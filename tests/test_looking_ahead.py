@@ -309,6 +309,50 @@ def test_the_first_input_is_not_extended(write: Callable[..., Path], tmp_path: P
     assert steps(paths[0]) == [1, 2, 3]
 
 
+def test_a_month_is_not_extended_by_the_next_one(tmp_path: Path) -> None:
+    """Although they differ in length; a cube of two months is longer than a month."""
+    paths = []
+    for month, days in ((1, 31), (2, 28), (3, 31), (4, 30)):
+        paths.append(tmp_path / f"2025-0{month}.zarr")
+        time = np.datetime64(f"2025-0{month}-01", "ns") + np.arange(days) * np.timedelta64(1, "D")
+        with quiet():
+            xr.Dataset({"v": ("time", np.ones(days))}, {"time": time}).to_zarr(paths[-1])
+    for given in (paths[:3], paths[1:3]):
+        done = run(*given)
+        assert done.exit_code == 2, done.output
+        assert f"zapz append CUBE {' '.join(map(str, given))}`" in done.stderr
+        assert f"`zapz append -t {' '.join(map(str, given))}`" in done.stderr
+    assert run("-t", *paths[:2]).exit_code == 0
+    assert run(*paths[:1], *paths[2:]).exit_code == 0, "a cube that has grown is longer"
+    assert zapz.info(paths[0]).dims["time"] == 120
+
+
+@pytest.mark.parametrize("spelled", ["relative", "uri", "from within"])
+def test_a_place_may_be_spelled_in_several_ways(
+    spelled: str, write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = write(1), write(2)
+    monkeypatch.chdir(first.parent if spelled == "from within" else tmp_path)
+    other = {"relative": "./in/day1.zarr", "uri": f"file://{first}", "from within": "../in/day1.zarr"}[spelled]
+    assert run(other, second.name if spelled == "from within" else second).exit_code == 2
+    assert steps(first) == [1]
+
+
+def test_a_cube_that_is_given_last(write: Callable[..., Path], tmp_path: Path) -> None:
+    """Its labels are older: the question comes before what would write the cube into the day."""
+    cube = tmp_path / "cube.zarr"
+    zapz.append(cube, [write(1), write(2)])
+    done = run(write(5), cube)
+    assert done.exit_code == 3
+    assert done.stderr.rstrip().endswith(
+        f"Is {cube} the target? It comes first: `zapz append {cube} {tmp_path}/in/day5.zarr`."
+    )
+    assert run(cube, write(5)).exit_code == 0
+    late = run(cube, write(4))
+    assert late.exit_code == 3
+    assert "the target?" not in late.stderr
+
+
 def test_the_target_last(write: Callable[..., Path], tmp_path: Path) -> None:
     """As with cp: the message shows the command line with the target first, which works as it stands."""
     paths = [write(n) for n in (1, 2)]
@@ -325,6 +369,8 @@ def test_a_missing_last_slice_asks_whether_it_is_the_target(write: Callable[...,
     done = run(write(1, "a.zarr"), write(2, "other.zarr"), tmp_path / "new.zarr")
     assert done.exit_code == 6
     assert "new.zarr the target? It comes first" in done.stderr
+    for words in (["a*.zarr"], ["--wait", "0", tmp_path / "new.zarr"]):  # a pattern; a slice that is to come
+        assert "the target?" not in run(tmp_path / "in" / "a.zarr", *words).stderr
 
 
 @pytest.mark.parametrize("other", ["cube.zarr", "../2025-01-00.zarr"])

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from zapz import interrupts
 from zapz.cli.fast_path import AppendOptions
 from zapz.cli.words import fitting
-from zapz.errors import ConfigError, NotFoundError, SliceError, ZapzError
+from zapz.errors import ConfigError, LabelError, NotFoundError, SliceError, ZapzError
 from zapz.interrupts import Stopped
 
 if TYPE_CHECKING:
@@ -108,22 +109,28 @@ def _forgotten_target(place: str, slices: list[str], config: Config, *, named: b
         check_target_is_no_slice(place, slices, config)
     try:
         yield
-    except NotFoundError as error:
+    except (NotFoundError, LabelError) as error:
         from zapz.operations.forgotten_target import is_target_last
 
-        if not named and is_target_last(place, slices):
-            error.advised(
-                f"{error.hint} Is {slices[-1]} the target? It comes first, before the slices.", error.remedies
-            )
+        if not named and config.polling is None and slices and is_target_last(place, slices, config):
+            words = " ".join(map(shlex.quote, [slices[-1], place, *slices[:-1]]))
+            last = fitting(slices[-1], sys.stderr)
+            error.advised(f"{error.hint} Is {last} the target? It comes first: `zapz append {words}`.", error.remedies)
         raise
 
 
 def _alike(target: str, slice_: str) -> bool:
     """Return whether two places lie in one folder, and their names differ by numbers only."""
-    (folder, name), (other, second) = (os.path.split(place.rstrip("/")) for place in (target, slice_))
-    if name == second or os.path.normpath(folder) != os.path.normpath(other):
+    (folder, name), (other, second) = (os.path.split(_path(place)) for place in (target, slice_))
+    if name == second or folder != other:
         return False
     return re.sub(r"[0-9]+", "#", name) == re.sub(r"[0-9]+", "#", second)
+
+
+def _path(place: str) -> str:
+    """Return a place in one spelling: of local ones the whole path."""
+    path = place.removeprefix("file://")
+    return place.rstrip("/") if "://" in path else os.path.abspath(path)  # noqa: PTH100 - links are part of a name
 
 
 def _label(options: AppendOptions) -> dict[str, Any]:

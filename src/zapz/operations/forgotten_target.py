@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, ZapzError
 from zapz.operations.target import open_target
-from zapz.sources.open_slice import open_source
+from zapz.sources.open_slice import OpenSlice, open_source
 from zapz.storage.hierarchy import open_dataset
 from zapz.storage.local.posix import mode_of
 from zapz.storage.uris import is_local, local_path
@@ -19,37 +20,56 @@ _SHOWN = 5
 
 
 def check_target_is_no_slice(target: str, slices: Sequence[str], config: Config) -> None:
-    """Refuse a target that is as long as the first of its slices; both lie in one folder, and their names differ by numbers only.
+    """Refuse a target that is about as long as the first of its slices; both lie in one folder, and their names differ by numbers only.
 
-    A cube that has grown is longer, so tomorrow's run passes.
+    Months differ in length: a target that is less than one and a half times as long is one of them. A cube that has grown by a slice is
+    longer, so the next run passes.
 
     Raises:
         ConfigError: It does; shows the command line that was probably meant.
     """
-    length = None
-    with contextlib.suppress(ZapzError):  # the append says what is wrong with them
-        dataset = open_dataset(open_target(target, config))
-        length = set(dataset.lengths(config.append_dim).values())
-        source = open_source(slices[0], config)
-        length = length if length == set(source.dataset.lengths(config.append_dim).values()) else None
-    if not length:
+    here, there = _length(open_target, target, config), _length(open_source, slices[0], config)
+    if not here or not there or 2 * here >= 3 * there:
         return
     last = slices[-1]
     first, *others = [last, target, *slices[:-1]] if _is_missing(last) else ["CUBE", target, *slices]
-    shown = [first, *map(shlex.quote, others[:_SHOWN]), *(["..."] if len(others) > _SHOWN else [])]
     raise ConfigError(
         "the target looks like one of the slices",
         where=target,
         expected="the target first, then the slices",
-        found=f"the folder, the name (but for numbers) and the length of {slices[0]}",
-        hint=f"`zapz append {' '.join(shown)}`, or, to extend {target} itself: "
-        f"`zapz append -t {shlex.join([target, *slices[:1]])}{' ...' if len(slices) > 1 else ''}`. Nothing was written.",
+        found=f"the folder, the name (but for numbers) and about the length of {slices[0]}",
+        hint=f"`zapz append {_words([first, *others])}`, or, to extend {target} itself: "
+        f"`zapz append -t {_words([target, *slices])}`. Nothing was written.",
     )
 
 
-def is_target_last(target: str, slices: Sequence[str]) -> bool:
-    """Return whether the last slice does not exist and the target does: was it meant the other way round?"""
-    return bool(slices) and _is_missing(slices[-1]) and is_local(target) and not _is_missing(target)
+def _words(places: Sequence[str]) -> str:
+    """Return places for a command line in a message."""
+    shown = [place if place == "CUBE" else shlex.quote(place) for place in places[: _SHOWN + 1]]
+    return " ".join([*shown, *(["..."] if len(places) > _SHOWN + 1 else [])])
+
+
+def is_target_last(target: str, slices: Sequence[str], config: Config) -> bool:
+    """Return whether the target was probably given last: the last slice does not exist and the target does, or it is the longer one.
+
+    A pattern that matched nothing is no target.
+    """
+    last = slices[-1]
+    if not is_local(target) or _is_missing(target):
+        return False
+    if _is_missing(last):
+        return not set(last) & set("*?[")
+    here, there = _length(open_target, target, config), _length(open_source, last, config)
+    return bool(here and there) and here < there
+
+
+def _length(opened: Callable[[str, Config], Any], place: str, config: Config) -> int:
+    """Return the length of a dataset along the append dimension; 0 if it has none, or cannot be read."""
+    with contextlib.suppress(ZapzError):  # the append says what is wrong with it
+        found = opened(place, config)
+        dataset = found.dataset if isinstance(found, OpenSlice) else open_dataset(found)
+        return max(dataset.lengths(config.append_dim).values(), default=0)
+    return 0
 
 
 def _is_missing(place: str) -> bool:
