@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 from command_line import run
+from cubes import quiet, read, write_array, write_group
 from test_phases import days
 from test_waits import day
 
@@ -143,3 +145,37 @@ def test_json_has_the_report_and_the_error(tmp_path: Path, monkeypatch: pytest.M
     assert last(err).startswith("1 of 2 slices are in (1 was there already). Stopped at day1.zarr.")
     assert set(json.loads(run("append", target, *paths, "--json", "--workers", "0")[1])) == {"error"}
     assert set(json.loads(run("info", tmp_path / "none.zarr", "--json")[1])) == {"error"}
+
+
+def test_slices_without_labels_are_not_given_again(tmp_path: Path) -> None:
+    """Those that are in would be appended once more: a note says so, and the advice after an error is another."""
+    paths, target = [], tmp_path / "cube.zarr"
+    for number in range(3):
+        paths.append(tmp_path / f"n{number}.zarr")
+        write_group(paths[-1], zarr_format=3)
+        with quiet():
+            write_array(paths[-1], "v", np.full((1, 4), float(number)), dims=["time", "x"], zarr_format=3)
+    chunk = next(path for path in (paths[2] / "v").rglob("*") if path.is_file() and path.name != "zarr.json")
+    whole = chunk.read_bytes()
+    chunk.write_bytes(b"junk")
+    code, out, err = run("append", target, *paths)
+    assert code == 5
+    assert (
+        out.count("note: it has no labels of time: if it is given again, it is appended again (--set register=true")
+        == 1
+    )
+    assert last(err) == (
+        "2 of 3 slices are in. Stopped at n2.zarr. The slices have no labels, so those that are in are not recognised: "
+        "do not give them again, give n2.zarr and what comes after it."
+    )
+    chunk.write_bytes(whole)
+    assert run("append", target, paths[2])[0] == 0
+    assert read(target)["v"][:, 0].tolist() == [0, 1, 2]
+    kept = tmp_path / "kept.zarr"
+    chunk.write_bytes(b"junk")
+    code, out, err = run("append", "--set", "register=true", kept, *paths)
+    assert (code, "no labels" in out) == (5, False)
+    assert last(err) == "2 of 3 slices are in. Stopped at n2.zarr. Correct it and run the same command again."
+    chunk.write_bytes(whole)
+    assert run("append", "--set", "register=true", kept, *paths)[0] == 0
+    assert read(kept)["v"][:, 0].tolist() == [0, 1, 2]

@@ -44,6 +44,8 @@ class Talker:
         self._verbose = verbose
         self._said: tuple[str, ...] = ()
         self._begun = False
+        self._recognises = config.register or "://" in target.removeprefix("file://")  # services always remember
+        self._unlabelled = False
         self._started = time.perf_counter()
         self._there: list[SliceReport] = []
         self._reports: list[SliceReport] = []
@@ -116,6 +118,12 @@ class Talker:
         if report.plan is not None:
             self._say_details(report, report.plan)
         self._say_notes(report.notes)
+        if report.outcome == "appended" and not report.last and not self._recognises and not self._unlabelled:
+            self._unlabelled = True
+            self._say(
+                f"  note: it has no labels of {self._config.append_dim}: if it is given again, it is appended again "
+                "(--set register=true recognises the last slices)"
+            )
 
     def _say_details(self, report: SliceReport, plan: Mapping[str, Any]) -> None:
         from zapz.cli import details  # imported where used: most appends are told in a line
@@ -160,7 +168,7 @@ class Talker:
         """Say what of a run of many slices stands after an error, and what to do; nothing, if the error says it all."""
         from zapz.cli.standing import standing  # imported where used: most runs end well
 
-        return standing(error, self._slices, self._reports)
+        return standing(error, self._slices, self._reports, recognised=self._recognises)
 
     def summary(self, report: Report) -> None:
         """Say what was done in all."""

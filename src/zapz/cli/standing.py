@@ -28,25 +28,39 @@ _ADVICE: Sequence[tuple[type[ZapzError] | tuple[type[ZapzError], ...], str]] = (
 )
 
 
-def standing(error: BaseException, slices: Sequence[str], done: Sequence[SliceReport]) -> str:
+def standing(
+    error: BaseException, slices: Sequence[str], done: Sequence[SliceReport], *, recognised: bool = True
+) -> str:
     """Say how many slices are in, at which one it stopped, and what to do; nothing, if that is not about the slices.
 
     Args:
         error: What ended the run.
         slices: The slices, as they were given.
         done: What became of the first ones.
+        recognised: Whether slices that are in are recognised although they have no labels.
     """
     if len(slices) <= 1 or len(done) >= len(slices):
         return ""
+    twice = not recognised and any(report.outcome == "appended" and not report.last for report in done)
+    again = f" {_rest(slices, done)}" if twice else " Run the same command again to go on."
     if not isinstance(error, ZapzError):
-        return f"{_in(slices, done)} Run the same command again to go on." if done else ""
+        return f"{_in(slices, done)}{again}" if done else ""
     about = slice_in(error.where, slices)
     name = slices[len(done)] if done else about[0] if about is not None else ""
     if not name:
         return ""  # of the target, before any slice
-    advice = next((words for kinds, words in _ADVICE if isinstance(error, kinds)), "")
+    advice = _rest(slices, done) if twice else next((words for kinds, words in _ADVICE if isinstance(error, kinds)), "")
     return " ".join(
         part for part in (_in(slices, done), f"Stopped at {visible(last_part(shown(name)))}.", advice) if part
+    )
+
+
+def _rest(slices: Sequence[str], done: Sequence[SliceReport]) -> str:
+    """Say what to give next time, if slices that are in would be appended once more."""
+    name = visible(last_part(shown(slices[len(done)])))
+    return (
+        "The slices have no labels, so those that are in are not recognised: do not give them again, "
+        f"give {name} and what comes after it."
     )
 
 
