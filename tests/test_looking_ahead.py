@@ -386,9 +386,9 @@ def test_cubes_of_another_name_or_folder_are_no_slices(other: str, write: Callab
 def test_existing(write: Callable[..., Path], tmp_path: Path) -> None:
     done = run("--existing", tmp_path / "c.zar", write(1))
     assert done.exit_code == 6
-    assert "--set create=auto" in done.stderr
+    assert "`--set create=auto` (without --new or --existing) creates it" in done.stderr
     assert not (tmp_path / "c.zar").exists()
-    zapz.append(tmp_path / "c.zar", write(1))
+    assert run("--set", "create=auto", tmp_path / "c.zar", write(1)).exit_code == 0
     assert run("--existing", tmp_path / "c.zar", write(2)).exit_code == 0
 
 
@@ -397,7 +397,7 @@ def test_new(write: Callable[..., Path], tmp_path: Path) -> None:
     assert run("--new", tmp_path / "c", *paths).exit_code == 0
     done = run("--new", tmp_path / "c", *paths)
     assert done.exit_code == 3
-    assert "an earlier run of this command" in done.stderr
+    assert "an earlier run of this command created it, run it with `--set create=auto` (without --new or" in done.stderr
     flags = ["--set", "create=auto"]
     assert run(tmp_path / "c", *paths, *flags).exit_code == 0
     assert steps(tmp_path / "c") == [1, 2]

@@ -271,3 +271,29 @@ def test_a_package_without_an_extra() -> None:
     assert str(error).endswith(
         'found SFTPFileSystem requires "paramiko" to be installed. Install the packages that are named.'
     )
+
+
+def test_a_dimension_of_time_under_another_name(tmp_path: Path) -> None:
+    """Of a target that has the dimension the slice is renamed; a new target may have its name."""
+    day = xr.Dataset({"a": (("time", "x"), np.ones((1, 3)))}, {"time": np.array(["2025-01-01"], "M8[ns]")})
+    other = day.assign_coords(time=day.time + np.timedelta64(1, "D")).rename(time="Time")
+    zapz.append(tmp_path / "t", day)
+    hint = _refused(tmp_path / "t", other)
+    code = re.search(r"in xarray: (ds\.rename\(.*?\))\)", hint)
+    assert code is not None, hint
+    assert "append_dim" not in hint
+    assert zapz.append(tmp_path / "t", eval(code[1], {"ds": other})).length == 2
+    assert _remedies(tmp_path / "u", other) == {"append_dim": "Time"}
+    assert zapz.append(tmp_path / "u", other, append_dim="Time").length == 1
+
+
+@pytest.mark.parametrize("coords", [{"lat": ("lat", [1.0, 2.0]), "lon": ("lon", [1.0, 2.0, 3.0])}, {}])
+def test_no_cube_grows_along_a_place(coords: dict[str, Any], tmp_path: Path) -> None:
+    """Not by its name, and not by its coordinate."""
+    names = ("lat", "lon") if coords else ("row", "column")
+    coords = coords or {
+        "row": ("row", [1.0, 2.0], {"standard_name": "projection_y_coordinate"}),
+        "column": ("column", [1.0, 2.0, 3.0], {"units": "degrees_east"}),
+    }
+    slice_ = _written(xr.Dataset({"a": (names, np.ones((2, 3)))}, coords), tmp_path / "s")
+    assert _remedies(tmp_path / "t", slice_) == {"append_label": {"from": "value:2025-01-06"}}

@@ -14,6 +14,8 @@ _FLAGS = {"slice_polling.timeout": "wait", "append_label.from": "label", "append
 """Settings that have a flag of another name."""
 _WORDS = {("slice_order", "labels"): "--sort", ("create", "always"): "--new", ("create", "never"): "--existing"}
 """Values that have a flag of their own."""
+_INSTEAD = {("create", "auto"): " (without --new or --existing)"}
+"""Flags that say something else, and win."""
 
 
 def in_shell(error: ZapzError) -> str:
@@ -21,7 +23,8 @@ def in_shell(error: ZapzError) -> str:
     words = error.hint
     for name, value in error.remedies.items():
         in_file = f" (in a file: `{name} = {_toml(value)}`)" if name.startswith("variables.") else ""
-        words = words.replace(as_argument(name, value), f"`{flag_of(name, value)}`{in_file}")
+        instead = _INSTEAD.get((name, value), "") if isinstance(value, str) else ""
+        words = words.replace(as_argument(name, value), f"`{flag_of(name, value)}`{in_file}{instead}")
     return words
 
 

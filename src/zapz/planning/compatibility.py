@@ -66,7 +66,13 @@ def check_target(target: Dataset, config: Config, where: str) -> int:
 
 
 def _without_dimension(
-    kind: type[UnsupportedError | DimensionError], what: str, dataset: Dataset, dim: str, where: str
+    kind: type[UnsupportedError | DimensionError],
+    what: str,
+    dataset: Dataset,
+    dim: str,
+    where: str,
+    *,
+    extends: bool = False,
 ) -> UnsupportedError | DimensionError:
     remedies: dict[str, Any] = {}
     label = label_hint(dataset, dim, remedies) if what == "slice" else ""
@@ -75,7 +81,7 @@ def _without_dimension(
         where=where,
         expected=repr(dim),
         found=dims_in(dataset) or "no named dimensions",
-        hint=label + naming_hint(dataset, dim, remedies),
+        hint=(label + naming_hint(dataset, dim, remedies, extends=extends)).strip(),
         remedies=remedies,
     )
 
@@ -105,7 +111,7 @@ def place(
         SliceError: It may not follow.
     """
     dim, known = config.append_dim, known or Conversions()
-    length = _slice_length(slice_, config, where)
+    length = _slice_length(slice_, config, where, extends=not creates)
     check_fixed(slice_, config, where)
     offset = check_target(target, config, "target")
     _check_size(target, config, length, where)
@@ -168,11 +174,11 @@ def _conversion(
         raise
 
 
-def _slice_length(slice_: Dataset, config: Config, where: str) -> int:
+def _slice_length(slice_: Dataset, config: Config, where: str, *, extends: bool) -> int:
     dim = config.append_dim
     found = {p: n for p, n in slice_.lengths(dim).items() if p not in config.excluded_variables}
     if not found:
-        raise _without_dimension(DimensionError, "slice", slice_, dim, where)
+        raise _without_dimension(DimensionError, "slice", slice_, dim, where, extends=extends)
     sizes: dict[str, tuple[str, int]] = {}
     for path, array in slice_.arrays.items():
         if path in config.excluded_variables:

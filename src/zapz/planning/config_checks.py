@@ -13,6 +13,11 @@ from zapz.planning.selection import nearest_variable, takes_part
 OTHER_FORM = "Bring the slice to the target's form, or append it to another target."
 """What to do about a slice of another form."""
 
+_PLACES = frozenset(("lat", "latitude", "lon", "longitude", "x", "y", "rlat", "rlon", "easting", "northing"))
+"""Names of dimensions along which no cube grows,"""
+_OF_PLACES = frozenset(("X", "Y", "latitude", "longitude", "projection_x_coordinate", "projection_y_coordinate"))
+"""and what attributes say of their coordinates."""
+
 
 def check_config(config: Config) -> None:
     """Refuse a configuration whose parts contradict one another, before anything is looked at.
@@ -26,11 +31,12 @@ def check_config(config: Config) -> None:
             where=f"fixed_dims.{config.append_dim}",
             hint="To demand a size of every slice, set slice_size.",
         )
-    if config.force_new and config.create == "never":
+    if config.force_new and config.create != "auto":
         raise ConfigError(
-            "a target that is made anew is created",
+            "a target that is made anew replaces the old one, if there is one",
             where="force_new",
-            found='create = "never"',
+            expected='create = "auto"',
+            found=f'create = "{config.create}"',
             hint="Leave one of them out.",
         )
     alone = [key for key in ("format", "units") if key in config.append_label and "from" not in config.append_label]
@@ -128,6 +134,8 @@ def label_hint(dataset: Dataset, dim: str, remedies: dict[str, Any]) -> str:
     """
     if not dims_in(dataset) and any(array.ndim for array in dataset.arrays.values()):
         return ""
+    if _meant(dataset, dim) is not None:
+        return ""
     example = 'np.datetime64("2025-01-06", "ns")'
     named = f"{dim}=[{example}]" if dim.isidentifier() else f'{{"{dim}": [{example}]}}'
     dated = "time_coverage_start" in dataset.groups.get("", {})
@@ -163,15 +171,27 @@ def check_single(slice_: Dataset, target: Dataset | None, config: Config, where:
             )
 
 
-def naming_hint(dataset: Dataset, dim: str, remedies: dict[str, Any]) -> str:
-    """Say what to do about a dataset none of whose variables has the append dimension; note settings in ``remedies``."""
+def naming_hint(dataset: Dataset, dim: str, remedies: dict[str, Any], *, extends: bool = False) -> str:
+    """Say what to do about a dataset none of whose variables has the append dimension; note settings in ``remedies``.
+
+    Args:
+        dataset: The dataset.
+        dim: The append dimension.
+        remedies: Settings are noted here.
+        extends: Whether it is a slice of a target that has the dimension.
+    """
     scalar = next((path for path, array in dataset.arrays.items() if name(path) == dim and not array.ndim), None)
     if scalar is not None:
         return f"Its {scalar} is a scalar, for one step without a dimension: append it to a new target first, and the others to that."
-    dims = dims_in(dataset)
-    if dims:
-        remedies["append_dim"] = dims.partition(",")[0]
+    meant = _meant(dataset, dim)
+    if meant is not None and extends:
+        return f"If its {meant} is the target's {dim}, rename it in the slice (in xarray: ds.rename({{{meant!r}: {dim!r}}}))."
+    others = [each for each in dims_in(dataset).split(", ") if each and not _is_place(dataset, each)]
+    if meant is not None or (others and not extends):
+        remedies["append_dim"] = meant or others[0]
         return "Name the append dimension that it has, such as {append_dim}."
+    if dims_in(dataset):
+        return ""
     nameless = next((array for array in dataset.arrays.values() if array.ndim), None)
     if nameless is None:
         return "It has no array with a dimension along which it could grow."
@@ -200,3 +220,21 @@ def apart_hint(lengths: Mapping[str, int], remedies: dict[str, Any]) -> str:
         "The groups have lengths of their own: append each to a target of its own, with its path in place of the slice's "
         f"(SLICE/{first}), or with {{included_variables}}."
     )
+
+
+def _meant(dataset: Dataset, dim: str) -> str | None:
+    """Return the dimension that may be the append dimension under another name: in other letters, or one of time."""
+    for each in dims_in(dataset).split(", "):
+        label = dataset.arrays.get(each)
+        timed = label is not None and (label.dtype.kind == "M" or " since " in str(label.attributes.get("units")))
+        if each.casefold() == dim.casefold() or (each and timed):
+            return each
+    return None
+
+
+def _is_place(dataset: Dataset, dim: str) -> bool:
+    """Return whether a dimension is one of space, by its name or its coordinate (CF sections 4.1, 4.2 and 5.6)."""
+    label = dataset.arrays.get(dim)
+    attributes = {} if label is None else label.attributes
+    words = {str(attributes.get(key)) for key in ("standard_name", "units", "axis")}
+    return dim.casefold() in _PLACES or bool(words & _OF_PLACES) or any(word.startswith("degree") for word in words)
