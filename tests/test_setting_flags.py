@@ -230,6 +230,41 @@ def test_nothing_is_offered_that_appends_data_upside_down(case: str, tmp_path: P
         xr.testing.assert_equal(found.sst.isel(time=1), right.sst.isel(time=0))
 
 
+@pytest.mark.parametrize("centred", [True, False])
+def test_longitudes_from_another_meridian(centred: bool, tmp_path: Path) -> None:
+    """Following the hint in xarray turns the data too; nothing is offered that appends them half a globe off."""
+    centred_, east = np.array([-135.0, -45.0, 45.0, 135.0]), np.array([45.0, 135.0, 225.0, 315.0])
+    lon, theirs = (centred_, east) if centred else (east, centred_)
+    first, right = (
+        _day(n, np.array([[1.0, 2.0, 3.0, 4.0]]) + n).rename(x="lon").assign_coords(lon=lon) for n in (0, 1)
+    )
+    wrong = right.assign_coords(lon=(right.lon + 180) % 360 - 180 if not centred else right.lon % 360).sortby("lon")
+    assert wrong.lon.values.tolist() == theirs.tolist()
+    zapz.append(tmp_path / "t", first)
+    with pytest.raises(zapz.VariableError, match="another meridian") as caught:
+        zapz.append(tmp_path / "t", wrong)
+    assert not caught.value.remedies
+    code = re.search(r"\(in xarray: (ds\.\w+\(.*\))\)\.", caught.value.hint)
+    assert code is not None
+    zapz.append(tmp_path / "t", eval(code[1], {"ds": wrong}))
+    with xr.open_zarr(tmp_path / "t") as found:
+        xr.testing.assert_equal(found.sst.isel(time=1), right.sst.isel(time=0))
+
+
+@pytest.mark.parametrize("x", [[3.0, 4.0, 5.0, 6.0], ["t0", "t1", "t2", "t3"]])
+def test_coordinates_of_other_places_are_not_ignored(x: list[Any], tmp_path: Path) -> None:
+    named = ["s0", "s1", "s2", "s3"] if isinstance(x[0], str) else np.arange(4.0)
+    zapz.append(tmp_path / "t", _day(0).assign_coords(x=named))
+    with pytest.raises(zapz.VariableError, match="other places") as caught:
+        zapz.append(tmp_path / "t", _day(1).assign_coords(x=x))
+    assert not caught.value.remedies
+    assert "static" not in caught.value.hint
+    zapz.append(tmp_path / "u", _day(0).assign_coords(mask=("x", [0, 0, 1, 1])))
+    with pytest.raises(zapz.VariableError, match="same grid") as caught:
+        zapz.append(tmp_path / "u", _day(1).assign_coords(mask=("x", [0, 1, 1, 1])))
+    assert caught.value.remedies == {"static": "ignore"}
+
+
 @pytest.mark.parametrize("other", ["SST", "temperature"])
 def test_a_variable_under_another_name_is_not_filled(other: str, tmp_path: Path) -> None:
     first, second = _slices(tmp_path, _day(0), _day(1).rename(sst=other))

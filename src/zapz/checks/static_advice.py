@@ -15,6 +15,9 @@ WHOLE: Final = 10_000_000
 _ROUNDING: Final = 1e-3
 """What part of the largest value a difference may be that is offered as a tolerance."""
 
+_HALF: Final = 180.0
+"""Degrees of half a circle."""
+
 Advice = tuple[str, dict[str, Any]]
 
 
@@ -40,7 +43,7 @@ def advice(array: Array, dim: str, here: Cells, there: Cells, scale: float) -> A
             ),
             {"force_new": True, "static": "ignore"},
         )
-    return _reordered(array, here, there) or _apart(here, there, scale)
+    return _reordered(array, here, there) or _turned(array, here, there, scale) or _apart(array, here, there, scale)
 
 
 def for_one_step(array: Array, config: Config, hint: str, remedies: dict[str, Any]) -> Advice:
@@ -88,7 +91,31 @@ def _reordered(array: Array, here: Cells, there: Cells) -> Advice | None:
     return None
 
 
-def _apart(here: Cells, there: Cells, scale: float) -> Advice:
+def _turned(array: Array, here: Cells, there: Cells, scale: float) -> Advice | None:
+    """Return what to do about longitudes that are counted from another meridian."""
+    own = name(array.path)
+    if array.ndim != 1 or not array.is_label or not _is_angle(array) or here.dtype.kind not in "iuf":
+        return None
+    old, new = (cells.astype(np.float64) * scale for cells in (here, there))
+    centred = bool(old.size and old.min() < 0)
+    new = np.sort((new + _HALF) % (2 * _HALF) - _HALF if centred else new % (2 * _HALF))
+    gap = float(np.abs(new - np.sort(old)).max(initial=0.0))
+    if not gap < _ROUNDING:
+        return None
+    place = f"ds[{own!r}]"
+    turned = f"({place} + 180) % 360 - 180" if centred else f"{place} % 360"
+    hint = (
+        f"They are the same longitudes, counted from another meridian. Count them as the target does, and sort the slice, its data too "
+        f"(in xarray: ds.assign_coords({{{own!r}: {turned}}}).sortby({own!r}))."
+    )
+    return (f"{hint} They differ by rounding then: {{static}}.", {"static": _above(gap)}) if gap else (hint, {})
+
+
+def _is_angle(array: Array) -> bool:
+    return str(array.attributes.get("units")).startswith("degree") or name(array.path).casefold().startswith("lon")
+
+
+def _apart(array: Array, here: Cells, there: Cells, scale: float) -> Advice:
     if here.dtype.kind in "iuf":
         with np.errstate(invalid="ignore", over="ignore"):
             old, new = here.astype(np.float64), there.astype(np.float64)
@@ -97,6 +124,8 @@ def _apart(here: Cells, there: Cells, scale: float) -> Advice:
             return f"They differ by {gap:g} at most. If that is rounding, set a tolerance: {{static}}.", {
                 "static": _above(gap)
             }
+    if array.is_label or _is_angle(array):
+        return "The slice lies at other places. Bring its data to the target's, or append it to another target.", {}
     return (
         "Is it the same grid? {static} keeps the target's values for the steps of every slice, whatever theirs are.",
         {"static": "ignore"},

@@ -111,6 +111,8 @@ class SliceAppender:
         notes = tuple(note for note in (*placement.notes, *more) if note not in self._said)
         self._said.update(notes)
         each_time = [f"{path}: filled with missing values" for path in placement.filled if written]
+        if prepared.outcome == "already":
+            each_time += [f"{path}: not compared, the slice lacks it" for path in placement.filled]
         each_time += [
             f"{path}: differs from the target's values, which stay (static: ignore)" for path in prepared.differing
         ]

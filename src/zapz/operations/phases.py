@@ -37,9 +37,10 @@ class Phases:
         self._ahead = (number, name_of(item) or f"slice {number}")
         self._tell("opening", self._ahead)
 
-    def wait_for_slice(self, _: str, seconds: float) -> None:
-        """Tell that the item that is being opened is waited for."""
-        self._tell("waiting", self._ahead, wait=seconds)
+    def wait_for_slice(self, where: str, seconds: float) -> None:
+        """Tell that an item is waited for: the one that is being opened, or one that is to be sorted."""
+        number, name = self._ahead
+        self._tell("waiting", (max(number, 0), name or where), wait=seconds)
 
     def computing(self) -> None:
         """Tell that the item that was opened last is computed."""
