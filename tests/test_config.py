@@ -338,3 +338,24 @@ def test_no_remark_without_need() -> None:
     assert remarks(make(defaults, {"memory_limit": 5, "append_dim": "t"})) == []
     assert "this one is not used" in remarks(make({"temp_dir": "s3://b/t"}))[0]
     assert "this one is not used" not in remarks(make({"temp_dir": "t"}))[0]
+
+
+def test_dotted_names_lead_into_tables() -> None:
+    """In settings of a program; beside others of the same table, which stay."""
+    given = {
+        "static": 1,
+        "variables.sst.encoding.dtype": "int16",
+        "variables": {"sst": {"dims": ["x"]}},
+        "append_label.from": "t",
+    }
+    made = make({"variables": {"sst": {"encoding": {"units": "K"}}}}, given)
+    meant = {
+        "static": 1,
+        "append_label": {"from": "t"},
+        "variables": {"sst": {"dims": ["x"], "encoding": {"dtype": "int16", "units": "K"}}},
+    }
+    assert made == make(meant)
+    assert given["variables"] == {"sst": {"dims": ["x"]}}, "what was given is left as it was"
+    for wrong in ("statik.x", "variables.sst.encodin.dtype"):
+        with pytest.raises(ConfigError, match="unknown"):
+            make({wrong: 1})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from slices_kit import KINDS, cube, mapped, reading, written
 
 import zapz
 from zapz.checks.reading import Reading
-from zapz.config.assignments import nested
 from zapz.config.layers import make
 from zapz.execution import sparse
 from zapz.format import documents as doors
@@ -54,14 +53,6 @@ def refused(kind: type[zapz.ZapzError], target: Path, *slices: Any, **settings: 
         zapz.append(target, list(slices), **settings)
     assert files(target) == before
     return caught.value
-
-
-def nested_settings(remedies: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings by their dotted names as a configuration."""
-    found: dict[str, Any] = {}
-    for name, value in remedies.items():
-        found |= nested(name.split("."), value)
-    return found
 
 
 def test_a_dimension_whose_name_has_braces(tmp_path: Path) -> None:
@@ -361,7 +352,7 @@ def test_coordinates_that_differ_from_step_to_step(tmp_path: Path, stored: bool)
     assert "sensor" in caught.value.where
     assert caught.value.hint.index("append_label") < caught.value.hint.index("ignore"), "what loses data comes last"
     remedies = {name: value for name, value in caught.value.remedies.items() if name != "static"}
-    zapz.append(tmp_path / "t", items, nested_settings(remedies))
+    zapz.append(tmp_path / "t", items, **remedies)
     assert reading(tmp_path / "t").sensor.values.tolist() == ["S0", "S1", "S2"]
     assert "sensor" in reading(tmp_path / "t").coords
 
@@ -769,7 +760,7 @@ def test_no_label_at_all(tmp_path: Path, remedy: str) -> None:
     if remedy == "xarray":
         code = error.hint.partition("In xarray: ")[2].rstrip(".")
         settings, made = {}, eval(code, {"ds": single, "np": np})
-    zapz.append(tmp_path / "t", written(made, tmp_path / "later", zarr_format=3), nested_settings(settings))
+    zapz.append(tmp_path / "t", written(made, tmp_path / "later", zarr_format=3), **settings)
     assert reading(tmp_path / "t").time.values == [np.datetime64("2025-01-06", "ns")]
 
 

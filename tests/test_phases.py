@@ -146,3 +146,17 @@ def test_waiting_is_told(tmp_path: Path) -> None:
 )
 def test_names_of_items(item: Any, name: str | None) -> None:
     assert name_of(item) == name
+
+
+def test_a_slice_that_is_waited_for_to_be_sorted_is_named(tmp_path: Path) -> None:
+    told: list[zapz.Progress] = []
+    missing = tmp_path / "none.zarr"
+    with pytest.raises(zapz.NotFoundError):
+        zapz.append(
+            tmp_path / "t",
+            [*days(tmp_path, 1), missing],
+            slice_order="labels",
+            slice_polling={"timeout": 0.05, "interval": 0.01},
+            on_phase=told.append,
+        )
+    assert {Path(event.slice).name for event in told if event.phase == "waiting"} == {"none.zarr"}

@@ -37,14 +37,9 @@ def _remedies(target: Path, *slices: Any, **settings: Any) -> dict[str, Any]:
     """Return the settings that a refusal offers, as keyword arguments."""
     with pytest.raises(zapz.ZapzError) as caught:
         zapz.append(target, list(slices), **settings)
-    found: dict[str, Any] = {}
-    for name, value in caught.value.remedies.items():
+    found = dict(caught.value.remedies)
+    for name in found:
         assert f"{name.partition('.')[0]}=" in caught.value.hint, "the hint says what each of them does"
-        *outer, last = name.split(".")
-        table = found
-        for key in outer:
-            table = table.setdefault(key, {})
-        table[last] = value
     assert found
     return found
 
@@ -296,4 +291,4 @@ def test_no_cube_grows_along_a_place(coords: dict[str, Any], tmp_path: Path) -> 
         "column": ("column", [1.0, 2.0, 3.0], {"units": "degrees_east"}),
     }
     slice_ = _written(xr.Dataset({"a": (names, np.ones((2, 3)))}, coords), tmp_path / "s")
-    assert _remedies(tmp_path / "t", slice_) == {"append_label": {"from": "value:2025-01-06"}}
+    assert _remedies(tmp_path / "t", slice_) == {"append_label.from": "value:2025-01-06"}

@@ -321,3 +321,11 @@ def test_a_target_whose_labels_are_in_no_order_is_not_guessed_from_its_last_two(
     with pytest.raises(zapz.LabelError, match="labels are in no order"):
         zapz.append(tmp_path / "t", _day(follows))
     assert zapz.append(tmp_path / "t", _day(follows), label_order="any").length == 4
+
+
+def test_what_was_not_compared_is_said(tmp_path: Path) -> None:
+    """A variable that the slice lacks is no part of what is equal."""
+    first, without = _slices(tmp_path, _day(0), _day(0).assign(v=lambda d: d.sst).drop_vars("sst"))
+    zapz.append(tmp_path / "t", [first])
+    report = zapz.append(tmp_path / "t", without, on_missing="fill", on_extra="ignore")
+    assert (report.already, report.slices[0].notes[0]) == (1, "sst: not compared, the slice lacks it")

@@ -39,7 +39,8 @@ class ZapzError(Exception):
         expected: What would have been right; may be empty.
         found: What was there instead; may be empty.
         hint: What the user can do now; may be empty.
-        remedies: Settings that would let it pass, by their (dotted) names; ``hint`` says what each of them does.
+        remedies: Settings that would let it pass, by their (dotted) names; ``hint`` says what each of them does, and
+            ``zapz.append(target, slices, **error.remedies)`` takes them as they are.
         report: What ``zapz.append`` had done before it: a ``Report``; None elsewhere, and if no slice's turn could come.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from zapz.config import trust
@@ -44,7 +44,8 @@ SETTINGS: SettingType = table(
 def make(*layers: Settings | Layer) -> Config:
     """Merge layers of settings, later ones winning, and validate the result.
 
-    Tables merge key by key at any depth; lists and codecs are replaced; None takes back what an earlier layer gave.
+    Tables merge key by key at any depth; lists and codecs are replaced; None takes back what an earlier layer gave. In settings that a
+    program gives, a dotted name leads into a table, so that ``error.remedies`` can be given as they are.
 
     Raises:
         ConfigError: A setting is unknown, has an invalid value, or may not be set where it is.
@@ -52,6 +53,8 @@ def make(*layers: Settings | Layer) -> Config:
     merged: dict[str, Any] = {}
     for given in layers:
         layer = given if isinstance(given, Layer) else Layer(given, Place())
+        if layer.origin is Origin.CALLER:
+            layer = replace(layer, settings=_nested(layer.settings))
         checked = _checked(layer)
         if layer.origin is not Origin.CALLER and "logging" in merged:
             from zapz.config import logging_types  # imported where used: most appends read no file
@@ -60,6 +63,23 @@ def make(*layers: Settings | Layer) -> Config:
         merged = SETTINGS.merge(merged, checked)
     check_logging(merged.get("logging"))
     return Config(**merged)
+
+
+def _nested(settings: Settings) -> Settings:
+    """Return settings of a caller with dotted names, which the remedies of an error have, as tables inside of one another."""
+    dots = [name for name in settings if isinstance(name, str) and "." in name] if is_table(settings) else []
+    if not dots:
+        return settings
+    found: dict[str, Any] = {name: value for name, value in settings.items() if name not in dots}
+    for dotted in dots:
+        *outer, last = dotted.split(".")
+        table_: Any = found
+        for name in outer:
+            inner = table_.get(name)
+            table_[name] = dict(inner) if is_table(inner) else {}
+            table_ = table_[name]
+        table_[last] = settings[dotted]
+    return found
 
 
 def _checked(layer: Layer) -> dict[str, Any]:
