@@ -353,6 +353,26 @@ def test_a_cube_that_is_given_last(write: Callable[..., Path], tmp_path: Path) -
     assert "the target?" not in late.stderr
 
 
+def test_a_pattern_is_no_target(write: Callable[..., Path], tmp_path: Path) -> None:
+    """But a target that is there may have such a name."""
+    for flags in ([], ["-t"]):
+        done = run(*flags, tmp_path / "cube[0-9]*.zarr", write(1))
+        assert (done.exit_code, "matched nothing" in done.stderr) == (2, True)
+    assert not list(tmp_path.glob("cube*"))
+    zapz.append(tmp_path / "cube[0-9]*.zarr", write(1))
+    assert run(tmp_path / "cube[0-9]*.zarr", write(2)).exit_code == 0
+
+
+def test_a_file_is_no_target(tmp_path: Path) -> None:
+    """What it is good for is said; the way of slices alone would lead nowhere."""
+    for name in ("1.nc", "2.nc"):
+        (tmp_path / name).write_bytes(b"CDF\x01" + bytes(28))
+    done = run(tmp_path / "1.nc", tmp_path / "2.nc")
+    assert done.exit_code == 4
+    assert "A target is a Zarr dataset, and comes first, before the slices" in done.stderr
+    assert "such a file can be a slice, with `--set slice_source=xarray:open_dataset`" in done.stderr
+
+
 def test_the_target_last(write: Callable[..., Path], tmp_path: Path) -> None:
     """As with cp: the message shows the command line with the target first, which works as it stands."""
     paths = [write(n) for n in (1, 2)]

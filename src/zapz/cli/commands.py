@@ -103,6 +103,10 @@ def _forgotten_target(place: str, slices: list[str], config: Config, *, named: b
         config: The configuration.
         named: Whether the target was named as such, by ``-t``.
     """
+    if set(place) & set("*?["):
+        from zapz.operations.forgotten_target import check_target_is_no_pattern  # imported where used, as below
+
+        check_target_is_no_pattern(place)
     if not named and config.target_dir is None and slices and _alike(place, slices[0]):
         from zapz.operations.forgotten_target import check_target_is_no_slice  # imported where used: most names differ
 

@@ -43,6 +43,21 @@ def check_target_is_no_slice(target: str, slices: Sequence[str], config: Config)
     )
 
 
+def check_target_is_no_pattern(target: str) -> None:
+    """Refuse a target that was meant as a pattern, and matched nothing.
+
+    Raises:
+        ConfigError: It was.
+    """
+    if _is_missing(target):
+        raise ConfigError(
+            "the target is a pattern that matched nothing",
+            where=target,
+            expected="the target's name",
+            hint="The shell handed it on as it is. Give the name of one target, before the slices.",
+        )
+
+
 def _words(places: Sequence[str]) -> str:
     """Return places for a command line in a message."""
     shown = [place if place == "CUBE" else shlex.quote(place) for place in places[: _SHOWN + 1]]

@@ -49,7 +49,15 @@ def open_target(target: Target, config: Config) -> Store:
             expected="a path or URI, an fsspec mapper, or a zarr store",
             found=type(target).__name__,
         )
-    return open_store(target, config.target_storage_options, how)
+    try:
+        return open_store(target, config.target_storage_options, how)
+    except FormatError as error:
+        from zapz.storage.no_dataset import OtherFormatError  # imported where used: it has failed
+
+        if isinstance(error, OtherFormatError) and "slice_source" in error.remedies:
+            hint = "A target is a Zarr dataset, and comes first, before the slices; such a file can be a slice, with {slice_source}."
+            error.advised(hint, error.remedies)
+        raise
 
 
 def check_surroundings(store: Store) -> None:
