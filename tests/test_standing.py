@@ -78,6 +78,11 @@ def test_before_the_first_slice_is_in_the_one_that_it_is_about_is_named(tmp_path
         (zapz.ConflictError("x"), " Run the same command again."),
         (zapz.CancelledError("x"), " Run the same command again."),
         (zapz.JournalError("x"), ""),
+        (
+            zapz.LabelError("x", remedies={"label_order": "any"}),
+            " Slices that are in are passed over when the command is run again.",
+        ),
+        (zapz.EncodingError("x", remedies={"force_new": True, "static": "ignore"}), ""),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )

@@ -49,10 +49,19 @@ def standing(
     name = slices[len(done)] if done else about[0] if about is not None else ""
     if not name:
         return ""  # of the target, before any slice
-    advice = _rest(slices, done) if twice else next((words for kinds, words in _ADVICE if isinstance(error, kinds)), "")
+    advice = _rest(slices, done) if twice else _advice(error)
     return " ".join(
         part for part in (_in(slices, done), f"Stopped at {visible(last_part(shown(name)))}.", advice) if part
     )
+
+
+def _advice(error: ZapzError) -> str:
+    """Say what to do next; the hint has said it, where another command helps than the same one."""
+    if error.remedies:
+        return (
+            "" if "force_new" in error.remedies else "Slices that are in are passed over when the command is run again."
+        )
+    return next((words for kinds, words in _ADVICE if isinstance(error, kinds)), "")
 
 
 def _rest(slices: Sequence[str], done: Sequence[SliceReport]) -> str:
