@@ -43,8 +43,8 @@ def test_a_refusal_on_a_terminal(tmp_path: Path, screen: Terminal, monkeypatch: 
     assert lines[1:3] == ["  other values", "  (exit 3: the slice may not follow)"]
     assert lines[3:5] == ["  slice     in/late.zarr", "  variable  sst"]
     assert lines[-3:] == [
-        "2 of 3 slices are in. Stopped at late.zarr. Correct it and",
-        "run the same command again.",
+        "2 of 3 slices are in. Stopped at late.zarr. Slices that are",
+        "in are passed over when the command is run again.",
         "",
     ]
     assert max(map(len, lines)) <= 60

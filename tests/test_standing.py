@@ -47,7 +47,7 @@ def test_what_stands_is_said(tmp_path: Path) -> None:
     late = tmp_path / "late.zarr"
     write_slice(late, 1, change=0.5)
     code, _, err = run("append", target, a, late, d)
-    assert (code, last(err)) == (3, "1 of 3 slices are in (1 was there already). Stopped at late.zarr. Correct it and run the same command again.")  # fmt: skip
+    assert (code, last(err)) == (3, "1 of 3 slices are in (1 was there already). Stopped at late.zarr. Slices that are in are passed over when the command is run again.")  # fmt: skip
     code, _, err = run("append", target, a, d, late, "--dry-run")
     assert last(err).startswith("2 of 3 slices would be in (1 was there already). Stopped at late.zarr.")
 
