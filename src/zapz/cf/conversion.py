@@ -86,7 +86,7 @@ class Conversion:
                 converted = masked(way, cells, source, target)
             except CellError as error:
                 index = tuple(int(i) for i in np.unravel_index(start + error.index, stored.shape))
-                found = f"{shown(source, cells[error.index])} at index {index}"
+                found = f"{_told(source, cells[error.index])} at index {index}"
                 raise error.at(self.name, found) from None
             if not self.identity:
                 out[start : start + size] = converted
@@ -222,6 +222,16 @@ def format_instant(encoding: Encoding, value: Any) -> str:
     instant = to_instants(encoding, np.asarray(value, encoding.dtype))[0]
     digits = 6 if encoding.dtype.kind == "f" else 9
     return "missing" if instant is None else calendars.format_seconds(axis.calendar, instant, digits)
+
+
+def _told(encoding: Encoding, value: Any) -> str:
+    """Return a stored value as people know it: of a time that alone."""
+    if encoding.units is None or encoding.dtype.kind not in "iuf" or not np.isfinite(value):
+        return shown(encoding, value)
+    if encoding.calendar != "duration":
+        return format_instant(encoding, value)
+    scale, offset = encoding.packing
+    return f"{value if (scale, offset) == (1, 0) else float(value) * scale + offset} {encoding.units}"
 
 
 def shown(encoding: Encoding, value: Any) -> str:

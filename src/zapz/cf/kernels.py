@@ -14,7 +14,7 @@ import numpy as np
 from zapz.cf import calendars
 from zapz.cf.encoding import Encoding
 from zapz.cf.markers import Scalar, Stored, is_nan, mask, nans
-from zapz.cf.time_conversion import CellError, relabel
+from zapz.cf.time_conversion import CellError, Words, relabel
 from zapz.errors import DTypeError, EncodingError
 
 if TYPE_CHECKING:
@@ -189,14 +189,30 @@ def relabelled(cells: Stored, missing: Stored, source: Encoding, target: Encodin
         unit=unit,
         earliest=None if old.calendar == new.calendar else (start - zero) / unit,
         dtype=dtype,
-        units=f"UNIT since {calendars.reference_of(target.units)}"
-        if target.units and target.calendar != "duration"
-        else "UNIT",
+        words=_words(target, new, unit, zero),
     )
     out = out.view(target.dtype)
     if (lost := nans(out) & ~missing).any():
         raise CellError(what="time would read as missing", bad=lost, expected=f"anything but {target.fill!r}")
     return out
+
+
+def _words(target: Encoding, axis: calendars.Axis, unit: Fraction, zero: Fraction) -> Words:
+    """Return what errors say of a target's labels, which count ``unit`` seconds from ``zero`` on."""
+    spans, units = axis.calendar == "duration", target.units or ""
+
+    def meaning(label: int) -> str:
+        instant = zero + label * unit
+        return f"{float(instant):.12g} s" if spans else calendars.format_seconds(axis.calendar, instant)
+
+    counted = target.packing == (1, 0) and units
+    return Words(
+        units=f"UNIT since {calendars.reference_of(units)}" if units and not spans else "UNIT",
+        whole=f"a whole number of {units}"
+        if counted
+        else f"{meaning(0)}, or whole steps of {float(unit):.12g} s from it",
+        meaning=meaning,
+    )
 
 
 def choose_kernel(source: Encoding, target: Encoding, *, narrow: bool = False) -> Kernel:  # noqa: PLR0911 - one per kind of types
