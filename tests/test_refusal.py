@@ -112,6 +112,8 @@ def test_what_an_error_is_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (["append", "cube", "a", "--on-existing", "overwrite"], "--on-existing"),
         (["append", "cube", "a", "--append-dim", ""], "--append-dim"),
         (["recover", "cube", "--lock-wait=-1"], "--lock-wait"),
+        (["append", "cube", "a", "--label", "name:("], "--label"),
+        (["append", "cube", "a", "--label", "time", "--label-format", "%m%d"], "--label-format"),
         (["info", "cube", "--journal", "behind"], "--journal"),
     ],
 )

@@ -35,6 +35,8 @@ _FLAGS: Mapping[str, str] = {
     "target_storage_options": "--target-option",
     "slice_storage_options": "--slice-option",
     "journal": "--journal",
+    "append_label.from": "--label",
+    "append_label.format": "--label-format",
 }
 """Flags by the settings that they set."""
 
@@ -121,6 +123,8 @@ def name_flag(error: ConfigError) -> None:
     """Let an error of a setting that a flag gave name the flag."""
     start, _, setting = error.where.partition(" ")
     name, _, key = setting.partition(".")
+    if start == "argument" and setting in _FLAGS:
+        name, key = setting, ""
     if start != "argument" or name not in _FLAGS:
         return
     error.where = _FLAGS[name] if name == "slice_polling" or not key else f"{_FLAGS[name]} {key}"
