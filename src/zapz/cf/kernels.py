@@ -24,10 +24,11 @@ Kernel: TypeAlias = "Callable[[Stored, Stored, Encoding, Encoding], Stored]"
 """Cells, the mask of missing ones, and both encodings, to cells."""
 NO_TIME: Final = "not a time"
 UNCLEAR: Final = (
-    'Set v2_fill_value = "value" if such cells are values, as zarr-python reads them, '
-    'or "missing" if they are missing, as xarray reads them.'
+    "If such cells are values, as zarr-python reads them, {v2_fill_value} says so; "
+    'the same setting with "missing" says that they are missing, as xarray reads them.'
 )
 """What to do about a fill value of Zarr v2 that no attribute calls missing."""
+_AS_VALUE: Final = {"v2_fill_value": "value"}
 _EPSILON: Final = 8 * float(np.finfo(np.float64).eps)  # relative allowance for a few roundings in float64
 _EITHER_GREGORIAN: Final = {"standard", "proleptic_gregorian"}
 
@@ -47,6 +48,7 @@ def masked(way: Kernel, cells: Stored, source: Encoding, target: Encoding) -> St
             bad=landed,
             expected=f"anything but {_list(target.markers)}",
             hint=hint,
+            remedies=_AS_VALUE if target.unclear else None,
         )
     if way is cast:
         missing &= ~marked  # what the target reads as missing anyway stays what it is
@@ -56,6 +58,7 @@ def masked(way: Kernel, cells: Stored, source: Encoding, target: Encoding) -> St
             bad=unclear,
             expected=f"anything but {_list(source.unclear)}",
             hint=UNCLEAR,
+            remedies=_AS_VALUE,
         )
     if missing.any():
         fill = target.fill

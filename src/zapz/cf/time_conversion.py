@@ -20,7 +20,7 @@ from zapz.cf.calendars import UNITS
 from zapz.errors import EncodingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 Values: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 """Labels, or a mask of them."""
@@ -47,7 +47,14 @@ class CellError(Exception):
     """One value of many cannot be converted; whoever knows the array makes an `EncodingError` of it."""
 
     def __init__(
-        self, *, what: str, bad: Values, expected: str = "", hint: str = "", anew: tuple[str, object] | None = None
+        self,
+        *,
+        what: str,
+        bad: Values,
+        expected: str = "",
+        hint: str = "",
+        remedies: Mapping[str, Any] | None = None,
+        anew: tuple[str, object] | None = None,
     ) -> None:
         """Describe it.
 
@@ -56,6 +63,7 @@ class CellError(Exception):
             bad: A mask of such values.
             expected: What would have been right.
             hint: What the user can do.
+            remedies: Settings that the hint names.
             anew: A key of ``encoding`` and its value, with which a target that is made anew can hold the value.
         """
         super().__init__(what)
@@ -63,12 +71,13 @@ class CellError(Exception):
         self.index = int(np.argmax(bad))
         self.expected = expected
         self.hint = hint
+        self.remedies = remedies
         self._anew = anew
 
     def at(self, name: str, found: str) -> EncodingError:
         """Return the error for a variable, whose name is empty if it is not known, and for what was found in it."""
         if self._anew is None:
-            return EncodingError(self.what, expected=self.expected, found=found, hint=self.hint)
+            return EncodingError(self.what, expected=self.expected, found=found, hint=self.hint, remedies=self.remedies)
         key, value = self._anew
         setting = f"variables.{name or 'NAME'}.encoding.{key}"
         return EncodingError(
