@@ -34,7 +34,7 @@ def target_locked(where: str, holder: Holder | None, wait: Wait, more: str = "")
     return LockedError(
         "the target is locked",
         where=where,
-        found=f"held by {holder or 'another process'}",
+        found=str(holder or "another process"),
         hint=f"{way}{more or '.'}",
         remedies={} if wait.fixed else {"lock_wait": 600},
     )
