@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ def said(error: ZapzError, slices: Sequence[str], stream: TextIO | None, rest: s
     notes: list[str] = getattr(error, "__notes__", [])
     if stream is None or not stream.isatty():
         return [
-            f"zapz: {error.message(in_shell(error))}",
+            re.sub(r"\s*\n\s*", " ", f"zapz: {error.message(in_shell(error))}"),
             *(f"      {note}" for note in notes),
             *([rest] if rest else []),
         ]
