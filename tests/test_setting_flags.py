@@ -146,6 +146,7 @@ def _flags(output: str) -> list[str]:
 CASES: dict[str, tuple[list[xr.Dataset], dict[str, Any]]] = {
     "rounded coordinate": ([_day(0), _day(1, x=np.arange(4.0) + 1e-9)], {}),
     "wider data type": ([_day(0, np.zeros((1, 4), "f4")), _day(1)], {}),
+    "complex numbers": ([_day(0, np.zeros((1, 4), "f4")), _day(1, np.full((1, 4), 1 + 2j))], {}),
     "marker": (
         [_day(0), _day(1, np.array([[1.0, np.nan, 2.0, 3.0]]))],
         {"encoding": {"sst": {"dtype": "int16", "scale_factor": 0.5, "_FillValue": None}}},

@@ -111,11 +111,17 @@ def _kernel(source: Encoding, target: Encoding, *, narrow: bool, name: str) -> K
     try:
         return choose_kernel(source, target, narrow=narrow)
     except DTypeError as error:
+        setting = f"variables.{name or 'NAME'}.encoding.dtype"
         try:
             choose_kernel(source, target, narrow=True)
         except DTypeError:
-            raise error from None
-        setting = f"variables.{name or 'NAME'}.encoding.dtype"
+            if (wide := _wide_enough(source, target)) is None:
+                raise error from None
+            raise error.advised(
+                f"Write the slice with the target's type; or make the target anew ({{force_new}}) with {{{setting}}}, "
+                "and append all slices again, the first one first.",
+                {"force_new": True, setting: str(wide)},
+            ) from None
         raise DTypeError(
             error.what,
             expected=error.expected,
@@ -123,6 +129,15 @@ def _kernel(source: Encoding, target: Encoding, *, narrow: bool, name: str) -> K
             hint=f"Write the slice with the target's type; or {{{setting}}} rounds its values to that.",
             remedies={setting: str(target.dtype)},
         ) from None
+
+
+def _wide_enough(source: Encoding, target: Encoding) -> np.dtype[Any] | None:
+    """Return a type that holds plain numbers of both sides; None if there is none."""
+    if not {source.dtype.kind, target.dtype.kind} <= set("iufc") or source.axis or target.axis:
+        return None
+    wide: np.dtype[Any] = np.result_type(source.dtype, target.dtype)
+    plain = source.packing == target.packing == (1, 0)
+    return wide if plain and all(np.can_cast(side.dtype, wide, "safe") for side in (source, target)) else None
 
 
 def conversion(source: Encoding, target: Encoding, *, narrow: bool = False, name: str = "") -> Conversion:

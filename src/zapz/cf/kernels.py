@@ -281,7 +281,7 @@ def differ(*, name: str, expected: object, found: object) -> EncodingError:
 
 
 def _wrong_dtype(source: Encoding, target: Encoding) -> DTypeError:
-    hint = "Write the slice with the target's type, or create the target with a wider one."
+    hint = "Write the slice with the target's type."
     return DTypeError("data type cannot be cast safely", expected=str(target.dtype), found=str(source.dtype), hint=hint)
 
 
