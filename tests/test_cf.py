@@ -759,11 +759,45 @@ def test_days_written_one_by_one_by_xarray():
         assert convert(source, target, [0]).tolist() == [30 + day]
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "label", "expected", "found"),
+    [
+        (
+            time("i8", "days since 2200-01-01"),
+            time("i4", "seconds since 2000-01-01"),
+            0,
+            "1931-12-13T20:45:52 to 2068-01-19T03:14:07 (what int32 holds)",
+            "2200-01-01T00:00:00",
+        ),
+        (
+            time("i8", "minutes since 2024-01-01"),
+            enc("i4", {"units": "days since 2024-01-01", "scale_factor": 0.25}),
+            90,
+            "2024-01-01T00:00:00, or whole steps of 21600 s from it",
+            "2024-01-01T01:30:00",
+        ),
+        (
+            time("i8", "minutes since 2024-01-01"),
+            enc("M8[h]"),
+            90,
+            "1970-01-01T00:00:00, or whole steps of 3600 s from it",
+            "2024-01-01T01:30:00",
+        ),
+        (enc("i8", {"units": "hours"}), enc("i8", {"units": "days"}), 3, "a whole number of days", "3 hours"),
+    ],
+)
+def test_times_are_shown_as_people_know_them(source, target, label, expected, found):
+    with pytest.raises(EncodingError) as caught:
+        convert(source, target, [label])
+    assert (caught.value.expected, caught.value.found) == (expected, f"{found} at index (0,)")
+
+
 def test_noon_does_not_fit_whole_days():
     target = time("i8", "days since 2024-01-01 00:00:00")
     with pytest.raises(EncodingError) as caught:
         convert(time("i8", "hours since 2024-01-02 00:00"), target, [0, 12])
-    assert caught.value.found == "12 (2024-01-02T12:00:00) at index (1,)"
+    assert caught.value.expected == "a whole number of days since 2024-01-01 00:00:00"
+    assert caught.value.found == "2024-01-02T12:00:00 at index (1,)"
     assert str(caught.value.remedies["variables.NAME.encoding.units"]).startswith("hours since 2024-01-01 00:00:00")
     assert convert(time("i8", "hours since 2024-01-02"), target, [24]).tolist() == [2]
     with pytest.raises(EncodingError, match="whole number") as caught:

@@ -274,7 +274,7 @@ def test_paths_of_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("file", "says"),
-    [("none.toml", "No such file"), (".", "Is a directory"), ("memory://configs/none.toml", "none.toml"), ("nosuch://user:secret@host/c.toml", "nosuch://host/c.toml: found ValueError")],
+    [("none.toml", "no such file"), (".", "is a directory"), ("memory://configs/none.toml", "none.toml"), ("nosuch://user:secret@host/c.toml", "nosuch://host/c.toml: found ValueError")],
 )  # fmt: skip
 def test_files_that_cannot_be_read(file: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

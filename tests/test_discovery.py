@@ -304,3 +304,25 @@ def test_python_reads_none_of_it(here: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert zapz.append("cube.zarr", "day.zarr").appended == 1
     assert zapz.info("cube.zarr").dims["time"] == 1
     zapz.recover("cube.zarr")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("static = ", "zapz.toml"),
+        ("statik = 1", "zapz.toml"),
+        ('static = "never"', "zapz.toml"),
+        ('[tool.zapz]\nworkers = "x"', "pyproject.toml"),
+    ],
+)
+def test_an_error_of_a_file_that_nobody_named_says_so(text: str, name: str, here: Path) -> None:
+    (here / name).write_text(text)
+    words = ["append", "cube", "none.zarr"]
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2
+    assert "Nobody named this file" in refused.stderr
+    assert "--no-config" in refused.stderr
+    assert CliRunner().invoke(app, [*words, "--no-config"]).exit_code == 6
+    if name == "zapz.toml":
+        named = CliRunner().invoke(app, [*words, "-c", name])
+        assert (named.exit_code, "Nobody named" in named.stderr) == (2, False)

@@ -645,3 +645,12 @@ def test_documents_of_both_formats_in_the_root_are_named(tmp_path: Path, zarr_fo
     (tmp_path / "s" / name).write_text(text)
     with pytest.raises(zapz.UnsupportedError, match="v2 and v3 metadata in one place"):
         zapz.append(tmp_path / "t", tmp_path / "s", **FAST)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [('{"a": "b\n"}', "invalid control character"), ('{"a": "b', "unterminated string starting")]
+)
+def test_where_json_is_broken_reads_well(text: str, reason: str) -> None:
+    with pytest.raises(zapz.MetadataError) as caught:
+        jsontext.parse(text, "here")
+    assert caught.value.found.startswith(f"{reason} at line 1, column ")

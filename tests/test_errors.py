@@ -46,3 +46,10 @@ def test_errors_pickle_with_their_fields(kind: type[ZapzError]) -> None:
     assert str(copy) == "what, where: expected expected, found found. Hint."
     if isinstance(copy, errors.StoreError):
         assert copy.denied
+
+
+def test_the_representation_has_the_whole_message() -> None:
+    """Logs and debuggers show it."""
+    error = errors.LabelError("late", where="a.zarr", found="3", hint="{label_order}.", remedies={"label_order": "any"})
+    assert repr(error) == """LabelError("late, a.zarr: found 3. label_order='any'.")"""
+    assert repr(pickle.loads(pickle.dumps(error))) == repr(error)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from zapz.errors import ConfigError
 from zapz.expressions.evaluator import MAX_DEPTH, Cell, Time, check, evaluate, has_expressions
+from zapz.expressions.parser import parts_of
 
 DAY = 86400
 
@@ -378,3 +379,12 @@ def test_whatever_is_written_is_a_value_or_a_config_error(text: str) -> None:
     except ConfigError:
         return
     json.dumps(result, allow_nan=False)
+
+
+def test_the_size_of_a_coordinate_has_a_form_of_its_own():
+    with pytest.raises(
+        ConfigError, match=r'found "\." at column 11 .*\. The length of a dimension is ds\.sizes\.time\.$'
+    ):
+        parts_of("{{ ds.time.size }}", "attrs.n")
+    with pytest.raises(ConfigError, match="An expression is"):
+        parts_of("{{ ds.time.values }}", "attrs.n")

@@ -146,6 +146,27 @@ def test_refusal_shows_both_labels_as_dates(here: Path) -> None:
     assert "2024-01-05" in error.found
 
 
+@pytest.mark.parametrize("labels", [[4, 5, 5], [5, 4, 5], [5, 5], [5, 5, 3]], ids=str)
+@pytest.mark.parametrize("target", [[], [2, 3]], ids=str)
+def test_a_slice_that_has_a_label_twice(target: list[int], labels: list[int], here: Path) -> None:
+    """No order makes them two, and label_order = any would append the label twice: neither is offered."""
+    if target:
+        zapz.append(here / "cube", line(here / "first", target, DAYS), **FAST)
+    slice_ = line(here / "twice", labels, DAYS)
+    if target:
+        error = refused(errors.LabelError, here / "cube", slice_, "two steps of the slice have one label")
+    else:
+        with pytest.raises(errors.LabelError, match="two steps of the slice have one label") as caught:
+            zapz.append(here / "cube", slice_, **FAST)
+        error = caught.value
+    i, j = (n for n, label in enumerate(labels) if label == 5)
+    assert error.found == f"2024-01-06T00:00:00 at index {i} and at index {j}"
+    assert not error.remedies
+    kept = [label for n, label in enumerate(labels) if n != j]
+    if kept == sorted(kept):  # the hint, followed
+        zapz.append(here / "cube", line(here / "once", kept, DAYS), **FAST)
+
+
 @pytest.mark.parametrize(
     ("step", "passes"),
     [

@@ -350,7 +350,10 @@ def test_while_somebody_appends(place: str, scenario_of: Make, tmp_path: Path) -
     *refused, human, machine = seen
     for said in refused:
         assert said.code == 7, said
-        assert f"process {os.getpid()}" in said.err
+        assert f"found process {os.getpid()} on" in said.err
+    offered = ["--lock-wait 600" in said.err for said in refused]  # by commands that have it
+    assert offered == [False, True, True]
+    assert "Wait until that process ends, or end it." in refused[0].err
     assert f"process {os.getpid()}" in human.out
     assert json.loads(machine.out)["lock"]["process"] == os.getpid()
     assert tree(target) == scenario.new

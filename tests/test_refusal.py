@@ -112,6 +112,8 @@ def test_what_an_error_is_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (["append", "cube", "a", "--on-existing", "overwrite"], "--on-existing"),
         (["append", "cube", "a", "--append-dim", ""], "--append-dim"),
         (["recover", "cube", "--lock-wait=-1"], "--lock-wait"),
+        (["append", "cube", "a", "--label", "name:("], "--label"),
+        (["append", "cube", "a", "--label", "time", "--label-format", "%m%d"], "--label-format"),
         (["info", "cube", "--journal", "behind"], "--journal"),
     ],
 )
@@ -133,6 +135,7 @@ def test_a_wrong_flag_is_named(words: list[str], where: str) -> None:
             ["append", "x", "--dry-runn"],
             "no such option: --dry-runn. Did you mean --dry-run? See `zapz append --help`.",
         ),
+        (["appen", "cube", "a"], "no such command 'appen'. Did you mean 'append', 'zappend'? See `zapz --help`."),
         (["append", "x", "--wait"], "option '--wait' requires an argument. See `zapz append --help`."),
         (["nonsense"], "no such command 'nonsense'. See `zapz --help`."),
         (["info"], "missing argument 'TARGET'. See `zapz info --help`."),
@@ -156,3 +159,10 @@ def test_help_and_version_are_what_they_were() -> None:
     code, out, err = run()
     assert code == 2
     assert "Usage: zapz " in out + err
+
+
+def test_an_error_of_many_lines_is_one_line_off_a_terminal() -> None:
+    error = zapz.SliceError("the slice source failed", found="ValueError: no engine:\n\n  install one\nof these")
+    assert said(error, [], io.StringIO()) == [
+        "zapz: the slice source failed: found ValueError: no engine: install one of these"
+    ]

@@ -146,6 +146,7 @@ def _flags(output: str) -> list[str]:
 CASES: dict[str, tuple[list[xr.Dataset], dict[str, Any]]] = {
     "rounded coordinate": ([_day(0), _day(1, x=np.arange(4.0) + 1e-9)], {}),
     "wider data type": ([_day(0, np.zeros((1, 4), "f4")), _day(1)], {}),
+    "complex numbers": ([_day(0, np.zeros((1, 4), "f4")), _day(1, np.full((1, 4), 1 + 2j))], {}),
     "marker": (
         [_day(0), _day(1, np.array([[1.0, np.nan, 2.0, 3.0]]))],
         {"encoding": {"sst": {"dtype": "int16", "scale_factor": 0.5, "_FillValue": None}}},
@@ -329,3 +330,59 @@ def test_what_was_not_compared_is_said(tmp_path: Path) -> None:
     zapz.append(tmp_path / "t", [first])
     report = zapz.append(tmp_path / "t", without, on_missing="fill", on_extra="ignore")
     assert (report.already, report.slices[0].notes[0]) == (1, "sst: not compared, the slice lacks it")
+
+
+def _dated(path: Path, days: list[int], **attrs: Any) -> str:
+    values = np.arange(len(days) * 4.0).reshape(-1, 4)
+    with quiet():
+        xr.Dataset(
+            {"sst": (("time", "x"), values)}, {"time": ("time", days, {"units": "days since 2024-01-01"})}, attrs
+        ).to_zarr(path)
+    return str(path)
+
+
+OTHERWISE: dict[str, tuple[list[str], list[str]]] = {
+    "append_step": (["--set", "append_step=1D"], ["--set", "append_step=+"]),
+    "append_step in months": (["--set", "append_step=P1M"], ["--set", "append_step=+"]),
+    "another encoding": (["--set", "variables.sst.encoding.dtype=float32"], ["--force-new"]),
+}
+
+
+@pytest.mark.parametrize("case", OTHERWISE)
+def test_what_is_offered_has_the_shells_words_and_works(case: str, tmp_path: Path) -> None:
+    given, offered = OTHERWISE[case]
+    target = str(tmp_path / "t")
+    zapz.append(target, _dated(tmp_path / "0", [30]))
+    words = ["append", target, _dated(tmp_path / "1", [32]), *given]
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code in {2, 3}, refused.output
+    assert _flags(refused.stderr) == offered
+    done = CliRunner().invoke(app, [*words, *offered])
+    assert done.exit_code == 0, done.output
+
+
+def test_a_number_among_times_is_read_as_the_hint_says(tmp_path: Path) -> None:
+    target = str(tmp_path / "t")
+    zapz.append(target, _dated(tmp_path / "0", [0, 1]))
+    with quiet():
+        xr.Dataset({"sst": ("x", np.zeros(4))}, {"x": range(4)}).to_zarr(tmp_path / "1")
+    words = ["append", target, str(tmp_path / "1"), "--label", "value:7"]
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 3, refused.output
+    units = re.search(r"such as `(--set [^`]*)`", refused.stderr)
+    assert units is not None, refused.stderr
+    done = CliRunner().invoke(app, [*words, *shlex.split(units[1])])
+    assert done.exit_code == 0, done.output
+    assert zapz.info(target).labels["time"][1] == "2024-01-08T00:00:00"
+
+
+def test_a_finding_names_a_flag_of_the_check(tmp_path: Path) -> None:
+    path = _dated(tmp_path / "t", [0, 2, 3, 1])
+    found = CliRunner().invoke(app, ["check", path])
+    assert found.exit_code != 0
+    flags = _flags(found.output)
+    assert flags == ["--set", "label_order=any"]
+    assert CliRunner().invoke(app, ["check", path, *flags]).exit_code == 0
+    (finding,) = zapz.check(path).findings
+    assert finding.remedies == {"label_order": "any"}
+    assert "label_order='any'" in str(finding)

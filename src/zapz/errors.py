@@ -69,6 +69,9 @@ class ZapzError(Exception):
     def __str__(self) -> str:
         return self.message(self.hint)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
     def message(self, hint: str) -> str:
         """Return the whole message, with a hint in other words, such as those of a command line."""
         text = f"{self.what}, {self.where}" if self.where else self.what

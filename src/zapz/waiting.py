@@ -23,6 +23,8 @@ class Wait:
     """Whether the caller wants it to end."""
     told: Callable[[str, float], None] | None = None
     """Called with what is waited for, and for how many seconds at most, once it really has to be."""
+    fixed: bool = False
+    """Whether the user has no say in how long."""
 
     def at_least(self, seconds: float) -> Wait:
         """Return a wait that is no shorter than that."""

@@ -86,7 +86,7 @@ class Conversion:
                 converted = masked(way, cells, source, target)
             except CellError as error:
                 index = tuple(int(i) for i in np.unravel_index(start + error.index, stored.shape))
-                found = f"{shown(source, cells[error.index])} at index {index}"
+                found = f"{_told(source, cells[error.index])} at index {index}"
                 raise error.at(self.name, found) from None
             if not self.identity:
                 out[start : start + size] = converted
@@ -111,11 +111,17 @@ def _kernel(source: Encoding, target: Encoding, *, narrow: bool, name: str) -> K
     try:
         return choose_kernel(source, target, narrow=narrow)
     except DTypeError as error:
+        setting = f"variables.{name or 'NAME'}.encoding.dtype"
         try:
             choose_kernel(source, target, narrow=True)
         except DTypeError:
-            raise error from None
-        setting = f"variables.{name or 'NAME'}.encoding.dtype"
+            if (wide := _wide_enough(source, target)) is None:
+                raise error from None
+            raise error.advised(
+                f"Write the slice with the target's type; or make the target anew ({{force_new}}) with {{{setting}}}, "
+                "and append all slices again, the first one first.",
+                {"force_new": True, setting: str(wide)},
+            ) from None
         raise DTypeError(
             error.what,
             expected=error.expected,
@@ -123,6 +129,15 @@ def _kernel(source: Encoding, target: Encoding, *, narrow: bool, name: str) -> K
             hint=f"Write the slice with the target's type; or {{{setting}}} rounds its values to that.",
             remedies={setting: str(target.dtype)},
         ) from None
+
+
+def _wide_enough(source: Encoding, target: Encoding) -> np.dtype[Any] | None:
+    """Return a type that holds plain numbers of both sides; None if there is none."""
+    if not {source.dtype.kind, target.dtype.kind} <= set("iufc") or source.axis or target.axis:
+        return None
+    wide: np.dtype[Any] = np.result_type(source.dtype, target.dtype)
+    plain = source.packing == target.packing == (1, 0)
+    return wide if plain and all(np.can_cast(side.dtype, wide, "safe") for side in (source, target)) else None
 
 
 def conversion(source: Encoding, target: Encoding, *, narrow: bool = False, name: str = "") -> Conversion:
@@ -222,6 +237,16 @@ def format_instant(encoding: Encoding, value: Any) -> str:
     instant = to_instants(encoding, np.asarray(value, encoding.dtype))[0]
     digits = 6 if encoding.dtype.kind == "f" else 9
     return "missing" if instant is None else calendars.format_seconds(axis.calendar, instant, digits)
+
+
+def _told(encoding: Encoding, value: Any) -> str:
+    """Return a stored value as people know it: of a time that alone."""
+    if encoding.units is None or encoding.dtype.kind not in "iuf" or not np.isfinite(value):
+        return shown(encoding, value)
+    if encoding.calendar != "duration":
+        return format_instant(encoding, value)
+    scale, offset = encoding.packing
+    return f"{value if (scale, offset) == (1, 0) else float(value) * scale + offset} {encoding.units}"
 
 
 def shown(encoding: Encoding, value: Any) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from zapz.cf import calendars
 from zapz.cf.encoding import Encoding
 from zapz.cf.markers import Scalar, Stored, is_nan, mask, nans
-from zapz.cf.time_conversion import CellError, relabel
+from zapz.cf.time_conversion import CellError, Words, relabel
 from zapz.errors import DTypeError, EncodingError
 
 if TYPE_CHECKING:
@@ -24,10 +24,11 @@ Kernel: TypeAlias = "Callable[[Stored, Stored, Encoding, Encoding], Stored]"
 """Cells, the mask of missing ones, and both encodings, to cells."""
 NO_TIME: Final = "not a time"
 UNCLEAR: Final = (
-    'Set v2_fill_value = "value" if such cells are values, as zarr-python reads them, '
-    'or "missing" if they are missing, as xarray reads them.'
+    "If such cells are values, as zarr-python reads them, {v2_fill_value} says so; "
+    'the same setting with "missing" says that they are missing, as xarray reads them.'
 )
 """What to do about a fill value of Zarr v2 that no attribute calls missing."""
+_AS_VALUE: Final = {"v2_fill_value": "value"}
 _EPSILON: Final = 8 * float(np.finfo(np.float64).eps)  # relative allowance for a few roundings in float64
 _EITHER_GREGORIAN: Final = {"standard", "proleptic_gregorian"}
 
@@ -47,6 +48,7 @@ def masked(way: Kernel, cells: Stored, source: Encoding, target: Encoding) -> St
             bad=landed,
             expected=f"anything but {_list(target.markers)}",
             hint=hint,
+            remedies=_AS_VALUE if target.unclear else None,
         )
     if way is cast:
         missing &= ~marked  # what the target reads as missing anyway stays what it is
@@ -56,6 +58,7 @@ def masked(way: Kernel, cells: Stored, source: Encoding, target: Encoding) -> St
             bad=unclear,
             expected=f"anything but {_list(source.unclear)}",
             hint=UNCLEAR,
+            remedies=_AS_VALUE,
         )
     if missing.any():
         fill = target.fill
@@ -189,14 +192,30 @@ def relabelled(cells: Stored, missing: Stored, source: Encoding, target: Encodin
         unit=unit,
         earliest=None if old.calendar == new.calendar else (start - zero) / unit,
         dtype=dtype,
-        units=f"UNIT since {calendars.reference_of(target.units)}"
-        if target.units and target.calendar != "duration"
-        else "UNIT",
+        words=_words(target, new, unit, zero),
     )
     out = out.view(target.dtype)
     if (lost := nans(out) & ~missing).any():
         raise CellError(what="time would read as missing", bad=lost, expected=f"anything but {target.fill!r}")
     return out
+
+
+def _words(target: Encoding, axis: calendars.Axis, unit: Fraction, zero: Fraction) -> Words:
+    """Return what errors say of a target's labels, which count ``unit`` seconds from ``zero`` on."""
+    spans, units = axis.calendar == "duration", target.units or ""
+
+    def meaning(label: int) -> str:
+        instant = zero + label * unit
+        return f"{float(instant):.12g} s" if spans else calendars.format_seconds(axis.calendar, instant)
+
+    counted = target.packing == (1, 0) and units
+    return Words(
+        units=f"UNIT since {calendars.reference_of(units)}" if units and not spans else "UNIT",
+        whole=f"a whole number of {units}"
+        if counted
+        else f"{meaning(0)}, or whole steps of {float(unit):.12g} s from it",
+        meaning=meaning,
+    )
 
 
 def choose_kernel(source: Encoding, target: Encoding, *, narrow: bool = False) -> Kernel:  # noqa: PLR0911 - one per kind of types
@@ -262,7 +281,7 @@ def differ(*, name: str, expected: object, found: object) -> EncodingError:
 
 
 def _wrong_dtype(source: Encoding, target: Encoding) -> DTypeError:
-    hint = "Write the slice with the target's type, or create the target with a wider one."
+    hint = "Write the slice with the target's type."
     return DTypeError("data type cannot be cast safely", expected=str(target.dtype), found=str(source.dtype), hint=hint)
 
 

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import ceil, lcm
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
 from zapz.cf.calendars import UNITS
 from zapz.errors import EncodingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 Values: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 """Labels, or a mask of them."""
@@ -29,11 +32,29 @@ _SAFE: Final = 1 << 62  # int64 arithmetic below it cannot overflow
 _EXACT: Final = 1 << 53  # integers below it are exact in float64
 
 
+class Words(NamedTuple):
+    """What errors say of a target's labels."""
+
+    units: str
+    """Units as a target would name them; UNIT in it becomes a unit that fits."""
+    whole: str
+    """What a label has to be for an integer to hold it."""
+    meaning: Callable[[int], str]
+    """Says what an integer means as a label."""
+
+
 class CellError(Exception):
     """One value of many cannot be converted; whoever knows the array makes an `EncodingError` of it."""
 
     def __init__(
-        self, *, what: str, bad: Values, expected: str = "", hint: str = "", anew: tuple[str, object] | None = None
+        self,
+        *,
+        what: str,
+        bad: Values,
+        expected: str = "",
+        hint: str = "",
+        remedies: Mapping[str, Any] | None = None,
+        anew: tuple[str, object] | None = None,
     ) -> None:
         """Describe it.
 
@@ -42,6 +63,7 @@ class CellError(Exception):
             bad: A mask of such values.
             expected: What would have been right.
             hint: What the user can do.
+            remedies: Settings that the hint names.
             anew: A key of ``encoding`` and its value, with which a target that is made anew can hold the value.
         """
         super().__init__(what)
@@ -49,12 +71,13 @@ class CellError(Exception):
         self.index = int(np.argmax(bad))
         self.expected = expected
         self.hint = hint
+        self.remedies = remedies
         self._anew = anew
 
     def at(self, name: str, found: str) -> EncodingError:
         """Return the error for a variable, whose name is empty if it is not known, and for what was found in it."""
         if self._anew is None:
-            return EncodingError(self.what, expected=self.expected, found=found, hint=self.hint)
+            return EncodingError(self.what, expected=self.expected, found=found, hint=self.hint, remedies=self.remedies)
         key, value = self._anew
         setting = f"variables.{name or 'NAME'}.encoding.{key}"
         return EncodingError(
@@ -75,7 +98,7 @@ def relabel(
     unit: Fraction,
     earliest: Fraction | None,
     dtype: np.dtype[Any],
-    units: str,
+    words: Words,
 ) -> Values:
     """Compute ``label * factor + shift`` exactly, then store it in ``dtype`` (CF section 4.4).
 
@@ -87,7 +110,7 @@ def relabel(
         unit: Seconds per target unit.
         earliest: Least target label allowed; None: any.
         dtype: Integer or floating type of the result; integers must be exact, floats within `MAX_SHIFT`.
-        units: Units as a target would name them; UNIT in it becomes a unit that fits.
+        words: What errors say of labels of the target.
 
     Raises:
         CellError: A label cannot be stored, or (floats) two different labels would become equal.
@@ -114,25 +137,25 @@ def relabel(
         return _to_floats(labels, above, below, missing, unit, dtype)
     inexact = (above % below != 0) & ~missing
     if inexact.any():
-        finer = units.replace("UNIT", _fitting_unit(above[~missing], below, unit))
+        finer = words.units.replace("UNIT", _fitting_unit(above[~missing], below, unit))
         raise CellError(
             what="time is no whole number of the target's units",
             bad=inexact,
-            expected="a whole number",
+            expected=words.whole,
             anew=("units", finer),
         )
-    return _to_integers(above // below, missing, units, dtype)
+    return _to_integers(above // below, missing, words, dtype)
 
 
-def _to_integers(result: Values, missing: Values, units: str, dtype: np.dtype[Any]) -> Values:
+def _to_integers(result: Values, missing: Values, words: Words, dtype: np.dtype[Any]) -> Values:
     limits = np.iinfo(dtype)
     outside = (_compare(result, limits.min) | ~_compare(result, limits.max + 1)) & ~missing
     if outside.any():
-        key, value = ("dtype", "int64") if dtype != np.int64 else ("units", units.replace("UNIT", "seconds"))
+        key, value = ("dtype", "int64") if dtype != np.int64 else ("units", words.units.replace("UNIT", "seconds"))
         raise CellError(
             what="time does not fit",
             bad=outside,
-            expected=f"{limits.min} to {limits.max} ({dtype})",
+            expected=f"{words.meaning(limits.min)} to {words.meaning(limits.max)} (what {dtype} holds)",
             anew=(key, value),
         )
     return np.where(missing, 0, result).astype(dtype)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from zapz.errors import ZapzError
 
@@ -23,14 +25,33 @@ class Finding:
     """What is there instead."""
     hint: str = ""
     """What can be done."""
+    remedies: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Settings with which it would be none, by their (dotted) names; ``hint`` says what each of them does."""
 
     def __str__(self) -> str:
-        return str(ZapzError(self.what, where=self.path, expected=self.expected, found=self.found, hint=self.hint))
+        return str(self.as_error())
+
+    def as_error(self) -> ZapzError:
+        """Return an error that says the same."""
+        return ZapzError(
+            self.what,
+            where=self.path,
+            expected=self.expected,
+            found=self.found,
+            hint=self.hint,
+            remedies=self.remedies,
+        )
 
 
 def finding_of(error: ZapzError, uri: str) -> Finding:
     """Return an error as something that was found in the dataset at ``uri``."""
     path = error.where.removeprefix(uri).lstrip("/, ")
     return Finding(
-        code=error.code, path=path, what=error.what, expected=error.expected, found=error.found, hint=error.hint
+        code=error.code,
+        path=path,
+        what=error.what,
+        expected=error.expected,
+        found=error.found,
+        hint=error.hint,
+        remedies=error.remedies,
     )

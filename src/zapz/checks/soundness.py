@@ -12,6 +12,7 @@ import numpy as np
 from zapz.cf.conversion import Encoding, format_instant
 from zapz.cf.markers import mask, nans
 from zapz.checks.findings import Finding
+from zapz.errors import as_argument
 from zapz.format.agreement import disagreements
 from zapz.format.buffers import Cells
 from zapz.format.metadata import Dataset, parent
@@ -122,7 +123,8 @@ def _of_order(
             what="labels are not in order",
             expected=f"{way} labels, as most are",
             found=f"{text(at[i + 1])} after {text(at[i])}" + _more(int(wrong.sum())),
-            hint='If that is meant, check with the setting label_order = "any".',
+            hint=f"If that is meant, check with {as_argument('label_order', 'any')}.",
+            remedies={"label_order": "any"},
         )
 
 

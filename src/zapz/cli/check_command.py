@@ -91,6 +91,7 @@ class _Bar:
 
 def describe_check(found: Checked) -> str:
     """Return what a check has seen, for people; the last line says whether the dataset is sound."""
+    from zapz.cli.hints import in_shell
     from zapz.cli.output import steps_text
     from zapz.cli.words import count, size
 
@@ -114,6 +115,7 @@ def describe_check(found: Checked) -> str:
     lines += [f"note: {note}" for note in found.notes]
     if found.changed:
         lines.append("note: the target changed during the check; what was seen may be a mixture: check it again")
-    lines += ["", *(f"{finding}" for finding in found.findings)]
+    errors = [finding.as_error() for finding in found.findings]
+    lines += ["", *(error.message(in_shell(error)) for error in errors)]
     sound = "sound, as far as it was checked" if found.notes else "sound"
     return "\n".join([*lines, sound if found.sound else count(len(found.findings), "finding")])

@@ -209,7 +209,14 @@ def configured(
         from zapz.config.assignments import assigned  # imported where used: most appends set nothing so
 
         layers += map(assigned, assignments)
-    return resolve(layers, settings)
+    try:
+        return resolve(layers, settings)
+    except ConfigError as error:
+        if no_config:
+            raise
+        from zapz.cli.discovery import say_found
+
+        raise say_found(error, layers) from None
 
 
 def storage(name: str, pairs: list[str] | None) -> dict[str, Any]:

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from zapz.errors import ConfigError
+
 _OWN, _PROJECT = "zapz.toml", "pyproject.toml"
 _TABLE = rb"(?m)^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*zapz[ \t]*[\].]"
 _MOST = 1 << 20
@@ -97,9 +99,28 @@ def _found(here: str, folder: str, name: str, layers: Sequence[Any]) -> tuple[li
     reason = _reason_not_to_read(here, folder, path)
     if reason:
         return [], [f"{shown} is not read, because {reason} (-c {shown} reads it)"]
-    layer = load(shown, found=True)
+    try:
+        layer = load(shown, found=True)
+    except ConfigError as error:
+        raise _found_error(error) from None
     known = ", ".join(each for each in layer.settings if each in SETTINGS.keys)
     return [layer], [f"{shown}{' [tool.zapz]' if name == _PROJECT else ''} ({known or 'none'})"]
+
+
+def say_found(error: ConfigError, layers: Sequence[Any]) -> ConfigError:
+    """Return an error of a configuration; one of a file that nobody named says so."""
+    from zapz.config.layers import Layer
+    from zapz.config.trust import Origin
+
+    files = [each for each in layers if isinstance(each, Layer) and each.origin is Origin.FOUND]
+    return _found_error(error) if any(error.where.startswith(each.place.prefix) for each in files) else error
+
+
+def _found_error(error: ConfigError) -> ConfigError:
+    words = (
+        "Nobody named this file, it was found in the folder or above it: correct it, or leave it out with --no-config."
+    )
+    return error.advised(f"{error.hint} {words}".lstrip(), error.remedies)
 
 
 def _reason_not_to_read(here: str, folder: str, path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ _FLAGS: Mapping[str, str] = {
     "target_storage_options": "--target-option",
     "slice_storage_options": "--slice-option",
     "journal": "--journal",
+    "append_label.from": "--label",
+    "append_label.format": "--label-format",
 }
 """Flags by the settings that they set."""
 
@@ -51,7 +54,7 @@ def said(error: ZapzError, slices: Sequence[str], stream: TextIO | None, rest: s
     notes: list[str] = getattr(error, "__notes__", [])
     if stream is None or not stream.isatty():
         return [
-            f"zapz: {error.message(in_shell(error))}",
+            re.sub(r"\s*\n\s*", " ", f"zapz: {error.message(in_shell(error))}"),
             *(f"      {note}" for note in notes),
             *([rest] if rest else []),
         ]
@@ -121,6 +124,8 @@ def name_flag(error: ConfigError) -> None:
     """Let an error of a setting that a flag gave name the flag."""
     start, _, setting = error.where.partition(" ")
     name, _, key = setting.partition(".")
+    if start == "argument" and setting in _FLAGS:
+        name, key = setting, ""
     if start != "argument" or name not in _FLAGS:
         return
     error.where = _FLAGS[name] if name == "slice_polling" or not key else f"{_FLAGS[name]} {key}"

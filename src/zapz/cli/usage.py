@@ -51,4 +51,7 @@ def _refusal(error: Any) -> ConfigError:
     if near:
         hint = f"Did you mean {' or '.join(sorted(near))}? {hint}"
     text = (error.message if near else error.format_message()).strip().rstrip(".")
+    text, mark, meant = text.partition(". Did you mean ")  # as Typer says it of a command
+    if mark:
+        hint = f"Did you mean {meant} {hint}"
     return ConfigError(f"{text[:1].lower()}{text[1:]}", hint=hint)

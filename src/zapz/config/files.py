@@ -12,7 +12,7 @@ from zapz.config.settings import Config
 from zapz.config.trust import LIMITED, Origin
 from zapz.config.types import Place
 from zapz.errors import ConfigError
-from zapz.storage.uris import clean, is_local, local_path, redact
+from zapz.storage.uris import is_local, local_path, redact, told
 
 ConfigFile = str | os.PathLike[str]
 """Path or URI of a configuration file."""
@@ -133,11 +133,9 @@ def _bytes_of(uri: str, where: str) -> bytes:
         with _open(uri) as stream:
             data: bytes = stream.read(_MOST + 1)
     except OSError as error:
-        raise ConfigError(
-            what, where=where, found=error.strerror or clean(str(error)) or type(error).__name__
-        ) from error
+        raise ConfigError(what, where=where, found=told(error)) from error
     except Exception as error:  # every backend has errors of its own
-        raise ConfigError(what, where=where, found=f"{type(error).__name__}: {clean(str(error))}") from error
+        raise ConfigError(what, where=where, found=told(error)) from error
     if len(data) > _MOST:
         raise ConfigError("the configuration file is too long", where=where, expected=f"at most {_MOST} bytes")
     return data

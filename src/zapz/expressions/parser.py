@@ -179,6 +179,8 @@ class _Reader:
             self._next()
         else:
             self._fail("ds, len, lower_bound, upper_bound, a number or a text in quotes")
+        if self._word == "." and isinstance(result, ArrayNode) and not result.indices:
+            self._refuse_member(result.name)
         if self._kind:
             self._fail('"[" or "}}"' if isinstance(result, ArrayNode) and not result.indices else '"}}"')
         return result
@@ -300,10 +302,20 @@ class _Reader:
             yield match.lastgroup, match[0], at
             at = match.end()
 
+    def _refuse_member(self, name: str) -> NoReturn:
+        """Refuse what is asked of a variable; xarray's size is a form of its own here."""
+        found, at = '"."', self._at
+        self._next()
+        hint = (
+            f"The length of a dimension is ds.sizes.{name}." if self._word == "size" and name.isidentifier() else _HINT
+        )
+        self._at = at
+        self._refuse("expression cannot be read", '"[" or "}}"', found, hint)
+
     def _fail(self, expected: str) -> NoReturn:
         found = f'"{self._word}"' if self._kind and self._kind != "text" else self._word or "the end of the expression"
         self._refuse("expression cannot be read", expected, found)
 
-    def _refuse(self, what: str, expected: str, found: str) -> NoReturn:
+    def _refuse(self, what: str, expected: str, found: str, hint: str = _HINT) -> NoReturn:
         place = f"{found} at column {self._at + 1} of {shown(self._text, self._at)}"
-        raise ConfigError(what, where=self._where, expected=expected, found=place, hint=_HINT)
+        raise ConfigError(what, where=self._where, expected=expected, found=place, hint=hint)

@@ -61,7 +61,8 @@ def parse(text: str, where: str) -> Any:
     try:
         return _decoder.decode(text)
     except json.JSONDecodeError as error:
-        found = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        reason = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")  # as the decoder ends some of its sentences
+        found = f"{reason} at line {error.lineno}, column {error.colno}"
         raise MetadataError(
             "broken JSON", where=where, found=found, hint="Restore the document or rewrite the dataset."
         ) from error

@@ -78,8 +78,9 @@ class TargetReader:
         self._store.require_parent()
         holder, left = state_of(self._store)
         if holder is not None and left:
-            found = f"held by {holder}"
-            raise LockedError("another append is under way", where=self._store.uri, found=found, hint="Wait for it.")
+            raise LockedError(
+                "another append is under way", where=self._store.uri, found=str(holder), hint="Wait for it."
+            )
         if left:
             raise ConflictError(
                 "an earlier run did not end",

@@ -32,7 +32,8 @@ def contradiction(array: Array, encoding: ArrayEncoding, context: EncodingContex
                 where=f"{context.where}.{encoding.word if key == 'fill_value' else key}",
                 expected=f"{expected}, as in the target",
                 found=str(found),
-                hint="The target keeps its encoding: remove this setting, or make the target anew with force_new.",
+                hint="The target keeps its encoding: remove this setting; or {force_new} makes the target anew, of this run's slices.",
+                remedies={"force_new": True},
             )
     return None
 

@@ -238,8 +238,12 @@ def _grids(
         shards = None
         if encoding.shards is not None:
             if not context.format.HAS_SHARDS:
-                hint = "Set zarr_format = 3, or remove the setting shards."
-                raise ConfigError("Zarr v2 has no shards", where=f"{context.where}.shards", hint=hint)
+                raise ConfigError(
+                    "Zarr v2 has no shards",
+                    where=f"{context.where}.shards",
+                    hint="Remove the setting shards; or make the target with {zarr_format}.",
+                    remedies={"zarr_format": 3},
+                )
             shards = _lengths(array, encoding.shards, array.grid.chunks, f"{context.where}.shards", context)
     if shards is None:
         return RegularGrid(shape=array.shape, chunks=units), None

@@ -28,8 +28,7 @@ def check_labels(labels: Labels, config: Config, where: str) -> None:
 
         label_steps.check_steps(labels, config.append_step, place)
     if len(set(new.values)) != labels.distinct:
-        hint = "Create the target with finer units of its labels."
-        raise LabelError("two labels become equal in the target's units", where=place, hint=hint)
+        raise _become_equal(place)
 
 
 def notes_of(several: Sequence[Labels], config: Config) -> list[str]:
@@ -73,7 +72,9 @@ def check_order(labels: Labels, config: Config, where: str) -> None:
             hint="{label_order} appends without looking at their order.",
             remedies={"label_order": "any"},
         )
-    _check_line(labels.line, order, old, new, place)
+    if (i := _first_break(labels.line, order)) is not None:
+        _check_twins(labels, place)
+        raise _out_of_order(labels, i, order, place)
 
 
 def _order(old: Line, new: Line, config: Config) -> str:
@@ -116,14 +117,35 @@ def _first_break(line: Sequence[Any], order: str) -> int | None:
     return next((i for i, (a, b) in pairs if not (b > a if order == "increasing" else b < a)), None)
 
 
-def _check_line(line: Sequence[Any], order: str, old: Line, new: Line, where: str) -> None:
-    i = _first_break(line, order)
-    if i is None:
-        return
-    before_slice = len(line) > len(new.values)
+def _check_twins(labels: Labels, where: str) -> None:
+    """Refuse labels that are equal: in no order would they be two."""
+    new, seen = labels.new, dict[Any, int]()
+    for i, value in enumerate(new.values):
+        first = seen.setdefault(value, i)
+        if first == i:
+            continue
+        if len(set(new.values)) != labels.distinct:
+            raise _become_equal(where)
+        raise LabelError(
+            "two steps of the slice have one label",
+            where=where,
+            expected="each label once",
+            found=f"{new.text(i)} at index {first} and at index {i}",
+            hint="Remove one of the two steps from the slice.",
+        )
+
+
+def _become_equal(where: str) -> LabelError:
+    hint = "Create the target with finer units of its labels."
+    return LabelError("two labels become equal in the target's units", where=where, hint=hint)
+
+
+def _out_of_order(labels: Labels, i: int, order: str, where: str) -> LabelError:
+    """Return the error of a label that the next one does not follow."""
+    new, before_slice = labels.new, len(labels.line) > len(labels.new.values)
     at_seam = before_slice and i == 0
-    before = _last_text(old) if at_seam else new.text(i - before_slice)
-    raise LabelError(
+    before = _last_text(labels.old) if at_seam else new.text(i - before_slice)
+    return LabelError(
         "the slice does not follow the target" if at_seam else f"labels of the slice are not {order}",
         where=where,
         expected=f"a label {'after' if order == 'increasing' else 'before'} {before}",

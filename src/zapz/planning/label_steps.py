@@ -25,7 +25,7 @@ def rises(value: float | str, line: Line) -> bool:
     step = _step(value, line)
     if isinstance(step, str):
         return step == "+"
-    return step.months + step.seconds > 0 if isinstance(step, Duration) else step > 0
+    return _rises(step)
 
 
 def check_steps(labels: Labels, value: float | str, where: str) -> None:
@@ -79,7 +79,8 @@ def _check_step(line: Sequence[Any], step: Fraction, allowance: Fraction, new: L
         gap = Fraction(b) - Fraction(a) if _finite(a) and _finite(b) else None
         if gap is None or abs(gap - step) > allowance:
             found = "an infinite one" if gap is None else _amount(gap, new)
-            raise _apart(f"a difference of {_amount(step, new)}", f"{found} at {new.text(i + 1 - follows)}", where)
+            expected = f"a difference of {_amount(step, new)}"
+            raise _apart(expected, f"{found} at {new.text(i + 1 - follows)}", where, step)
 
 
 def _check_months(line: Sequence[Fraction], step: Duration, old: Line, new: Line, where: str) -> None:
@@ -100,11 +101,12 @@ def _check_months(line: Sequence[Fraction], step: Duration, old: Line, new: Line
                 where=where,
                 expected="days that every month has, or last days of months",
                 found=f"{step.text} after {format_seconds(calendar, a)}",
-                hint="Relabel the slices, or unset append_step.",
+                hint="Relabel the slices; or {append_step} asks for their order alone.",
+                remedies=_order_alone(step),
             )
         if not ways:
             expected = " or ".join(dict.fromkeys(format_seconds(calendar, c) for c in possible.values()))
-            raise _apart(expected, new.text(i + 1 - follows), where)
+            raise _apart(expected, new.text(i + 1 - follows), where, step)
 
 
 def _later(calendar: str, label: Fraction, months: int, allowance: Fraction) -> dict[str, Fraction]:
@@ -119,9 +121,24 @@ def _fitting(possible: Mapping[str, Fraction], label: Fraction, allowance: Fract
     return {way for way, expected in possible.items() if abs(label - expected) <= allowance}
 
 
-def _apart(expected: str, found: str, where: str) -> LabelError:
-    hint = "Append the slice that is missing first, or unset append_step."
-    return LabelError("labels are not append_step apart", where=where, expected=expected, found=found, hint=hint)
+def _apart(expected: str, found: str, where: str, step: Duration | Fraction) -> LabelError:
+    return LabelError(
+        "labels are not append_step apart",
+        where=where,
+        expected=expected,
+        found=found,
+        hint="Append the slice that is missing first; or {append_step} asks for the order of labels alone.",
+        remedies=_order_alone(step),
+    )
+
+
+def _order_alone(step: Duration | Fraction) -> dict[str, str]:
+    """Return the setting that asks no more of labels than that they rise, or fall, as the step does."""
+    return {"append_step": "+" if _rises(step) else "-"}
+
+
+def _rises(step: Duration | Fraction) -> bool:
+    return step.months + step.seconds > 0 if isinstance(step, Duration) else step > 0
 
 
 def _finite(value: Any) -> bool:

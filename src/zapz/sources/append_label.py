@@ -117,8 +117,8 @@ def _number(text: str, like: Array | None, setting: Setting, where: str) -> tupl
             where=where,
             expected="a time",
             found=text,
-            hint="Say how it is to be read, such as {append_label.format}, or what it counts with append_label.units.",
-            remedies={"append_label.format": "%Y%m%d"},
+            hint="Say how it is to be read, such as {append_label.format}, or what it counts, such as {append_label.units}.",
+            remedies={"append_label.format": "%Y%m%d", "append_label.units": _units_of(like)},
         )
     dtype = np.dtype(np.int64 if exact.denominator == 1 else np.float64)
     attributes = _described(like)
@@ -131,6 +131,12 @@ def _number(text: str, like: Array | None, setting: Setting, where: str) -> tupl
         hint = "Create the target with a type of its labels that holds it."
         raise LabelError("the label is not exact in its type", where=where, expected=str(dtype), found=text, hint=hint)
     return cells, attributes | ({} if units is None else {"units": units})
+
+
+def _units_of(like: Array | None) -> str:
+    """Return units that a label may count, as an example: those of the target, if it names them."""
+    given = like.attributes.get("units") if like is not None else None
+    return given if isinstance(given, str) else _SINCE
 
 
 def _held(exact: Fraction, dtype: np.dtype[Any]) -> Cells | None:

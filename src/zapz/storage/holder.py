@@ -12,26 +12,31 @@ from typing import Any
 
 from zapz.errors import LockedError
 from zapz.storage.store import Holder
+from zapz.waiting import Wait
 
 _UNKNOWN = "-"
 _STARTED = 19
 """Field of ``/proc/PID/stat`` (proc(5): number 22, starttime), counted from the one behind the name of the program."""
 
 
-def target_locked(where: str, holder: Holder | None, more: str = "") -> LockedError:
+def target_locked(where: str, holder: Holder | None, wait: Wait, more: str = "") -> LockedError:
     """Return the error that says who holds a target.
 
     Args:
         where: The target.
         holder: Who holds it; None if that is not known.
+        wait: How long it was waited for.
         more: What to do if that process is gone, beginning with ";" or ".".
     """
+    way = (
+        "Wait until that process ends, or end it" if wait.fixed else "{lock_wait} waits for it, at most so many seconds"
+    )
     return LockedError(
         "the target is locked",
         where=where,
-        found=f"held by {holder or 'another process'}",
-        hint=f"{{lock_wait}} waits for it, at most so many seconds{more or '.'}",
-        remedies={"lock_wait": 600},
+        found=str(holder or "another process"),
+        hint=f"{way}{more or '.'}",
+        remedies={} if wait.fixed else {"lock_wait": 600},
     )
 
 

@@ -9,7 +9,7 @@ from zapz.errors import MetadataError, NotFoundError, StoreError
 from zapz.storage.local.posix import is_file, is_folder
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Options, ReadableStore, Store, StoreOptions
-from zapz.storage.uris import clean, is_local, local_path, redact
+from zapz.storage.uris import is_local, local_path, redact, told
 
 PLAIN = StoreOptions()
 
@@ -72,9 +72,7 @@ def _open_remote(uri: str, options: Options | None, how: StoreOptions) -> Store:
         raise not_installed(redact(uri), error) from error
     except Exception as error:  # every backend has errors of its own
         kind = MetadataError if type(error).__name__ == "BadZipFile" else StoreError
-        raise kind(
-            "cannot open storage", where=redact(uri), found=f"{type(error).__name__}: {clean(str(error))}"
-        ) from error
+        raise kind("cannot open storage", where=redact(uri), found=told(error)) from error
     return ObjectStore(backend_of(fs, root), root, redact(uri), beside=how.beside, single_writer=how.single_writer)
 
 

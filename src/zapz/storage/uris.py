@@ -36,6 +36,14 @@ def clean(text: str) -> str:
     return re.sub(r"\?[^\s'\")]+", "", without_users)
 
 
+def told(error: Exception) -> str:
+    """Return what a library's error says, for people: of the operating system's the reason alone."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    if reason:
+        return reason[:1].lower() + reason[1:]
+    return f"{type(error).__name__}: {clean(str(error))}" if str(error) else type(error).__name__
+
+
 _CACHES = ("simplecache", "filecache", "blockcache")
 """Protocols in a chain that lead to the same place."""
 

@@ -79,7 +79,7 @@ def take(path: str, wait: Wait, root: str) -> int:
     deadline = wait.begin(root)
     while (descriptor := _try(path, root)) is None:
         if deadline.is_over():
-            raise target_locked(root, flock_holder(path))
+            raise target_locked(root, flock_holder(path), wait)
         deadline.pause(min(_POLL, wait.seconds / 2))
     return descriptor
 

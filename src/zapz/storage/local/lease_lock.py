@@ -145,18 +145,18 @@ def _take(turn: Turn, path: str, wait: Wait, root: str) -> None:
             if seen.token is not None and (quiet or is_dead(holder_of(seen.content))):
                 turn_folders.end(path, seen.token)
             elif deadline.is_over() and (seen.content or seen.token is not None or now - since >= _GRACE):
-                raise _locked(seen, path, root)
+                raise _locked(seen, path, root, wait)
             else:
                 deadline.pause(min(_POLL, max(_POLL / 10, deadline.left)))
     except OSError as error:
         raise failure(error, "cannot lock", path) from error
 
 
-def _locked(seen: _Seen, path: str, root: str) -> LockedError:
+def _locked(seen: _Seen, path: str, root: str, wait: Wait) -> LockedError:
     more = f". If it is gone for good, remove {path}."
     if seen.lease is not None:
-        more = f"; more than {seen.lease:.0f} take over from a holder that is gone."
-    return target_locked(root, holder_of(seen.content), more)
+        more = "" if wait.fixed else f"; more than {seen.lease:.0f} take over from a holder that is gone."
+    return target_locked(root, holder_of(seen.content), wait, more)
 
 
 def _prepare(path: str, token: str, content: bytes, root: str) -> bool:

@@ -35,7 +35,7 @@ def hold(store: Store, key: str, wait: Wait) -> Iterator[None]:
             continue
         if deadline.is_over():
             more = "; if that process is gone for good: `zapz unlock`."
-            raise target_locked(store.uri, holder(store, key), more)
+            raise target_locked(store.uri, holder(store, key), wait, more)
         deadline.pause(_POLL)
     try:
         yield

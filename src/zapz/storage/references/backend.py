@@ -18,7 +18,7 @@ from zapz.storage.local.posix import READ, failure, read_rest
 from zapz.storage.objects.errors import causes, meaning
 from zapz.storage.references.locations import Location
 from zapz.storage.references.sets import Allowed, Reference, References, is_chunk
-from zapz.storage.uris import redact
+from zapz.storage.uris import redact, told
 
 _WEB = frozenset(("http", "https"))
 _OPEN = READ | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -68,9 +68,7 @@ def _file_system(scheme: str, options: Mapping[str, Any]) -> Any:
     except ImportError as error:
         raise not_installed(f"{scheme}://", error) from error
     except Exception as error:  # every backend has errors of its own
-        raise StoreError(
-            "cannot open storage", where=f"{scheme}://", found=f"{type(error).__name__}: {error}"[:200]
-        ) from error
+        raise StoreError("cannot open storage", where=f"{scheme}://", found=told(error)[:200]) from error
 
 
 def faithful(fs: Any) -> Any:

@@ -14,7 +14,7 @@ from zapz.storage.references.backend import FileSystems, ReferenceBackend, faith
 from zapz.storage.references.locations import LOCAL, Location, location_of
 from zapz.storage.references.sets import MAX_BYTES, Allowed, References, entries_of, parsed
 from zapz.storage.store import Options
-from zapz.storage.uris import clean, redact
+from zapz.storage.uris import redact, told
 
 _SCHEME = "reference"
 _WEB = frozenset(("http", "https"))
@@ -123,7 +123,7 @@ def _opened(
             raise (NotFoundError if absent else StoreError)(
                 "no such reference file" if absent else "cannot read a reference file",
                 where=name,
-                found=f"{type(error).__name__}: {clean(str(error))}"[:200],
+                found="" if absent else told(error)[:200],
                 hint="Check the path." if absent else "",
             ) from error
         live = live if live is not None else entries

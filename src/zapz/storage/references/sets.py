@@ -18,7 +18,7 @@ from typing import Any
 
 from zapz.errors import ConfigError, MetadataError, UnsupportedError
 from zapz.storage.references.locations import LOCAL, Location, location_of
-from zapz.storage.uris import is_local, local_path, redact
+from zapz.storage.uris import is_local, local_path, redact, told
 
 MAX_BYTES = 1 << 30
 """Largest reference file (JSON) that is read, in bytes, unpacked."""
@@ -65,7 +65,7 @@ class References:
         except (IndexError, TypeError, ValueError, OSError) as error:
             if self._lazy and not is_chunk(key):
                 return None
-            raise self._damaged(key, f"{type(error).__name__}: {error}") from error
+            raise self._damaged(key, told(error)) from error
         if self._lazy and isinstance(part, float):  # NaN for None among raw bytes: then there are the other columns
             part = self._row(key)
         if self._lazy and isinstance(part, list | tuple) and _is_null(part[0]):
@@ -140,7 +140,7 @@ class References:
         except FileNotFoundError:
             return
         except Exception as error:  # what reads parquet files has errors of its own
-            raise self._damaged(key, f"{type(error).__name__}: {error}"[:200]) from error
+            raise self._damaged(key, told(error)[:200]) from error
         if columns is None or not {"path", "raw"} & set(columns):
             raise self._damaged(key, f"file {record} of {folder} cannot be read")
         if any(not _is_null(columns[name][row]) for name in ("path", "raw") if name in columns):

@@ -180,8 +180,9 @@ def settle(store: LocalStore) -> Recovery:
             hint="Run `zapz recover` on the machine where the target lies on a local disk.",
         )
     if (holder := other.holder(HEAD)) is not None:
-        found = f"held by {holder}"
-        raise LockedError("what replaces the target is locked", where=str(other.root), found=found, hint="Wait for it.")
+        raise LockedError(
+            "what replaces the target is locked", where=str(other.root), found=str(holder), hint="Wait for it."
+        )
     if mark is not None:
         done = RecoveredAppend(id=mark.id, slice="", target=store.uri, outcome="replaced")
         return Recovery(rolled_forward=(mark.id,), notes=_finish(store, other, mark), appends=(done,))

@@ -72,7 +72,7 @@ class LocalCoordinator:
         _refuse_elsewhere(store)
         if store.size(HEAD) is None and not store.folder_exists(HEAD):
             return False
-        with store.hold(HEAD, Wait(store.patience(HEAD))):
+        with store.hold(HEAD, Wait(store.patience(HEAD), fixed=True)):
             return True
 
     def vacuum(self, wait: Wait, name: str) -> Vacuumed:  # noqa: ARG002 - no transaction is needed

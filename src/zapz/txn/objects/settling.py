@@ -175,7 +175,7 @@ def wait_for_turn(store: ObjectStore, wait: Wait) -> tuple[Head, Tag | None, Rec
         if dead or quiet or ours:
             done = done.joined(settle(store, head, tag, rest=0.0 if dead else head.lease))
         elif deadline.is_over():
-            raise locked(store, head.owner, head.lease)
+            raise locked(store, head.owner, head.lease, wait)
         else:
             deadline.pause(min(_POLL, deadline.left))
 
@@ -187,7 +187,7 @@ def is_over(head: Head) -> bool:
     return time.time() - head.renewed > _LONG_AGO + 10 * head.lease
 
 
-def locked(store: ObjectStore, owner: Holder, lease: float) -> LockedError:
+def locked(store: ObjectStore, owner: Holder, lease: float, wait: Wait) -> LockedError:
     """Return the error that says whose turn it is."""
     more = f". If that process is gone: `zapz recover` takes over after {lease:.0f} s."
-    return target_locked(store.uri, owner, more)
+    return target_locked(store.uri, owner, wait, more)

@@ -64,8 +64,8 @@ def unlock(store: ObjectStore) -> bool:
         head, after = settling.read_head(store)
         signs = after != before and head.owner is not None
         if signs or is_alive(owner) or read_optional(store, LOCK) != held:
-            raise settling.locked(store, owner, lease.LEASE)
+            raise settling.locked(store, owner, lease.LEASE, Wait(fixed=True))
         store.remove(LOCK)
     if settling.read_head(store)[0].intent is not None:
-        settling.wait_for_turn(store, Wait(time_to_take_over(store)))
+        settling.wait_for_turn(store, Wait(time_to_take_over(store), fixed=True))
     return True
