@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
-from cubes import quiet
-from slices_kit import Stored, at_once, cube, days, mapped, reading, written
+from cubes import files, quiet
+from slices_kit import Stored, again, at_once, cube, days, mapped, reading, written
 from trees import snapshot
 from volumes import volume
 
@@ -35,18 +37,31 @@ targets = pytest.mark.parametrize("target", TARGETS)
 limits = pytest.mark.parametrize("limit", ["1GB", "100B"])
 
 
-def _target(name: str, path: Path) -> Path:
+@cache
+def _files(name: str) -> dict[str, bytes]:
     style = TARGETS[name]
-    if style is not None:
-        dataset = cube(0, 2)
-        dataset["v"].encoding = dict(style[1])
-        written(dataset, path, zarr_format=style[0])
-    return path
+    assert style is not None
+    dataset = cube(0, 2)
+    dataset["v"].encoding = dict(style[1])
+    with tempfile.TemporaryDirectory() as folder:
+        return files(written(dataset, Path(folder) / "target.zarr", zarr_format=style[0]))
+
+
+def _target(name: str, path: Path) -> Path:
+    return path if TARGETS[name] is None else again(_files(name), path)
 
 
 def _expected(name: str, slices: list[xr.Dataset], path: Path) -> xr.Dataset:
     parts = slices if TARGETS[name] is None else [cube(0, 2), *slices]
     return at_once(parts, path, zarr_format=3)
+
+
+@cache
+def _whole(new: bool, *parts: tuple[int, int]) -> xr.Dataset:
+    """Return what is expected of ``cube(*part)`` for each part, in a target that is new or has its first two steps."""
+    name = "new" if new else "small chunks"
+    with tempfile.TemporaryDirectory() as folder:
+        return _expected(name, [cube(*part) for part in parts], Path(folder) / "reference.zarr")
 
 
 def _assert_values(target: Path, expected: xr.Dataset) -> None:
@@ -71,7 +86,7 @@ def test_each_cell_of_a_stored_array_is_read_once(target: str, limit: str, tmp_p
         return arrays[-1]
 
     zapz.append(place, [mapped(s, stored) for s in slices], memory_limit=limit)
-    _assert_values(place, _expected(target, slices, tmp_path / "reference.zarr"))
+    _assert_values(place, _whole(target == "new", (2, 5), (7, 2)))
     for array in arrays:
         assert array.counts.max(initial=0) <= 1
         assert array.counts.min(initial=1) == 1 or array.shape in ((), (4, 6)), (
@@ -120,7 +135,7 @@ def test_what_cannot_be_read_leaves_the_target_as_it_was(fault: str, step: int, 
     assert fault != "error" or "the file is damaged here" in f"{caught.value} {caught.value.__cause__}"
     assert snapshot(place) == before
     zapz.append(place, [dataset])
-    _assert_values(place, _expected("chunks across the end", [dataset], tmp_path / "reference.zarr"))
+    _assert_values(place, _whole(False, (2, 5)))
 
 
 @pytest.mark.parametrize("chunks", [None, {}])
@@ -199,7 +214,7 @@ def test_each_block_is_computed_once(graph: str, target: str, limit: str, tmp_pa
     zapz.append(place, [lazy], memory_limit=limit, temp_dir=str(scratch))
     for computed in counted:
         computed.assert_computed_once()
-    _assert_values(place, _expected(target, [cube(2, 5)], tmp_path / "reference.zarr"))
+    _assert_values(place, _whole(target == "new", (2, 5)))
     assert list(scratch.iterdir()) == []
     assert lazy["v"].chunks is not None, "the user's Dataset is as lazy as before"
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import copy
 import itertools
+import tempfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
-from cubes import quiet
+from cubes import files, quiet
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from slices_kit import (
     KEPT,
     KINDS,
     Stored,
+    again,
     appended,
     assert_same_reading,
     at_once,
@@ -254,22 +257,37 @@ FORMS: dict[str, Callable[[xr.Dataset, Path], Any]] = {
 }
 
 
+STYLES = {"plain": "wider", "packed": "packed", "chunked": "chunks across slices"}
+
+
+@cache
+def _files(target: str) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        return files(written(_encoded(STYLES[target]), Path(folder) / "target.zarr", zarr_format=2))
+
+
+def _given(form: Callable[[xr.Dataset, Path], Any], target: str, folder: Path) -> xr.Dataset:
+    """Append two slices in a form, and return what xarray reads then."""
+    place = folder / "target.zarr"
+    if target != "new":
+        again(_files(target), place)
+    start = 0 if target == "new" else 2
+    items = [form(s, folder / f"slice{i}") for i, s in enumerate([cube(start, 3), cube(start + 3, 2)])]
+    wish = {"zarr_format": 2, "variables": {"*": {"encoding": {"chunks": None}}}} if target == "new" else {}
+    return appended(place, *items, **wish)
+
+
+@cache
+def _given_as_datasets(target: str) -> xr.Dataset:
+    with tempfile.TemporaryDirectory() as folder:
+        return _given(lambda dataset, _: dataset, target, Path(folder))
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning:xarray", "ignore::FutureWarning:xarray")  # of tests' own chunk()
-@pytest.mark.parametrize("target", ["new", "plain", "packed", "chunked"])
+@pytest.mark.parametrize("target", ["new", *STYLES])
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_slice_gives_the_same(form: str, target: str, tmp_path: Path) -> None:
-    styles = {"new": "no marker", "plain": "wider", "packed": "packed", "chunked": "chunks across slices"}
-    results = []
-    for way in ("dataset", form):
-        place = tmp_path / f"{way}.zarr"
-        if target != "new":
-            written(_encoded(styles[target]), place, zarr_format=2)
-        start = 0 if target == "new" else 2
-        slices = [cube(start, 3), cube(start + 3, 2)]
-        items = slices if way == "dataset" else [FORMS[form](s, tmp_path / f"slice{i}") for i, s in enumerate(slices)]
-        wish = {"zarr_format": 2, "variables": {"*": {"encoding": {"chunks": None}}}} if target == "new" else {}
-        results.append(appended(place, *items, **wish))
-    expected, found = results
+    expected, found = _given_as_datasets(target), _given(FORMS[form], target, tmp_path)
     assert expected.sizes["time"] == (5 if target == "new" else 7)
     if target == "new" and form.startswith(
         "mapping"

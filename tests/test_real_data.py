@@ -1,14 +1,16 @@
 """Real cubes, appended slice by slice, equal the whole."""
 
 import json
+import runpy
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
+from cubes import quiet
 from trees import snapshot
 
 import zapz
@@ -16,14 +18,17 @@ import zapz
 CASES = ["sentinel3_v2", "sentinel3_v3", "ghrsst_v2", "ghrsst_v3"]
 
 
-def compare(data: Path, target: Path, expected: Path, *options: str) -> None:
-    done = subprocess.run(
-        [sys.executable, str(data / "compare.py"), str(target), str(expected), *options],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def compare(data: Path, target: Path, expected: Path, *, data_only: bool = False) -> None:
+    with quiet():
+        differences = judge(data / "compare.py")(str(target), str(expected), data_only)
+    assert differences == []
+
+
+@cache
+def judge(script: Path) -> Callable[..., list[str]]:
+    """Return the function that the script is about, without a process for each comparison."""
+    found: Callable[..., list[str]] = runpy.run_path(str(script))["cmp"]
+    return found
 
 
 def slices_of(data: Path, case: str) -> list[Path]:
@@ -53,7 +58,7 @@ def test_series_cut_otherwise(data: Path, tmp_path: Path, case: str) -> None:
         cut_steps(merged, part, start, stop)
         cut.append(part)
     zapz.append(target, cut)
-    compare(data, target, data / case / "expected.zarr", "--data-only")
+    compare(data, target, data / case / "expected.zarr", data_only=True)
 
 
 def cut_steps(source: Path, target: Path, start: int, stop: int) -> None:
@@ -88,7 +93,7 @@ def test_other_format_follows(data: Path, tmp_path: Path, first: int, rest: int)
     target = tmp_path / "cube.zarr"
     report = zapz.append(target, [*opening, *following])
     assert report.length == 5
-    compare(data, target, here / "expected.zarr", "--data-only")
+    compare(data, target, here / "expected.zarr", data_only=True)
 
 
 @pytest.mark.parametrize(("first", "rest"), [(2, 3), (3, 2)])
@@ -107,7 +112,7 @@ def test_marker_of_one_format_is_not_a_value_of_the_other(data: Path, tmp_path: 
 def test_new_target_of_other_format(data: Path, tmp_path: Path, case: str, wanted: int) -> None:
     target = tmp_path / "cube.zarr"
     zapz.append(target, slices_of(data, case), zarr_format=wanted)
-    compare(data, target, data / case / "expected.zarr", "--data-only")
+    compare(data, target, data / case / "expected.zarr", data_only=True)
     assert (target / ("zarr.json" if wanted == 3 else ".zgroup")).exists()
 
 
@@ -147,7 +152,7 @@ def test_sharded_target(data: Path, tmp_path: Path, case: str, steps: int) -> No
                 new[...] = array[...]
         new.attrs.update(dict(array.attrs))
     zapz.append(target, slices_of(data, case))
-    compare(data, target, data / "sentinel3_v3" / "expected.zarr", "--data-only")
+    compare(data, target, data / "sentinel3_v3" / "expected.zarr", data_only=True)
 
 
 def test_same_slice_again_is_already_there(data: Path, tmp_path: Path) -> None:
