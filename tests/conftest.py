@@ -22,6 +22,13 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _what_stays_is_frozen() -> None:
+    """Collect what the module before left, and freeze what stays: thousands of tests would walk over it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder with real cubes and other writers' stores."""

@@ -30,6 +30,7 @@ Marks = list[weakref.ref]
 @pytest.fixture(autouse=True)
 def _no_collector() -> Iterator[None]:
     gc.collect()
+    gc.freeze()  # what was there before need not be walked over by the next test's call
     gc.disable()
     yield
     gc.enable()
