@@ -172,7 +172,13 @@ _HINTS = {
 
 
 def failure(error: OSError, what: str, path: str) -> StoreError:
-    """Return zapz's error for one of the operating system's, with what to do about it."""
+    """Return zapz's error for one of the operating system's, with what to do about it.
+
+    Raises:
+        StoreError: The error is one of zapz's own, which says more: errors of storage are the system's errors too.
+    """
+    if isinstance(error, StoreError):
+        raise error
     kind = NotFoundError if error.errno in ABSENT else StoreError
     reason = error.strerror or type(error).__name__
     result = kind(what, where=path, found=reason[:1].lower() + reason[1:], hint=_HINTS.get(error.errno or 0, ""))
