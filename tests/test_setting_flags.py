@@ -386,3 +386,25 @@ def test_a_finding_names_a_flag_of_the_check(tmp_path: Path) -> None:
     (finding,) = zapz.check(path).findings
     assert finding.remedies == {"label_order": "any"}
     assert "label_order='any'" in str(finding)
+
+
+def test_what_a_tolerance_passes_over_is_said_each_time(tmp_path: Path) -> None:
+    slices = _slices(tmp_path, _day(0), *(_day(n, x=np.arange(4.0) + n * 1e-9) for n in (1, 2)))
+    zapz.append(tmp_path / "t", slices[0])
+    for dry in (True, False):
+        reports = zapz.append(tmp_path / "t", slices[1:], static=1e-6, dry_run=dry).slices
+        said = [
+            f"x: differs from the target's values by {gap} at most, which stay (static: 1e-06)"
+            for gap in ("1e-09", "2e-09")
+        ]
+        assert [each.notes[0] for each in reports] == said
+    assert zapz.append(tmp_path / "t", _day(3), static=1e-6).slices[0].notes == ()
+
+
+def test_what_is_rounded_is_said_each_time(tmp_path: Path) -> None:
+    narrow, *wide = (_day(n, np.full((1, 4), 0.1)) for n in range(3))
+    zapz.append(tmp_path / "t", narrow.astype("f4"))
+    setting = {"sst": {"encoding": {"dtype": "float32"}}}
+    reports = zapz.append(tmp_path / "t", wide, variables=setting).slices
+    assert ["sst: rounded to float32" in each.notes for each in reports] == [True, True]
+    assert zapz.append(tmp_path / "t", _day(3).astype("f4"), variables=setting).slices[0].notes == ()

@@ -28,16 +28,16 @@ class StaticVariables:
     def __init__(self) -> None:
         self._digests: dict[tuple[str, tuple[int, ...]], bytes] = {}
 
-    def check(self, target: Reading, source: OpenSlice, placement: Placement, config: Config) -> None:
-        """Refuse a slice whose static variables differ.
+    def check(self, target: Reading, source: OpenSlice, placement: Placement, config: Config) -> dict[str, float]:
+        """Refuse a slice whose static variables differ; return those that differ within the tolerance, and by how much at most.
 
         Raises:
             VariableError: A value differs (by more than the tolerance).
         """
-        for path in placement.static:
-            self._check(target, source, path, config)
+        gaps = {path: self._check(target, source, path, config) for path in placement.static}
+        return {path: gap for path, gap in gaps.items() if gap}
 
-    def _check(self, target: Reading, source: OpenSlice, path: str, config: Config) -> None:
+    def _check(self, target: Reading, source: OpenSlice, path: str, config: Config) -> float:
         mine, theirs = target.dataset.arrays[path], source.dataset.arrays[path]
         reader = target.reader(path)
         other = ChunkReader(source.store, theirs, foreign_document(source.dataset.documents, path), source.uri)
@@ -51,6 +51,7 @@ class StaticVariables:
             and same_bytes(theirs.codecs, mine.codecs)
         )
         tolerance = None if isinstance(config.static, str) else float(config.static)
+        largest = 0.0
         for index in indices(tuple((0, n) for n in mine.grid.counts)):
             if alike and self._same_bytes(reader, other, path, index):
                 continue
@@ -63,7 +64,8 @@ class StaticVariables:
             except SliceError as error:
                 raise error.at(where) from None
             try:
-                _compare(mine, (here, there), box, meaning.target.packing, tolerance, where)
+                gap = _compare(mine, (here, there), box, meaning.target.packing, tolerance, where)
+                largest = max(largest, gap)
             except VariableError as error:
                 from zapz.checks.static_advice import (
                     WHOLE,
@@ -80,6 +82,7 @@ class StaticVariables:
                 if source.one_step:
                     hint, remedies = for_one_step(mine, config, hint, remedies)
                 raise error.advised(hint, remedies) from None
+        return largest
 
     def _same_bytes(self, reader: ChunkReader, other: ChunkReader, path: str, index: tuple[int, ...]) -> bool:
         theirs = other.raw(index)
@@ -100,17 +103,18 @@ def _compare(
     packing: tuple[float, float],
     tolerance: float | None,
     where: str,
-) -> None:
+) -> float:
+    """Return the largest difference, if it is tolerated."""
     here, there = pair
     differ = differing(here, there)
     if not np.any(differ):
-        return
+        return 0.0
     scale, offset = (float(part) for part in packing)
     numeric = array.dtype.kind in "iuf"
     with np.errstate(invalid="ignore", over="ignore"):
         gap = np.abs(here.astype(np.float64) - there.astype(np.float64)) * abs(scale) if numeric else None
     if tolerance is not None and gap is not None and bool(np.all(gap[differ] <= tolerance * (1 + 1e-12))):
-        return
+        return float(np.max(gap[differ]))
     first = tuple(int(i) for i in np.argwhere(np.atleast_1d(differ))[0])
     at = tuple(i + a for i, (a, _) in zip(first, box, strict=True)) if box else ()
     a, b = (np.atleast_1d(cells)[first] for cells in (here, there))

@@ -116,6 +116,12 @@ class SliceAppender:
         each_time += [
             f"{path}: differs from the target's values, which stay (static: ignore)" for path in prepared.differing
         ]
+        each_time += [
+            f"{path}: differs from the target's values by {gap:.2g} at most, which stay (static: {self._config.static})"
+            for path, gap in prepared.tolerated.items()
+        ]
+        if prepared.plan is not None and not prepared.plan.creates:
+            each_time += [f"{path}: rounded to {dtype}" for path, dtype in placement.rounded.items()]
         return SliceReport(
             slice=prepared.source.called,
             outcome=prepared.outcome,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +40,8 @@ class Prepared:
     """What is to be written; None if nothing is."""
     differing: tuple[str, ...] = ()
     """Static variables that differ from the target's and are ignored."""
+    tolerated: Mapping[str, float] = field(default_factory=dict)
+    """Static variables that differ from the target's within the tolerance, and by how much at most."""
 
     @property
     def last_label(self) -> str:
@@ -99,14 +101,16 @@ class Decider:
             placement = replace(placement, notes=(note, *placement.notes))
             prepared = replace(prepared, placement=placement)
         plan = self._plan(source, target, placement, labels, creates=creates)
+        tolerated: Mapping[str, float] = {}
         if not creates:
-            self._static.check(state.home or target, source, placement, self._config)
+            tolerated = self._static.check(state.home or target, source, placement, self._config)
         differing: tuple[str, ...] = ()
         if self._config.static == "ignore" and not creates:
             from zapz.checks.ignored_static import differing_static  # imported where used: most appends do without
 
             differing = differing_static(self._static, state.home or target, source, placement, self._config)
-        return replace(prepared, placement=placement, labels=tuple(labels), plan=plan, differing=differing)
+        decided = replace(prepared, placement=placement, labels=tuple(labels), plan=plan)
+        return replace(decided, differing=differing, tolerated=tolerated)
 
     def there(self, target: Reading, state: State, length: int) -> There:
         """Return what slices that are there already are compared with."""

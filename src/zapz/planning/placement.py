@@ -30,6 +30,16 @@ class Placement:
     labels: str = ""
     """Digest of the slice's labels, so that a plan is not executed with another slice; empty if it has none."""
 
+    @property
+    def rounded(self) -> dict[str, str]:
+        """Variables whose numbers are rounded to a shorter type, as is configured, and that type."""
+        found = {path: (each.source.dtype, each.target.dtype) for path, each in self.conversions.items() if each.narrow}
+        return {
+            path: str(target)
+            for path, (source, target) in found.items()
+            if source.kind == target.kind == "f" and target.itemsize < source.itemsize
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return the placement as values that JSON can hold exactly."""
         return {
