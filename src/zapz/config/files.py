@@ -132,8 +132,6 @@ def _bytes_of(uri: str, where: str) -> bytes:
     try:
         with _open(uri) as stream:
             data: bytes = stream.read(_MOST + 1)
-    except OSError as error:
-        raise ConfigError(what, where=where, found=told(error)) from error
     except Exception as error:  # every backend has errors of its own
         raise ConfigError(what, where=where, found=told(error)) from error
     if len(data) > _MOST:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache, wraps
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from zapz.errors import MetadataError
 from zapz.format import jsontext
@@ -21,10 +21,11 @@ _REMEMBERED = 256
 _LONGEST = 16_384
 """if no document of theirs has more bytes."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def remembered(read: Callable[..., T]) -> Callable[..., T]:
+def remembered(read: Callable[P, T]) -> Callable[P, T]:
     """Return a function that reads a node by its path and documents, and remembers what it has read.
 
     Slices of one cube have the same documents, but for few. What is returned is shared: nobody may change it.
@@ -32,9 +33,9 @@ def remembered(read: Callable[..., T]) -> Callable[..., T]:
     again = lru_cache(_REMEMBERED)(read)
 
     @wraps(read)
-    def reading(path: str, *documents: bytes | None) -> T:
-        small = all(document is None or len(document) <= _LONGEST for document in documents)
-        return (again if small else read)(path, *documents)
+    def reading(*given: P.args, **named: P.kwargs) -> T:
+        small = all(len(each) <= _LONGEST for each in given if isinstance(each, bytes))
+        return again(*given, **named) if small else read(*given, **named)  # type: ignore[arg-type]  # all can be hashed
 
     return reading
 
