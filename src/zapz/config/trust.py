@@ -86,7 +86,7 @@ PUBLISHED = frozenset({"attrs", "variables"})
 _TRUST_HINT = "If you trust the file like a program: --trust-config (in Python trust_config=True)."
 """How a caller lets a file from elsewhere do what a local one may."""
 
-_REVEALING = (  # compiled where it is used, as most patterns of configurations are: it takes longer than reading many a file
+_REVEALING = (  # compiled where it is used: most runs need none of the patterns of configurations
     r"SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|PASSCODE|CREDENTIAL|PRIVATE|BEARER|COOKIE|CONNECTION_?STRING"
     r"|(API|ACCESS|ACCOUNT|STORAGE|SIGNING|ENCRYPTION|MASTER|SHARED|AUTH|SSH|HMAC|AES|RSA)_?KEY"
     r"|(^|_)(JWT|SAS|PAT)(_|$)|_(PASS|PWD)$"

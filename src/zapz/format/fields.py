@@ -28,7 +28,7 @@ T = TypeVar("T")
 def remembered(read: Callable[P, T]) -> Callable[P, T]:
     """Return a function that reads a node by its path and documents, and remembers what it has read.
 
-    Slices of one cube have the same documents, but for few. What is returned is shared: nobody may change it.
+    Most slices of a cube have the same documents. What is returned is shared between calls: do not change it.
     """
     again = lru_cache(_REMEMBERED)(read)
 

@@ -37,7 +37,7 @@ def check_target_is_no_slice(target: str, slices: Sequence[str], config: Config)
         "the target looks like one of the slices",
         where=target,
         expected="the target first, then the slices",
-        found=f"the folder, the name (but for numbers) and about the length of {slices[0]}",
+        found=f"the same folder as {slices[0]}, a name that differs in digits only, and about the same length",
         hint=f"`zapz append {_words([first, *others])}`, or, to extend {target} itself: "
         f"`zapz append -t {_words([target, *slices])}`. Nothing was written.",
     )
