@@ -1,8 +1,11 @@
 """Fixtures that many tests share."""
 
 import asyncio
+import functools
 import gc
+import itertools
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -27,6 +30,18 @@ def _what_stays_is_frozen() -> None:
     """Collect what the module before left, and freeze what stays: thousands of tests would walk over it again and again."""
     gc.collect()
     gc.freeze()
+
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder of the test's own. Pytest's own fixture looks through those of all tests before to find a number for it."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    place = tmp_path_factory.getbasetemp() / f"{name}{next(NUMBERS)}"
+    place.mkdir(mode=0o700)
+    return place
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +94,21 @@ async def _here(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def _zarr_without_handing_over() -> None:
     """Let zarr-python, which writes and judges most cubes here, do its file and codec work where it is, not in a thread for each of a few bytes.
 
-    What it reads and writes is the same, for two thirds of the time. Children have zarr-python as it is.
+    A new file it writes where it belongs, not beside it: nobody reads a cube that a test is still writing. What it reads and writes is the
+    same, for half of the time. Children have zarr-python as it is.
     """
-    import zarr  # noqa: F401
+    import zarr.storage._local
+
+    put = zarr.storage._local._put
+
+    def written(path: Path, value: Any, exclusive: bool = False) -> int:
+        try:
+            with open(path, "xb", buffering=0) as file:
+                return file.write(value.as_buffer_like())
+        except (FileExistsError, FileNotFoundError):
+            return put(path, value, exclusive)
+
+    zarr.storage._local._put = written
 
     direct = ModuleType("asyncio")
     direct.__dict__.update({**vars(asyncio), "to_thread": _here})
@@ -95,6 +122,10 @@ def pytest_collection_finish() -> None:
 
     Ten thousand tests and all modules stay to the end: the collector need not walk over them again and again.
     """
+    import typer.main
+
+    # One command line for all tests that run it in this process.
+    typer.main.get_command = functools.cache(typer.main.get_command)
     _zarr_without_handing_over()
     gc.collect()
     gc.freeze()
