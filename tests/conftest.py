@@ -16,6 +16,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = [
+    f"kit.{name}" for name in ("cf_cubes", "crash_states", "faulty_runs", "scenarios", "servers", "sync_log")
+]
+"""Modules of the kit that have fixtures."""
+
 # Shells start what runs in the background so, and children inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -73,7 +78,6 @@ QUICK = {
         "rooms",
         "shards",
         "turn",
-        "variables",
         "waits",
     ]
 }
