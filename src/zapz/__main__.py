@@ -8,8 +8,8 @@ from zapz.cli.fast_path import parse
 from zapz.cli.printing import printing
 
 _YOUNG = 100_000
-"""Objects that are made until the collector looks for cycles. Imports make many that stay: by default it looks 88 times while a small
-slice is appended, and finds nothing."""
+"""Objects that are made until the collector looks for cycles. Imports make many that stay: by
+default it looks 88 times while a small slice is appended, and finds nothing."""
 
 
 def main() -> None:

@@ -43,22 +43,32 @@ def append(
     """Append slices to a target along a dimension, each of them all or not at all.
 
     Args:
-        target: Path or URI of the Zarr target, an fsspec mapper, or a zarr store; it is created from the first slice if it does not
-            exist. None if the configuration names it (``target_dir``).
-        slices: A slice, or any iterable of slices, in the order in which they are appended; it may still be producing. A slice is a
-            path or URI; a zarr store or group; a mapping ``name -> (dims, array[, attrs[, encoding]])``; an object with ``variables``,
-            ``dims`` and ``attrs``, such as an ``xarray.Dataset``; a ``Source``; a context manager that gives one of these; or, with the
-            setting ``slice_source``, its arguments: ``(args, kwargs)``, a list, a dict, or a single one.
-        config: A configuration, a mapping of settings, a configuration file, or a sequence of these, later ones winning.
-        encoding: How variables of a new target are stored, in the words of xarray's ``to_zarr``: ``{"sst": {"dtype": "int16",
-            "scale_factor": 0.01, "_FillValue": -1, "chunks": (1, 90, 180), "compressor": numcodecs.Zstd(3)}}``. The same as ``encoding``
-            in the setting ``variables``, to which it is added.
+        target: Path or URI of the Zarr target, an fsspec mapper, or a zarr store; it is created
+            from the first slice if it does not exist. None if the configuration names it
+            (``target_dir``).
+        slices: A slice, or any iterable of slices, in the order in which they are appended; it may
+            still be producing. A slice is a path or URI; a zarr store or group; a mapping ``name ->
+            (dims, array[, attrs[, encoding]])``; an object with ``variables``, ``dims`` and
+            ``attrs``, such as an ``xarray.Dataset``; a ``Source``; a context manager that gives one
+            of these; or, with the setting ``slice_source``, its arguments: ``(args, kwargs)``, a
+            list, a dict, or a single one.
+        config: A configuration, a mapping of settings, a configuration file, or a sequence of
+            these, later ones winning.
+        encoding: How variables of a new target are stored, in the words of xarray's ``to_zarr``:
+            ``{"sst": {"dtype": "int16", "scale_factor": 0.01, "_FillValue": -1, "chunks": (1, 90,
+            180), "compressor": numcodecs.Zstd(3)}}``. The same as ``encoding`` in the setting
+            ``variables``, to which it is added.
         on_slice: Called after each slice with its report.
-        on_progress: Called with chunks done and chunks planned of the current slice, from any thread.
-        on_phase: Called with a ``Progress`` whenever the run enters another phase of a slice, and as its chunks are done, from any thread.
-        on_recovery: Called with what an earlier run had left and what was done about it, if it had left something, before the first slice.
-        cancel: Looked at between slices and between chunks, such as a ``threading.Event``: once it is set, the append ends.
-        explain: Whether each slice's report says which chunks were copied, why others were not, and where the time went.
+        on_progress: Called with chunks done and chunks planned of the current slice, from any
+            thread.
+        on_phase: Called with a ``Progress`` whenever the run enters another phase of a slice, and
+            as its chunks are done, from any thread.
+        on_recovery: Called with what an earlier run had left and what was done about it, if it had
+            left something, before the first slice.
+        cancel: Looked at between slices and between chunks, such as a ``threading.Event``: once it
+            is set, the append ends.
+        explain: Whether each slice's report says which chunks were copied, why others were not, and
+            where the time went.
         **settings: Settings by name; they win over ``config``.
 
     Returns:
@@ -67,7 +77,8 @@ def append(
     Raises:
         ZapzError: One of those below; its ``report`` says what had been done before.
         ConfigError: A setting is wrong.
-        SliceError: A slice may not follow; it and the slices after it are not appended, those before it stay.
+        SliceError: A slice may not follow; it and the slices after it are not appended, those
+            before it stay.
         FormatError: The target or a slice is not (supported) Zarr, or damaged.
         ChunkError: A chunk of a slice is damaged.
         StoreError: Storage failed.
@@ -143,7 +154,8 @@ def plan(target: Target, slices: Any, config: Any = None, *, encoding: Any = Non
 
     Args:
         target: As for ``append``.
-        slices: The slice; an iterable must hold exactly one, because a later slice's plan depends on the one before.
+        slices: The slice; an iterable must hold exactly one, because a later slice's plan depends
+            on the one before.
         config: A configuration, a mapping of settings, or configuration files.
         encoding: As for ``append``.
         **settings: Settings by name.
@@ -166,7 +178,8 @@ def execute(plan: Plan, config: Any = None, *, slice: Any = None, **settings: An
     Args:
         plan: What to do.
         config: A configuration, a mapping of settings, or configuration files.
-        slice: The slice, where the plan cannot say by its place which it is: arrays in memory, an open store.
+        slice: The slice, where the plan cannot say by its place which it is: arrays in memory, an
+            open store.
         **settings: Settings by name.
 
     Raises:
@@ -257,15 +270,18 @@ def check(
 ) -> Checked:
     """Check that a target is sound; nothing is written, and no lock is taken.
 
-    Documents are read and compared with consolidated metadata at every depth, lengths along the append dimension with one another; all
-    labels are read, and must be there, in order, each once. What is wrong is returned, not raised.
+    Documents are read and compared with consolidated metadata at every depth, lengths along the
+    append dimension with one another; all labels are read, and must be there, in order, each once.
+    What is wrong is returned, not raised.
 
     Args:
         target: As for ``append``.
         config: A configuration, a mapping of settings, or configuration files.
-        chunks: Read and decode every chunk, too; count those that are missing, and those beyond the shape.
+        chunks: Read and decode every chunk, too; count those that are missing, and those beyond the
+            shape.
         on_progress: Called with chunks done and chunks in all, from any thread.
-        **settings: Settings by name: ``append_dim``, ``label_order`` ("any" if labels have no order), ``workers`` and others.
+        **settings: Settings by name: ``append_dim``, ``label_order`` ("any" if labels have no
+            order), ``workers`` and others.
 
     Raises:
         LockedError: Another process is just creating the target.

@@ -1,8 +1,10 @@
 """Every error zapz raises, grouped by what the caller does about it.
 
-A message reads: *what, where: expected X, found Y.* Then what to do next. The parts stay available as fields,
-and every error pickles, so that an embedding program (or another process) can handle it without parsing text. What a message says
-may change; the class, the exit code and ``code`` do not. Codes are only ever added (``docs/errors.md`` lists them)::
+A message reads: *what, where: expected X, found Y.* Then what to do next. The parts stay available
+    as fields,
+and every error pickles, so that an embedding program (or another process) can handle it without
+parsing text. What a message says may change; the class, the exit code and ``code`` do not. Codes
+are only ever added (``docs/errors.md`` lists them)::
 
     ZapzError 1
     |-- ConfigError 2
@@ -39,9 +41,11 @@ class ZapzError(Exception):
         expected: What would have been right; may be empty.
         found: What was there instead; may be empty.
         hint: What the user can do now; may be empty.
-        remedies: Settings that would let it pass, by their (dotted) names; ``hint`` says what each of them does, and
-            ``zapz.append(target, slices, **error.remedies)`` takes them as they are.
-        report: What ``zapz.append`` had done before it: a ``Report``; None elsewhere, and if no slice's turn could come.
+        remedies: Settings that would let it pass, by their (dotted) names; ``hint`` says what each
+            of them does, and ``zapz.append(target, slices, **error.remedies)`` takes them as they
+            are.
+        report: What ``zapz.append`` had done before it: a ``Report``; None elsewhere, and if no
+            slice's turn could come.
     """
 
     exit_code: ClassVar[int] = 1

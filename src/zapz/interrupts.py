@@ -1,7 +1,8 @@
 """Signals that ask the process to end: held back while something is finished that must not be left half done.
 
-The command line installs the handlers. Without them (``zapz`` as a library) nothing here does anything, and ``KeyboardInterrupt`` may be
-raised anywhere: what it leaves is recovered. A second signal is not held back: it ends the run at once, as a crash would.
+The command line installs the handlers. Without them (``zapz`` as a library) nothing here does
+anything, and ``KeyboardInterrupt`` may be raised anywhere: what it leaves is recovered. A second
+signal is not held back: it ends the run at once, as a crash would.
 """
 
 from __future__ import annotations

@@ -22,13 +22,15 @@ class Progress(NamedTuple):
     """Where a run is at one moment."""
 
     phase: Phase
-    """"looking" (at all slices before the first is written), "waiting" (for the slice, or for a target that another process holds),
-    "opening" the slice, "computing" what is lazy, "checking" whether it may follow, "copying" its chunks ("encoding", if none can be
-    copied), "syncing", or "committing"."""
+    """"looking" (at all slices before the first is written), "waiting" (for the slice, or for a
+    target that another process holds), "opening" the slice, "computing" what is lazy, "checking"
+    whether it may follow, "copying" its chunks ("encoding", if none can be copied), "syncing", or
+    "committing"."""
     slice: str
     """The slice; while another process is waited for, the target."""
     number: int
-    """How many slices come before this one. With ``prefetch``, slices ahead of the one that is written are told of as well."""
+    """How many slices come before this one. With ``prefetch``, slices ahead of the one that is
+    written are told of as well."""
     slices: int | None = None
     """How many slices there are; None if that is not known."""
     chunks: int = 0
@@ -48,7 +50,8 @@ class SliceReport:
     slice: str
     """The slice."""
     outcome: str
-    """"appended", "already" (it was there and equal), "skipped" (its labels were there), "empty", or "planned" (dry run)."""
+    """"appended", "already" (it was there and equal), "skipped" (its labels were there), "empty",
+    or "planned" (dry run)."""
     steps: int
     """Its length along the append dimension."""
     copied_chunks: int = 0
@@ -62,20 +65,23 @@ class SliceReport:
     compared: Compared | None = None
     """What was compared of a slice that is there already; None if nothing was."""
     notes: tuple[str, ...] = ()
-    """What is worth knowing: variables that were filled, or ignored although they differ; and, once in a call, other differences."""
+    """What is worth knowing: variables that were filled, or ignored although they differ; and, once
+    in a call, other differences."""
     plan: Mapping[str, Any] | None = None
     """Summary of the plan, in a dry run, or if it was asked for (``explain``)."""
     times: Mapping[str, float] | None = None
-    """Seconds of each part of the append, if that was asked for (``explain``); of "reading", "encoding" and "writing", which are parts of
-    "copying", those of all threads together."""
+    """Seconds of each part of the append, if that was asked for (``explain``); of "reading",
+    "encoding" and "writing", which are parts of "copying", those of all threads together."""
     filled: tuple[str, ...] = ()
-    """Variables of the target that it lacks and that were filled with missing values (``on_missing = "fill"``)."""
+    """Variables of the target that it lacks and that were filled with missing values (``on_missing
+    = "fill"``)."""
     created: bool = False
     """Whether the target was made from it, where there was none."""
     length: int = 0
     """Length of the target along the append dimension, after it."""
     last: str = ""
-    """Last label of the target after it, as text; empty if neither has labels, or the slice is empty."""
+    """Last label of the target after it, as text; empty if neither has labels, or the slice is
+    empty."""
 
     def counted(self, counts: Counts) -> SliceReport:
         """Return the report of a slice that has been appended."""
@@ -109,7 +115,8 @@ class Report:
     seconds: float = 0.0
     """Time it took."""
     length: int = 0
-    """Length of the target along the append dimension, afterwards; 0 if no slice's turn came and it is not known."""
+    """Length of the target along the append dimension, afterwards; 0 if no slice's turn came and it
+    is not known."""
     last: str = ""
     """Last label of the target, as text; empty if it has none, or no slice with labels came."""
     created: bool = False

@@ -1,15 +1,18 @@
 """zappend's Python API on top of zapz: ``from zapz.zappend import zappend, SliceSource`` in place of ``zappend.api``.
 
-`zappend` takes the same arguments in the same order and returns the number of slices. A new target is Zarr v2, as zappend's, unless
-``zarr_version`` (or ``zarr_format``) says otherwise, and files that are no Zarr (NetCDF) are opened by ``xarray.open_dataset``, if xarray
-is installed. Everything else is zapz: its checks, its errors, its transactions.
+`zappend` takes the same arguments in the same order and returns the number of slices. A new target
+is Zarr v2, as zappend's, unless ``zarr_version`` (or ``zarr_format``) says otherwise, and files
+that are no Zarr (NetCDF) are opened by ``xarray.open_dataset``, if xarray is installed. Everything
+else is zapz: its checks, its errors, its transactions.
 
 Left out, because nothing in zapz is like it:
 
-- ``FileObj``. For a slice elsewhere give its URI and ``slice_storage_options``, or ``fsspec.get_mapper(uri, **options)``; for the target
-  ``target_dir`` and ``target_storage_options``. ``ctx.config.target_dir`` is text.
-- Of ``Context`` ``last_append_label``, ``target_metadata`` and ``get_dataset_metadata``; ``ctx.config`` is there. Neither ``Context`` nor
-  ``Config`` is made from a dictionary: they are what a slice source receives.
+- ``FileObj``. For a slice elsewhere give its URI and ``slice_storage_options``, or
+  ``fsspec.get_mapper(uri, **options)``; for the target ``target_dir`` and
+  ``target_storage_options``. ``ctx.config.target_dir`` is text.
+- Of ``Context`` ``last_append_label``, ``target_metadata`` and ``get_dataset_metadata``;
+  ``ctx.config`` is there. Neither ``Context`` nor ``Config`` is made from a dictionary: they are
+  what a slice source receives.
 - ``zappend.contrib`` (``write_levels``).
 """
 
@@ -75,7 +78,8 @@ def zappend(slices: Iterable[SliceItem], config: ConfigLike = None, **kwargs: An
     Args:
         slices: Slices, or arguments of the setting ``slice_source``, as `zapz.append` takes them.
         config: A configuration, or several, later ones winning.
-        **kwargs: Settings by name, among them ``target_dir``; they win over ``config``, and None says nothing.
+        **kwargs: Settings by name, among them ``target_dir``; they win over ``config``, and None
+            says nothing.
 
     Returns:
         How many slices there were.

@@ -21,8 +21,8 @@ formula_terms                                 x         4.3.3
 geometry                                      x         7.5
 ======================  ========  ==========  ========  =========
 
-*stored*: says what the numbers that are stored mean; *in stored*: is in terms of these numbers; *names*: names other variables.
-``dtype`` is xarray's: the data type that the numbers had in memory.
+*stored*: says what the numbers that are stored mean; *in stored*: is in terms of these numbers;
+*names*: names other variables. ``dtype`` is xarray's: the data type that the numbers had in memory.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ NAMES_FIXED = (
 )
 """Name what says where the data are, which is the same at every step: no data."""
 CONTAINS = frozenset(("grid_mapping_name", "crs_wkt", "spatial_ref", "geometry_type"))
-"""Say that a variable is there for its attributes: a grid mapping (CF section 5.6), a container of geometries (7.5)."""
+"""Say that a variable is there for its attributes: a grid mapping (CF section 5.6), a container of
+geometries (7.5)."""
 READ_WHEN_CONVERTING = ("units", *WITH_BOUNDS)
 """Decide how values are converted: may be configured, but not computed from the values."""

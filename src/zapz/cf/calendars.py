@@ -1,12 +1,14 @@
 """Time axes of the CF conventions: what "<unit> since <date>" means in which calendar, in exact rational seconds.
 
-Sections 4.4 (time coordinate) and 4.4.1 (calendar) of the CF conventions. A calendar is a way to count days; every date
-becomes seconds on the day count of its calendar, and every stored label an exact fraction of seconds::
+Sections 4.4 (time coordinate) and 4.4.1 (calendar) of the CF conventions. A calendar is a way to
+count days; every date becomes seconds on the day count of its calendar, and every stored label an
+exact fraction of seconds::
 
     instant = origin + label * step            "hours since 1970-01-02"  ->  step 3600 s, origin 86400 s
 
-The three calendars of the real sky (standard, proleptic_gregorian, julian) share one day count, so an instant has the
-same number of seconds in each. The model calendars (noleap, all_leap, 360_day) each have their own.
+The three calendars of the real sky (standard, proleptic_gregorian, julian) share one day count, so
+an instant has the same number of seconds in each. The model calendars (noleap, all_leap, 360_day)
+each have their own.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ CALENDARS: Final = {
     "366_day": "all_leap",
     "360_day": "360_day",
 }
-"""Every accepted calendar attribute (lower case) and the one name zapz uses for it (CF section 4.4.1)."""
+"""Every accepted calendar attribute (lower case) and the one name zapz uses for it (CF section
+4.4.1)."""
 
 UNITS: Final = {
     "days": Fraction(DAY),
@@ -95,11 +98,13 @@ class Axis:
     step: Fraction
     """Seconds per unit; 0 if `opaque`."""
     origin: Fraction
-    """Instant of label 0, seconds since 1970-01-01T00:00:00 of `calendar`; 0 for durations and if `opaque`."""
+    """Instant of label 0, seconds since 1970-01-01T00:00:00 of `calendar`; 0 for durations and if
+    `opaque`."""
     calendar: str
     """Name of the calendar as in `CALENDARS`, or "duration" for lengths of time."""
     opaque: str = ""
-    """The units' text if zapz does not compute with them (months, years, ambiguous dates): equal only to itself."""
+    """The units' text if zapz does not compute with them (months, years, ambiguous dates): equal
+    only to itself."""
 
 
 @lru_cache(maxsize=256)
@@ -242,7 +247,8 @@ def format_seconds(calendar: str, seconds: Fraction, digits: int = 9) -> str:
 def _parse_date(text: str, calendar: str) -> Fraction | None:
     """Seconds of a reference date, or None if readers disagree about it.
 
-    They do about a year 0 in calendars that have none, an hour without minutes, and a time zone without a time of day.
+    They do about a year 0 in calendars that have none, an hour without minutes, and a time zone
+    without a time of day.
     """
     match = _DATE.fullmatch(text)
     clock = _clock(match) if match else None

@@ -1,12 +1,14 @@
 """What the stored numbers of an array mean, and exact conversion from one meaning to another, or refusal.
 
-The CF conventions let the same value be stored in many ways: packed (section 8.1), with a marker for missing cells
+The CF conventions let the same value be stored in many ways: packed (section 8.1), with a marker
+    for missing cells
 (section 2.5.1), as a count of time units since a date (section 4.4)::
 
     stored 215  --scale_factor 0.1, add_offset 250-->  271.5       stored 0  --"days since 2024-01-02"-->  2024-01-02
 
-`encoding_of` reads such a meaning from attributes, `conversion` says how to get from the slice's to the target's, and
-`Conversion.apply` does it to stored values. What cannot be converted exactly (packed: to half a quantum) is refused.
+`encoding_of` reads such a meaning from attributes, `conversion` says how to get from the slice's to
+the target's, and `Conversion.apply` does it to stored values. What cannot be converted exactly
+(packed: to half a quantum) is refused.
 """
 
 from __future__ import annotations
@@ -54,7 +56,8 @@ class Conversion:
     identity: bool
     """True if stored values already mean the same, so that copying bytes is right."""
     guards_marker: bool
-    """True if a real value could be the target's marker: then `apply` must see every chunk, even if `identity`."""
+    """True if a real value could be the target's marker: then `apply` must see every chunk, even if
+    `identity`."""
     narrow: bool = False
     """True if the user chose the target's data type, so that numbers may be rounded to it."""
     name: str = ""
@@ -64,7 +67,8 @@ class Conversion:
         """Convert stored source values to stored target values (CF sections 2.5.1, 4.4 and 8.1).
 
         Args:
-            values: Stored values of the source's dtype, of any byte order. May be returned if nothing changes.
+            values: Stored values of the source's dtype, of any byte order. May be returned if
+                nothing changes.
 
         Returns:
             Stored target values: same shape, the target's dtype.
@@ -146,7 +150,8 @@ def conversion(source: Encoding, target: Encoding, *, narrow: bool = False, name
     Args:
         source: Meaning of the slice's values.
         target: Meaning of the target's values.
-        narrow: Whether the user chose the target's data type, so that numbers may be rounded to it; never beyond its range.
+        narrow: Whether the user chose the target's data type, so that numbers may be rounded to it;
+            never beyond its range.
         name: The variable, for what errors say can be done.
 
     Raises:
@@ -176,7 +181,8 @@ def conversion(source: Encoding, target: Encoding, *, narrow: bool = False, name
 def _alike_durations(source: Encoding, target: Encoding) -> tuple[Encoding, Encoding]:
     """Settle whether numbers with a unit of time are durations: writers choose such units file by file, and not all say so.
 
-    They are on both sides if one of them says so, or if the units differ: durations can be converted.
+    They are on both sides if one of them says so, or if the units differ: durations can be
+        converted.
     """
     pair = [source, target]
     names = [calendars.unit_of(side.units if side.calendar == "duration" else side.other_units) for side in pair]
@@ -202,11 +208,13 @@ def to_instants(encoding: Encoding, values: Stored) -> list[Fraction | None]:
     """Return the instants of stored labels (CF section 4.4), in order of storage.
 
     Returns:
-        Exact seconds since 1970-01-01T00:00:00, counted in the calendar of the encoding; None where missing.
-        For standard, proleptic_gregorian and julian the seconds are the same time; timedelta64 gives its length.
+        Exact seconds since 1970-01-01T00:00:00, counted in the calendar of the encoding; None where
+        missing. For standard, proleptic_gregorian and julian the seconds are the same time;
+        timedelta64 gives its length.
 
     Raises:
-        EncodingError: The array holds no times, times of indefinite units (months, years), or an infinite one.
+        EncodingError: The array holds no times, times of indefinite units (months, years), or an
+            infinite one.
     """
     plain = encoding.plain
     axis = plain.axis

@@ -61,7 +61,8 @@ def parse_step(value: Any) -> Step:
     """Read a value of ``append_step``.
 
     Args:
-        value: A number other than 0; "+" or "-"; a number with a unit, such as "12h"; or an ISO 8601 duration with a sign.
+        value: A number other than 0; "+" or "-"; a number with a unit, such as "12h"; or an ISO
+            8601 duration with a sign.
 
     Raises:
         ConfigError: It is not a step.

@@ -1,7 +1,9 @@
 """What the stored numbers of one array mean: missing marker, packing, units of time, read from its attributes.
 
-An `Encoding` is a value: it compares (NaN equals NaN), hashes, and goes through JSON exactly. Sections 2.5.1 (missing
-data), 3.1 (units), 4.4 (time) and 8.1 (packing) of the CF conventions; _Unsigned is a custom of NetCDF-Java.
+An `Encoding` is a value: it compares (NaN equals NaN), hashes, and goes through JSON exactly.
+    Sections 2.5.1 (missing
+data), 3.1 (units), 4.4 (time) and 8.1 (packing) of the CF conventions; _Unsigned is a custom of
+NetCDF-Java.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class Encoding:
     dtype: np.dtype[Any]
     """Data type of stored values, native byte order; object for strings of variable length."""
     marker: Scalar | None = None
-    """Stored value that readers mask (_FillValue; the fill_value of Zarr v2), of `dtype`; None: there is none."""
+    """Stored value that readers mask (_FillValue; the fill_value of Zarr v2), of `dtype`; None:
+    there is none."""
     missing: tuple[Scalar, ...] = ()
     """Further stored values that readers mask (missing_value), of `dtype`."""
     scale: float | None = None
@@ -52,17 +55,21 @@ class Encoding:
     offset: float | None = None
     """add_offset: value of stored 0; None: absent, the same as 0."""
     units: str | None = None
-    """Text "<unit> since <date>" of a time, or a unit if these are durations; None if the array holds neither."""
+    """Text "<unit> since <date>" of a time, or a unit if these are durations; None if the array
+    holds neither."""
     calendar: str | None = None
-    """Calendar of `units`, by the one name zapz uses for it; "duration" for durations; None without `units`."""
+    """Calendar of `units`, by the one name zapz uses for it; "duration" for durations; None without
+    `units`."""
     other_units: str | None = None
     """Units of anything but a time "since"; None: absent."""
     reinterpreted: bool = False
     """True if _Unsigned says that stored integers have the other signedness than `dtype`."""
     unclear: tuple[Scalar, ...] = ()
-    """Markers about which readers disagree: a fill_value of Zarr v2 that no attribute confirms, and an attribute that contradicts it."""
+    """Markers about which readers disagree: a fill_value of Zarr v2 that no attribute confirms, and
+    an attribute that contradicts it."""
     boolean: bool = False
-    """True if stored integers 0 and 1 are false and true, as xarray before 2023.12 wrote booleans (attribute dtype)."""
+    """True if stored integers 0 and 1 are false and true, as xarray before 2023.12 wrote booleans
+    (attribute dtype)."""
 
     @property
     def packing(self) -> tuple[float, float]:
@@ -146,8 +153,9 @@ def encoding_of(
 ) -> Encoding:
     """Read what stored numbers mean (CF sections 2.5.1, 3.1, 4.4 and 8.1).
 
-    A marker that no stored value can equal (NaN for integers) is no marker. Bounds and climatologies without units
-    of their own have those of their parent (CF sections 7.1 and 7.4): the caller puts them into ``attributes``.
+    A marker that no stored value can equal (NaN for integers) is no marker. Bounds and
+    climatologies without units of their own have those of their parent (CF sections 7.1 and 7.4):
+    the caller puts them into ``attributes``.
 
     Args:
         dtype: Data type of the stored values.

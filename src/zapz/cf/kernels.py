@@ -1,7 +1,7 @@
 """The ways in which stored values become others of the same meaning: cast, packed anew, relabelled; and which of them fits.
 
-Each takes cells, the mask of missing ones, and both encodings; missing cells may become anything. What does not come out exactly
-(packed: to half a quantum) is a `CellError`.
+Each takes cells, the mask of missing ones, and both encodings; missing cells may become anything.
+What does not come out exactly (packed: to half a quantum) is a `CellError`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Markers: stored values that stand for missing cells, in the attributes ``_FillValue`` and ``missing_value`` (CF section 2.5.1). Pure.
 
-They are compared as they are stored: NaN equals NaN, JSON writes 1e20 where a float32 is meant, and ``_Unsigned`` 255 for -1.
+They are compared as they are stored: NaN equals NaN, JSON writes 1e20 where a float32 is meant, and
+    ``_Unsigned`` 255 for -1.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ def stored_scalar(
 ) -> Scalar | None:
     """Return a marker as a scalar of the dtype, or None if no stored value can equal it.
 
-    Numbers for a floating-point dtype become the nearest one: JSON writes 1e20 where a float32 was meant.
+    Numbers for a floating-point dtype become the nearest one: JSON writes 1e20 where a float32 was
+    meant.
 
     Args:
         dtype: Data type of the stored values.

@@ -1,7 +1,8 @@
 """Labels of one time axis moved to another, exactly or not at all (CF section 4.4).
 
-A label moves by ``label * factor + shift`` with rational factor and shift. Over a common denominator that is integer
-arithmetic, done for all labels at once: in int64 where it fits, with Python's integers where not::
+A label moves by ``label * factor + shift`` with rational factor and shift. Over a common
+denominator that is integer arithmetic, done for all labels at once: in int64 where it fits, with
+Python's integers where not::
 
     hours since 2024-01-02 -> days since 2024-01-01      factor 1/24, shift 1:      36 h -> (36 * 1 + 24) / 24 = 2.5
 
@@ -64,7 +65,8 @@ class CellError(Exception):
             expected: What would have been right.
             hint: What the user can do.
             remedies: Settings that the hint names.
-            anew: A key of ``encoding`` and its value, with which a target that is made anew can hold the value.
+            anew: A key of ``encoding`` and its value, with which a target that is made anew can
+                hold the value.
         """
         super().__init__(what)
         self.what = what
@@ -109,7 +111,8 @@ def relabel(
         shift: Target label of source label 0.
         unit: Seconds per target unit.
         earliest: Least target label allowed; None: any.
-        dtype: Integer or floating type of the result; integers must be exact, floats within `MAX_SHIFT`.
+        dtype: Integer or floating type of the result; integers must be exact, floats within
+            `MAX_SHIFT`.
         words: What errors say of labels of the target.
 
     Raises:

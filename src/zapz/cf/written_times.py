@@ -18,11 +18,13 @@ def instant_of(text: str, style: str | None, calendar: str) -> Fraction | None:
 
     Args:
         text: The time.
-        style: Its form, as ``datetime.strptime`` takes it; None for ISO 8601, dashes and colons left out or not.
+        style: Its form, as ``datetime.strptime`` takes it; None for ISO 8601, dashes and colons
+            left out or not.
         calendar: Name of a calendar as in ``calendars.CALENDARS``.
 
     Returns:
-        Seconds since 1970-01-01T00:00:00 of the calendar; None if it is not written so, or is no time of the calendar.
+        Seconds since 1970-01-01T00:00:00 of the calendar; None if it is not written so, or is no
+        time of the calendar.
     """
     try:
         if style is not None:

@@ -69,7 +69,8 @@ class There:
     planned: Sequence[Planned] = ()
     """What a dry run has planned before."""
     indexes: dict[str, LabelIndex] = field(default_factory=dict)
-    """All labels of label variables, planned ones included, where they have been read: labels in no order are found in no other way."""
+    """All labels of label variables, planned ones included, where they have been read: labels in no
+    order are found in no other way."""
     budget: Budget
     """What comparing may cost."""
 
@@ -318,7 +319,8 @@ def _start(target: Reading, labels: Labels, length: int, where: str) -> int | No
 def find(target: Reading, path: str, labels: Line, length: int) -> int | None:
     """Return where the target's labels begin to equal a slice's first one; None if they nowhere do.
 
-    Labels are sorted, so few chunks of them are read, however many there are; only where some are missing, more are.
+    Labels are sorted, so few chunks of them are read, however many there are; only where some are
+    missing, more are.
     """
     array = target.dataset.arrays[path]
     reader = target.reader(path)

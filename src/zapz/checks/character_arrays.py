@@ -1,10 +1,12 @@
 """Text as arrays of single characters, as netCDF has it, against text as items of a fixed length: the same in two forms.
 
-Which form a slice has is its writer's choice. Where it is not the target's, the slice is seen in the target's form::
+Which form a slice has is its writer's choice. Where it is not the target's, the slice is seen in
+the target's form::
 
     name(station, strlen) of S1:   b o n n . .    <-->    name(station) of S6:   bonn
 
-So do readers that follow xarray: characters along the last dimension are one text, filled up with NUL bytes.
+So do readers that follow xarray: characters along the last dimension are one text, filled up with
+    NUL bytes.
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
 """Compare a slice with what lies at its place already: lengths of stored chunks, their bytes, cells; as much as a budget allows.
 
-A slice that comes again is mostly equal, and large. So the lengths of all chunks are compared, which is cheap, and the content of a sample
-that is spread over slices, arrays and chunks, the first and last chunk of each array always among it::
+A slice that comes again is mostly equal, and large. So the lengths of all chunks are compared,
+which is cheap, and the content of a sample that is spread over slices, arrays and chunks, the first
+and last chunk of each array always among it::
 
     chunks of an array    [ 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 ]
     lengths                 x   x   x   x   x   x   x   x   x   x
     content                 x           x           x           x
 
-Where both sides do not store the same bytes, decoded cells of the same sample are compared. Unequal lengths or bytes are no verdict: the
+Where both sides do not store the same bytes, decoded cells of the same sample are compared. Unequal
+    lengths or bytes are no verdict: the
 same cells may have been encoded by another program. They are decoded, and the cells decide.
 """
 
@@ -35,7 +37,8 @@ REQUEST_BYTES = 1_000_000
 _FILES = 1 << 20
 """Files of an array whose lengths are compared."""
 _CONTENTS = 1 << 14
-"""Chunks of a slice whose content is compared at most, however small they are: opening one takes as long as reading many bytes."""
+"""Chunks of a slice whose content is compared at most, however small they are: opening one takes as
+long as reading many bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

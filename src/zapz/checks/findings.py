@@ -14,7 +14,8 @@ class Finding:
     """Something that is wrong with a dataset."""
 
     code: str
-    """Kind: "metadata", "dimension", "label", "chunk", "unsupported", "store", "journal" and others, as the codes of errors."""
+    """Kind: "metadata", "dimension", "label", "chunk", "unsupported", "store", "journal" and
+    others, as the codes of errors."""
     path: str
     """Document, variable or chunk below the root; empty for the root."""
     what: str
@@ -26,7 +27,8 @@ class Finding:
     hint: str = ""
     """What can be done."""
     remedies: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Settings with which it would be none, by their (dotted) names; ``hint`` says what each of them does."""
+    """Settings with which it would be none, by their (dotted) names; ``hint`` says what each of
+    them does."""
 
     def __str__(self) -> str:
         return str(self.as_error())

@@ -21,7 +21,8 @@ def differing_static(
 ) -> tuple[str, ...]:
     """Return the static variables of a slice whose values differ from the target's, where that is ignored.
 
-    Those that are very large, that would have to be computed, or that cannot be read are passed over: nothing depends on them.
+    Those that are very large, that would have to be computed, or that cannot be read are passed
+        over: nothing depends on them.
 
     Args:
         known: Compares.

@@ -19,8 +19,9 @@ from zapz.sources.open_slice import OpenSlice
 def with_label_units(source: OpenSlice, config: Config) -> tuple[OpenSlice, list[str]]:
     """Return the first slice of a new target with finer units for its times, where one step says too little, and notes that say so.
 
-    Labels, their bounds, and other small times of one step are looked at, unless their units or data type are configured. What has no
-    units of its own inherits those of its parent (CF section 7.1).
+    Labels, their bounds, and other small times of one step are looked at, unless their units or
+    data type are configured. What has no units of its own inherits those of its parent (CF section
+    7.1).
     """
     found, notes = dict(source.encodings), []
     for path, array in source.dataset.arrays.items():

@@ -71,13 +71,15 @@ def read_labels(
         target: The target.
         source: The slice.
         placement: Where the slice goes.
-        known: The target's first and last labels as this call has read or written them, so that they are not read again.
+        known: The target's first and last labels as this call has read or written them, so that
+            they are not read again.
         config: Settings: labels that the target cannot hold are refused for their order first.
         own: The slice's labels, as far as they have been read.
 
     Raises:
         LabelError: Labels that the target cannot hold are in no order either.
-        SliceError: The target cannot hold a label; or labels are not those that were looked at before.
+        SliceError: The target cannot hold a label; or labels are not those that were looked at
+            before.
     """
     found = []
     for path in label_paths(target.dataset, placement.dim):
@@ -131,7 +133,8 @@ def read_ends(target: Reading, path: str, length: int) -> Cells:
 def hidden(target: Reading, path: str, stored: Cells, where: str) -> bool:
     """Return whether xarray would take new labels of a v2 target for missing, so that its fill value must go.
 
-    Then a chunk of labels that is missing would read as nothing in particular: all of them must be there, or read the same.
+    Then a chunk of labels that is missing would read as nothing in particular: all of them must be
+        there, or read the same.
 
     Args:
         target: The target.

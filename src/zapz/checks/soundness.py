@@ -25,7 +25,8 @@ def of_documents(dataset: Dataset, dim: str) -> Iterator[Finding]:
 
     Args:
         dataset: What they say.
-        dim: The append dimension, along which all arrays must have the same length, in whatever group.
+        dim: The append dimension, along which all arrays must have the same length, in whatever
+            group.
 
     Raises:
         MetadataError: One is broken.

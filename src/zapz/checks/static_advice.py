@@ -24,7 +24,8 @@ Advice = tuple[str, dict[str, Any]]
 def advice(array: Array, dim: str, here: Cells, there: Cells, scale: float) -> Advice:
     """Return a hint and the settings in it.
 
-    What loses data comes last, or not at all: where the values are the same in another order, ``static="ignore"`` would append data
+    What loses data comes last, or not at all: where the values are the same in another order,
+        ``static="ignore"`` would append data
     upside down.
 
     Args:

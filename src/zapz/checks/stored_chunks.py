@@ -27,7 +27,8 @@ _WORKERS, _REQUESTS = 4, 16
 _ANY = 1 << 62
 """Beyond every index."""
 _WHOLE = 1 << 28
-"""Bytes of a decoded shard up to which it is read as a whole; of a larger one, each inner chunk on its own."""
+"""Bytes of a decoded shard up to which it is read as a whole; of a larger one, each inner chunk on
+its own."""
 
 Progress: TypeAlias = Callable[[int, int], None]
 

@@ -1,9 +1,11 @@
 """Settings that nobody named on the command line: a file in the folder, and variables of the environment.
 
-From below: a ``zapz.toml`` (or ``[tool.zapz]`` in a ``pyproject.toml``) of the working directory or the nearest one above, files that
-``ZAPZ_CONFIG`` names, files that ``-c`` names, variables ``ZAPZ_SET_NAME``. What was read so is said in the first line that a command
-prints; ``--no-config`` reads none of it. Python never does. A file that nobody named may be anybody's: it may set what is harmless, and is
-read only where the user alone can have put it. Looking for one must cost next to nothing: most folders have none.
+From below: a ``zapz.toml`` (or ``[tool.zapz]`` in a ``pyproject.toml``) of the working directory or
+    the nearest one above, files that
+``ZAPZ_CONFIG`` names, files that ``-c`` names, variables ``ZAPZ_SET_NAME``. What was read so is
+said in the first line that a command prints; ``--no-config`` reads none of it. Python never does. A
+file that nobody named may be anybody's: it may set what is harmless, and is read only where the
+user alone can have put it. Looking for one must cost next to nothing: most folders have none.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ def with_unnamed(named: Sequence[Any], *, quiet: bool = False) -> list[Any]:
 
     Args:
         named: Files of the command line, in their order.
-        quiet: Whether variables of the environment are read without a word; a file is always spoken of.
+        quiet: Whether variables of the environment are read without a word; a file is always spoken
+            of.
 
     Raises:
         ConfigError: What was found is no configuration, or a variable is no setting.

@@ -1,8 +1,9 @@
 """The everyday command line, ``zapz append TARGET SLICE...``, without Typer.
 
-Typer builds a validator for each parameter of each command at every start, which takes longer than appending a small slice. A
-command line that is plainly well-formed needs none of that. Whatever is not (help, an unknown option, a bad number) is left to
-Typer, which says why; both read their options from the table here.
+Typer builds a validator for each parameter of each command at every start, which takes longer than
+appending a small slice. A command line that is plainly well-formed needs none of that. Whatever is
+not (help, an unknown option, a bad number) is left to Typer, which says why; both read their
+options from the table here.
 """
 
 from __future__ import annotations

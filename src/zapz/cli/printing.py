@@ -1,6 +1,7 @@
 """What is printed, whatever becomes of it: names that the terminal's encoding does not have, a closed pipe, a full disk.
 
-One way for all commands: while one runs, standard output and standard error never raise. What could not be printed is told at the end.
+One way for all commands: while one runs, standard output and standard error never raise. What could
+    not be printed is told at the end.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ def settings_page(name: str | None, style: str | None, stream: TextIO) -> str:
     Args:
         name: A setting, dotted perhaps; None for all.
         style: "md", "json" or "toml"; None for what people read, if they do.
-        stream: Where it is printed: of all settings a terminal gets the short list, a file or pipe the whole reference.
+        stream: Where it is printed: of all settings a terminal gets the short list, a file or pipe
+            the whole reference.
 
     Raises:
         ConfigError: There is no such setting or style.

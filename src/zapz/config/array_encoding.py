@@ -53,7 +53,8 @@ class ArrayEncoding:
     codecs: Sequence[Mapping[str, Any]] | Unset = UNSET
     """Codecs with name and configuration, instead of compressor and filters."""
     fill_is_marker: bool = False
-    """Whether cells that equal the fill value are missing whatever the cells are: a slice's own encoding, or ``_FillValue``, says it."""
+    """Whether cells that equal the fill value are missing whatever the cells are: a slice's own
+    encoding, or ``_FillValue``, says it."""
 
     def __bool__(self) -> bool:
         return bool(self.given)

@@ -7,8 +7,9 @@
     variables.sst.encoding.dtype=int16            dots lead into tables
     excluded_variables=["a", "b"]                 any TOML value
 
-A variable ``ZAPZ_SET_STATIC=0.01`` says the same as ``--set static=0.01``, and ``ZAPZ_SET_VARIABLES__SST__ENCODING__DTYPE=int16`` leads
-into tables: two underscores are a dot. Names that zapz knows are found in any case; those that it cannot know, such as ``SST``, stand as
+A variable ``ZAPZ_SET_STATIC=0.01`` says the same as ``--set static=0.01``, and
+``ZAPZ_SET_VARIABLES__SST__ENCODING__DTYPE=int16`` leads into tables: two underscores are a dot.
+Names that zapz knows are found in any case; those that it cannot know, such as ``SST``, stand as
 they are written.
 """
 

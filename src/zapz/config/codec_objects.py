@@ -12,7 +12,8 @@ from zapz.errors import MetadataError
 from zapz.format import v3_codecs
 
 Configuration = dict[str, Any]
-"""A codec with an "id" (as numcodecs and Zarr v2 have it), or with "name" and "configuration" (as Zarr v3 has it)."""
+"""A codec with an "id" (as numcodecs and Zarr v2 have it), or with "name" and "configuration" (as
+Zarr v3 has it)."""
 
 _ASKED = ("get_config", "to_dict")
 """Methods by which codec objects say their configuration: numcodecs', and zarr's."""

@@ -1,7 +1,8 @@
 """Variables of the environment in a configuration file: what they stand for, and where those that hold secrets may not stand.
 
-Variables are replaced in the text, before it is parsed, so that they can be numbers or tables. What a variable has brought is known by
-where it stands in the text, not by what it is: no value that happens to be the same is taken for it, and no text around it hides it.
+Variables are replaced in the text, before it is parsed, so that they can be numbers or tables. What
+a variable has brought is known by where it stands in the text, not by what it is: no value that
+happens to be the same is taken for it, and no text around it hides it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def substituted(
     Args:
         text: The text.
         where: The file, for messages.
-        environment: The variables; None if the text may not use them. ``$$`` stands for ``$`` all the same.
+        environment: The variables; None if the text may not use them. ``$$`` stands for ``$`` all
+            the same.
         origin: Where the file comes from, for messages.
 
     Raises:

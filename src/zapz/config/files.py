@@ -35,7 +35,8 @@ def resolve(
     """Make a configuration from what an API call was given: later layers win, and ``settings`` win over all.
 
     Args:
-        config: A configuration, a mapping of settings, a configuration file, or a sequence of the last two.
+        config: A configuration, a mapping of settings, a configuration file, or a sequence of the
+            last two.
         settings: Settings by name.
         environment: What variables in files stand for; the process's environment if None.
         encoding: Encodings of variables in the words of xarray, which are settings too.
@@ -90,14 +91,16 @@ def load(
     Args:
         file: Path or URI.
         environment: What variables in it stand for; the process's environment if None.
-        trusted: Whether a file that is not local may do what a local one may: use such variables, and set anything.
+        trusted: Whether a file that is not local may do what a local one may: use such variables,
+            and set anything.
         found: Whether nobody named it: it may do no more than one that is not local.
 
     Returns:
         Its settings, not validated yet, with the lines where they stand and what they may set.
 
     Raises:
-        ConfigError: It cannot be read, or is not what its name says, or uses variables and may not; names the line where it can.
+        ConfigError: It cannot be read, or is not what its name says, or uses variables and may not;
+            names the line where it can.
     """
     from zapz.config.parsers import read, read_project  # imported where used: most appends read no file
 

@@ -1,7 +1,8 @@
 """What the setting ``append_label`` says: where a label comes from, patterns, formats of times. Pure.
 
-What a pattern may be is bounded, since a configuration may come from elsewhere and Python's patterns can take longer than anybody waits:
-texts are short, few parts vary in length, and a part that is repeated holds nothing that varies itself.
+What a pattern may be is bounded, since a configuration may come from elsewhere and Python's
+patterns can take longer than anybody waits: texts are short, few parts vary in length, and a part
+that is repeated holds nothing that varies itself.
 """
 
 from __future__ import annotations

@@ -44,8 +44,9 @@ SETTINGS: SettingType = table(
 def make(*layers: Settings | Layer) -> Config:
     """Merge layers of settings, later ones winning, and validate the result.
 
-    Tables merge key by key at any depth; lists and codecs are replaced; None takes back what an earlier layer gave. In settings that a
-    program gives, a dotted name leads into a table, so that ``error.remedies`` can be given as they are.
+    Tables merge key by key at any depth; lists and codecs are replaced; None takes back what an
+    earlier layer gave. In settings that a program gives, a dotted name leads into a table, so that
+    ``error.remedies`` can be given as they are.
 
     Raises:
         ConfigError: A setting is unknown, has an invalid value, or may not be set where it is.

@@ -1,8 +1,9 @@
 """What the setting ``logging`` may hold in a configuration file: an allow-list of what `logging.config.dictConfig` takes. Pure.
 
-``dictConfig`` calls what ``()`` and ``class`` name, sets attributes (``.``), and imports what any text that begins with ``ext://`` or
-``cfg://`` leads to. In a file, a handler is one of four classes, streams are the two of the process, files are appended to, and no other
-text means more than itself.
+``dictConfig`` calls what ``()`` and ``class`` name, sets attributes (``.``), and imports what any
+text that begins with ``ext://`` or ``cfg://`` leads to. In a file, a handler is one of four
+classes, streams are the two of the process, files are appended to, and no other text means more
+than itself.
 """
 
 from __future__ import annotations
@@ -167,7 +168,8 @@ def check_logging_of_file(given: Any, place: Place) -> None:
 def without_replaced(earlier: Any, later: Any) -> Any:
     """Return an earlier table without the handlers, formatters and filters that a file defines anew.
 
-    They are not merged key by key, or a file could give the arguments to a handler whose class and mode the caller chose.
+    They are not merged key by key, or a file could give the arguments to a handler whose class and
+    mode the caller chose.
 
     Args:
         earlier: The setting so far.

@@ -36,12 +36,13 @@ def read(
         text: Its text.
         suffix: What its name ends with, which says what it is.
         where: The file, for messages.
-        environment: Variables that ``$NAME`` and ``${NAME}`` stand for, None if they may not be used; ``$$`` stands for ``$``.
+        environment: Variables that ``$NAME`` and ``${NAME}`` stand for, None if they may not be
+            used; ``$$`` stands for ``$``.
         origin: Where the file comes from, for messages.
 
     Raises:
-        ConfigError: The suffix is unknown, the text is not what it says, a variable is not set or may not be used, or holds a secret
-            that would be published.
+        ConfigError: The suffix is unknown, the text is not what it says, a variable is not set or
+            may not be used, or holds a secret that would be published.
     """
     if suffix.lower() not in _READERS:
         raise ConfigError(
@@ -66,7 +67,8 @@ def read(
 def read_project(text: str, where: str, origin: Origin) -> tuple[dict[str, Any], Lines]:
     """Return the settings in ``[tool.zapz]`` of a ``pyproject.toml``, and the lines of their keys.
 
-    The rest of the file is of no concern, and its dollar signs are its own; so variables of the environment are left to files of ours.
+    The rest of the file is of no concern, and its dollar signs are its own; so variables of the
+    environment are left to files of ours.
 
     Args:
         text: Its text.
@@ -169,7 +171,8 @@ def _yaml(text: str, where: str) -> _Read:
 def _yaml_lines(node: Any, where: str, steps: Steps, lines: dict[Steps, int], sizes: dict[int, int]) -> int:
     """Note the line of each key of a YAML node, once if it is referred to again; return how many values it has with what it refers to.
 
-    Refuse a key that stands twice in one table, and aliases that make a few lines an enormous configuration.
+    Refuse a key that stands twice in one table, and aliases that make a few lines an enormous
+    configuration.
     """
     if id(node) in sizes or not isinstance(getattr(node, "value", None), list):
         return sizes.get(id(node), 1)

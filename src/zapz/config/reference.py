@@ -47,7 +47,8 @@ def render(style: str) -> str:
 def insert_into(readme: str) -> str:
     """Return a README with the reference of today between its markers.
 
-    ``p = pathlib.Path("README.md"); p.write_text(insert_into(p.read_text()))`` brings it up to date.
+    ``p = pathlib.Path("README.md"); p.write_text(insert_into(p.read_text()))`` brings it up to
+    date.
 
     Raises:
         ConfigError: It has no markers.

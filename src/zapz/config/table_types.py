@@ -22,7 +22,8 @@ def table(words: str, keys: Mapping[str, Key], *, unsets: bool = True) -> Settin
     Args:
         words: What it is.
         keys: The keys.
-        unsets: Whether null, where it is no value of a key, takes back what was given earlier; it is refused otherwise.
+        unsets: Whether null, where it is no value of a key, takes back what was given earlier; it
+            is refused otherwise.
     """
 
     def read(value: Any, place: Place) -> dict[str, Any]:
@@ -103,7 +104,8 @@ def codec(words: str, naming: str, others: SettingType | None = None) -> Setting
     Args:
         words: What it is.
         naming: The key that names the codec.
-        others: Kind of the other keys' table, if only those are allowed; anything JSON can hold if None.
+        others: Kind of the other keys' table, if only those are allowed; anything JSON can hold if
+            None.
     """
     inside = others or free(plain=True)
 

@@ -1,8 +1,9 @@
 """Who may set what: the origin of settings, and the one table of those that are harmless. Pure.
 
-A configuration can name code to run, files to write and secrets to publish. What the caller says, in Python or on the command line, is
-the caller's own. A local file that the caller names may do nearly as much. A file that comes from somewhere else, or that nobody named, may
-set only what `HARMLESS` lists: a new setting stays out of its reach until it is added there.
+A configuration can name code to run, files to write and secrets to publish. What the caller says,
+in Python or on the command line, is the caller's own. A local file that the caller names may do
+nearly as much. A file that comes from somewhere else, or that nobody named, may set only what
+`HARMLESS` lists: a new setting stays out of its reach until it is added there.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ class Origin(Enum):
     """Where settings come from."""
 
     CALLER = auto()
-    """Keyword arguments, mappings and `Config` objects in Python, and what a command line says (flags, `--set`, `ZAPZ_SET_…`): trusted."""
+    """Keyword arguments, mappings and `Config` objects in Python, and what a command line says
+    (flags, `--set`, `ZAPZ_SET_…`): trusted."""
     LOCAL_FILE = auto()
-    """A local file that the caller names, or any file that the caller trusts: may set everything but `UNFILED`."""
+    """A local file that the caller names, or any file that the caller trusts: may set everything
+    but `UNFILED`."""
     ELSEWHERE = auto()
-    """A file that the caller may not have written: may set what is `HARMLESS`, and may not read the environment."""
+    """A file that the caller may not have written: may set what is `HARMLESS`, and may not read the
+    environment."""
     FOUND = auto()
-    """A file that the command line found in the folder, or in one above, and that nobody named: as `ELSEWHERE`."""
+    """A file that the command line found in the folder, or in one above, and that nobody named: as
+    `ELSEWHERE`."""
 
 
 LIMITED = frozenset({Origin.ELSEWHERE, Origin.FOUND})
@@ -71,10 +76,11 @@ HARMLESS = frozenset(
 )
 """Settings that a file may set which the caller did not write.
 
-Each of them says something about the data of the slices and the target that the caller names, and nothing else. A setting does not belong
-here if it names code, a place or an option of a storage; reads or writes a file other than slices and target, or reaches beyond them by
-links; weakens what is promised about crashes, power failures and readers, or replaces data that are there; asks for the machine's memory
-or threads; changes what the command does; or says whom to trust.
+Each of them says something about the data of the slices and the target that the caller names, and
+nothing else. A setting does not belong here if it names code, a place or an option of a storage;
+reads or writes a file other than slices and target, or reaches beyond them by links; weakens what
+is promised about crashes, power failures and readers, or replaces data that are there; asks for the
+machine's memory or threads; changes what the command does; or says whom to trust.
 """
 
 UNFILED = frozenset({"trust_config"})

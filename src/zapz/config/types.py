@@ -1,8 +1,8 @@
 """Kinds of values that settings can have: a kind checks a value, merges a later one over it, and says what it takes.
 
-A configuration is declared once, as a tree of kinds (``config.settings``, ``config.variables``). Validation, merging and the reference
-are all read from that tree, so they cannot disagree. What a kind takes it says in words, and as JSON schema. Tables are in
-``config.table_types``.
+A configuration is declared once, as a tree of kinds (``config.settings``, ``config.variables``).
+Validation, merging and the reference are all read from that tree, so they cannot disagree. What a
+kind takes it says in words, and as JSON schema. Tables are in ``config.table_types``.
 """
 
 from __future__ import annotations
@@ -91,9 +91,11 @@ class SettingType:
     takes: Callable[[Any], bool]
     """Whether a value is of this kind, looked at from outside."""
     read: Callable[[Any, Place], Any]
-    """Turns a value that is taken into the form in which it is kept; a ValueError refuses it, its text being the hint."""
+    """Turns a value that is taken into the form in which it is kept; a ValueError refuses it, its
+    text being the hint."""
     merge: Callable[[Any, Any], Any] = _later
-    """What holds if the second value comes over the first, which is None if there was none; both have been read."""
+    """What holds if the second value comes over the first, which is None if there was none; both
+    have been read."""
     keys: Mapping[str, Key] = field(default_factory=dict)
     """Keys of a table that are known."""
 

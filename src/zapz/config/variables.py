@@ -54,10 +54,12 @@ def parse_dtype(given: Any) -> str:
     """Return the one text that zapz uses for a data type.
 
     Args:
-        given: Text such as "int16", "i2", "U8", "datetime64[s]", "string"; or what NumPy makes a data type of.
+        given: Text such as "int16", "i2", "U8", "datetime64[s]", "string"; or what NumPy makes a
+            data type of.
 
     Raises:
-        ValueError: It is none, or none that zapz creates; the text says what to do, if there is something.
+        ValueError: It is none, or none that zapz creates; the text says what to do, if there is
+            something.
     """
     name = given if isinstance(given, str) else _numpy_name(given)
     if name in DTYPES:

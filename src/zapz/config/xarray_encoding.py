@@ -74,7 +74,8 @@ def with_encodings(settings: Mapping[str, Any], encoding: Any) -> dict[str, Any]
 
     Args:
         settings: Settings by name.
-        encoding: Encodings by variable: ``{"sst": {"dtype": "int16", "_FillValue": -1, "chunks": (1, 90, 180)}}``.
+        encoding: Encodings by variable: ``{"sst": {"dtype": "int16", "_FillValue": -1, "chunks":
+            (1, 90, 180)}}``.
 
     Raises:
         ConfigError: A key is unknown, has an invalid value, or is given in ``variables`` too.

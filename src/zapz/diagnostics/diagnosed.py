@@ -46,11 +46,13 @@ def logger() -> logging.Logger:
 def diagnosed(config: Settings) -> Iterator[None]:
     """Log and profile what runs in the block, as configured. Within a block that is diagnosed already, do nothing.
 
-    Logging to standard error ends with the block, also where several threads log at once; a configuration for ``dictConfig``
-    stays in force, as Python's logging has no way back. The profile is of the calling thread.
+    Logging to standard error ends with the block, also where several threads log at once; a
+    configuration for ``dictConfig`` stays in force, as Python's logging has no way back. The
+    profile is of the calling thread.
 
     Raises:
-        ConfigError: Logging cannot be set up so, or the profile cannot be written there; the block is not entered.
+        ConfigError: Logging cannot be set up so, or the profile cannot be written there; the block
+            is not entered.
     """
     if _UNDER_WAY.get():
         yield

@@ -102,7 +102,8 @@ class ChunkBuilder:
     def build(self, step: Step) -> BuiltChunk | None:
         """Return a chunk; None if it need not exist, because all of it reads as the fill value.
 
-        If something lies at the chunk's key already, it must be replaced by what ``filled`` returns: left there, it would be read.
+        If something lies at the chunk's key already, it must be replaced by what ``filled``
+        returns: left there, it would be read.
 
         Raises:
             ChunkError: A chunk is damaged or will not encode.

@@ -1,6 +1,7 @@
 """Run a plan in bounded memory: read, look, write; decode and encode only where the plan says so.
 
-Nothing is kept in lists: steps come lazily, a window of them is under way, and a source chunk that several target chunks need is kept
+Nothing is kept in lists: steps come lazily, a window of them is under way, and a source chunk that
+    several target chunks need is kept
 decoded in a cache whose size is bounded by the number of workers.
 """
 
@@ -51,7 +52,8 @@ def run(
         sink: Where chunks are written.
         workers: Steps under way at once.
         verify: Decode every chunk that is copied.
-        progress: Called with the numbers of steps that were done just now and of bytes that they wrote, from any thread.
+        progress: Called with the numbers of steps that were done just now and of bytes that they
+            wrote, from any thread.
         found: What exists of arrays with very many chunks, if that was looked for.
         spent: Called with the seconds that some steps took, from any thread.
 

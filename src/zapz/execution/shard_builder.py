@@ -24,7 +24,8 @@ _BLOCK = 1 << 22
 """Bytes of an old shard that are moved at a time."""
 
 InnerChunks = Iterable[tuple[int, Buffer | KeepInner | None]]
-"""Numbers in the shard with bytes; ``KeepInner`` for what the old shard has there, None for what reads as the fill value."""
+"""Numbers in the shard with bytes; ``KeepInner`` for what the old shard has there, None for what
+reads as the fill value."""
 
 
 class ShardBuilder:
@@ -74,7 +75,8 @@ class ShardBuilder:
     ) -> Iterator[tuple[int, Buffer]]:
         """Yield a shard's bytes with their offsets, and fill in the index on the way.
 
-        Old inner chunks stay where they are. New ones go where the old index refers to nothing, then behind it: whoever has just
+        Old inner chunks stay where they are. New ones go where the old index refers to nothing,
+            then behind it: whoever has just
         read the old index still finds the old cells.
         """
         room = shards.FreeSpace.of(self._config, old, size, self._old.array.units_per_chunk)

@@ -1,7 +1,8 @@
 """Arrays with far more chunks than exist: which of their steps have anything to do.
 
-A plan has a step for every chunk that it touches. Where these are very many, and a chunk that the slice lacks reads as missing in the
-target too, only those steps are carried out whose chunk the slice or the target has::
+A plan has a step for every chunk that it touches. Where these are very many, and a chunk that the
+slice lacks reads as missing in the target too, only those steps are carried out whose chunk the
+slice or the target has::
 
     touched chunks    [ . . . . . a . . . . . . . b . . . . . . ]
     in the slice                  x                                  copied, or encoded
@@ -28,7 +29,8 @@ from zapz.storage.presence import MANY, IndexSet, present
 from zapz.storage.store import ReadableStore
 
 VERY_MANY = 1 << 22
-"""At most so many chunks that the slice lacks are written, where they must be; a remote slice is listed only if it has more."""
+"""At most so many chunks that the slice lacks are written, where they must be; a remote slice is
+listed only if it has more."""
 _DENSE = 8
 """If one chunk in so many exists, all steps are carried out, in the order that suits caches."""
 
@@ -40,7 +42,8 @@ class Found:
     present: Mapping[str, IndexSet] = field(default_factory=dict)
     """Chunks (shards) of the slice, per array."""
     needed: Mapping[str, IndexSet] = field(default_factory=dict)
-    """Chunks of the target that chunks of the slice touch, for arrays of which only these have to be made, and those that exist there."""
+    """Chunks of the target that chunks of the slice touch, for arrays of which only these have to
+    be made, and those that exist there."""
     notes: tuple[str, ...] = ()
     """What is worth telling."""
 
@@ -90,7 +93,8 @@ def look(plan: Plan, source: ReadableStore, target: ReadableStore) -> Found:
 
     Raises:
         SliceError: More chunks that the slice lacks would have to be written than can be.
-        StoreError: The slice cannot be listed, or the target would have to hold more chunks than can be written.
+        StoreError: The slice cannot be listed, or the target would have to hold more chunks than
+            can be written.
     """
     found: dict[str, IndexSet] = {}
     needed: dict[str, IndexSet] = {}

@@ -1,16 +1,22 @@
 """Expressions in attribute values: ``{{ ... }}`` in a text is replaced by what it says of the dataset. Pure.
 
-- ``ds.time``, ``ds["time"]``, ``ds["group/time"]``: a variable, by name; at most 1000 values, as a list
-- ``ds.time[0]``, ``ds.time[-1]``, ``ds.time[0:3]``, ``ds.x[0, 1:3]``: values of it, counted as in Python
-- ``lower_bound(ds.time)``, ``upper_bound(ds.time)``: the ends of the cells that its labels stand for
-- ``upper_bound(ds.time, ref="center")``: the same where labels are not the "lower" ends of their cells, but their "center" or "upper"
-- ``len(ds.time)``, ``ds.sizes.time``, ``ds.dims["time"]``: a length; ``ds.attrs.title``: an attribute of the root group
+- ``ds.time``, ``ds["time"]``, ``ds["group/time"]``: a variable, by name; at most 1000 values, as a
+    list
+- ``ds.time[0]``, ``ds.time[-1]``, ``ds.time[0:3]``, ``ds.x[0, 1:3]``: values of it, counted as in
+    Python
+- ``lower_bound(ds.time)``, ``upper_bound(ds.time)``: the ends of the cells that its labels stand
+    for
+- ``upper_bound(ds.time, ref="center")``: the same where labels are not the "lower" ends of their
+    cells, but their "center" or "upper"
+- ``len(ds.time)``, ``ds.sizes.time``, ``ds.dims["time"]``: a length; ``ds.attrs.title``: an
+    attribute of the root group
 - ``12``, ``-0.5``, ``"text"``: a number or text; ``{{ "{{" }}`` writes two braces
 
-Times become ISO 8601 in their own calendar (``2024-01-02T00:00:00``), lengths of time too (``PT6H``); a missing time becomes the
-text NaT, every other missing value and NaN the text NaN.
-A text that is one expression and nothing else becomes its value (number, text, list), every other one stays a text.
-There is nothing else: no arithmetic, no attributes of results, no other functions; names are looked up in tables, never in Python.
+Times become ISO 8601 in their own calendar (``2024-01-02T00:00:00``), lengths of time too
+(``PT6H``); a missing time becomes the text NaT, every other missing value and NaN the text NaN. A
+text that is one expression and nothing else becomes its value (number, text, list), every other one
+stays a text. There is nothing else: no arithmetic, no attributes of results, no other functions;
+names are looked up in tables, never in Python.
 """
 
 from __future__ import annotations
@@ -131,10 +137,12 @@ def evaluate(attributes: Mapping[str, Any], dataset: DatasetView, where: str = "
 def cell_of(encoding: Encoding, stored: Scalar) -> Cell:
     """Return what one stored value means (CF sections 2.5.1, 4.4 and 8.1).
 
-    A time stored as a floating-point number is the shortest decimal of a second that is stored as that number.
+    A time stored as a floating-point number is the shortest decimal of a second that is stored as
+    that number.
 
     Raises:
-        ConfigError: It is nothing that an attribute can hold: a structure, or a time in months or years.
+        ConfigError: It is nothing that an attribute can hold: a structure, or a time in months or
+            years.
     """
     axis = encoding.axis
     if axis is not None:

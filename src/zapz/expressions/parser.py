@@ -1,14 +1,14 @@
 """How an expression in an attribute's text is written: text becomes parts, or an error that names the column. Pure.
 
-No part nests in another of its kind, so reading one takes a loop and no recursion, however it is written::
+No part nests in another of its kind, so reading one takes a loop and no recursion, however it is
+written::
 
-    expression = array | length | size | attribute | bound | literal
-    array      = variable [ "[" index { "," index } "]" ]         variable = "ds" member
-    index      = integer | [integer] ":" [integer] [ ":" [integer] ]
-    length     = "len" "(" array ")"
-    size       = "ds" "." ("sizes" | "dims") member               member   = "." NAME | "[" TEXT "]"
-    attribute  = "ds" "." "attrs" member                          literal  = NUMBER | TEXT
-    bound      = ("lower_bound" | "upper_bound") "(" array [ "," ["ref" "="] ( "lower" | "center" | "upper" ) ] ")"
+    expression = array | length | size | attribute | bound | literal array      = variable [ "["
+    index { "," index } "]" ]         variable = "ds" member index      = integer | [integer] ":"
+    [integer] [ ":" [integer] ] length     = "len" "(" array ")" size       = "ds" "." ("sizes" |
+    "dims") member               member   = "." NAME | "[" TEXT "]" attribute  = "ds" "." "attrs"
+    member                          literal  = NUMBER | TEXT bound      = ("lower_bound" |
+    "upper_bound") "(" array [ "," ["ref" "="] ( "lower" | "center" | "upper" ) ] ")"
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from zapz.errors import ConfigError
 MAX_TEXT: Final = 10_000
 """Characters of the longest text that may hold expressions."""
 MAX_EXPRESSION: Final = 500
-"""Characters of the longest expression; Python reads integers of that many digits under every limit it can be given."""
+"""Characters of the longest expression; Python reads integers of that many digits under every limit
+it can be given."""
 
 Ref: TypeAlias = Literal["lower", "center", "upper"]
 """Where in its cell a label lies."""

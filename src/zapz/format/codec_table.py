@@ -1,6 +1,7 @@
 """What zapz knows about each codec: one row per codec, by numcodecs id, and nothing about it anywhere else.
 
-A new codec is one more row. What no row knows is copied where both sides agree on it, and never decoded.
+A new codec is one more row. What no row knows is copied where both sides agree on it, and never
+decoded.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ class CodecFacts(NamedTuple):
     keeps_length: bool = False
     """Whether what it gives is as long as what it got."""
     self_describing: bool = False
-    """Whether its stream carries what a decoder needs, so that streams are equal whatever the other parameters were."""
+    """Whether its stream carries what a decoder needs, so that streams are equal whatever the other
+    parameters were."""
     described_with: Mapping[str, Any] = _NOTHING
     """Settings that it must have for that."""
     defaults: Mapping[str, Any] = _NOTHING
     """Defaults of numcodecs, so that a configuration that spells them out equals one that does not."""
     v3_fields: tuple[str, ...] | None = None
-    """Fields of its configuration in v3's own words; None if v3 does not have it, or by numcodecs' name only."""
+    """Fields of its configuration in v3's own words; None if v3 does not have it, or by numcodecs'
+    name only."""
     in_v3: bool = False
     """Whether v3 has it by numcodecs' name (``numcodecs.*``), among the codecs of bytes."""
     into: bool = False

@@ -2,11 +2,13 @@
 
 A chain turns a chunk into bytes in this order, whatever the format it was written in::
 
-    array --transpose--> array --serializer (byte order, or variable-length strings)--> buffer --stages--> bytes
+    array --transpose--> array --serializer (byte order, or variable-length strings)--> buffer
+    --stages--> bytes
 
-v2 ``order: F`` is the reversing transpose, v2 byte order is the v3 ``bytes`` codec's, v2 filters and compressor are stages, and so are
-v3's bytes-to-bytes codecs and numcodecs' array filters (whose bytes are the same). What does not fit is *foreign*: copied between equal
-configurations, decoded only by zarr's own pipeline.
+v2 ``order: F`` is the reversing transpose, v2 byte order is the v3 ``bytes`` codec's, v2 filters
+    and compressor are stages, and so are
+v3's bytes-to-bytes codecs and numcodecs' array filters (whose bytes are the same). What does not
+fit is *foreign*: copied between equal configurations, decoded only by zarr's own pipeline.
 """
 
 from __future__ import annotations
@@ -72,13 +74,15 @@ class CodecChain:
     """How one chunk becomes bytes."""
 
     order: tuple[int, ...] | None = None
-    """Axes of the stored array in terms of the chunk's (v3 ``transpose``); None if they are the same."""
+    """Axes of the stored array in terms of the chunk's (v3 ``transpose``); None if they are the
+    same."""
     serializer: str = "bytes"
     """"bytes", or the codec that turns variable-length items into bytes."""
     serializer_config: str = "{}"
     """Its configuration, as JSON text."""
     endian: Endian | None = "little"
-    """Byte order of stored numbers; None where there is none to speak of (one byte, opaque structures)."""
+    """Byte order of stored numbers; None where there is none to speak of (one byte, opaque
+    structures)."""
     stages: tuple[Codec, ...] = ()
     """Buffer-to-buffer codecs, first applied first."""
     shards: Shards | None = None
@@ -277,7 +281,8 @@ def _allowed(stage: Codec) -> None:
 def inspect(chain: CodecChain, dtype: np.dtype[Any], cells: int, data: Buffer) -> None:
     """Look at the outside of a chunk that will be copied undecoded.
 
-    Raw chunks must have exactly their length; Blosc, zstd and gzip say how long they are and how much they hold; CRC32C is verified.
+    Raw chunks must have exactly their length; Blosc, zstd and gzip say how long they are and how
+    much they hold; CRC32C is verified.
 
     Raises:
         ChunkError: The chunk is empty, truncated or oversized, as far as its outside can tell.

@@ -1,7 +1,8 @@
 """One buffer-to-buffer stage: decode within a bound, encode, and look at a compressed stream from outside.
 
-zlib, gzip, bz2 and lzma go through the standard library's decompressors, because those can be told a largest length; Blosc, zstd and
-LZ4 say it in their header, which is checked before anything is allocated.
+zlib, gzip, bz2 and lzma go through the standard library's decompressors, because those can be told
+a largest length; Blosc, zstd and LZ4 say it in their header, which is checked before anything is
+allocated.
 """
 
 from __future__ import annotations

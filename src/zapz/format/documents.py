@@ -71,7 +71,8 @@ class Format(Protocol):
     def adopt(self, array: Array, attributes: Mapping[str, str], *, marks: bool) -> dict[str, bytes]:
         """Return the documents of an array of the other format.
 
-        For readers a v2 fill value is also the missing marker and a v3 one is not, so the marker moves between the two places.
+        For readers a v2 fill value is also the missing marker and a v3 one is not, so the marker
+        moves between the two places.
 
         Args:
             array: The array, as the other format says it.

@@ -1,8 +1,11 @@
 """Data types and fill values of Zarr v2 and v3, to and from NumPy's.
 
-NumPy types here are in native byte order: stored byte order is the codecs' business. Strings and bytes of variable length are ``object``.
-Sources: Zarr v2 specification, "Data type encoding" and "Fill value encoding"; Zarr v3 core specification, "Data types" and "Fill value";
-zarr-extensions for ``numpy.datetime64``, ``numpy.timedelta64``, ``fixed_length_utf32``, ``null_terminated_bytes``, ``struct``.
+NumPy types here are in native byte order: stored byte order is the codecs' business. Strings and
+    bytes of variable length are ``object``.
+Sources: Zarr v2 specification, "Data type encoding" and "Fill value encoding"; Zarr v3 core
+    specification, "Data types" and "Fill value";
+zarr-extensions for ``numpy.datetime64``, ``numpy.timedelta64``, ``fixed_length_utf32``,
+``null_terminated_bytes``, ``struct``.
 """
 
 from __future__ import annotations
@@ -326,7 +329,8 @@ def read_marker(value: Any, dtype: DType, where: str) -> Any:
 def has_attribute(marker: Any, dtype: DType) -> bool:
     """Return whether a marker is written as ``_FillValue`` in Zarr v3.
 
-    Only numbers: not-a-time is missing without being said to be, and xarray reads no other such attribute.
+    Only numbers: not-a-time is missing without being said to be, and xarray reads no other such
+        attribute.
     """
     return marker is not None and dtype.kind in "iufc"
 

@@ -12,7 +12,8 @@ from zapz.format.metadata import name
 
 DIMS = "_ARRAY_DIMENSIONS"
 _NETCDF = ("_nczarr_array", "_NCZARR_ARRAY")
-"""What netCDF-C calls its own metadata of an array, among the attributes or in ``.zarray``, depending on its version."""
+"""What netCDF-C calls its own metadata of an array, among the attributes or in ``.zarray``,
+depending on its version."""
 _NETCDF_DIMS = ("dimension_references", "dimrefs")
 MAX_LENGTH = 2**62
 """Longest axis accepted, exclusive: beyond it no reader's arithmetic is safe."""
@@ -28,7 +29,8 @@ T = TypeVar("T")
 def remembered(read: Callable[P, T]) -> Callable[P, T]:
     """Return a function that reads a node by its path and documents, and remembers what it has read.
 
-    Most slices of a cube have the same documents. What is returned is shared between calls: do not change it.
+    Most slices of a cube have the same documents. What is returned is shared between calls: do not
+        change it.
     """
     again = lru_cache(_REMEMBERED)(read)
 

@@ -1,7 +1,8 @@
 """The regular chunk grid: counts, boxes, and what an append does to it.
 
-A grid cuts an array of some shape into equal chunks; the last chunk along an axis may reach beyond the shape. Appending
-``M`` steps to ``N`` along one axis touches the boundary chunk (if ``N`` ends inside one) and creates the chunks after it::
+A grid cuts an array of some shape into equal chunks; the last chunk along an axis may reach beyond
+the shape. Appending ``M`` steps to ``N`` along one axis touches the boundary chunk (if ``N`` ends
+inside one) and creates the chunks after it::
 
       N = 5, chunk = 3                 append M = 5                  after: 10
       +-------+-------+                                              +-------+-------+-------+-------+
@@ -124,7 +125,8 @@ def resized(shape: tuple[int, ...], axis: int | None, length: int) -> tuple[int,
 def grouped(spans: Box, target: Sequence[int], source: Sequence[int], origin: Sequence[int]) -> Iterator[Index]:
     """Yield the indices of ``spans`` source block by source block, so that neighbours share source chunks.
 
-    Drawn for one axis, target chunks of 2 and source chunks of 6: ``[0 1 2] [3 4 5]``, all of a bracket before the next.
+    Drawn for one axis, target chunks of 2 and source chunks of 6: ``[0 1 2] [3 4 5]``, all of a
+        bracket before the next.
 
     Args:
         spans: Range of target chunk indices per axis.

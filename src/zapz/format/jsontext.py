@@ -1,7 +1,8 @@
 """JSON as text: parse strictly, and change one value while every other character stays.
 
-Metadata of a ten-year cube carries numbers that a parser would not give back (``1e400``, ``1.10``, 2^70, ``NaN``) and members in
-an order somebody chose. So a document is never re-serialised: the text of one value is cut out and another is put in.
+Metadata of a ten-year cube carries numbers that a parser would not give back (``1e400``, ``1.10``,
+2^70, ``NaN``) and members in an order somebody chose. So a document is never re-serialised: the
+text of one value is cut out and another is put in.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def parse(text: str, where: str) -> Any:
     """Parse a document strictly.
 
     Raises:
-        MetadataError: The text is not JSON, holds a key twice in one object, or is nested too deeply.
+        MetadataError: The text is not JSON, holds a key twice in one object, or is nested too
+            deeply.
     """
     _check_depth(text, where)
     try:
@@ -210,7 +212,8 @@ def _separator(text: str, found: list[Member]) -> str:
 def joined(parts: Mapping[str, str], indent: int | None) -> str:
     """Return the text of an object whose values are given as JSON text, member by member on a line if ``indent`` is given.
 
-    Line feeds inside the given texts are indented along: a JSON string cannot hold a raw one, so no value changes.
+    Line feeds inside the given texts are indented along: a JSON string cannot hold a raw one, so no
+        value changes.
     """
     if indent is None or not parts:
         return "{" + ", ".join(f"{dumps(key)}: {text}" for key, text in parts.items()) + "}"

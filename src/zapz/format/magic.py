@@ -5,7 +5,8 @@
     43 44 46 01              CDF.        NetCDF-3         89 48 44 46 0d 0a 1a 0a    .HDF....    NetCDF-4, HDF5
     47 52 49 42              GRIB        GRIB             49 49 2a 00                II*.        TIFF
 
-An HDF5 file may have something else in front, whose length is 512 bytes or twice, four times as many, and so on.
+An HDF5 file may have something else in front, whose length is 512 bytes or twice, four times as
+many, and so on.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class FileFormat:
     name: str
     """What such a file is called, with its article."""
     packages: str = ""
-    """Python packages that read it, as ``pip install`` takes them; empty if there is no remedy with some."""
+    """Python packages that read it, as ``pip install`` takes them; empty if there is no remedy with
+    some."""
     opener: str = ""
     """The ``slice_source`` that makes a slice of such a file, without anything else."""
     remedy: str = ""

@@ -63,7 +63,8 @@ class Array:
     dims: tuple[Dim, ...]
     """Dimension names, one per axis."""
     dtype: np.dtype[Any]
-    """Data type in native byte order (stored byte order belongs to the codecs); object for strings of variable length."""
+    """Data type in native byte order (stored byte order belongs to the codecs); object for strings
+    of variable length."""
     grid: RegularGrid
     """Shape and chunk (or shard) shape."""
     keys: ChunkKeys
@@ -73,11 +74,13 @@ class Array:
     fill: FillValue
     """Value of missing chunks."""
     marker: Any = field(compare=False)
-    """The value that readers take for "missing" (CF ``_FillValue``; for v2 also ``fill_value``); None if there is none."""
+    """The value that readers take for "missing" (CF ``_FillValue``; for v2 also ``fill_value``);
+    None if there is none."""
     attributes: Mapping[str, Any] = field(compare=False)
     """Attributes, parsed; the documents keep their text."""
     assumed: bool = field(default=False, compare=False)
-    """Whether a v2 ``fill_value`` that no attribute confirms says that ``marker`` is one; to zarr-python it is a value."""
+    """Whether a v2 ``fill_value`` that no attribute confirms says that ``marker`` is one; to
+    zarr-python it is a value."""
 
     @property
     def is_label(self) -> bool:
@@ -246,7 +249,8 @@ def check_path(path: str) -> None:
     """Refuse a node path that could leave the dataset or cannot be a key.
 
     Raises:
-        MetadataError: A part is empty, ``.``, ``..``, or holds a backslash or NUL, or the path is absolute.
+        MetadataError: A part is empty, ``.``, ``..``, or holds a backslash or NUL, or the path is
+            absolute.
     """
     bad = (
         path.startswith("/") or any(part in {"", ".", ".."} for part in path.split("/")) or "\\" in path or "\0" in path

@@ -1,7 +1,8 @@
 """An array that gets another axis, of length 1: its documents change, and not a byte of its chunks.
 
-A chunk ``(y, x)`` is byte for byte the chunk ``(1, y, x)``, and ``(y, 1, x)``, in whichever order its axes are stored: an axis of length 1
-may stand anywhere. What the documents say about anything else stays as it is written there.
+A chunk ``(y, x)`` is byte for byte the chunk ``(1, y, x)``, and ``(y, 1, x)``, in whichever order
+its axes are stored: an axis of length 1 may stand anywhere. What the documents say about anything
+else stays as it is written there.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ def with_axis(dataset: Dataset, path: str, axis: int, dim: str, like: Order | No
         path: The array.
         axis: Place of the new axis.
         dim: Name of the new dimension.
-        like: The order in which another array stores these axes (see ``CodecChain.order``): the new axis goes to its place there, if the
-            others stand alike.
+        like: The order in which another array stores these axes (see ``CodecChain.order``): the new
+            axis goes to its place there, if the others stand alike.
 
     Raises:
-        UnsupportedError: The array has a codec that zapz does not run, whose bytes may depend on the number of axes.
+        UnsupportedError: The array has a codec that zapz does not run, whose bytes may depend on
+            the number of axes.
     """
     array = dataset.arrays[path]
     if (unknown := array.codecs.unknown) is not None:

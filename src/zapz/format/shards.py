@@ -5,7 +5,8 @@ A shard holds inner chunks in any order and an index that says where each lies::
     index at the end:    [ inner 0 | inner 2 | dead | inner 1 ][ offset, length of 0 1 2 … ][crc32c]
     index at the start:  [ index ][ inner chunks … ]
 
-Extending keeps old inner chunks at their offsets, and puts new ones where the old index refers to nothing: a reader who has read
+Extending keeps old inner chunks at their offsets, and puts new ones where the old index refers to
+    nothing: a reader who has read
 the old index still reads the old cells.
 """
 
@@ -113,7 +114,8 @@ def parse_index(shards: Shards, count: int, data: Buffer, size: int) -> ShardInd
     """Read and check the index of a shard of ``size`` bytes.
 
     Raises:
-        ChunkError: The checksum is wrong, or an inner chunk would lie outside the file or inside the index.
+        ChunkError: The checksum is wrong, or an inner chunk would lie outside the file or inside
+            the index.
     """
     if shards.index_crc32c:
         data = compressors.decode_stage("crc32c", {}, data, limit=16 * count, exact=True)

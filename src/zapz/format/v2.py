@@ -1,6 +1,7 @@
 """Zarr v2 documents: ``.zarray``, ``.zgroup``, ``.zattrs``, and consolidated ``.zmetadata``, to and from metadata.
 
-Sources: Zarr v2 specification; the ``_ARRAY_DIMENSIONS`` convention of xarray; consolidated metadata as zarr-python writes it.
+Sources: Zarr v2 specification; the ``_ARRAY_DIMENSIONS`` convention of xarray; consolidated
+    metadata as zarr-python writes it.
 """
 
 from __future__ import annotations
@@ -187,7 +188,8 @@ def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None =
         extra: Further fields of ``.zarray``.
 
     Raises:
-        UnsupportedError: v2 cannot say it (sharding, a transposition that is not a reversal, foreign codecs).
+        UnsupportedError: v2 cannot say it (sharding, a transposition that is not a reversal,
+            foreign codecs).
     """
     chain = array.codecs
     reverse = tuple(range(array.ndim))[::-1]
@@ -298,7 +300,8 @@ def without_fill(documents: Mapping[str, bytes], path: str) -> dict[str, bytes]:
 def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, bytes]:
     """Return the consolidated metadata for these documents: refreshed where it exists, added at the root if ``create``.
 
-    Every entry is its document's own text, so a stale entry is corrected and no number is written anew.
+    Every entry is its document's own text, so a stale entry is corrected and no number is written
+    anew.
     """
     changed: dict[str, bytes] = {}
     roots = {parent(key) for key in documents if name(key) == CONSOLIDATED} | ({""} if create else set())

@@ -1,6 +1,7 @@
 """Zarr v3 documents: ``zarr.json`` of arrays and groups, with inline consolidated metadata, to and from metadata.
 
-Sources: Zarr v3 core specification 3.0 and 3.1; its codec specifications; consolidated metadata as zarr-python writes it.
+Sources: Zarr v3 core specification 3.0 and 3.1; its codec specifications; consolidated metadata as
+    zarr-python writes it.
 """
 
 from __future__ import annotations
@@ -312,7 +313,8 @@ def without_fill(documents: Mapping[str, bytes], path: str) -> dict[str, bytes]:
 def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, bytes]:
     """Return the group documents with consolidated metadata: refreshed where it exists, added at the root if ``create``.
 
-    Every entry is its document's own text, so a stale entry is corrected and no number is written anew.
+    Every entry is its document's own text, so a stale entry is corrected and no number is written
+    anew.
     """
     changed: dict[str, bytes] = {}
     for key in sorted(documents, key=len, reverse=True):

@@ -41,7 +41,8 @@ class Checked:
     labels: Mapping[str, int]
     """How many labels of each label variable were read."""
     steps: Mapping[str, StepInfo]
-    """The step that the labels of each of these keep, and where steps are missing: gaps are no damage."""
+    """The step that the labels of each of these keep, and where steps are missing: gaps are no
+    damage."""
     chunks: ChunkCounts | None
     """What became of the chunks; None if they were not read."""
     lock: Holder | None

@@ -61,7 +61,8 @@ class Info:
     labels: Mapping[str, tuple[str, str]]
     """First and last label of each label variable of the append dimension."""
     steps: Mapping[str, StepInfo] = field(default_factory=dict)
-    """The step that the labels of each of these variables keep, and where steps are missing; without those too long to be read."""
+    """The step that the labels of each of these variables keep, and where steps are missing;
+    without those too long to be read."""
     lock: Holder | None
     """Who holds the lock."""
     journal: tuple[str, ...]

@@ -22,7 +22,8 @@ _SHOWN = 5
 def check_target_is_no_slice(target: str, slices: Sequence[str], config: Config) -> None:
     """Refuse a target that is about as long as the first of its slices; both lie in one folder, and their names differ by numbers only.
 
-    Months differ in length: a target that is less than one and a half times as long is one of them. A cube that has grown by a slice is
+    Months differ in length: a target that is less than one and a half times as long is one of them.
+        A cube that has grown by a slice is
     longer, so the next run passes.
 
     Raises:

@@ -62,7 +62,8 @@ def looked_for(reading: Reading, path: str, encoding: Encoding) -> StepInfo | st
     """Return the steps of a label variable, all labels of which are read.
 
     Returns:
-        They; or why they are not known; or None where there are none: the labels are text, or too few.
+        They; or why they are not known; or None where there are none: the labels are text, or too
+        few.
     """
     array = reading.dataset.arrays[path]
     if array.shape[0] < FEWEST or array.dtype.kind not in "iufmM":

@@ -1,6 +1,7 @@
 """Look at all slices of a call before the first of them is written: are they there, may they follow, in this order?
 
-It costs their metadata and labels. What was seen is compared when a slice's turn comes: one that has changed meanwhile is refused.
+It costs their metadata and labels. What was seen is compared when a slice's turn comes: one that
+has changed meanwhile is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from zapz.storage.uris import is_local
 _OPEN = 8
 """Slices that are open at a time."""
 _KEPT_BYTES = 4_000_000
-"""Bytes of metadata that are remembered, so that slices of local folders are not read again if theirs are the same."""
+"""Bytes of metadata that are remembered, so that slices of local folders are not read again if
+theirs are the same."""
 _FEW = 64
 """Labels of a slice that are remembered, so that they are not converted again."""
 
@@ -68,7 +70,8 @@ class LookAhead:
 
         Raises:
             SliceError: One may not follow the target or the one before it.
-            ZapzError: One cannot be opened; a slice that is waited for may be missing or incomplete.
+            ZapzError: One cannot be opened; a slice that is waited for may be missing or
+                incomplete.
             CancelledError: ``cancelled`` says so; nothing was written.
         """
         ahead = _Ahead(state)

@@ -49,10 +49,12 @@ class Placer:
         Args:
             source: The slice.
             target: The target; None if it is made from this slice.
-            reads: Whether labels of the slice may be read, to give a new target units that hold what may come.
+            reads: Whether labels of the slice may be read, to give a new target units that hold
+                what may come.
 
         Returns:
-            The slice as the target sees it, the target (its form, if it is made), and where the slice goes.
+            The slice as the target sees it, the target (its form, if it is made), and where the
+            slice goes.
 
         Raises:
             SliceError: It may not follow.

@@ -63,8 +63,8 @@ def open_target(target: Target, config: Config) -> Store:
 def check_surroundings(store: Store) -> None:
     """Refuse a target that is part of something larger: of a Zarr group, or of a pyramid.
 
-    The other levels of a pyramid would lack what was appended, and the consolidated metadata of a group would not know of it. On services a
-    group counts only if it has such metadata.
+    The other levels of a pyramid would lack what was appended, and the consolidated metadata of a
+    group would not know of it. On services a group counts only if it has such metadata.
 
     Raises:
         FormatError: It is; names the whole.

@@ -1,6 +1,7 @@
 """May this slice follow this target? Pure: it gets metadata and label values, and answers with a placement or a refusal.
 
-Every refusal names the slice, the variable, what was expected, what was found, and what the user can do.
+Every refusal names the slice, the variable, what was expected, what was found, and what the user
+can do.
 """
 
 from __future__ import annotations
@@ -242,7 +243,8 @@ def _check_size(target: Dataset, config: Config, length: int, where: str) -> Non
 
 
 SMALL_STEP = 256
-"""A variable is small if one step of it is at most this many bytes: labels, bounds, per-step scalars."""
+"""A variable is small if one step of it is at most this many bytes: labels, bounds, per-step
+scalars."""
 
 
 def _missing(array: Array, target: Dataset, slice_: Dataset, config: Config, where: str) -> str:

@@ -55,7 +55,8 @@ def check_configured(target: Dataset, config: Config) -> None:
     """Refuse a configuration that says something else than an existing target.
 
     Raises:
-        ConfigError: A configured encoding is not the target's, or a configured variable is not there.
+        ConfigError: A configured encoding is not the target's, or a configured variable is not
+            there.
     """
     for path in config.variables:
         if path == "*" or path in target.arrays or not takes_part(path, config):

@@ -37,8 +37,10 @@ def changed_documents(
         config: Settings.
         stop: Length of the target afterwards.
         creates: Whether the target is made.
-        attributes: Configured attributes by path of the node ("" is the root), expressions evaluated.
-        unfilled: Label variables that lose their fill value, because the slice has a label that equals it.
+        attributes: Configured attributes by path of the node ("" is the root), expressions
+            evaluated.
+        unfilled: Label variables that lose their fill value, because the slice has a label that
+            equals it.
     """
     door = doors.of(target.zarr_format)
     changed: dict[str, bytes] = {}

@@ -1,7 +1,9 @@
 """What a configured encoding makes of an array: data type, packing, time units, chunks, shards, codecs, fill value. Pure.
 
-One law ties creating and appending together: applying an encoding twice is applying it once. So a new target is the first slice with
-the encoding applied, and a configuration contradicts an existing target exactly where applying it would change something.
+One law ties creating and appending together: applying an encoding twice is applying it once. So a
+    new target is the first slice with
+the encoding applied, and a configuration contradicts an existing target exactly where applying it
+would change something.
 """
 
 from __future__ import annotations
@@ -34,11 +36,13 @@ class EncodingContext:
     dim: str
     """Append dimension."""
     steps: int | None
-    """Length of the slice along it, which "whole dimension" means there; None for an existing target, which keeps its own."""
+    """Length of the slice along it, which "whole dimension" means there; None for an existing
+    target, which keeps its own."""
     where: str
     """The settings, for messages."""
     own: bool = False
-    """Whether the variable has an entry of its own: then every dimension that is named must be one of its."""
+    """Whether the variable has an entry of its own: then every dimension that is named must be one
+    of its."""
 
     @property
     def format(self) -> doors.Format:
@@ -187,7 +191,8 @@ def _fill(
 ) -> tuple[FillValue, Any]:
     """Return the fill value, and the marker that readers take for missing.
 
-    For readers a v2 fill value is the marker too; so one that is not meant as a marker is written as null.
+    For readers a v2 fill value is the marker too; so one that is not meant as a marker is written
+    as null.
     """
     nothing = FillValue.of(None if context.format.MARKS_BY_FILL else _default(dtype, serializer))
     if is_value(encoding.fill_value):

@@ -1,7 +1,8 @@
 """Encodings as users write them, read into the values of this package: data types, codec chains of either form, fill values.
 
-``compressor`` and ``filters`` have the form of Zarr v2 (numcodecs configurations), ``codecs`` that of Zarr v3 (named configurations).
-Either is read for either format; whether the target's format can write the chain is checked where it is written.
+``compressor`` and ``filters`` have the form of Zarr v2 (numcodecs configurations), ``codecs`` that
+of Zarr v3 (named configurations). Either is read for either format; whether the target's format can
+write the chain is checked where it is written.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ def chain_of(
     """Return the chain of one unit that a configuration asks for.
 
     Args:
-        encoding: May give ``compressor`` and ``filters``, or ``codecs``; what it does not give is the base's.
+        encoding: May give ``compressor`` and ``filters``, or ``codecs``; what it does not give is
+            the base's.
         base: The unit's chain so far; its stages must already fit ``dtype``.
         dtype: Data type, native byte order.
         serializer: What turns items into bytes.

@@ -5,7 +5,8 @@
     1  2  3  4     8  9              step 1, the commonest difference; 3 steps are missing between 4 and 8
     01-01  02-01  03-01     05-01    step 1 month: the same day and time of other months; 1 step is missing
 
-Labels that keep no step have no gaps: the commonest difference must be at least every other one, and nearly all must be whole multiples
+Labels that keep no step have no gaps: the commonest difference must be at least every other one,
+    and nearly all must be whole multiples
 of it. Differences of floating-point labels count as equal if they differ by their rounding.
 """
 
@@ -157,7 +158,8 @@ def _months(calendar: str, instants: list[Fraction], rounding: Fraction) -> list
 def gap_note(labels: Labels) -> str:
     """Say that steps are missing between the target's labels and the slice's; nothing if none are, or that cannot be told.
 
-    The step so far is the distance of the target's last two labels. Labels of the slice that do not keep it say that there is none.
+    The step so far is the distance of the target's last two labels. Labels of the slice that do not
+    keep it say that there is none.
     """
     old, new = labels.old, labels.new
     line = [*old.values[-2:], *new.values]

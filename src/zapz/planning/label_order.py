@@ -15,7 +15,8 @@ def check_labels(labels: Labels, config: Config, where: str) -> None:
     """Check that the slice's labels continue the target's.
 
     Raises:
-        LabelError: They do not rise (or fall) from the target's last label on, are not a step apart, or one is missing.
+        LabelError: They do not rise (or fall) from the target's last label on, are not a step
+            apart, or one is missing.
         ConfigError: ``append_step`` is not a step, or the labels have none.
     """
     place, new = f"{where}, {labels.path}", labels.new

@@ -1,6 +1,7 @@
 """Units that hold labels which are still to come. Pure.
 
-Software that writes a time series one step at a time stores a single label as 0 in the coarsest unit there is: "days since" the label
+Software that writes a time series one step at a time stores a single label as 0 in the coarsest
+    unit there is: "days since" the label
 itself. As the units of a series they would refuse everything that is not whole days later.
 """
 
@@ -20,11 +21,13 @@ def units_to_come(units: str, calendar: str, values: Sequence[Fraction]) -> str 
     Args:
         units: Their units: "<unit> since <date>", or the unit of lengths of time.
         calendar: Their calendar; "duration" for lengths of time.
-        values: The times, in seconds since 1970-01-01 of the calendar, or lengths in seconds; not empty.
+        values: The times, in seconds since 1970-01-01 of the calendar, or lengths in seconds; not
+            empty.
 
     Returns:
-        Seconds since the same date (finer ones if the times have fractions of seconds), or "seconds"; None if the units were chosen:
-        they have an epoch of their own, are finer than these times need, or zapz does not compute with them (months, years).
+        Seconds since the same date (finer ones if the times have fractions of seconds), or
+        "seconds"; None if the units were chosen: they have an epoch of their own, are finer than
+        these times need, or zapz does not compute with them (months, years).
 
     Raises:
         EncodingError: The date or the calendar means nothing.

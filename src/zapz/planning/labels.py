@@ -1,6 +1,7 @@
 """Labels of the append dimension as values that can be compared. Pure: they have been read already.
 
-Labels are compared in the target's terms, after conversion: what two readers of the target would see as equal is equal.
+Labels are compared in the target's terms, after conversion: what two readers of the target would
+see as equal is equal.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class Line:
     unit: Fraction
     """Seconds that a step of 1 in the labels' own units means; 1 if they are not times."""
     grain: Fraction
-    """By how much a difference of two labels may be off because they are stored as floating-point numbers."""
+    """By how much a difference of two labels may be off because they are stored as floating-point
+    numbers."""
     encoding: Encoding
     """What the stored labels mean."""
     stored: np.ndarray[Any, Any]

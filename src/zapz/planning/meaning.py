@@ -28,7 +28,8 @@ def meaning_of(dataset: Dataset, path: str, fills: str | None = None) -> Encodin
     Args:
         dataset: Where it is.
         path: Which.
-        fills: What cells are that equal a v2 fill value without being called missing: "missing", a "value", or unsettled if None.
+        fills: What cells are that equal a v2 fill value without being called missing: "missing", a
+            "value", or unsettled if None.
 
     Raises:
         EncodingError: Its attributes make no sense.
@@ -60,7 +61,8 @@ def conversion_of(
         path: The variable.
         where: The slice and variable, for messages.
         config: Settings.
-        narrow: Whether the target's data type was chosen by the user, so that numbers may be rounded to it.
+        narrow: Whether the target's data type was chosen by the user, so that numbers may be
+            rounded to it.
 
     Raises:
         SliceError: They cannot.
@@ -114,7 +116,8 @@ class Conversions:
             path: The variable.
             where: The slice and variable, for messages.
             config: Settings, the same in every call.
-            narrow: Whether the target's data type was chosen by the user, so that numbers may be rounded to it.
+            narrow: Whether the target's data type was chosen by the user, so that numbers may be
+                rounded to it.
 
         Raises:
             SliceError: They cannot.
@@ -140,7 +143,8 @@ class Conversions:
 def _hiding(target: Dataset, path: str, config: Config) -> Encoding | None:
     """Return the meaning of growing bounds to xarray, which takes a v2 fill value for missing although no bound is; else None.
 
-    Bounds that are copied into an array of the same fill value read as before. Others may not begin to be missing.
+    Bounds that are copied into an array of the same fill value read as before. Others may not begin
+    to be missing.
     """
     array = target.arrays[path]
     fill = array.fill.value

@@ -18,14 +18,16 @@ from zapz.planning.compatibility import SMALL_STEP
 from zapz.planning.configured_variables import check_units, described, least_of, missing_variables
 
 _IMPLIED = ("NaN", int(np.iinfo(np.int64).min))
-"""Markers that come with a data type, where nobody chose one: of floating-point numbers, and of times as integers."""
+"""Markers that come with a data type, where nobody chose one: of floating-point numbers, and of
+times as integers."""
 
 
 def new_target(slice_: Dataset, config: Config, encodings: Mapping[str, ArrayEncoding] | None = None) -> Dataset:
     """Return the form of a new target: the first slice's, with length 0 along the append dimension.
 
-    Format, codecs, chunks, attributes, groups and unknown metadata keys are the slice's; small variables get long chunks; the
-    configuration overrides: a variable's own entry, then ``"*"``, then what the slice itself requests.
+    Format, codecs, chunks, attributes, groups and unknown metadata keys are the slice's; small
+    variables get long chunks; the configuration overrides: a variable's own entry, then ``"*"``,
+    then what the slice itself requests.
 
     Args:
         slice_: The first slice.
@@ -128,7 +130,8 @@ def _formed(
 def _merged(hints: ArrayEncoding, configured: ArrayEncoding) -> ArrayEncoding:
     """Lay what is configured over what the slice requests.
 
-    Of two ways to name codecs the configured one counts, and a configured data type comes without the marker of another.
+    Of two ways to name codecs the configured one counts, and a configured data type comes without
+    the marker of another.
     """
     given, dropped = configured.given, set[str]()
     if "dtype" in given and hints.fill_value in _IMPLIED:

@@ -28,7 +28,8 @@ class Placement:
     notes: tuple[str, ...] = ()
     """Differences worth telling that change nothing."""
     labels: str = ""
-    """Digest of the slice's labels, so that a plan is not executed with another slice; empty if it has none."""
+    """Digest of the slice's labels, so that a plan is not executed with another slice; empty if it
+    has none."""
 
     @property
     def rounded(self) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """An append as a value: what is copied, what is encoded, where it goes; running it is a loop elsewhere.
 
-A plan holds two hierarchies, a placement, and the documents to write; everything else follows by integer arithmetic (``steps.py``).
-So it is as small for ten million chunks as for ten, any of its steps is found at once (``Plan.step``), and it can be serialised and
-executed elsewhere.
+A plan holds two hierarchies, a placement, and the documents to write; everything else follows by
+integer arithmetic (``steps.py``). So it is as small for ten million chunks as for ten, any of its
+steps is found at once (``Plan.step``), and it can be serialised and executed elsewhere.
 """
 
 from __future__ import annotations
@@ -72,11 +72,13 @@ class Plan:
     placement: Placement
     """Where the slice goes."""
     documents: Mapping[str, bytes]
-    """Documents to write, in the order in which they become visible; the root's consolidated metadata last."""
+    """Documents to write, in the order in which they become visible; the root's consolidated
+    metadata last."""
     recompress: bool = False
     """Whether compressor parameters must be the target's."""
     slice_has_place: bool = True
-    """Whether the slice lies in a place, from which it can be opened again; otherwise it must be given to execute the plan."""
+    """Whether the slice lies in a place, from which it can be opened again; otherwise it must be
+    given to execute the plan."""
     append_label: Mapping[str, Any] = field(default_factory=dict)
     """The setting of that name by which the slice was seen as one step; empty if it was not needed."""
     arrays: Mapping[str, ArrayPlan] = field(compare=False)

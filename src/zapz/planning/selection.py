@@ -17,7 +17,8 @@ def takes_part(path: str, config: Config) -> bool:
 def left_out(dataset: Dataset, config: Config) -> frozenset[str]:
     """Return the variables of a slice that do not take part.
 
-    Included variables keep the coordinates that they need: those of their dimensions, and those that their attributes name.
+    Included variables keep the coordinates that they need: those of their dimensions, and those
+        that their attributes name.
 
     Raises:
         VariableError: An included variable is not there, and is not to be filled either.
@@ -68,9 +69,11 @@ def label_variables(dataset: Dataset, dim: str) -> frozenset[str]:
 def data_variables(dataset: Dataset, dim: str) -> frozenset[str]:
     """Return the variables of a dataset without the append dimension that have another value at another step, as far as it says.
 
-    These are the data, and what belongs to the label: itself, its bounds. Not so coordinates: those of their own dimension and what the
-    attributes of others name as coordinates, bounds, cell measures or grid mappings (CF sections 5, 7), what xarray lists as
-    ``coordinates`` of a group, terms of a formula with at most one dimension (CF section 4.3.3), and containers of attributes.
+    These are the data, and what belongs to the label: itself, its bounds. Not so coordinates: those
+        of their own dimension and what the
+    attributes of others name as coordinates, bounds, cell measures or grid mappings (CF sections 5,
+    7), what xarray lists as ``coordinates`` of a group, terms of a formula with at most one
+    dimension (CF section 4.3.3), and containers of attributes.
     """
     fixed: set[str] = set()
     for path, array in dataset.arrays.items():

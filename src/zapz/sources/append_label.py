@@ -58,7 +58,8 @@ def labels_at(
         dim: The append dimension.
 
     Raises:
-        LabelError: The slice lacks it; it is neither a time nor a number, or cannot be stored exactly.
+        LabelError: The slice lacks it; it is neither a time nor a number, or cannot be stored
+            exactly.
     """
     found = label_value(source, setting)
     return {

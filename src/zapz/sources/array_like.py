@@ -1,7 +1,9 @@
 """Whatever looks like an array, as something that gives regions of cells in a data type that Zarr has.
 
-In memory or not, and whoever made it: NumPy (masked too), lists and scalars, h5py, tensorstore, zarr, xarray's variables. Objects are
-looked into once to find what they are; everything else is read region by region, when the engine asks for it.
+In memory or not, and whoever made it: NumPy (masked too), lists and scalars, h5py, tensorstore,
+    zarr, xarray's variables. Objects are
+looked into once to find what they are; everything else is read region by region, when the engine
+asks for it.
 """
 
 from __future__ import annotations
@@ -87,7 +89,8 @@ def region_of(data: Any, where: str) -> tuple[Region, dict[str, Any]]:
     """Return an array-like as something that gives regions, and attributes that say what its cells mean if they had to be converted.
 
     Args:
-        data: NumPy array, list or scalar, or anything with ``shape``, ``dtype`` and ``__getitem__``.
+        data: NumPy array, list or scalar, or anything with ``shape``, ``dtype`` and
+            ``__getitem__``.
         where: The variable, for messages.
 
     Raises:

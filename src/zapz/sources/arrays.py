@@ -1,6 +1,7 @@
 """Slices made of arrays in a program: mappings, and objects with ``variables``, ``dims`` and ``attrs`` such as xarray's.
 
-Nothing here imports xarray: its objects are known by what they have. Arrays appear to the engine as a Zarr hierarchy whose chunks
+Nothing here imports xarray: its objects are known by what they have. Arrays appear to the engine as
+    a Zarr hierarchy whose chunks
 nobody has encoded; regions of them are handed over as they are.
 """
 
@@ -72,7 +73,8 @@ def source_of(item: Any, label: str, options: Options) -> ArraysSource:
     """Return a slice made of arrays; lazily computed ones are computed when it is prepared.
 
     Args:
-        item: A mapping ``name -> (dims, array-like[, attrs[, encoding]])``, or an object as xarray's.
+        item: A mapping ``name -> (dims, array-like[, attrs[, encoding]])``, or an object as
+            xarray's.
         label: What to call it in messages.
         options: Append dimension, and the bounds of computing.
 

@@ -17,18 +17,21 @@ Exit = Callable[[BaseException | None], None]
 def entered(value: Any, *, ours: bool) -> tuple[Any, Exit]:
     """Enter what a user gave for a slice as far as it is a wrapping, and say how to leave it.
 
-    A context manager is entered, an object with ``get_dataset()`` is asked for its dataset, a generator that a slice source made is run
-    to its ``yield``, and what they give is treated alike; it is left to them to close it. Array data are taken as they are, though some
-    are context managers too: a dataset or an array of xarray, a zarr store; so is a path.
+    A context manager is entered, an object with ``get_dataset()`` is asked for its dataset, a
+    generator that a slice source made is run to its ``yield``, and what they give is treated alike;
+    it is left to them to close it. Array data are taken as they are, though some are context
+    managers too: a dataset or an array of xarray, a zarr store; so is a path.
 
     Args:
         value: What the user handed over, or what the user's slice source returned.
-        ours: Whether it comes from a slice source, so that nobody else would close it: then its ``close`` is called if it has one.
-            Of what the user handed over only an object with ``get_dataset()`` (by ``close``, or ``dispose`` if there is no other) and a
-            ``Source`` are closed, since they are made for that; a generator among the slices is no slice.
+        ours: Whether it comes from a slice source, so that nobody else would close it: then its
+            ``close`` is called if it has one. Of what the user handed over only an object with
+            ``get_dataset()`` (by ``close``, or ``dispose`` if there is no other) and a ``Source``
+            are closed, since they are made for that; a generator among the slices is no slice.
 
     Returns:
-        The array data, path or other item, and what to call exactly once, with the error under which it is left.
+        The array data, path or other item, and what to call exactly once, with the error under
+        which it is left.
 
     Raises:
         SliceError: A generator yields nothing.

@@ -1,7 +1,8 @@
 """Compute lazily computed arrays (dask) once each, all of a slice in one go, in bounded memory.
 
-Arrays of one slice share inputs, and a rechunked one needs every input chunk for several of its own. So their graph is run as a whole,
-before the target is locked, into memory or, beyond the limit, into unnamed files, which vanish with the process that made them.
+Arrays of one slice share inputs, and a rechunked one needs every input chunk for several of its
+own. So their graph is run as a whole, before the target is locked, into memory or, beyond the
+limit, into unnamed files, which vanish with the process that made them.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def compute(arrays: Sequence[DaskRegion], limit: int, folder: str | None, *, on_
 
     Args:
         arrays: The arrays; those that have been computed are passed over.
-        limit: Bytes that their cells may take in memory; beyond it they go to unnamed files. 0: no limit.
+        limit: Bytes that their cells may take in memory; beyond it they go to unnamed files. 0: no
+            limit.
         folder: Where such files lie; the system's temporary folder if None.
         on_disk: Whether they go to files whatever they take.
 

@@ -44,12 +44,14 @@ def default_encoding(
     Args:
         data: Its cells.
         dims: Its dimensions.
-        encoding: Its own ``encoding``, in the words of xarray; what these do not mean for Zarr is left out.
+        encoding: Its own ``encoding``, in the words of xarray; what these do not mean for Zarr is
+            left out.
         dim: The append dimension.
         zarr_format: Format of the target, for the compressor that is the format's default.
         is_label: Whether it is a coordinate of its own dimension, none of which may be missing.
         has_marker: Whether an attribute says which cells are missing.
-        counts: Whether its cells are numbers of units since an instant, which are stored as integers.
+        counts: Whether its cells are numbers of units since an instant, which are stored as
+            integers.
     """
     given = _numbers(data, encoding, is_label=is_label)
     marks = False

@@ -20,34 +20,42 @@ R = TypeVar("R")
 _END: Any = object()
 """What pulling gives at the end."""
 _BLINK = 0.5
-"""Seconds after which a wait looks up: an interrupt that comes in the moment before it falls asleep is noticed then."""
+"""Seconds after which a wait looks up: an interrupt that comes in the moment before it falls asleep
+is noticed then."""
 
 
 class Feed(Generic[T, S]):
     """Turns an iterable of items into opened slices, one after another; used as ``with Feed(...) as feed: for opened in feed: ...``.
 
-    A slice is closed before the next one is handed out, or when the context is left. Without prefetching all of it happens in the caller's
-    thread, and an item is pulled only when a slice is asked for::
+    A slice is closed before the next one is handed out, or when the context is left. Without
+    prefetching all of it happens in the caller's thread, and an item is pulled only when a slice is
+    asked for::
 
         pull 0  open 0  USE 0  close 0  pull 1  open 1  USE 1  close 1  ...
 
-    With ``prefetch = n`` one thread pulls and opens in order, from the first slice asked for, and the caller closes::
+    With ``prefetch = n`` one thread pulls and opens in order, from the first slice asked for, and
+    the caller closes::
 
         pull 0  open 0  pull 1  open 1  pull 2  open 2  ...       never more than n beyond the one in use,
                         USE 0           close 0  USE 1  ...       the one that is being opened included
 
-    An error of the iterable, or of opening, is raised where that slice would have come, as the object that it is; after it nothing more is
-    pulled. Leaving the context closes first the slice in use, then those that were opened ahead, then a generator, in the thread that runs
-    it; it waits for an opening that is under way. The first error is the one that leaves; errors while closing become its notes.
-    (Only a second interrupt ends that waiting: the thread then closes what it has when it can.)
+    An error of the iterable, or of opening, is raised where that slice would have come, as the
+    object that it is; after it nothing more is pulled. Leaving the context closes first the slice
+    in use, then those that were opened ahead, then a generator, in the thread that runs it; it
+    waits for an opening that is under way. The first error is the one that leaves; errors while
+    closing become its notes. (Only a second interrupt ends that waiting: the thread then closes
+    what it has when it can.)
 
     Args:
-        items: What is opened, in this order; any iterable except text, a path or a mapping, which are one item.
+        items: What is opened, in this order; any iterable except text, a path or a mapping, which
+            are one item.
         open_item: Opens an item.
-        close: Closes what ``open_item`` returned. It receives the error under which the slice is left, None on success. A slice that was
-            opened ahead and never handed out is left under that error too, or under a ``GeneratorExit`` if there is none: it was not used.
+        close: Closes what ``open_item`` returned. It receives the error under which the slice is
+            left, None on success. A slice that was opened ahead and never handed out is left under
+            that error too, or under a ``GeneratorExit`` if there is none: it was not used.
         prefetch: How many slices are opened ahead.
-        cancelled: Asked before each pull, each opening and each slice handed out, in the thread that does it.
+        cancelled: Asked before each pull, each opening and each slice handed out, in the thread
+            that does it.
 
     Raises:
         TypeError: ``items`` is one item.

@@ -18,8 +18,9 @@ _LONGEST = 200
 def name_of(item: Any) -> str | None:
     """Return a short name of a slice item; None if it has none, as arrays in memory and open stores.
 
-    A path or URI is its own name, without credentials. Arguments of a slice source are called by the positional ones, or by a keyword
-    argument that stands alone; of several keywords one may be a secret.
+    A path or URI is its own name, without credentials. Arguments of a slice source are called by
+    the positional ones, or by a keyword argument that stands alone; of several keywords one may be
+    a secret.
     """
     match item:
         case tuple() if len(item) == 2 and isinstance(item[0], list | tuple) and isinstance(item[1], dict):  # noqa: PLR2004 - (args, kwargs)

@@ -63,11 +63,14 @@ class OpenSlice:
     has_place: bool = True
     """Whether it lies in a place, by which it is recognised if it comes again."""
     one_step: str = ""
-    """What is said of it if it lacks the append dimension where it lies, and is seen as one step; ``LABEL`` stands for its label."""
+    """What is said of it if it lacks the append dimension where it lies, and is seen as one step;
+    ``LABEL`` stands for its label."""
     labels_seen: Mapping[str, Any] = field(default_factory=dict)
-    """Its labels (``planning.labels.SeenLabels``), by variable, if it was looked at before the first slice of the call was written."""
+    """Its labels (``planning.labels.SeenLabels``), by variable, if it was looked at before the
+    first slice of the call was written."""
     name: str = ""
-    """What it was made of, if a slice source says only where it is; empty if it is called by its place."""
+    """What it was made of, if a slice source says only where it is; empty if it is called by its
+    place."""
 
     def left(self, error: BaseException | None) -> None:
         """Let go of it, under an error or none."""

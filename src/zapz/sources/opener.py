@@ -21,7 +21,8 @@ from zapz.storage.store import ReadableStore
 from zapz.storage.uris import is_local, local_path
 
 _ZARR_FORMAT = 3
-"""Format of a target that is made from arrays, if none is configured: that of current zarr-python and xarray."""
+"""Format of a target that is made from arrays, if none is configured: that of current zarr-python
+and xarray."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

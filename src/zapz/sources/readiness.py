@@ -30,7 +30,8 @@ def open_slice(
         item: The slice.
         config: ``slice_polling``, ``slice_ready``, ``slice_complete`` and what opening needs.
         cancelled: Asked while waiting whether to stop.
-        waits: Called with its name, and for how many seconds it is waited at most, if it is not there or not complete.
+        waits: Called with its name, and for how many seconds it is waited at most, if it is not
+            there or not complete.
 
     Raises:
         IncompleteError: It is not complete (in time).

@@ -25,17 +25,19 @@ _CONTEXT = "ctx"
 def resolve(spec: str | Callable[..., Any]) -> Callable[..., Any]:
     """Return the function, class or other callable that ``slice_source`` names.
 
-    In ``module:name`` all before the colon is the module; in ``module.name`` it is the longest part that can be imported, without the last
-    name. Either way ``name`` may lead into a class: ``module:Class.method``.
+    In ``module:name`` all before the colon is the module; in ``module.name`` it is the longest part
+    that can be imported, without the last name. Either way ``name`` may lead into a class:
+    ``module:Class.method``.
 
-    Modules are looked for where Python looks, so a program must make its own importable; the command line calls ``import_from_here`` first.
+    Modules are looked for where Python looks, so a program must make its own importable; the
+    command line calls ``import_from_here`` first.
 
     Args:
         spec: The setting: text, or the callable itself.
 
     Raises:
-        ConfigError: There is no such module or name, or what is found is not callable; or the module fails to import, and its own error
-            is the cause.
+        ConfigError: There is no such module or name, or what is found is not callable; or the
+            module fails to import, and its own error is the cause.
     """
     found = _find(spec) if isinstance(spec, str) else spec
     if callable(found):
@@ -47,8 +49,9 @@ def resolve(spec: str | Callable[..., Any]) -> Callable[..., Any]:
 def import_from_here() -> None:
     """Let modules of the current folder be imported, for the rest of the process, as ``python -m`` does.
 
-    A console script has the folder of the script on its path instead. This is for the command line alone, once a ``slice_source`` is given
-    as text: a module here hides an installed one of the same name. ``python -P`` and ``PYTHONSAFEPATH`` forbid it.
+    A console script has the folder of the script on its path instead. This is for the command line
+    alone, once a ``slice_source`` is given as text: a module here hides an installed one of the
+    same name. ``python -P`` and ``PYTHONSAFEPATH`` forbid it.
     """
     if sys.flags.safe_path:
         return
@@ -127,8 +130,8 @@ def _attribute(module: ModuleType, names: list[str], spec: str) -> Any:
 def arguments_of(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return a slice item as positional and keyword arguments.
 
-    A tuple is exactly ``(args, kwargs)``, a list is args, a dict is kwargs, anything else is one argument; so are other
-    mappings, since a dataset is one.
+    A tuple is exactly ``(args, kwargs)``, a list is args, a dict is kwargs, anything else is one
+    argument; so are other mappings, since a dataset is one.
 
     Raises:
         ConfigError: A tuple is something else, or a keyword is not text.
@@ -168,7 +171,8 @@ def _pair(item: tuple[Any, ...]) -> tuple[Any, Any]:
 def invoke(function: Callable[..., Any], item: Any, kwargs: Mapping[str, Any], context: Any) -> Any:
     """Call a slice source with a slice item as its arguments.
 
-    A parameter named ``ctx`` receives the context, wherever it stands: at its own place among the positional arguments where
+    A parameter named ``ctx`` receives the context, wherever it stands: at its own place among the
+        positional arguments where
     these reach so far, by name otherwise. An argument of that name that the user gives wins.
 
     Args:

@@ -15,9 +15,10 @@ from zapz.format.grid import Box
 class Source(ABC):
     """One slice, however it is made. Subclass it to feed zapz from anything that can answer like a Zarr hierarchy.
 
-    ``documents`` says what there is, in the words of Zarr's metadata; then either ``read`` gives chunks as stored bytes (which zapz
-    copies where the target's codecs can read them), or ``cells`` gives regions of arrays, or both: then a chunk for which ``read`` raises
-    ``KeyError`` is made of cells, and only where ``cells`` gives None is it missing.
+    ``documents`` says what there is, in the words of Zarr's metadata; then either ``read`` gives
+    chunks as stored bytes (which zapz copies where the target's codecs can read them), or ``cells``
+    gives regions of arrays, or both: then a chunk for which ``read`` raises ``KeyError`` is made of
+    cells, and only where ``cells`` gives None is it missing.
 
     Methods may be called from several threads at once.
     """
@@ -33,7 +34,8 @@ class Source(ABC):
         """Return stored bytes of a chunk, from ``offset``, at most ``length``.
 
         Raises:
-            KeyError: There is no such chunk: its cells are what ``cells`` gives, or have the array's fill value if that is None.
+            KeyError: There is no such chunk: its cells are what ``cells`` gives, or have the
+                array's fill value if that is None.
         """
         del offset, length
         raise KeyError(key)

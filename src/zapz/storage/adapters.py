@@ -1,7 +1,8 @@
 """From what a program has open to a store: fsspec's mappers, and stores, groups and arrays of zarr-python.
 
-What lies in a local folder is opened as that folder, and what lies on an object service as the service, so that it is as safe and as
-fast as if its path or URI had been named. Other stores are used through their own methods.
+What lies in a local folder is opened as that folder, and what lies on an object service as the
+service, so that it is as safe and as fast as if its path or URI had been named. Other stores are
+used through their own methods.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ def slice_store(thing: Any, how: StoreOptions = PLAIN) -> ReadableStore | None:
         how: How it is opened.
 
     Returns:
-        The store; None if ``thing`` is none of these. An array that lies in a group becomes a dataset of its own, named by the last
-        part of its path.
+        The store; None if ``thing`` is none of these. An array that lies in a group becomes a
+        dataset of its own, named by the last part of its path.
     """
     opening = _Opening(how, read_only=True)
     if (mapper := _mapper(thing)) is not None:

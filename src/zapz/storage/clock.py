@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Linux's monotonic clock stands still in suspension, its boot clock does not; elsewhere the monotonic one does not either."""
+"""Linux's monotonic clock stands still in suspension, its boot clock does not; elsewhere the
+monotonic one does not either."""
 
 
 def now() -> float:

@@ -8,7 +8,8 @@ from typing import Any
 from zapz.errors import AbilityError
 
 _SERVICES = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https"))
-"""Protocols of services: they are asked anew, because listings that a file system has kept may be old."""
+"""Protocols of services: they are asked anew, because listings that a file system has kept may be
+old."""
 _EXTRAS = {
     "s3": ("s3fs", ("s3", "s3a")),
     "gcs": ("gcsfs", ("gs", "gcs")),
@@ -111,7 +112,8 @@ def leads_to_references(thing: Any, depth: int = 8) -> bool:
 def ours(fs: Any) -> Any:
     """Return a file system that can be called from any thread: one with the same options, if this one lives in somebody's event loop.
 
-    Services get one in any case, which keeps no listings and has as many connections as there are requests at once.
+    Services get one in any case, which keeps no listings and has as many connections as there are
+    requests at once.
     """
     protocols = protocols_of(fs)
     if is_cache(fs):  # it keeps what has been read, and that is what it is for

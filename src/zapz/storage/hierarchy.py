@@ -16,7 +16,8 @@ from zapz.storage.store import Children, ReadableStore
 
 _MAX_DEPTH = 16
 _ARRAYS_ONLY = -1
-"""Depth of a root without any document: a group only if arrays lie right in it, else a folder that holds datasets."""
+"""Depth of a root without any document: a group only if arrays lie right in it, else a folder that
+holds datasets."""
 
 
 def digest(data: bytes | None) -> str | None:
@@ -27,9 +28,9 @@ def digest(data: bytes | None) -> str | None:
 def read_documents(store: ReadableStore, listing: Children | None = None) -> dict[str, bytes]:
     """Read all metadata documents of a hierarchy.
 
-    Arrays are never listed, so the cost does not grow with the number of chunks. Folders that hold no metadata are searched for
-    nested nodes, because some writers leave group documents out. What may be read but not listed is read as its consolidated
-    metadata say.
+    Arrays are never listed, so the cost does not grow with the number of chunks. Folders that hold
+    no metadata are searched for nested nodes, because some writers leave group documents out. What
+    may be read but not listed is read as its consolidated metadata say.
 
     Raises:
         NotFoundError: There is nothing at all.

@@ -16,7 +16,8 @@ from zapz.waiting import Wait
 
 _UNKNOWN = "-"
 _STARTED = 19
-"""Field of ``/proc/PID/stat`` (proc(5): number 22, starttime), counted from the one behind the name of the program."""
+"""Field of ``/proc/PID/stat`` (proc(5): number 22, starttime), counted from the one behind the name
+of the program."""
 
 
 def target_locked(where: str, holder: Holder | None, wait: Wait, more: str = "") -> LockedError:
@@ -44,7 +45,8 @@ def describe_me(*, judged: bool = True) -> dict[str, Any]:
     """Describe this process as a holder of a lock.
 
     Args:
-        judged: Whether others may have to find out from this whether it lives; not where the system itself ends the lock.
+        judged: Whether others may have to find out from this whether it lives; not where the system
+            itself ends the lock.
     """
     return {
         "host": os.uname().nodename,

@@ -3,9 +3,12 @@
 ::
 
     .zapz/                            in the target, or beside it (then its own name ends so)
-      head                            local: who holds the lock; a folder of turns where the file system has no locks
-      head                            object stores: whose turn it is, what is under way, what earlier runs left, the last commits
-      lock                            object stores without conditional replacement: who holds the lock
+      head                            local: who holds the lock; a folder of turns where the file
+          system has no locks
+      head                            object stores: whose turn it is, what is under way, what
+          earlier runs left, the last commits
+      lock                            object stores without conditional replacement: who holds the
+          lock
       register                        the last commits, where they are kept on their own
       txn/TRANSACTION/journal         what a transaction is going to do
       txn/TRANSACTION/000001 ...      what replaces something, staged
@@ -49,7 +52,8 @@ DOOMED = f"{OURS}/doomed"
 TRANSACTIONS = f"{OURS}/txn"
 """Folder of the transactions that are under way."""
 WAY = f"{OURS}/way"
-"""Folder of files that have not got their places yet, where everything must go through one (``storage.local.turn``)."""
+"""Folder of files that have not got their places yet, where everything must go through one
+(``storage.local.turn``)."""
 
 TURN, OWNER, TURN_TRANSACTIONS, TURN_WAY = "turn", "owner", "txn", "way"
 """Names below the lock, if that is a folder; the last three in the folder of one turn."""

@@ -28,7 +28,8 @@ def open_store(uri: str | os.PathLike[str], options: Options | None = None, how:
     """Return the store at ``uri``; nothing is read or made yet.
 
     Args:
-        uri: Local path, ``file://`` or any fsspec URI (chained too), or a ``.zip`` file to read from.
+        uri: Local path, ``file://`` or any fsspec URI (chained too), or a ``.zip`` file to read
+            from.
         options: fsspec storage options.
         how: How it is opened.
     """

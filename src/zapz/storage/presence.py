@@ -1,6 +1,7 @@
 """Which chunks of a range exist, found out by listing: for ranges in which far more chunks could exist than do.
 
-Keys come from integers all the same: a listing only says which of the planned ones exist. A name that is not exactly the key of a planned
+Keys come from integers all the same: a listing only says which of the planned ones exist. A name
+    that is not exactly the key of a planned
 index says nothing, and a listing that fails ends everything.
 """
 
@@ -17,7 +18,8 @@ from zapz.storage.local.store import LocalStore
 from zapz.storage.store import ReadableStore
 
 MANY = 1 << 17
-"""Ranges of at most so many chunks are gone through one by one; of larger ones it is listed which exist."""
+"""Ranges of at most so many chunks are gone through one by one; of larger ones it is listed which
+exist."""
 _FEW = 64
 """So many folders are looked at one by one, where their parent would have to be listed otherwise."""
 _DIGITS = 20

@@ -19,7 +19,8 @@ class Requirements:
 
         Args:
             here: The documents as they are, by key; those that are absent left out.
-            becoming: Digests of what documents become, which is right as well: it may have been written already.
+            becoming: Digests of what documents become, which is right as well: it may have been
+                written already.
         """
         later = becoming or {}
         return [

@@ -52,7 +52,8 @@ class Abilities:
     regions: bool = False
     """Whether it is a ``RegionStore``: decoded cells of any region are to be had."""
     stored: bool = True
-    """Whether objects are stored, so that reading one again gives the same bytes; otherwise they are made on request."""
+    """Whether objects are stored, so that reading one again gives the same bytes; otherwise they
+    are made on request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +73,15 @@ class Holder:
     host: str
     """Name of the machine."""
     boot: str
-    """Identifier of the machine's current run, so that a process number of an earlier one is not mistaken."""
+    """Identifier of the machine's current run, so that a process number of an earlier one is not
+    mistaken."""
     process: int
     """Process number."""
     since: str
     """When it was taken, UTC, ISO 8601."""
     started: str = "-"
-    """When the process began, in ticks of a clock since the machine's start, and which clock; "-" if that is not known."""
+    """When the process began, in ticks of a clock since the machine's start, and which clock; "-"
+    if that is not known."""
 
     def __str__(self) -> str:
         return f"process {self.process} on {self.host} since {self.since}"

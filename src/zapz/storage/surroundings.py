@@ -24,7 +24,8 @@ class Surroundings:
     pyramid: str | None = None
     """The pyramid of which it is a level."""
     dataset: str | None = None
-    """The nearest folder above it that is a node of a Zarr hierarchy; on services only if it has consolidated metadata."""
+    """The nearest folder above it that is a node of a Zarr hierarchy; on services only if it has
+    consolidated metadata."""
 
 
 def surroundings_of(store: ReadableStore) -> Surroundings:

@@ -1,6 +1,7 @@
 """The one place that hands a chunk to zarr's own codec pipeline: for v3 codecs that zapz does not run itself.
 
-It uses zarr's public interface only: an array of one chunk in memory, whose single key is the chunk.
+It uses zarr's public interface only: an array of one chunk in memory, whose single key is the
+chunk.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """For those who embed zapz: an object service in memory, faults at any request or file operation, and time that only passes when told.
 
-``ObjectService`` behaves as S3 does (creation if absent, replacement on a tag), keeps a log, and lets any request be refused,
-lose its answer, or be the last one of a process; ``failing_files`` does that to a folder. ``simulated_time`` lets a lease run
-out in no time::
+``ObjectService`` behaves as S3 does (creation if absent, replacement on a tag), keeps a log, and
+lets any request be refused, lose its answer, or be the last one of a process; ``failing_files``
+does that to a folder. ``simulated_time`` lets a lease run out in no time::
 
     from zapz import testing
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 Fault = Literal["refused", "lost", "died"]
-"""It is not carried out and fails; it is carried out and its answer is lost; or the process dies with it."""
+"""It is not carried out and fails; it is carried out and its answer is lost; or the process dies
+with it."""
 FAULTS: tuple[Fault, ...] = ("refused", "lost", "died")
 """All of them."""
 

@@ -1,6 +1,7 @@
 """Faults at any operation on the files of a folder: what ``os`` does there, in this process, goes through a hook.
 
-Only one block at a time may watch, and nothing else of the process may use ``os`` in the folder meanwhile.
+Only one block at a time may watch, and nothing else of the process may use ``os`` in the folder
+meanwhile.
 """
 
 from __future__ import annotations
@@ -127,7 +128,8 @@ def failing_files(root: Path, number: int, fault: Fault, code: int = errno.EIO) 
     Args:
         root: The folder, or one that does not exist yet.
         number: Which, counted from 0.
-        fault: What becomes of it; after "died" nothing of the block has any effect below the folder.
+        fault: What becomes of it; after "died" nothing of the block has any effect below the
+            folder.
         code: The ``errno`` of the failure.
     """
     made, died = -1, False

@@ -59,7 +59,8 @@ class ObjectService:
         """Begin without objects.
 
         Args:
-            unique_tags: Whether a tag never comes back; otherwise equal bytes have equal tags, as with most services.
+            unique_tags: Whether a tag never comes back; otherwise equal bytes have equal tags, as
+                with most services.
         """
         self.objects: dict[str, bytes] = {}
         """What there is, by path."""

@@ -1,7 +1,8 @@
 """What a journal says is believed only as far as the documents explain it, before anything is removed or put in place.
 
-A journal may have come with a data set that somebody downloaded, or be another data set's. It may name chunks beyond the shape of an
-array whose document is what the journal builds on, and chunks of an array that does not exist yet. Nothing else is touched by it.
+A journal may have come with a data set that somebody downloaded, or be another data set's. It may
+name chunks beyond the shape of an array whose document is what the journal builds on, and chunks of
+an array that does not exist yet. Nothing else is touched by it.
 """
 
 from __future__ import annotations
@@ -201,7 +202,8 @@ def check_grid(array: Array, extent: Extent, where: str, *, grown: bool) -> None
         array: As its document says.
         extent: The extent.
         where: The journal.
-        grown: Whether the document is that of after the append: then only what lies beyond it can be told.
+        grown: Whether the document is that of after the append: then only what lies beyond it can
+            be told.
 
     Raises:
         JournalError: It is not.

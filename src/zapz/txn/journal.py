@@ -203,7 +203,8 @@ def decision(
     Args:
         transaction: Whose.
         outcome: Which.
-        documents: What it makes visible, in order, where nothing is staged: then the decision is all that recovery needs.
+        documents: What it makes visible, in order, where nothing is staged: then the decision is
+            all that recovery needs.
         now: When, seconds since 1970, where decisions outlive their transactions.
     """
     record: dict[str, Any] = {"id": transaction, "outcome": outcome}

@@ -91,7 +91,8 @@ class Session(Protocol):
             plan: What is going to be written.
             commit: What it will be remembered as.
             name: A name that was never used before.
-            enter: Called as each part of it begins that follows the body: "syncing", where that is done at once, and "committing".
+            enter: Called as each part of it begins that follows the body: "syncing", where that is
+                done at once, and "committing".
 
         Raises:
             HeadMovedError: Somebody else took a turn since the target was read.

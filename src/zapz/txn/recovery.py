@@ -16,9 +16,10 @@ class RecoveredAppend(NamedTuple):
     target: str
     """Where to."""
     outcome: Literal["finished", "removed", "abandoned", "replaced", "not replaced"]
-    """"finished": it had been committed, and is visible now. "removed": it had not, and nothing of it remains. "abandoned": it had
-    not, and what it left, beyond the target's shape, is for ``vacuum``. "replaced": a new target had taken the place of the old one, of
-    which nothing remains. "not replaced": it had not, and the old one stays."""
+    """"finished": it had been committed, and is visible now. "removed": it had not, and nothing of
+    it remains. "abandoned": it had not, and what it left, beyond the target's shape, is for
+    ``vacuum``. "replaced": a new target had taken the place of the old one, of which nothing
+    remains. "not replaced": it had not, and the old one stays."""
     process: int = 0
     """Number of the process; 0 if that is not known."""
     host: str = ""

@@ -11,7 +11,8 @@ from zapz.txn import records
 FORMAT = 1
 """Version of a register that is kept on its own."""
 _REMEMBERED = 1000
-"""So many commits are remembered: as many slices without labels one command may have, and still be repeated safely."""
+"""So many commits are remembered: as many slices without labels one command may have, and still be
+repeated safely."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

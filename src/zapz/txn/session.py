@@ -49,7 +49,8 @@ def open_session(store: Store, wait: Wait, *, remember: bool = False) -> Abstrac
     Raises:
         LockedError: Another writer's turn does not end in time.
         CancelledError: The caller has ended the wait.
-        ConflictError: Another tool wrote over what a crashed run left. Nothing of the target was removed.
+        ConflictError: Another tool wrote over what a crashed run left. Nothing of the target was
+            removed.
         JournalError: What an earlier run left is damaged; nothing was touched.
     """
     return coordinator_of(store).open(wait, remember=remember)
@@ -82,7 +83,8 @@ def vacuum(store: Store, wait: Wait, name: str) -> Vacuumed:
         name: A name that no transaction ever had.
 
     Raises:
-        LockedError: Somebody is at work, or was until so recently that requests may still be on their way.
+        LockedError: Somebody is at work, or was until so recently that requests may still be on
+            their way.
         NotFoundError: There is no target.
     """
     return coordinator_of(store).vacuum(wait, name)

@@ -1,6 +1,7 @@
 """Whether a file that somebody has open is replaced in one step.
 
-Where it is not, the file system first gives the open file another name, and for an instant there is nothing at its place: on FUSE (libfuse
+Where it is not, the file system first gives the open file another name, and for an instant there is
+    nothing at its place: on FUSE (libfuse
 without ``hard_remove``), and on NFS for processes of the same client (``nfs(5)``, silly rename).
 """
 

@@ -1,8 +1,9 @@
 """What survives a power failure on a local file system: files and the folders that name them, synced one by one or all at once.
 
-One ``syncfs`` costs about as much as one ``fsync`` (measured on ext4, seven small files in three folders: 0.5 ms against 2.2 ms;
-3,000 files of 200 kB: 0.32 s against 0.79 s), but waits for what other processes have written too. So it is used where little of
-that can be waiting, or where there are so many files of our own that it wins anyway.
+One ``syncfs`` costs about as much as one ``fsync`` (measured on ext4, seven small files in three
+folders: 0.5 ms against 2.2 ms; 3,000 files of 200 kB: 0.32 s against 0.79 s), but waits for what
+other processes have written too. So it is used where little of that can be waiting, or where there
+are so many files of our own that it wins anyway.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from zapz.storage.local.posix import READ, failure
 MANY = 64
 """From this many files on, the file system is synced as a whole."""
 LITTLE = 32 << 20
-"""So many bytes waiting to be written on the whole machine do not keep a sync of the file system waiting for long."""
+"""So many bytes waiting to be written on the whole machine do not keep a sync of the file system
+waiting for long."""
 _TRUSTED = frozenset(("ext3", "ext4", "xfs", "f2fs"))
-"""File systems on which ``syncfs`` does for all files what ``fsync`` does for one: not FUSE, not SMB, not overlays."""
+"""File systems on which ``syncfs`` does for all files what ``fsync`` does for one: not FUSE, not
+SMB, not overlays."""
 _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
 _MOMENT = 0.1
 """For so many seconds that answer is good."""
@@ -41,7 +44,8 @@ class Syncer:
             root: The folder.
             at: Where a key lies; below ``root`` if None.
             durable: Whether anything is synced at all.
-            whole: Whether the file system may be synced as a whole; not where links may lead to another one.
+            whole: Whether the file system may be synced as a whole; not where links may lead to
+                another one.
         """
         self._root = root
         self._at = at or (lambda key: f"{root}{os.sep}{key}" if key else root)

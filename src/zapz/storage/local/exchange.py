@@ -1,7 +1,7 @@
 """The place beside a local target: a folder that is made there can take the target's place, in one step.
 
-The target's lock file gets a second name in the new folder. So one lock covers both, before the exchange and after it, and at no moment
-can anybody else take either.
+The target's lock file gets a second name in the new folder. So one lock covers both, before the
+exchange and after it, and at no moment can anybody else take either.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _HERE = -100
 _EXCHANGE = 2
 """``RENAME_EXCHANGE`` of Linux, and ``RENAME_SWAP`` of macOS."""
 _UNABLE = frozenset((errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV, errno.EBUSY))
-"""What is answered where folders cannot be exchanged: by an old system, by a file system, for a mount point."""
+"""What is answered where folders cannot be exchanged: by an old system, by a file system, for a
+mount point."""
 _TRIAL = (".zapz-try-1", ".zapz-try-2")
 """Folders on which it is tried."""
 

@@ -1,6 +1,7 @@
 """Reading a folder of a local file system, on ``os`` alone.
 
-fsspec's local files cannot say whether a folder is a link, and each of their calls makes an object for every file.
+fsspec's local files cannot say whether a folder is a link, and each of their calls makes an object
+for every file.
 """
 
 from __future__ import annotations

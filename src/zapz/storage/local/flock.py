@@ -20,7 +20,8 @@ from zapz.waiting import Wait
 
 _POLL = 0.05
 _GRACE = 0.02
-"""Somebody who asks who holds a lock holds it for an instant: so long that is waited for in any case."""
+"""Somebody who asks who holds a lock holds it for an instant: so long that is waited for in any
+case."""
 _BUSY = frozenset((errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES))
 _NO_FLOCK = frozenset((errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
 """What a file system answers that has no ``flock``."""

@@ -1,7 +1,7 @@
 """A lock that is a folder with a lease: for file systems without ``flock``, and those behind a network, where it is not to be relied on.
 
-Its owner touches it again and again. Whoever sees it unchanged for a lease, by his own clock, ends that turn and begins his own; what the
-former owner still does cannot land (``turn``).
+Its owner touches it again and again. Whoever sees it unchanged for a lease, by his own clock, ends
+that turn and begins his own; what the former owner still does cannot land (``turn``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from zapz.waiting import Wait
 
 _POLL = 0.2
 _GRACE = 1.0
-"""So many seconds an empty lock file is not taken for one that is held: somebody tries whether the file system has ``flock``."""
+"""So many seconds an empty lock file is not taken for one that is held: somebody tries whether the
+file system has ``flock``."""
 _HELD = frozenset((errno.ENOTEMPTY, errno.EEXIST))
 _GONE = frozenset((errno.ENOENT, errno.ESTALE))
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)

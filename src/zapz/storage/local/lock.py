@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from zapz.storage.local.turn import Turn
 
 _NETWORKED = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "lustre", "virtiofs", "fuse"))
-"""Types of file systems that several machines may share (and all that begin with ``fuse.``): Linux tells them, other systems do not."""
+"""Types of file systems that several machines may share (and all that begin with ``fuse.``): Linux
+tells them, other systems do not."""
 
 
 def is_networked(folder: str) -> bool:

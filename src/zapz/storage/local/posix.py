@@ -175,7 +175,8 @@ def failure(error: OSError, what: str, path: str) -> StoreError:
     """Return zapz's error for one of the operating system's, with what to do about it.
 
     Raises:
-        StoreError: The error is one of zapz's own, which says more: errors of storage are the system's errors too.
+        StoreError: The error is one of zapz's own, which says more: errors of storage are the
+            system's errors too.
     """
     if isinstance(error, StoreError):
         raise error

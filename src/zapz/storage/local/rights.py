@@ -1,12 +1,15 @@
 """Who may do what with a file: what replaces one takes over its mode, owner, group, access control list and extended attributes.
 
-As far as that is permitted; and where something is not, nobody gets access who had none. Links are never followed. What is not taken over:
+As far as that is permitted; and where something is not, nobody gets access who had none. Links are
+never followed. What is not taken over:
 
-- setuid and setgid of files, ``security.capability``: privileges were given to the old content, not to the new one;
+- setuid and setgid of files, ``security.capability``: privileges were given to the old content, not
+    to the new one;
 - ``security.ima`` and ``security.evm``: signatures of the old content;
 - what overlay file systems note about where a file comes from.
 
-The owner may read in any case: zapz must, before a file has its place, and an owner could allow it anyway.
+The owner may read in any case: zapz must, before a file has its place, and an owner could allow it
+    anyway.
 """
 
 from __future__ import annotations

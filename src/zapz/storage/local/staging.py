@@ -1,7 +1,8 @@
 """What replaces a file of a local target: how it is put in place, atomically and durably, and who may do what with it then.
 
-The rights of what is replaced (``storage.local.rights``) are taken over before the decision, and looked at again when it is put in place:
-whoever opens the name, and whenever the process dies, finds the new content with rights that are no wider than those of the old one.
+The rights of what is replaced (``storage.local.rights``) are taken over before the decision, and
+looked at again when it is put in place: whoever opens the name, and whenever the process dies,
+finds the new content with rights that are no wider than those of the old one.
 """
 
 from __future__ import annotations

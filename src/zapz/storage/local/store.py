@@ -1,8 +1,8 @@
 """Local storage, on ``os`` alone: exclusive creation, atomic replacement, fsync, flock.
 
-fsspec's local files test before they create, truncate in place, and never sync; this does none of that. Chunks are moved by
-one read and one write of the whole file: on ext4 that measured the same as ``copy_file_range`` and ``sendfile`` within noise, and it lets
-the chunk be looked at on its way.
+fsspec's local files test before they create, truncate in place, and never sync; this does none of
+that. Chunks are moved by one read and one write of the whole file: on ext4 that measured the same
+as ``copy_file_range`` and ``sendfile`` within noise, and it lets the chunk be looked at on its way.
 """
 
 from __future__ import annotations

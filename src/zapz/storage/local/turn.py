@@ -8,13 +8,15 @@
     head/ended-TOKEN/...      a turn that is over: what it held is taken over by the next one, then it is removed
     head/wait-TOKEN/TOKEN/... a turn that has not begun
 
-A turn begins when its folder gets the name ``head/turn``, which succeeds for one only, because a folder that is not empty is not replaced.
-It ends when its inner folder is renamed. That name is the turn's own, so that a fresh turn is never ended in an old one's place.
+A turn begins when its folder gets the name ``head/turn``, which succeeds for one only, because a
+folder that is not empty is not replaced. It ends when its inner folder is renamed. That name is the
+turn's own, so that a fresh turn is never ended in an old one's place.
 
-This is a fence. New files are made in the folder and linked out of it, what replaces a file is renamed out of it, and what is removed is
-renamed into it. So what a former owner still does finds no folder any more. The next owner empties it and removes it first: then even a
-request that has found it by a handle fails, and what landed until then is seen. Only empty folders are removed directly: whoever needs
-one makes it again.
+This is a fence. New files are made in the folder and linked out of it, what replaces a file is
+renamed out of it, and what is removed is renamed into it. So what a former owner still does finds
+no folder any more. The next owner empties it and removes it first: then even a request that has
+found it by a handle fails, and what landed until then is seen. Only empty folders are removed
+directly: whoever needs one makes it again.
 """
 
 from __future__ import annotations
@@ -258,7 +260,8 @@ class Turn:
         """Take over what turns held that are over; afterwards nothing that their owners do can land.
 
         Args:
-            others: The folder of transactions of processes that need no turn, because their file system has locks.
+            others: The folder of transactions of processes that need no turn, because their file
+                system has locks.
 
         Raises:
             ConflictError: The turn is over.

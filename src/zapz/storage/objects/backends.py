@@ -1,7 +1,8 @@
 """Object services: a handful of requests each, with conditions where the service knows them.
 
-fsspec's verbs hide entity tags and upload large objects in parts, which no condition protects. So services with conditions are sent
-their own single requests, through the session, credentials and retries that fsspec has set up.
+fsspec's verbs hide entity tags and upload large objects in parts, which no condition protects. So
+services with conditions are sent their own single requests, through the session, credentials and
+retries that fsspec has set up.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Backend(Protocol):
     """One service. Paths are whole; errors are the service's own, for ``objects.errors`` to sort."""
 
     conditional: bool
-    """Whether a replacement can be made to depend on a tag (whether the service honours it is found out at run time)."""
+    """Whether a replacement can be made to depend on a tag (whether the service honours it is found
+    out at run time)."""
     exclusive: bool
     """Whether a creation can be made to depend on absence (the same holds)."""
     listable: bool
@@ -37,9 +39,11 @@ class Backend(Protocol):
     scope: str
     """What has the same abilities: service, account, bucket."""
     quoted: bool
-    """Whether tags go into conditions with quotation marks (services differ; found out at run time)."""
+    """Whether tags go into conditions with quotation marks (services differ; found out at run
+    time)."""
     largest: int | None
-    """Bytes of the largest object that one request can write; None if there is no limit worth checking."""
+    """Bytes of the largest object that one request can write; None if there is no limit worth
+    checking."""
 
     def get(self, path: str, start: int | None, end: int | None) -> tuple[bytes, str | None]:
         """Return bytes and tag of an object."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 Answer = Literal["absent", "refused", "again", "failed"]
-"""No such object; a condition did not hold; worth another try, the outcome being unknown; anything else."""
+"""No such object; a condition did not hold; worth another try, the outcome being unknown; anything
+else."""
 
 _REFUSED_TYPES = frozenset(("FileExistsError", "ResourceExistsError", "ResourceModifiedError"))
 _AGAIN_TYPES = frozenset(
@@ -101,7 +102,8 @@ def advice(error: BaseException) -> str:
 def meaning(error: BaseException) -> Answer:
     """Return what an error of a backend means.
 
-    A 409 is no verdict: services answer it while another conditional request for the same key is under way.
+    A 409 is no verdict: services answer it while another conditional request for the same key is
+        under way.
     """
     status, code = status_of(error)
     names = {type(cause).__name__ for cause in causes(error)}

@@ -139,7 +139,8 @@ class ObjectFiles:
     def above(self, names: tuple[str, ...]) -> dict[tuple[str, str], bytes]:
         """Return the objects of these names that lie in folders above this one, by folder and name, the nearest first.
 
-        They are asked for once. What cannot be read does not count: it is common to have no rights there.
+        They are asked for once. What cannot be read does not count: it is common to have no rights
+            there.
         """
         if names not in self._above:
             self._above[names] = above(self._backend, self._root, names)

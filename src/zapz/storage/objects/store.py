@@ -1,8 +1,9 @@
 """Stores on object services: S3, Azure, Google, memory, and every other that fsspec knows, to read from or to write to.
 
-What can be relied on is found out at run time, once per process and bucket: whether creation can depend on absence, and replacement on
-a tag. Requests are repeated while a service is busy; where an answer may have been lost, the object is read back and compared with what
-was to be written, so that the outcome is known and not guessed.
+What can be relied on is found out at run time, once per process and bucket: whether creation can
+    depend on absence, and replacement on
+a tag. Requests are repeated while a service is busy; where an answer may have been lost, the object
+is read back and compared with what was to be written, so that the outcome is known and not guessed.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class ObjectStore(ObjectFiles):
             key: Which.
             data: Its new bytes.
             tag: The tag that it must have; None if it must be absent.
-            mine: Whether an object that holds ``data`` already counts as written: the answer to an earlier request may have been lost.
+            mine: Whether an object that holds ``data`` already counts as written: the answer to an
+                earlier request may have been lost.
 
         Returns:
             The new tag; None, nothing having been written, if the condition does not hold.

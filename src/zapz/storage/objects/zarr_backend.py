@@ -1,7 +1,8 @@
 """Stores of zarr-python as object services: through their own methods, which run in zarr's own event loop.
 
-A store may hold connections and locks that belong to the loop in which they were first used, and that is zarr's. So nothing of a store is
-touched from any thread but that loop's, however many of ours ask; and what must not be torn apart there is one coroutine.
+A store may hold connections and locks that belong to the loop in which they were first used, and
+that is zarr's. So nothing of a store is touched from any thread but that loop's, however many of
+ours ask; and what must not be torn apart there is one coroutine.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from zapz.format.metadata import join
 from zapz.storage.objects.backends import AT_ONCE, content_tag
 
 BUCKET = "store"
-"""First part of every path: the whole store, as a bucket is, so that a folder of it has a place beside it."""
+"""First part of every path: the whole store, as a bucket is, so that a folder of it has a place
+beside it."""
 
 Answers = Sequence[tuple[bytes, str | None] | BaseException]
 """Bytes and tag, or what went wrong, per object."""

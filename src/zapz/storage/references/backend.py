@@ -1,7 +1,8 @@
 """Read what reference sets name, each place being looked at before it is read.
 
-fsspec's own reference file system reads whatever a set names, and asks for the bytes of several objects at once: so it is not used
-beyond its parquet reader. The bytes come from file systems of fsspec, those of local files from the operating system.
+fsspec's own reference file system reads whatever a set names, and asks for the bytes of several
+objects at once: so it is not used beyond its parquet reader. The bytes come from file systems of
+fsspec, those of local files from the operating system.
 """
 
 from __future__ import annotations

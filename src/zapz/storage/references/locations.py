@@ -1,6 +1,7 @@
 """Places that references name: parsed strictly, joined to a folder, and compared segment by segment.
 
-Only text is looked at here. Whether a local place is what it seems (links) is seen when it is opened.
+Only text is looked at here. Whether a local place is what it seems (links) is seen when it is
+opened.
 """
 
 from __future__ import annotations

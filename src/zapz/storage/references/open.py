@@ -27,7 +27,8 @@ def at_uri(uri: str, options: Options | None, places: Sequence[str] | None) -> t
     """Return the backend of a set that a URI leads to, the folder in it, and what it is called.
 
     Args:
-        uri: ``reference://``, with ``fo`` among the options or chained to the file; caches before it are not used.
+        uri: ``reference://``, with ``fo`` among the options or chained to the file; caches before
+            it are not used.
         options: fsspec storage options, of a chain by protocol.
         places: Where references may lead; None for the set's own folder.
 

@@ -1,7 +1,9 @@
 """Reference sets (kerchunk's JSON, and its form in parquet files): which bytes of which files stand for the objects of a slice.
 
-A set comes from whoever made the slice and names whatever it likes. So it is only read here, and never acted upon: templates and
-generators are refused, and where a reference may lead is for ``Allowed`` to say, each time that one is followed.
+A set comes from whoever made the slice and names whatever it likes. So it is only read here, and
+    never acted upon: templates and
+generators are refused, and where a reference may lead is for ``Allowed`` to say, each time that one
+is followed.
 """
 
 from __future__ import annotations

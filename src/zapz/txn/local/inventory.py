@@ -1,6 +1,7 @@
 """What a dataset consists of, by its metadata, and the removal of just that.
 
-Keys come from integer ranges, never from a listing. The removal can be cut short anywhere, and done again.
+Keys come from integer ranges, never from a listing. The removal can be cut short anywhere, and done
+again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from zapz.txn.extents import Extent
 FORMAT = 1
 """Version of the record."""
 _DENIED = frozenset((errno.EACCES, errno.EPERM, errno.EISDIR))
-"""What is answered about what we may not remove: somebody else's files, and a folder where a chunk belongs."""
+"""What is answered about what we may not remove: somebody else's files, and a folder where a chunk
+belongs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Recovery: finish what was decided, undo what was not. Opening a target does it; so does ``zapz recover``.
 
-Both directions can be repeated at will: recovering twice, or recovering from a crash in recovery, ends in the same bytes.
+Both directions can be repeated at will: recovering twice, or recovering from a crash in recovery,
+    ends in the same bytes.
 """
 
 from __future__ import annotations
@@ -92,8 +93,10 @@ def recover(store: LocalStore) -> Recovery:
     """Finish or undo every transaction that was left behind. The lock must be held.
 
     Raises:
-        ConflictError: Another tool wrote over a crashed transaction. Nothing of the target was removed.
-        JournalError: A journal is damaged or newer, or says what the documents do not explain; nothing was touched.
+        ConflictError: Another tool wrote over a crashed transaction. Nothing of the target was
+            removed.
+        JournalError: A journal is damaged or newer, or says what the documents do not explain;
+            nothing was touched.
     """
     done: list[RecoveredAppend] = []
     conflict: ConflictError | None = None
@@ -162,7 +165,8 @@ def finish(store: LocalStore, intent: Intent, *, checked: bool = False) -> None:
     Args:
         store: The target.
         intent: The transaction's.
-        checked: Whether the documents were looked at a moment ago, and the decision was made durable since.
+        checked: Whether the documents were looked at a moment ago, and the decision was made
+            durable since.
 
     Raises:
         ConflictError: A document is neither what the transaction built on nor what it writes.
@@ -231,11 +235,12 @@ def undo(store: LocalStore, intent: Intent, created: ChunkSet | None = None) -> 
     Args:
         store: The target.
         intent: The transaction's.
-        created: The chunks that it has created, if that is known; else all planned ones that did not exist are its own.
+        created: The chunks that it has created, if that is known; else all planned ones that did
+            not exist are its own.
 
     Raises:
-        ConflictError: The documents that govern the planned keys have changed, or the lock may be another's: then the keys may be
-            somebody else's, and all stay.
+        ConflictError: The documents that govern the planned keys have changed, or the lock may be
+            another's: then the keys may be somebody else's, and all stay.
     """
     store.check_lock()
     with contextlib.suppress(StoreError):  # a full disk has no room for it; under the lock nobody else decides

@@ -1,7 +1,8 @@
 """A new target in the place of an old one, in one step; and what finishes that, or undoes it, after a crash.
 
-The new one is built beside the old one, under the old one's lock, and says what it is by a mark in its own folder, which also tells what
-the old one consists of. Then the two folders change places, and the mark with them. So where the mark lies is the whole state::
+The new one is built beside the old one, under the old one's lock, and says what it is by a mark in
+its own folder, which also tells what the old one consists of. Then the two folders change places,
+and the mark with them. So where the mark lies is the whole state::
 
     mark at the target  beside it             what it means                    what is done about it
     ------------------  --------------------  -------------------------------  ------------------------------------
@@ -10,7 +11,8 @@ the old one consists of. Then the two folders change places, and the mark with t
     yes                 a folder              the old one, no longer in place  it is removed, then the mark
     no                  anything else         somebody else's                  nothing; another ``force_new`` is refused
 
-What is removed is named by integer ranges and documents, never by a listing. What remains then is nobody's to remove, and is kept.
+What is removed is named by integer ranges and documents, never by a listing. What remains then is
+nobody's to remove, and is kept.
 """
 
 from __future__ import annotations

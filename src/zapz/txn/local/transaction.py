@@ -1,7 +1,8 @@
 """One append, all or nothing.
 
-New keys go to their final place, beyond the old shape, where no reader sees them; whatever exists already is staged aside. So until the
-decision no live byte has changed, and after it everything needed to finish is on disk.
+New keys go to their final place, beyond the old shape, where no reader sees them; whatever exists
+already is staged aside. So until the decision no live byte has changed, and after it everything
+needed to finish is on disk.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The head of a target on an object service: whose turn it is, what is under way, and what earlier runs left. Pure.
 
-One small object, only ever replaced on the condition that it is still what it was: so at any time one transaction is under way, and whoever
+One small object, only ever replaced on the condition that it is still what it was: so at any time
+    one transaction is under way, and whoever
 was thought dead and wakes up finds that the head has moved on.
 """
 
@@ -56,7 +57,8 @@ class Head:
     left: bool = False
     """Whether the owner has given up: anybody may settle what is under way at once."""
     locked: bool = False
-    """Whether the owner holds a lock besides: then whoever holds that lock now may settle what is under way at once."""
+    """Whether the owner holds a lock besides: then whoever holds that lock now may settle what is
+    under way at once."""
     dirty: tuple[Dirty, ...] = ()
     """What aborted transactions left."""
     register: tuple[Commit, ...] = ()

@@ -45,7 +45,8 @@ class Lease:
     def take(cls, store: ObjectStore, head: Head, tag: Tag | None) -> Lease | None:
         """Put a head with our intent in the place of the one that has this tag; return None if the head has moved on.
 
-        It is not renewed before ``start``: the caller first remembers the lease, so that an interrupt leaves no renewal behind.
+        It is not renewed before ``start``: the caller first remembers the lease, so that an
+            interrupt leaves no renewal behind.
         """
         began = clock.now()
         new = store.replace(HEAD, encode(head), tag)

@@ -22,7 +22,8 @@ from zapz.waiting import Wait
 
 _POLL = 0.5
 _LONG_AGO = 3600.0
-"""Seconds by two machines' clocks after which a lease has run out even for somebody who has just begun to watch."""
+"""Seconds by two machines' clocks after which a lease has run out even for somebody who has just
+begun to watch."""
 
 
 def read_head(store: ObjectStore) -> tuple[Head, Tag | None]:
@@ -51,7 +52,8 @@ def decide_against(store: ObjectStore, intent: Intent) -> tuple[journal.Outcome 
     """Decide against a transaction unless it is decided; return what is decided, None if that is history already.
 
     Raises:
-        JournalError: The decision is damaged, or makes something visible that was not planned. Nothing was touched.
+        JournalError: The decision is damaged, or makes something visible that was not planned.
+            Nothing was touched.
     """
     bounds.check_names(intent, bounds.where_of(store, HEAD))
     store.replace(decision_key(intent.id), journal.decision(intent.id, "abort", now=time.time()), None)
@@ -71,7 +73,8 @@ def settle(store: ObjectStore, head: Head, tag: Tag, *, rest: float) -> Recovery
         rest: Seconds during which its owner's requests may still arrive.
 
     Raises:
-        ConflictError: Another tool changed a document that was to be replaced; the head is free all the same.
+        ConflictError: Another tool changed a document that was to be replaced; the head is free all
+            the same.
     """
     intent, owner = head.intent, head.owner
     if intent is None:

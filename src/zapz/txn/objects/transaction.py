@@ -1,10 +1,12 @@
 """Transactions on object services: nothing is deleted, nothing replaced unless it is still what it was.
 
-A writer that was thought dead may wake up at any moment, so whatever it sends must be refused by then. The head is replaced together with
-the intent; new keys are created only if they are absent; boundary chunks are replaced on the tag that they had when they were read, which
-changes only cells beyond the shape; then one object, created only if it is absent, decides and carries the documents, which are replaced on
-the tag of what the plan built on, the root's last. Whoever finds a head with a transaction under way whose lease has run out decides
-against it (or finds it decided), finishes what is decided, and frees the head.
+A writer that was thought dead may wake up at any moment, so whatever it sends must be refused by
+then. The head is replaced together with the intent; new keys are created only if they are absent;
+boundary chunks are replaced on the tag that they had when they were read, which changes only cells
+beyond the shape; then one object, created only if it is absent, decides and carries the documents,
+which are replaced on the tag of what the plan built on, the root's last. Whoever finds a head with
+a transaction under way whose lease has run out decides against it (or finds it decided), finishes
+what is decided, and frees the head.
 """
 
 from __future__ import annotations
@@ -153,7 +155,8 @@ class FencedTransaction:
         """Check that nobody else wrote, and decide.
 
         Raises:
-            ConflictError: A document has changed since the plan was made, or somebody has decided against it.
+            ConflictError: A document has changed since the plan was made, or somebody has decided
+                against it.
         """
         governing = {**dict.fromkeys(plan.documents), **self.intent.base}
         here = self._store.read_many_tagged(governing)

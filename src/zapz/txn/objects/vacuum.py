@@ -22,7 +22,8 @@ from zapz.txn.objects.session import FencedSession
 from zapz.txn.vacuumed import Vacuumed
 
 _HOUR = 3600.0
-"""Seconds for which a decision is kept: so long nobody stands still between asking whether it is his turn and acting on it."""
+"""Seconds for which a decision is kept: so long nobody stands still between asking whether it is
+his turn and acting on it."""
 
 
 def vacuum(store: ObjectStore, turn: Callable[[], AbstractContextManager[FencedSession]], name: str) -> Vacuumed:
