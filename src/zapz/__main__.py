@@ -4,6 +4,7 @@ import atexit
 import gc
 import sys
 
+from zapz import interrupts
 from zapz.cli.fast_path import parse
 from zapz.cli.printing import printing
 
@@ -14,6 +15,7 @@ default it looks 88 times while a small slice is appended, and finds nothing."""
 
 def main() -> None:
     """Run the command line: the everyday one at once, all others through Typer."""
+    sys.unraisablehook = interrupts.keep_swallowed
     gc.set_threshold(_YOUNG)
     atexit.register(gc.freeze)  # else the interpreter looks through all that is left, several times, when it ends
     with printing(sys.argv[1:]):

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 import types
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -43,6 +48,20 @@ def _stop(number: int, _: types.FrameType | None) -> None:
     raise Stopped(number)
 
 
+def keep_swallowed(unraisable: UnraisableHookArgs) -> None:
+    """Hold a signal back that Python has swallowed; a hook for ``sys.unraisablehook``.
+
+    A signal is raised wherever the main thread is. In a finalizer or a callback of a weak reference,
+    those of the import system among them, Python prints the exception and goes on: the run would
+    not end, and its output would hold a traceback.
+    """
+    error = unraisable.exc_value
+    if isinstance(error, Stopped | KeyboardInterrupt):
+        _state.held = error.number if isinstance(error, Stopped) else signal.SIGINT
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 def _is_main() -> bool:
     return threading.current_thread() is threading.main_thread()
 
@@ -63,6 +82,7 @@ def handled() -> Iterator[None]:
     """Let signals end the run with ``Stopped``: what is not committed is rolled back."""
     before = {number: signal.signal(number, _stop) for number in SIGNALS}
     try:
+        stop_if_held()
         yield
     finally:
         for number, handler in before.items():

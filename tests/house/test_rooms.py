@@ -39,7 +39,7 @@ LAYERS = {
     "zappend": "api config sources.opener sources.xarray_files",
     "cli": "errors interrupts api reports operations.describe operations.check operations.forgotten_target config sources.slice_source sources.xarray_files diagnostics format",
     "testing": "waiting storage txn",
-    "__main__": "cli",
+    "__main__": "cli interrupts",
     "__init__": "errors api reports operations.describe operations.check config planning sources txn",
 }
 """What each package, or module at the top, may import besides itself; a name stands for all that is in it. Those below come first."""
