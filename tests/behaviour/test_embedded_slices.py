@@ -12,6 +12,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from kit.cubes import write_array, write_group
 from kit.embedding import CHUNKED, OwnError, Slice, day, labels
 from kit.slices_kit import days, reading
 from kit.trees import snapshot
@@ -282,3 +283,15 @@ def test_what_labels_decide_is_not_computed(tmp_path: Path) -> None:
     assert zapz.append(tmp_path / "target.zarr", lazy, on_existing="skip").skipped == 1
     with pytest.raises(zapz.SliceError, match="label"):
         zapz.append(tmp_path / "target.zarr", lazy, on_existing="refuse")
+
+
+def test_plan_with_excluded_variables_is_executed(tmp_path: Path) -> None:
+    for n in (0, 1):
+        part = tmp_path / f"{n}.zarr"
+        write_group(part, zarr_format=3)
+        write_array(part, "time", np.arange(3) + 3 * n, zarr_format=3, dims=["time"])
+        for name in "vw":
+            write_array(part, name, np.ones((3, 2)), zarr_format=3, dims=["time", "x"])
+    zapz.append(tmp_path / "c.zarr", tmp_path / "0.zarr", excluded_variables=["w"])
+    plan = zapz.plan(tmp_path / "c.zarr", tmp_path / "1.zarr", excluded_variables=["w"])
+    assert zapz.execute(plan).length == 6

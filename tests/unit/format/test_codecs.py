@@ -16,12 +16,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
+import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit import cubes
+from kit.cubes import quiet, read, write_array, write_group
+from kit.small_cubes import FAST, one_label
 
+import zapz
 from zapz.errors import ChunkError, UnsupportedError, ZapzError
 from zapz.format import codecs, v2, v3
 from zapz.format.codec_table import CODECS
@@ -968,3 +973,33 @@ def test_decoding_undoes_encoding(stage: dict[str, Any], shape: list[int], dtype
     np.testing.assert_array_equal(found, values)
     assert found.size == math.prod(shape)
     assert codecs.inspect(array.codecs, array.dtype, found.size, chunk) is None
+
+
+def test_several_zstd_frames_do_not_leave_memory_behind(tmp_path: Path) -> None:
+    zstd = numcodecs.Zstd()
+    values = np.arange(1000, 1016, dtype="i8")
+    for n in range(2):
+        part = tmp_path / f"{n}.zarr"
+        write_group(part, zarr_format=2)
+        write_array(
+            part, "v", values + n, zarr_format=2, dims=["time"], fill=None, chunks=[16], compressors=zstd if n else None
+        )
+    data = values.tobytes()
+    (tmp_path / "1.zarr" / "v" / "0").write_bytes(zstd.encode(data[:32]) + zstd.encode(data[32:64]))
+    zapz.append(tmp_path / "c.zarr", tmp_path / "0.zarr", **FAST)
+    with pytest.raises(zapz.ChunkError):
+        zapz.append(tmp_path / "c.zarr", tmp_path / "1.zarr", **FAST)
+
+
+@pytest.mark.parametrize("filters", [[numcodecs.Delta(">i2")], [numcodecs.Delta(">i2", astype=">i4")]], ids=str)
+def test_array_filters_over_big_endian_numbers_in_the_other_format(tmp_path: Path, filters: list[Any]) -> None:
+    """zarr-python takes the numbers under such filters for little-endian in v3."""
+    for i in range(2):
+        path = one_label(tmp_path / f"{i}", i, 2)
+        with quiet():
+            zarr.open_group(path, mode="r+").create_array(
+                "v", shape=(1, 3), chunks=(1, 3), dtype=">i2", fill_value=None, compressors=None, filters=filters,
+                attributes={"_ARRAY_DIMENSIONS": ["time", "x"]},
+            )[...] = [[39, 40, 41 + i]]  # fmt: skip
+    zapz.append(tmp_path / "t", [tmp_path / "0", tmp_path / "1"], zarr_format=3)
+    assert read(tmp_path / "t")["v"].tolist() == [[39, 40, 41], [39, 40, 42]]

@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit import cubes
+from kit.cubes import read
+from kit.small_cubes import DAYS
 
 import zapz
 from zapz.errors import ChunkError
@@ -349,3 +352,27 @@ def test_the_checksum_is_the_one_of_the_specification() -> None:
     """CRC32C of 32 zero bytes (RFC 3720, B.4), little-endian behind the index."""
     data = shards.build(made(), ShardIndex(entries=np.zeros((2, 2), np.uint64)))
     assert data == bytes(32) + struct.pack("<I", 0x8A9136AA)
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(0.0, np.nan), (5.0, 7.0), (np.nan, 0.0), (5.0, 5.0)])
+@pytest.mark.parametrize("steps", [4, 3], ids=["at a shard", "within a shard"])
+def test_inner_chunks_that_a_shard_lacks_keep_their_values(
+    tmp_path: Path, steps: int, mine: float, theirs: float
+) -> None:
+    """They read as the fill value of the array that they lie in. Bytes that are equal are no equal cells then."""
+    values = np.random.default_rng(1).random((4, 20))
+    values[1] = mine
+    for name, start, count, fill, data in (("t", 0, steps, theirs, 1 - values[:steps]), ("s", steps, 4, mine, values)):
+        root = zarr.open_group(tmp_path / name, mode="w", zarr_format=3)
+        root.create_array("time", data=np.arange(start, start + count), dimension_names=["time"]).attrs.update(DAYS)
+        layout: Any = {"chunks": (1, 20), "shards": (4, 20), "dimension_names": ["time", "x"], "fill_value": fill}
+        root.create_array("v", shape=data.shape, dtype="f8", **layout)[...] = data
+    zapz.append(tmp_path / "t", tmp_path / "s")
+    expected = np.concatenate([1 - values[:steps], values])
+    np.testing.assert_array_equal(read(tmp_path / "t")["v"], expected)
+    assert zapz.append(tmp_path / "t", tmp_path / "s", verify=True).slices[0].outcome == "already"
+    # The same bytes in the target say something else, if its fill value is another.
+    if steps == 4 and not np.array_equal(mine, theirs, equal_nan=True):
+        (tmp_path / "t/v/c/1/0").write_bytes((tmp_path / "s/v/c/0/0").read_bytes())
+        with pytest.raises(zapz.SliceError, match="v"):
+            zapz.append(tmp_path / "t", tmp_path / "s", verify=True)

@@ -1,91 +1,18 @@
-"""What the random differential search found, each as small as it can be."""
+"""Markers of missing cells: fill values, markers that contradict one another, bounds that are never missing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numcodecs
 import numpy as np
 import pytest
 import xarray as xr
-import zarr
 from kit.cubes import quiet, read, write_array, write_group
+from kit.small_cubes import FAST, NAN, one_label, patch, rd, timed
 
 import zapz
 from zapz.format import v2
-
-
-def _labelled(path: Path, label: int, zarr_format: int) -> Path:
-    write_group(path, zarr_format=zarr_format)
-    write_array(path, "time", np.array([label]), dims=["time"], zarr_format=zarr_format, fill=-1)
-    return path
-
-
-@pytest.mark.parametrize(("dtype", "scale"), [("i4", 0.25), ("i4", 0.5), ("f8", 0.5), ("u2", 0.5)])
-def test_packed_numbers_of_another_type_are_packed_anew(tmp_path: Path, dtype: str, scale: float) -> None:
-    """With the target's own scale, too: it is packing all the same."""
-    for i, (kind, factor) in enumerate([("i2", 0.5), (dtype, scale)]):
-        _labelled(tmp_path / f"{i}", i, 3)
-        cells = (np.array([[4, 8]]) * 0.5 / factor).astype(kind)
-        attrs = {"scale_factor": factor, "add_offset": 10.0}
-        write_array(tmp_path / f"{i}", "v", cells, dims=["time", "x"], zarr_format=3, attrs=attrs)
-    zapz.append(tmp_path / "t", [tmp_path / "0", tmp_path / "1"])
-    assert read(tmp_path / "t")["v"].tolist() == [[4, 8]] * 2
-
-
-def test_packing_by_one_is_packing(tmp_path: Path) -> None:
-    for i, (kind, attrs) in enumerate([("i2", {"scale_factor": 1.0, "add_offset": 0.0}), ("f8", {})]):
-        write_array(
-            _labelled(tmp_path / f"{i}", i, 3),
-            "v",
-            np.array([[4, 8]], kind),
-            dims=["time", "x"],
-            zarr_format=3,
-            attrs=attrs,
-        )
-    zapz.append(tmp_path / "t", [tmp_path / "0", tmp_path / "1"])
-    assert read(tmp_path / "t")["v"].tolist() == [[4, 8]] * 2
-
-
-def test_packed_numbers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    for i, (kind, value) in enumerate([("i2", 4), ("i4", 40_000)]):
-        attrs = {"scale_factor": 0.5}
-        write_array(
-            _labelled(tmp_path / f"{i}", i, 3),
-            "v",
-            np.array([[value]], kind),
-            dims=["time", "x"],
-            zarr_format=3,
-            attrs=attrs,
-        )
-    with pytest.raises(zapz.SliceError, match="outside the packed range"):
-        zapz.append(tmp_path / "t", [tmp_path / "0", tmp_path / "1"])
-
-
-class _Texts(zapz.Source):
-    """Gives text as zarr-python does."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def documents(self) -> dict[str, bytes]:
-        return {str(p.relative_to(self._path)): p.read_bytes() for p in self._path.rglob("zarr.json")}
-
-    def cells(self, path: str, box: Any) -> Any:
-        with quiet():
-            return zarr.open_array(self._path / path, mode="r")[tuple(slice(a, b) for a, b in box)]
-
-
-def test_cells_may_be_numpys_own_strings(tmp_path: Path) -> None:
-    path = _labelled(tmp_path / "s", 1, 3)
-    with quiet():
-        group = zarr.open_group(path, mode="r+")
-        group.create_array("name", shape=(1, 2), dtype="string", dimension_names=["time", "x"])[...] = np.array(
-            [["a", "bc"]], object
-        )
-        zapz.append(tmp_path / "t", _Texts(path))
-        assert zarr.open_group(tmp_path / "t", mode="r")["name"][...].tolist() == [["a", "bc"]]
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -101,41 +28,6 @@ def test_no_bound_is_missing(tmp_path: Path, zarr_format: int) -> None:
     with quiet():
         seen = xr.open_zarr(tmp_path / "t", consolidated=False).time_bnds.values
     assert not np.isnat(seen).any()
-
-
-@pytest.mark.parametrize(("fill", "refused"), [(0, True), (-7, False)])
-def test_a_packed_cell_that_equals_the_fill_value(tmp_path: Path, fill: int, refused: bool) -> None:
-    """Nobody chose 0, which is zarr-python's default: it may be a value. Another one says that it marks missing cells."""
-    for i, (offset, stored) in enumerate([(100.0, 5), (0.0, fill)]):
-        attrs = {"scale_factor": 1.0, "add_offset": offset}
-        path = _labelled(tmp_path / f"{i}", i, 2)
-        write_array(path, "v", np.array([stored], "i2"), dims=["time"], zarr_format=2, fill=fill, attrs=attrs)
-    zapz.append(tmp_path / "t", tmp_path / "0")
-    if refused:
-        with pytest.raises(zapz.SliceError, match="v2_fill_value"):
-            zapz.append(tmp_path / "t", tmp_path / "1")
-        zapz.append(tmp_path / "t", tmp_path / "1", v2_fill_value="value")
-        assert read(tmp_path / "t")["v"].tolist() == [5, -100]
-    else:
-        zapz.append(tmp_path / "t", tmp_path / "1")
-        assert read(tmp_path / "t")["v"].tolist() == [5, fill]
-
-
-@pytest.mark.parametrize("filters", [[numcodecs.Delta(">i2")], [numcodecs.Delta(">i2", astype=">i4")]], ids=str)
-def test_array_filters_over_big_endian_numbers_in_the_other_format(tmp_path: Path, filters: list[Any]) -> None:
-    """zarr-python takes the numbers under such filters for little-endian in v3."""
-    for i in range(2):
-        path = _labelled(tmp_path / f"{i}", i, 2)
-        with quiet():
-            zarr.open_group(path, mode="r+").create_array(
-                "v", shape=(1, 3), chunks=(1, 3), dtype=">i2", fill_value=None, compressors=None, filters=filters,
-                attributes={"_ARRAY_DIMENSIONS": ["time", "x"]},
-            )[...] = [[39, 40, 41 + i]]  # fmt: skip
-    zapz.append(tmp_path / "t", [tmp_path / "0", tmp_path / "1"], zarr_format=3)
-    assert read(tmp_path / "t")["v"].tolist() == [[39, 40, 41], [39, 40, 42]]
-
-
-# -- an attribute _FillValue that contradicts the fill value of v2
 
 
 def _contradicting(tmp_path: Path, *cells: int) -> tuple[Path, Path]:
@@ -201,9 +93,6 @@ def test_two_markers_that_no_cell_equals_are_no_obstacle(tmp_path: Path) -> None
     assert read(target)["v"].tolist() == [7, 5, 6]
 
 
-# -- bounds that a v2 fill value would hide
-
-
 @pytest.mark.parametrize("form", [2, 3])
 def test_a_bound_does_not_begin_to_be_missing(tmp_path: Path, form: int) -> None:
     """Into an existing array of v2 with another fill value, or none, it would read as missing by xarray."""
@@ -224,9 +113,81 @@ def test_a_bound_does_not_begin_to_be_missing(tmp_path: Path, form: int) -> None
 
 def test_a_marker_that_is_no_fill_value_stays_with_other_chunks(tmp_path: Path) -> None:
     """An array of v2 may have an attribute _FillValue, and no fill value."""
-    path = _labelled(tmp_path / "s", 0, 2)
+    path = one_label(tmp_path / "s", 0, 2)
     write_array(path, "v", np.array([0], "i2"), dims=["time"], zarr_format=2, fill=None, attrs={"_FillValue": 0})
     zapz.append(tmp_path / "t", path, variables={"v": {"encoding": {"compressor": None}}})
     assert read(tmp_path / "t")["v"].tolist() == [0]
     with quiet():
         assert np.isnan(xr.open_zarr(tmp_path / "t", consolidated=False).v.values).all()
+
+
+@pytest.mark.parametrize(
+    ("variables", "attrs"),
+    [
+        ({"*": {"encoding": {"fill_value": -9999}}}, {}),
+        ({"time": {"encoding": {"fill_value": 0}}}, {}),
+        ({"time": {"encoding": {"dtype": "int32", "fill_value": -5}}}, {}),
+        ({"v": {"encoding": {"fill_value": 5}}}, {"dtype": "bool", "missing_value": -1}),
+    ],
+)
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_configured_fill_value_does_not_stop_the_next_slice(
+    tmp_path: Path, variables: dict[str, Any], attrs: dict[str, Any], zarr_format: int
+) -> None:
+    kind = "i1" if attrs else "f8"
+    for i in range(2):
+        path = timed(tmp_path / f"{i}", 2 * i, zarr_format, v=(["time"], np.ones(2, kind), attrs))
+        zapz.append(tmp_path / "t", path, variables=variables)
+    assert read(tmp_path / "t")["time"].tolist() == [0, 1, 2, 3]
+    with quiet():
+        seen = xr.open_zarr(tmp_path / "t", consolidated=False)
+    assert not np.isnat(seen.time.values).any()
+
+
+def test_undefined_fill_is_converted(tmp_path: Path) -> None:
+    """A missing chunk reads as 0 in the slice's terms, which is 250 in the target's."""
+    parts = []
+    for n, offset in ((0, 0.0), (1, 250.0)):
+        part = tmp_path / f"{n}.zarr"
+        parts.append(part)
+        write_group(part, zarr_format=2)
+        attributes = {"scale_factor": 1.0, "add_offset": offset}
+        write_array(
+            part,
+            "v",
+            np.arange(4, dtype="i2") + 5,
+            zarr_format=2,
+            dims=["time"],
+            chunks=[2],
+            fill=None,
+            attrs=attributes,
+        )
+        patch(part / "v" / ".zarray", fill_value=None)
+    (tmp_path / "1.zarr" / "v" / "1").unlink()
+    zapz.append(tmp_path / "c.zarr", parts, **FAST)
+    assert rd(tmp_path / "c.zarr", "v").tolist() == [5, 6, 7, 8, 255, 256, 250, 250]
+
+
+def test_missing_cells_in_an_absent_boundary_chunk(tmp_path: Path) -> None:
+    parts = []
+    for n in (0, 1):
+        part = tmp_path / f"{n}.zarr"
+        parts.append(part)
+        write_group(part, zarr_format=3)
+        write_array(part, "time", np.arange(3) + 3 * n, zarr_format=3, dims=["time"])
+        if n == 0:
+            options: dict[str, Any] = {"fill": 0.0, "attrs": {"_FillValue": NAN}, "write_empty": False}
+            write_array(part, "v", np.zeros((3, 2)), zarr_format=3, dims=["time", "x"], chunks=[4, 2], **options)
+    zapz.append(tmp_path / "c.zarr", parts, on_missing="fill", **FAST)
+    assert np.isnan(rd(tmp_path / "c.zarr", "v")[3:]).all()
+    assert (rd(tmp_path / "c.zarr", "v")[:3] == 0).all()
+
+
+def test_scalar_whose_chunk_is_missing(tmp_path: Path) -> None:
+    source = tmp_path / "s.zarr"
+    write_group(source, zarr_format=3)
+    write_array(source, "time", np.arange(2), zarr_format=3, dims=["time"])
+    write_array(source, "crs", np.array(7, "i4"), zarr_format=3, dims=[], fill=-1)
+    (source / "crs" / "c").unlink()
+    zapz.append(tmp_path / "c.zarr", source, zarr_format=2)
+    assert rd(tmp_path / "c.zarr", "crs") == -1
