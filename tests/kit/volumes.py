@@ -5,7 +5,8 @@ import os
 import pytest
 
 VOLUME = os.environ.get("ZAPZ_VOLUME", "full")
-"""``brief``, ``full`` or ``long``; only tests marked ``volume`` look at it. Enumerations are whole in each of them."""
+"""``brief``, ``full`` or ``long``; only tests marked ``volume`` look at it. Enumerations of what zapz does are whole in each of them;
+``brief`` leaves some starts of the model of turns to the others."""
 
 volume = pytest.mark.volume
 """Marks a test that is left out unless asked for with ``-m volume``."""
