@@ -20,7 +20,8 @@ import zapz
 
 SOURCE = Path(zapz.__file__).parent
 LAYERS = {
-    "errors": "",
+    "reports": "",
+    "errors": "reports",
     "interrupts": "",
     "waiting": "errors interrupts",
     "diagnostics": "errors",
@@ -29,12 +30,11 @@ LAYERS = {
     "expressions": "errors cf",
     "storage": "errors interrupts waiting format",
     "config": "errors cf format expressions storage.uris storage.references.locations",
-    "planning": "errors config expressions cf format",
+    "planning": "errors reports config expressions cf format",
     "sources": "errors waiting config planning.selection storage format cf",
-    "txn": "errors interrupts waiting planning storage format",
+    "txn": "errors reports interrupts waiting planning storage format",
     "execution": "errors planning storage format cf",
-    "checks": "errors execution sources txn.register config planning storage format cf expressions",
-    "reports": "checks execution txn.recovery",
+    "checks": "errors reports execution sources txn.register config planning storage format cf expressions",
     "operations": "errors waiting checks reports execution sources txn config planning storage format cf expressions",
     "api": "errors waiting operations reports diagnostics config planning sources storage txn",
     "zappend": "api config sources.opener sources.xarray_files",
@@ -44,7 +44,7 @@ LAYERS = {
     "__init__": "errors api reports operations.describe operations.check config planning sources txn",
 }
 """What each package, or module at the top, may import besides itself; a name stands for all that is in it. Those below come first."""
-PURE = ("errors", "cf", "format", "expressions", "config", "planning")
+PURE = ("reports", "errors", "cf", "format", "expressions", "config", "planning")
 """Packages that do no input or output, not even indirectly."""
 IMPURE_BY_NATURE = {"config.files", "storage.uris"}
 """Modules that are known to do some, and whom they may reach."""

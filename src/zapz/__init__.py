@@ -38,19 +38,17 @@ if TYPE_CHECKING:
     from zapz.operations.check import Checked, Finding
     from zapz.operations.describe import Info
     from zapz.planning.plan import Plan
-    from zapz.reports import Progress, Report, SliceReport
+    from zapz.reports import Progress, Recovery, Report, SliceReport
     from zapz.sources.source import Source
-    from zapz.txn.recovery import Recovery
     from zapz.txn.vacuumed import Vacuumed
 
 _HOMES = {
     "api": ("append", "append_map", "check", "execute", "info", "plan", "recover", "unlock", "vacuum"),
-    "reports": ("Progress", "Report", "SliceReport"),
+    "reports": ("Progress", "Recovery", "Report", "SliceReport"),
     "config.settings": ("Config",),
     "operations.check": ("Checked", "Finding"),
     "operations.describe": ("Info",),
     "planning.plan": ("Plan",),
-    "txn.recovery": ("Recovery",),
     "txn.vacuumed": ("Vacuumed",),
     "sources.source": ("Source",),
     "errors": (

@@ -20,7 +20,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+if TYPE_CHECKING:
+    from zapz.reports import Report
 
 _DENIED = frozenset((errno.EACCES, errno.EPERM))
 
@@ -64,7 +67,7 @@ class ZapzError(Exception):
         self.expected = expected
         self.found = found
         self.advised(hint, remedies)
-        self.report: Any = None
+        self.report: Report | None = None
 
     def __str__(self) -> str:
         return self.message(self.hint)

@@ -162,7 +162,7 @@ class Appender:
         with self._slices.feed([item]) as feed:
             prepared = self._turns.decider.decide(next(feed), self._turns.look_only())
         if prepared.plan is None:
-            found = f"a slice that is {prepared.outcome}"
+            found = f"a slice that is {prepared.outcome.name}"
             raise SliceError("there is nothing to plan", where=prepared.source.uri, found=found)
         return prepared.plan
 

@@ -13,7 +13,7 @@ from zapz.errors import CancelledError, SliceError
 from zapz.execution import run, sparse
 from zapz.execution.writer import Counts, Sink
 from zapz.planning.plan import Plan
-from zapz.reports import Progress, Recovery
+from zapz.reports import Progress, Recovery, SliceReport
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.store import ReadableStore
 from zapz.storage.uris import canonical_uri, redact
@@ -111,6 +111,12 @@ class Watch:
     def waits(self) -> Callable[[str, float], None] | None:
         """What is called when the target has to be waited for."""
         return None if self.phases is None else self.phases.wait_for_target
+
+
+def counted(report: SliceReport, counts: Counts) -> SliceReport:
+    """Return the report of a slice that has been appended."""
+    done = replace(report, outcome="appended", copied_chunks=counts.copied, encoded_chunks=counts.encoded)
+    return replace(done, bytes_written=counts.bytes)
 
 
 def run_plan(

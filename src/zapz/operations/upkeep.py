@@ -6,11 +6,11 @@ import os
 
 from zapz.config.settings import Config
 from zapz.operations.target import open_target
+from zapz.reports import Recovery
 from zapz.sources.open_slice import Target
 from zapz.storage.open import require_folder
 from zapz.storage.store import Store
 from zapz.txn import session
-from zapz.txn.recovery import Recovery
 from zapz.txn.vacuumed import Vacuumed
 from zapz.waiting import Wait
 

@@ -20,6 +20,7 @@ from zapz.format.grid import Index, indices
 from zapz.format.metadata import Dataset
 from zapz.planning.placement import Placement
 from zapz.planning.steps import ArrayPlan, Step, plan_array
+from zapz.reports import PlanSummary
 
 JSON_FORMAT = 1
 """Version of the serialised plan."""
@@ -127,7 +128,7 @@ class Plan:
         plan = self.arrays[path]
         return (plan.target.key(index) for index in indices(plan.spans))
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> PlanSummary:
         """Return counts: chunks copied and encoded, and why; bytes of the slice's cells; largest working set of a worker."""
         from zapz.planning.reasons import decoded_bytes, variables_of  # imported where used: appends do without
 
