@@ -6,9 +6,10 @@ data), 3.1 (units), 4.4 (time) and 8.1 (packing) of the CF conventions; _Unsigne
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.lib.recfunctions import repack_fields
@@ -28,9 +29,6 @@ from zapz.cf.markers import (
     stored_values,
 )
 from zapz.errors import EncodingError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 _DURATION: Final = "duration"
 NOT_A_TIME: Final = np.int64(np.iinfo(np.int64).min)
@@ -108,7 +106,7 @@ class Encoding:
         missing = tuple(scalar_of(np.asarray(value).view(dtype)) for value in self.missing)
         return replace(self, dtype=dtype, marker=marker, missing=missing, reinterpreted=False)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the encoding as values that JSON can hold exactly."""
         return {
             "dtype": _dtype_to_json(self.dtype),

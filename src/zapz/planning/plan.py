@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from zapz.config.append_label import AppendLabelDict
 from zapz.errors import MetadataError
 from zapz.format import documents as doors
 from zapz.format.grid import Index, indices
@@ -78,7 +79,7 @@ class Plan:
     """Whether compressor parameters must be the target's."""
     slice_has_place: bool = True
     """Whether the slice lies in a place, from which it can be opened again; otherwise it must be given to execute the plan."""
-    append_label: Mapping[str, Any] = field(default_factory=dict)
+    append_label: AppendLabelDict = field(default_factory=AppendLabelDict)
     """The setting of that name by which the slice was seen as one step; empty if it was not needed."""
     arrays: Mapping[str, ArrayPlan] = field(compare=False)
     """What happens to each array that is written."""
@@ -220,7 +221,7 @@ def make_plan(
     documents: Mapping[str, bytes],
     recompress: bool,
     slice_has_place: bool = True,
-    append_label: Mapping[str, Any] | None = None,
+    append_label: AppendLabelDict | None = None,
     after: Dataset | None = None,
 ) -> Plan:
     """Derive a whole plan from what cannot be derived: the two hierarchies, the placement, and the documents to write.
