@@ -41,7 +41,7 @@ LAYERS = {
     "cli": "errors interrupts api reports operations.describe operations.check operations.forgotten_target config sources.slice_source sources.xarray_files diagnostics format",
     "testing": "waiting storage txn",
     "__main__": "cli",
-    "__init__": "errors api reports operations.describe operations.check config planning sources txn",
+    "__init__": "errors api reports operations.describe operations.check operations.map_settings config planning sources txn",
 }
 """What each package, or module at the top, may import besides itself; a name stands for all that is in it. Those below come first."""
 PURE = ("reports", "errors", "cf", "format", "expressions", "config", "planning")
@@ -50,7 +50,7 @@ IMPURE_BY_NATURE = {"config.files", "storage.uris"}
 """Modules that are known to do some, and whom they may reach."""
 IMPURE = {"os", "io", "time", "uuid", "random", "threading", "fcntl", "fsspec", "zarr"}
 NAMES = [
-    "AbilityError", "CancelledError", "Checked", "ChunkError", "Config", "ConfigError", "ConflictError", "DTypeError", "DimensionError", "EncodingError", "Finding", "FormatError", "Info", "JournalError", "LabelError", "LockedError", "MetadataError", "NotFoundError", "Plan", "Progress", "Recovery", "Report", "SliceError", "SliceReport", "Source", "StoreError", "UnsupportedError", "Vacuumed", "VariableError", "ZapzError", "append", "append_map", "check", "execute", "info", "plan", "recover", "unlock", "vacuum",
+    "AbilityError", "AppendLabelDict", "CancelledError", "Checked", "ChunkError", "Config", "ConfigError", "ConfigLike", "ConflictError", "DTypeError", "DimensionError", "EncodingDict", "EncodingError", "Finding", "FormatError", "Info", "JournalError", "LabelError", "LockedError", "MapSettingsDict", "MetadataError", "NotFoundError", "Plan", "Progress", "Recovery", "Report", "SettingsDict", "SliceError", "SliceLike", "SliceReport", "SlicesLike", "Source", "StoreError", "TargetLike", "UnsupportedError", "Vacuumed", "VariableDict", "VariableError", "ZapzError", "append", "append_map", "check", "execute", "info", "plan", "recover", "unlock", "vacuum",
 ]  # fmt: skip
 
 

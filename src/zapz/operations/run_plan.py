@@ -58,10 +58,10 @@ class Watch:
 
     def __init__(
         self,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Callable[[int, int], object] | None = None,
         cancelled: Callable[[], bool] | None = None,
-        told: Callable[[Progress], None] | None = None,
-        recovered: Callable[[Recovery], None] | None = None,
+        told: Callable[[Progress], object] | None = None,
+        recovered: Callable[[Recovery], object] | None = None,
         *,
         explain: bool = False,
     ) -> None:
@@ -180,7 +180,7 @@ def run_plan(
         return replace(counts, notes=found.notes)
 
 
-def _counting(plan: Plan, found: sparse.Found, watch: Watch) -> Callable[[int, int], None] | None:
+def _counting(plan: Plan, found: sparse.Found, watch: Watch) -> Callable[[int, int], object] | None:
     """Return what is called when steps are done, from any thread: it counts, and looks whether to stop; None if nobody asked for either."""
     progress, cancelled, phases = watch.progress, watch.cancelled, watch.phases
     if progress is None and cancelled is None and phases is None:
