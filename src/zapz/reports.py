@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 Phase = Literal[
     "looking", "waiting", "opening", "computing", "checking", "copying", "encoding", "syncing", "committing"
@@ -134,17 +134,13 @@ class VariableSummary(TypedDict):
     """Why they are encoded; nothing if all are copied."""
 
 
-class PlanSummary(TypedDict):
-    """Counts of a plan, as JSON holds them."""
-
+class _PlanSummary(TypedDict):
     target: str
     """The target."""
     slice: str
     """The slice."""
     creates: bool
     """Whether the target is made."""
-    replaces: NotRequired[bool]
-    """Whether it takes the place of another one (``force_new``); in the reports of a dry run."""
     offset: int
     """Where the slice begins along the append dimension."""
     length: int
@@ -165,6 +161,13 @@ class PlanSummary(TypedDict):
     """What happens to each variable that is written."""
     notes: list[str]
     """Differences that change nothing."""
+
+
+class PlanSummary(_PlanSummary, total=False):
+    """Counts of a plan, as JSON holds them."""
+
+    replaces: bool
+    """Whether the target takes the place of another (``force_new``); in reports of a dry run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
