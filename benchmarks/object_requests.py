@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import fsspec
 
@@ -23,6 +23,7 @@ from zapz.storage.objects.backends import MemoryBackend
 from zapz.storage.objects.store import ObjectStore
 
 LATENCY = 0.05
+FORMATS: Final[tuple[Literal[2, 3], ...]] = (2, 3)
 CHUNKS = 200
 CHUNK_BYTES = 10_000
 
@@ -112,14 +113,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         print("| format | appends before | chunks written | requests for them | other requests |")
         print("|---|---|---|---|---|")
-        for zarr_format in (2, 3):
+        for zarr_format in FORMATS:
             for earlier in (5, 200):
                 print(row(Path(folder), zarr_format, earlier))
         print()
         print(latency(Path(folder)))
 
 
-def row(folder: Path, zarr_format: int, earlier: int) -> str:
+def row(folder: Path, zarr_format: Literal[2, 3], earlier: int) -> str:
     """Return the requests of one append after so many."""
     backend = Counted(fsspec.filesystem("memory"), "")
     store = ObjectStore(backend, f"/bench-{zarr_format}-{earlier}", "memory")

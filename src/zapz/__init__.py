@@ -7,13 +7,16 @@ of its machinery: names are loaded when they are first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from zapz.api import append, append_map, check, execute, info, plan, recover, unlock, vacuum
+    from zapz.config.append_label import AppendLabelDict
+    from zapz.config.files import ConfigLike
     from zapz.config.settings import Config
+    from zapz.config.settings_dict import EncodingDict, SettingsDict, VariableDict
     from zapz.errors import (
         AbilityError,
         CancelledError,
@@ -37,21 +40,26 @@ if TYPE_CHECKING:
     )
     from zapz.operations.check import Checked, Finding
     from zapz.operations.describe import Info
+    from zapz.operations.map_settings import MapSettingsDict
     from zapz.planning.plan import Plan
-    from zapz.reports import Progress, Report, SliceReport
+    from zapz.reports import Progress, Recovery, Report, SliceReport
+    from zapz.sources.given import SliceLike, SlicesLike, TargetLike
     from zapz.sources.source import Source
-    from zapz.txn.recovery import Recovery
     from zapz.txn.vacuumed import Vacuumed
 
 _HOMES = {
     "api": ("append", "append_map", "check", "execute", "info", "plan", "recover", "unlock", "vacuum"),
-    "reports": ("Progress", "Report", "SliceReport"),
+    "reports": ("Progress", "Recovery", "Report", "SliceReport"),
+    "config.append_label": ("AppendLabelDict",),
+    "config.files": ("ConfigLike",),
     "config.settings": ("Config",),
+    "config.settings_dict": ("EncodingDict", "SettingsDict", "VariableDict"),
     "operations.check": ("Checked", "Finding"),
     "operations.describe": ("Info",),
+    "operations.map_settings": ("MapSettingsDict",),
     "planning.plan": ("Plan",),
-    "txn.recovery": ("Recovery",),
     "txn.vacuumed": ("Vacuumed",),
+    "sources.given": ("SliceLike", "SlicesLike", "TargetLike"),
     "sources.source": ("Source",),
     "errors": (
         "AbilityError",
@@ -80,14 +88,17 @@ function."""
 
 __all__ = [
     "AbilityError",
+    "AppendLabelDict",
     "CancelledError",
     "Checked",
     "ChunkError",
     "Config",
     "ConfigError",
+    "ConfigLike",
     "ConflictError",
     "DTypeError",
     "DimensionError",
+    "EncodingDict",
     "EncodingError",
     "Finding",
     "FormatError",
@@ -95,18 +106,24 @@ __all__ = [
     "JournalError",
     "LabelError",
     "LockedError",
+    "MapSettingsDict",
     "MetadataError",
     "NotFoundError",
     "Plan",
     "Progress",
     "Recovery",
     "Report",
+    "SettingsDict",
     "SliceError",
+    "SliceLike",
     "SliceReport",
+    "SlicesLike",
     "Source",
     "StoreError",
+    "TargetLike",
     "UnsupportedError",
     "Vacuumed",
+    "VariableDict",
     "VariableError",
     "ZapzError",
     "append",
@@ -121,15 +138,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    import importlib
+if not TYPE_CHECKING:  # to a type checker there is what is imported above, and no other name
 
-    for module, names in _HOMES.items():
-        if name in names:
-            value = getattr(importlib.import_module(f"zapz.{module}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module 'zapz' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        import importlib
+
+        for module, names in _HOMES.items():
+            if name in names:
+                value = getattr(importlib.import_module(f"zapz.{module}"), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module 'zapz' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

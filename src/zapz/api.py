@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Unpack
 
+import zapz  # for annotations alone: its names are loaded when the types are looked up
 from zapz.config import files
+from zapz.config.files import ConfigLike, Encodings
 from zapz.config.settings import Config
 from zapz.errors import ConfigError
-from zapz.operations.append import Appender, Cancel, OnPhase, OnRecovery, OnSlice
+from zapz.operations.append import Appender, Cancel, OnPhase, OnProgress, OnRecovery, OnSlice
 from zapz.operations.target import open_target
 from zapz.planning.plan import Plan
-from zapz.reports import Report
-from zapz.sources.open_slice import Target
+from zapz.reports import Recovery, Report
 from zapz.sources.opener import items_of
 from zapz.storage.uris import canonical_uri, redact
 
-if TYPE_CHECKING:
-    from zapz.operations.check import Checked
-    from zapz.operations.describe import Info
-    from zapz.operations.upkeep import Recovery, Vacuumed
-
 
 def append(
-    target: Target,
-    slices: Any,
-    config: Any = None,
+    target: zapz.TargetLike | None,
+    slices: zapz.SlicesLike,
+    config: ConfigLike = None,
     *,
-    encoding: Any = None,
+    encoding: Encodings | None = None,
     on_slice: OnSlice | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
     on_phase: OnPhase | None = None,
     on_recovery: OnRecovery | None = None,
     cancel: Cancel | None = None,
     explain: bool = False,
-    **settings: Any,
+    **settings: Unpack[zapz.SettingsDict],
 ) -> Report:
     """Append slices to a target along a dimension, each of them all or not at all.
 
@@ -51,7 +47,8 @@ def append(
             (dims, array[, attrs[, encoding]])``; an object with ``variables``, ``dims`` and
             ``attrs``, such as an ``xarray.Dataset``; a ``Source``; a context manager that gives one
             of these; or, with the setting ``slice_source``, its arguments: ``(args, kwargs)``, a
-            list, a dict, or a single one.
+            list, a dict, or a single one. Type checkers know ``(args, kwargs)`` alone;
+            ``append_map`` takes any arguments.
         config: A configuration, a mapping of settings, a configuration file, or a sequence of
             these, later ones winning.
         encoding: How variables of a new target are stored, in the words of xarray's ``to_zarr``:
@@ -102,7 +99,12 @@ def _diagnosed(config: Config) -> AbstractContextManager[None]:
     return diagnosed(config)
 
 
-def append_map(target: Target, function: Callable[..., Any], *iterables: Iterable[Any], **settings: Any) -> Report:
+def append_map(
+    target: zapz.TargetLike | None,
+    function: str | Callable[..., zapz.SliceLike | Iterator[zapz.SliceLike]],
+    *iterables: Iterable[object],
+    **settings: Unpack[zapz.MapSettingsDict],
+) -> Report:
     """Append what a function makes of its arguments, as ``map(function, *iterables)`` would call it, one slice for each call.
 
     Args:
@@ -124,8 +126,11 @@ def append_map(target: Target, function: Callable[..., Any], *iterables: Iterabl
 
 
 def _configured(
-    config: Any, settings: Mapping[str, Any], target: Target, encoding: Any = None
-) -> tuple[Target, Config]:
+    config: ConfigLike,
+    settings: Mapping[str, object],
+    target: zapz.TargetLike | None,
+    encoding: Encodings | None = None,
+) -> tuple[zapz.TargetLike, Config]:
     """Return the target and the configuration, which must not name another target."""
     result = files.resolve(config, settings, encoding=encoding)
     if target is None:
@@ -149,7 +154,14 @@ def _configured(
     return target, result
 
 
-def plan(target: Target, slices: Any, config: Any = None, *, encoding: Any = None, **settings: Any) -> Plan:
+def plan(
+    target: zapz.TargetLike | None,
+    slices: zapz.SlicesLike,
+    config: ConfigLike = None,
+    *,
+    encoding: Encodings | None = None,
+    **settings: Unpack[zapz.SettingsDict],
+) -> Plan:
     """Plan the append of one slice, touching nothing and taking no lock.
 
     Args:
@@ -172,7 +184,13 @@ def plan(target: Target, slices: Any, config: Any = None, *, encoding: Any = Non
     return Appender(place, replace(made, dry_run=True)).plan(items[0])
 
 
-def execute(plan: Plan, config: Any = None, *, slice: Any = None, **settings: Any) -> Report:  # noqa: A002 - the field's word
+def execute(
+    plan: Plan,
+    config: ConfigLike = None,
+    *,
+    slice: zapz.SliceLike | None = None,  # noqa: A002 - the field's word
+    **settings: Unpack[zapz.SettingsDict],
+) -> Report:
     """Execute a plan, perhaps one that another process made and serialised.
 
     Args:
@@ -207,7 +225,7 @@ def execute(plan: Plan, config: Any = None, *, slice: Any = None, **settings: An
     return Appender(plan.target_uri, made).execute(plan, slice)
 
 
-def recover(target: Target, config: Any = None, **settings: Any) -> Recovery:
+def recover(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpack[zapz.SettingsDict]) -> Recovery:
     """Finish or undo what a crashed run left in a target.
 
     Raises:
@@ -221,7 +239,7 @@ def recover(target: Target, config: Any = None, **settings: Any) -> Recovery:
     return upkeep.recover(target, files.resolve(config, settings))
 
 
-def unlock(target: Target, config: Any = None, **settings: Any) -> bool:
+def unlock(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpack[zapz.SettingsDict]) -> bool:
     """Remove a lock whose holder is gone; return whether there was one. What it left is for ``recover`` or the next append.
 
     Raises:
@@ -233,7 +251,7 @@ def unlock(target: Target, config: Any = None, **settings: Any) -> bool:
     return upkeep.unlock(target, files.resolve(config, settings))
 
 
-def vacuum(target: Target, config: Any = None, **settings: Any) -> Vacuumed:
+def vacuum(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpack[zapz.SettingsDict]) -> zapz.Vacuumed:
     """Remove what aborted runs left: on object stores chunks beyond the shape, locally commits that another tool wrote over.
 
     Raises:
@@ -245,7 +263,7 @@ def vacuum(target: Target, config: Any = None, **settings: Any) -> Vacuumed:
     return upkeep.vacuum(target, files.resolve(config, settings))
 
 
-def info(target: Target, config: Any = None, **settings: Any) -> Info:
+def info(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpack[zapz.SettingsDict]) -> zapz.Info:
     """Describe a target: dimensions, variables, codecs, range of labels, lock and journal.
 
     Raises:
@@ -261,13 +279,13 @@ def info(target: Target, config: Any = None, **settings: Any) -> Info:
 
 
 def check(
-    target: Target,
-    config: Any = None,
+    target: zapz.TargetLike,
+    config: ConfigLike = None,
     *,
     chunks: bool = False,
-    on_progress: Callable[[int, int], None] | None = None,
-    **settings: Any,
-) -> Checked:
+    on_progress: OnProgress | None = None,
+    **settings: Unpack[zapz.SettingsDict],
+) -> zapz.Checked:
     """Check that a target is sound; nothing is written, and no lock is taken.
 
     Documents are read and compared with consolidated metadata at every depth, lengths along the

@@ -22,7 +22,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+if TYPE_CHECKING:
+    from zapz.reports import Report
 
 _DENIED = frozenset((errno.EACCES, errno.EPERM))
 
@@ -59,16 +62,16 @@ class ZapzError(Exception):
         expected: str = "",
         found: str = "",
         hint: str = "",
-        remedies: Mapping[str, Any] | None = None,
+        remedies: Mapping[str, object] | None = None,
     ) -> None:
         """Describe an error. ``{NAME}`` in ``hint`` stands for the remedy of that name, as a keyword argument in Python."""
         super().__init__(what)
-        self.what = what
-        self.where = where
-        self.expected = expected
-        self.found = found
+        self.what: str = what
+        self.where: str = where
+        self.expected: str = expected
+        self.found: str = found
         self.advised(hint, remedies)
-        self.report: Any = None
+        self.report: Report | None = None
 
     def __str__(self) -> str:
         return self.message(self.hint)
@@ -89,10 +92,10 @@ class ZapzError(Exception):
         self.where = f"{where}, {self.where}" if self.where else where
         return self
 
-    def advised(self, hint: str, remedies: Mapping[str, Any] | None = None) -> Self:
+    def advised(self, hint: str, remedies: Mapping[str, object] | None = None) -> Self:
         """Return this error with another hint; ``{NAME}`` in it stands for the remedy of that name."""
-        self.hint = hint
-        self.remedies: Mapping[str, Any] = remedies or {}
+        self.hint: str = hint
+        self.remedies: Mapping[str, Any] = remedies or {}  # Any: for `**error.remedies`
         for name, value in self.remedies.items():
             self.hint = self.hint.replace(f"{{{name}}}", as_argument(name, value))
         return self
@@ -104,7 +107,7 @@ class ZapzError(Exception):
         return (_rebuild, (type(self), self.what, fields), *([kept] if kept else []))
 
 
-def as_argument(name: str, value: Any) -> str:
+def as_argument(name: str, value: object) -> str:
     """Return a setting as a keyword argument: ``static=0.01``, ``variables={'sst': {'encoding': {'dtype': 'int16'}}}``."""
     first, *rest = name.split(".")
     for key in reversed(rest):

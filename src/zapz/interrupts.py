@@ -51,9 +51,9 @@ def _stop(number: int, _: types.FrameType | None) -> None:
 def keep_swallowed(unraisable: UnraisableHookArgs) -> None:
     """Hold a signal back that Python has swallowed; a hook for ``sys.unraisablehook``.
 
-    A signal is raised wherever the main thread is. In a finalizer or a callback of a weak reference,
-    those of the import system among them, Python prints the exception and goes on: the run would
-    not end, and its output would hold a traceback.
+    A signal is raised wherever the main thread is. In a finalizer or a callback of a weak
+    reference, those of the import system among them, Python prints the exception and goes on: the
+    run would not end, and its output would hold a traceback.
     """
     error = unraisable.exc_value
     if isinstance(error, Stopped | KeyboardInterrupt):

@@ -1,21 +1,17 @@
-"""What an append tells its caller."""
+"""What an append, a recovery and a plan tell their caller: values alone, below all others, since errors carry a report. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
-
-from zapz.checks.budget import Compared
-from zapz.execution.writer import Counts
-from zapz.txn.recovery import RecoveredAppend, Recovery
-
-__all__ = ["Compared", "Phase", "Progress", "RecoveredAppend", "Recovery", "Report", "SliceReport"]
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypedDict
 
 Phase = Literal[
     "looking", "waiting", "opening", "computing", "checking", "copying", "encoding", "syncing", "committing"
 ]
 """What a run is doing with a slice."""
+SliceOutcome = Literal["appended", "already", "skipped", "empty", "planned"]
+"""What became of a slice."""
 
 
 class Progress(NamedTuple):
@@ -43,13 +39,147 @@ class Progress(NamedTuple):
     """Seconds for which it is waited at most."""
 
 
+class RecoveredAppend(NamedTuple):
+    """An append that an earlier run had begun."""
+
+    id: str
+    """Name of its transaction."""
+    slice: str
+    """What was appended; empty if that is not known."""
+    target: str
+    """Where to."""
+    outcome: Literal["finished", "removed", "abandoned", "replaced", "not replaced"]
+    """"finished": it had been committed, and is visible now. "removed": it had not, and nothing of
+    it remains. "abandoned": it had not, and what it left, beyond the target's shape, is for
+    ``vacuum``. "replaced": a new target had taken the place of the old one, of which nothing
+    remains. "not replaced": it had not, and the old one stays."""
+    process: int = 0
+    """Number of the process; 0 if that is not known."""
+    host: str = ""
+    """Name of its machine; empty if that is not known."""
+    since: str = ""
+    """When the append had begun, UTC, ISO 8601; empty if that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What recovery did."""
+
+    rolled_forward: tuple[str, ...] = ()
+    """Transactions that had been committed and are visible now."""
+    rolled_back: tuple[str, ...] = ()
+    """Transactions that had not, and of which nothing remains."""
+    made_root: bool = False
+    """Whether the target's folder had been made by a transaction that was rolled back."""
+    notes: tuple[str, ...] = ()
+    """What was kept, and where."""
+    appends: tuple[RecoveredAppend, ...] = ()
+    """The same transactions, with what is known of each: slice, process, time, outcome."""
+
+    def joined(self, other: Recovery) -> Recovery:
+        """Return what two recoveries did."""
+        return Recovery(
+            rolled_forward=self.rolled_forward + other.rolled_forward,
+            rolled_back=self.rolled_back + other.rolled_back,
+            made_root=self.made_root or other.made_root,
+            notes=self.notes + other.notes,
+            appends=self.appends + other.appends,
+        )
+
+    @property
+    def clean(self) -> bool:
+        """Whether there was nothing to do."""
+        return not (self.rolled_forward or self.rolled_back)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What was compared of a slice that is there already, and found equal."""
+
+    chunks: int = 0
+    """Chunks in question, as the target stores them."""
+    lengths: int = 0
+    """Stored chunks whose lengths were compared."""
+    contents: int = 0
+    """Chunks whose bytes, or decoded cells, were compared."""
+    bytes: int = 0
+    """Bytes of the slice that were read for that."""
+
+    def plus(self, other: Compared) -> Compared:
+        """Add what was compared of another array."""
+        return Compared(
+            chunks=self.chunks + other.chunks,
+            lengths=self.lengths + other.lengths,
+            contents=self.contents + other.contents,
+            bytes=self.bytes + other.bytes,
+        )
+
+
+class CheckSummary(TypedDict):
+    """What only the data can tell of one variable."""
+
+    check: str
+    """Class of the check: "StaticEqual", "NoMarkerAsValue" or "InPackedRange"."""
+    path: str
+    """Variable."""
+
+
+class VariableSummary(TypedDict):
+    """What happens to the chunks of one variable."""
+
+    path: str
+    """Variable."""
+    copied_chunks: int
+    """Chunks copied as bytes."""
+    encoded_chunks: int
+    """Chunks encoded, or shards put together."""
+    why: list[str]
+    """Why they are encoded; nothing if all are copied."""
+
+
+class _PlanSummary(TypedDict):
+    target: str
+    """The target."""
+    slice: str
+    """The slice."""
+    creates: bool
+    """Whether the target is made."""
+    offset: int
+    """Where the slice begins along the append dimension."""
+    length: int
+    """Its length along the append dimension."""
+    copied_chunks: int
+    """Chunks copied as bytes."""
+    encoded_chunks: int
+    """Chunks encoded, or shards put together."""
+    bytes: int
+    """Bytes of the slice's cells."""
+    decoded_bytes: int
+    """Those of them that are decoded, or taken from memory, because their chunks are encoded."""
+    working_set: int
+    """Bytes of memory that a worker needs at most."""
+    checks: list[CheckSummary]
+    """What only the data can tell."""
+    variables: list[VariableSummary]
+    """What happens to each variable that is written."""
+    notes: list[str]
+    """Differences that change nothing."""
+
+
+class PlanSummary(_PlanSummary, total=False):
+    """Counts of a plan, as JSON holds them."""
+
+    replaces: bool
+    """Whether the target takes the place of another (``force_new``); in reports of a dry run."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceReport:
     """What became of one slice."""
 
     slice: str
     """The slice."""
-    outcome: str
+    outcome: SliceOutcome
     """"appended", "already" (it was there and equal), "skipped" (its labels were there), "empty",
     or "planned" (dry run)."""
     steps: int
@@ -67,7 +197,7 @@ class SliceReport:
     notes: tuple[str, ...] = ()
     """What is worth knowing: variables that were filled, or ignored although they differ; and, once
     in a call, other differences."""
-    plan: Mapping[str, Any] | None = None
+    plan: PlanSummary | None = None
     """Summary of the plan, in a dry run, or if it was asked for (``explain``)."""
     times: Mapping[str, float] | None = None
     """Seconds of each part of the append, if that was asked for (``explain``); of "reading",
@@ -82,16 +212,6 @@ class SliceReport:
     last: str = ""
     """Last label of the target after it, as text; empty if neither has labels, or the slice is
     empty."""
-
-    def counted(self, counts: Counts) -> SliceReport:
-        """Return the report of a slice that has been appended."""
-        return replace(
-            self,
-            outcome="appended",
-            copied_chunks=counts.copied,
-            encoded_chunks=counts.encoded,
-            bytes_written=counts.bytes,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

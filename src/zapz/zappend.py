@@ -20,11 +20,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from zapz.api import append
 from zapz.config.files import ConfigFile, ConfigLike, resolve
 from zapz.config.settings import Config
+from zapz.config.settings_dict import AliasedSettings
 from zapz.sources.opener import Context, items_of
 from zapz.sources.xarray_files import file_or_item
 
@@ -40,7 +41,7 @@ __all__ = [
     "zappend",
 ]
 
-_DEFAULTS: Mapping[str, Any] = {"zarr_format": 2}
+_DEFAULTS: Mapping[str, object] = {"zarr_format": 2}
 """What is another one by default than zapz's."""
 
 
@@ -51,7 +52,7 @@ class SliceSource(ABC):
         self.ctx = ctx
 
     @abstractmethod
-    def get_dataset(self) -> Any:
+    def get_dataset(self) -> SliceItem:
         """Return the slice. Called once."""
 
     def close(self) -> None:
@@ -62,17 +63,17 @@ class SliceSource(ABC):
         """Let go of it: the older name of ``close``, which calls it."""
 
 
-ConfigItem = Mapping[str, Any] | ConfigFile
+ConfigItem = Mapping[str, object] | ConfigFile
 """A configuration: settings, or a file of them."""
 ConfigList = Sequence[ConfigItem]
 """Configurations, later ones winning."""
-SliceItem = Any
-"""What can be a slice: see `zapz.append`."""
+SliceItem = object
+"""What can be a slice (see `zapz.append`), or an argument of the setting ``slice_source``."""
 SliceCallable = Callable[..., SliceItem]
 """What can be a slice source: a function, or a class such as those derived from `SliceSource`."""
 
 
-def zappend(slices: Iterable[SliceItem], config: ConfigLike = None, **kwargs: Any) -> int:
+def zappend(slices: Iterable[SliceItem], config: ConfigLike = None, **kwargs: Unpack[AliasedSettings]) -> int:
     """Append slices to the target that ``target_dir`` names, each of them all or not at all.
 
     Args:
@@ -89,14 +90,15 @@ def zappend(slices: Iterable[SliceItem], config: ConfigLike = None, **kwargs: An
     """
     settings = {name: value for name, value in kwargs.items() if value is not None}
     made = resolve(config if isinstance(config, Config) else [_DEFAULTS, *_several(config)], settings)
+    given: Any = slices
     if made.slice_source is None:
         items = items_of(slices)
         opened = (file_or_item(item, made.slice_engine) for item in items)
-        slices = list(opened) if isinstance(items, list | tuple) else opened
-    return len(append(None, slices, made).slices)
+        given = list(opened) if isinstance(items, list | tuple) else opened
+    return len(append(None, given, made).slices)
 
 
-def _several(config: Any) -> Sequence[Any]:
+def _several(config: ConfigItem | ConfigList | None) -> ConfigList:
     if config is None:
         return ()
     return config if isinstance(config, Sequence) and not isinstance(config, str) else (config,)

@@ -18,8 +18,9 @@ from kit.trees import snapshot
 
 import zapz
 from zapz.checks import comparing
-from zapz.checks.comparing import Compared, _Pair, _spread
+from zapz.checks.comparing import _Pair, _spread
 from zapz.format.grid import unravel
+from zapz.reports import Compared
 from zapz.storage.objects.backends import MemoryBackend
 
 CHUNKS = 40

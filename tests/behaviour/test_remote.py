@@ -119,7 +119,9 @@ def test_http_slices(days: list[Path], expected: Path, tmp_path: Path) -> None:
             """Say nothing."""
 
     class Server(http.server.ThreadingHTTPServer):
-        request_queue_size = 128  # of connections at once: for those beyond it, the system waits seconds before it tries again
+        request_queue_size = (
+            128  # of connections at once: for those beyond it, the system waits seconds before it tries again
+        )
 
     server = Server(("127.0.0.1", 0), functools.partial(Quiet, directory=str(days[0].parent)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -19,7 +19,8 @@ import zapz
 
 SOURCE = Path(zapz.__file__).parent
 LAYERS = {
-    "errors": "",
+    "reports": "",
+    "errors": "reports",
     "interrupts": "",
     "waiting": "errors interrupts",
     "diagnostics": "errors",
@@ -28,28 +29,27 @@ LAYERS = {
     "expressions": "errors cf",
     "storage": "errors interrupts waiting format",
     "config": "errors cf format expressions storage.uris storage.references.locations",
-    "planning": "errors config expressions cf format",
+    "planning": "errors reports config expressions cf format",
     "sources": "errors waiting config planning.selection storage format cf",
-    "txn": "errors interrupts waiting planning storage format",
+    "txn": "errors reports interrupts waiting planning storage format",
     "execution": "errors planning storage format cf",
-    "checks": "errors execution sources txn.register config planning storage format cf expressions",
-    "reports": "checks execution txn.recovery",
+    "checks": "errors reports execution sources txn.register config planning storage format cf expressions",
     "operations": "errors waiting checks reports execution sources txn config planning storage format cf expressions",
     "api": "errors waiting operations reports diagnostics config planning sources storage txn",
     "zappend": "api config sources.opener sources.xarray_files",
     "cli": "errors interrupts api reports operations.describe operations.check operations.forgotten_target config sources.slice_source sources.xarray_files diagnostics format",
     "testing": "waiting storage txn",
     "__main__": "cli interrupts",
-    "__init__": "errors api reports operations.describe operations.check config planning sources txn",
+    "__init__": "errors api reports operations.describe operations.check operations.map_settings config planning sources txn",
 }
 """What each package, or module at the top, may import besides itself; a name stands for all that is in it. Those below come first."""
-PURE = ("errors", "cf", "format", "expressions", "config", "planning")
+PURE = ("reports", "errors", "cf", "format", "expressions", "config", "planning")
 """Packages that do no input or output, not even indirectly."""
 IMPURE_BY_NATURE = {"config.files", "storage.uris"}
 """Modules that are known to do some, and whom they may reach."""
 IMPURE = {"os", "io", "time", "uuid", "random", "threading", "fcntl", "fsspec", "zarr"}
 NAMES = [
-    "AbilityError", "CancelledError", "Checked", "ChunkError", "Config", "ConfigError", "ConflictError", "DTypeError", "DimensionError", "EncodingError", "Finding", "FormatError", "Info", "JournalError", "LabelError", "LockedError", "MetadataError", "NotFoundError", "Plan", "Progress", "Recovery", "Report", "SliceError", "SliceReport", "Source", "StoreError", "UnsupportedError", "Vacuumed", "VariableError", "ZapzError", "append", "append_map", "check", "execute", "info", "plan", "recover", "unlock", "vacuum",
+    "AbilityError", "AppendLabelDict", "CancelledError", "Checked", "ChunkError", "Config", "ConfigError", "ConfigLike", "ConflictError", "DTypeError", "DimensionError", "EncodingDict", "EncodingError", "Finding", "FormatError", "Info", "JournalError", "LabelError", "LockedError", "MapSettingsDict", "MetadataError", "NotFoundError", "Plan", "Progress", "Recovery", "Report", "SettingsDict", "SliceError", "SliceLike", "SliceReport", "SlicesLike", "Source", "StoreError", "TargetLike", "UnsupportedError", "Vacuumed", "VariableDict", "VariableError", "ZapzError", "append", "append_map", "check", "execute", "info", "plan", "recover", "unlock", "vacuum",
 ]  # fmt: skip
 
 

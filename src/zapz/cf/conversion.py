@@ -13,9 +13,10 @@ the target's, and `Conversion.apply` does it to stored values. What cannot be co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,9 +26,6 @@ from zapz.cf.kernels import NO_TIME, Kernel, cast, check_units, choose_kernel, m
 from zapz.cf.markers import Scalar, Stored, among, is_nan, mask, nans, stored_scalar
 from zapz.cf.time_conversion import CellError
 from zapz.errors import DTypeError, EncodingError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = [
     "Conversion",
@@ -98,7 +96,7 @@ class Conversion:
             return stored
         return (out.view(self.target.dtype) if self.target.reinterpreted else out).reshape(stored.shape)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the conversion as values that JSON can hold exactly."""
         sides = {"source": self.source.to_json(), "target": self.target.to_json()}
         return {**sides, "narrow": self.narrow, "name": self.name}

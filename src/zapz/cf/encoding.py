@@ -8,9 +8,10 @@ NetCDF-Java.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.lib.recfunctions import repack_fields
@@ -30,9 +31,6 @@ from zapz.cf.markers import (
     stored_values,
 )
 from zapz.errors import EncodingError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 _DURATION: Final = "duration"
 NOT_A_TIME: Final = np.int64(np.iinfo(np.int64).min)
@@ -115,7 +113,7 @@ class Encoding:
         missing = tuple(scalar_of(np.asarray(value).view(dtype)) for value in self.missing)
         return replace(self, dtype=dtype, marker=marker, missing=missing, reinterpreted=False)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the encoding as values that JSON can hold exactly."""
         return {
             "dtype": _dtype_to_json(self.dtype),

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from zapz.checks.budget import Budget, Compared
+from zapz.checks.budget import Budget
 from zapz.checks.reading import Reading
 from zapz.config.settings import Config
 from zapz.errors import LabelError
 from zapz.planning.labels import Labels, Line
 from zapz.planning.placement import Placement
+from zapz.reports import Compared, SliceOutcome
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.chunk_reader import fill_cells, region
 from zapz.storage.uris import canonical_uri
@@ -89,12 +90,12 @@ class There:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcome:
-    """What becomes of a slice that is there already."""
+    """What becomes of a slice."""
 
-    name: str
-    """"already" or "skipped"."""
+    name: SliceOutcome = "planned"
+    """Its name in reports."""
     compared: Compared | None = None
-    """What has been compared; None if nothing was."""
+    """What has been compared, if the slice is there already; None if nothing was."""
 
 
 def fingerprint_of(uri: str, documents: Mapping[str, bytes]) -> str:

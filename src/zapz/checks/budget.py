@@ -1,4 +1,4 @@
-"""What comparing slices that are there already may cost in one call, and what it has looked at."""
+"""What comparing slices that are there already may cost in one call."""
 
 from __future__ import annotations
 
@@ -10,29 +10,6 @@ _LOOKS = 64
 """Lengths that are asked of a service in one call."""
 _UNKNOWN = 8
 """Number of slices that are expected if it is not known."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """What was compared of a slice that is there already, and found equal."""
-
-    chunks: int = 0
-    """Chunks in question, as the target stores them."""
-    lengths: int = 0
-    """Stored chunks whose lengths were compared."""
-    contents: int = 0
-    """Chunks whose bytes, or decoded cells, were compared."""
-    bytes: int = 0
-    """Bytes of the slice that were read for that."""
-
-    def plus(self, other: Compared) -> Compared:
-        """Add what was compared of another array."""
-        return Compared(
-            chunks=self.chunks + other.chunks,
-            lengths=self.lengths + other.lengths,
-            contents=self.contents + other.contents,
-            bytes=self.bytes + other.bytes,
-        )
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -88,7 +88,7 @@ def _formed(source: Array, target: Array, dim: str) -> Array | None:
         dtype=dtype,
         grid=RegularGrid(shape=shape, chunks=chunks),
         codecs=CodecChain(endian=None),
-        fill=FillValue.of(np.zeros((), dtype)[()]),
+        fill=FillValue.of(np.zeros(1, dtype)[0]),
         marker=None,
     )
 

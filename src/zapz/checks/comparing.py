@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from zapz.cf.conversion import Conversion, shown
-from zapz.checks.budget import Budget, Compared, Share
+from zapz.checks.budget import Budget, Share
 from zapz.checks.reading import Reading
 from zapz.checks.static import differing, same_cells
 from zapz.errors import SliceError
@@ -30,6 +30,7 @@ from zapz.format.grid import Box, Index, count, indices, intersect, shift, unrav
 from zapz.format.lossy import near
 from zapz.planning.placement import Placement
 from zapz.planning.steps import ArrayPlan, plan_array
+from zapz.reports import Compared
 from zapz.sources.open_slice import OpenSlice
 
 REQUEST_BYTES = 1_000_000

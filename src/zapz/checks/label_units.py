@@ -61,9 +61,9 @@ def _finer(source: OpenSlice, array: Array, config: Config) -> str | None:
         meaning = meaning_of(source.dataset, array.path)
         cells = Reading(source.store, source.dataset).rows(array.path, axis, 0, 1)
         values = [value for value in to_instants(meaning, cells) if value is not None]
-        calendar = "duration" if meaning.axis is not None and meaning.axis.calendar == "duration" else hint.calendar
-        if not is_value(calendar):
-            calendar = array.attributes.get("calendar", "standard")
+        counted = meaning.axis is not None and meaning.axis.calendar == "duration"
+        said = "duration" if counted else hint.calendar
+        calendar = said if is_value(said) else array.attributes.get("calendar", "standard")
         return units_to_come(units, str(calendar), values) if values else None
     except EncodingError:  # no times, or none that zapz computes with: the append says what is wrong with them
         return None

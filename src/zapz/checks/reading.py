@@ -156,7 +156,7 @@ def hidden(target: Reading, path: str, stored: Cells, where: str) -> bool:
             raise LabelError(
                 "a label equals the fill_value, which stands for labels that were not written",
                 where=f"{where}, {path}",
-                expected=f"every chunk of labels in the target, so that the fill_value {array.fill.value} can go",
+                expected=f"every chunk of labels in the target, so that the fill_value {array.fill.value!s} can go",
                 found=f"no {missing[0]}",
                 hint="Write the labels of the target once more: read them, and write them with write_empty_chunks=True.",
             )

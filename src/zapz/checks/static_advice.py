@@ -58,7 +58,8 @@ def for_one_step(array: Array, config: Config, hint: str, remedies: dict[str, An
     """
     if array.ndim and "static" not in remedies:
         return hint, remedies
-    given = config.append_label.get("variables", ("*",))
+    given = config.append_label.get("variables")
+    given = ("*",) if given is None else given
     per_step = (
         f"To keep one value of {array.path} per step, give it the dimension {config.append_dim} with {{append_label.variables}}, "
         "make the target anew ({force_new}), and append all slices again. "

@@ -30,7 +30,7 @@ _WHOLE = 1 << 28
 """Bytes of a decoded shard up to which it is read as a whole; of a larger one, each inner chunk on
 its own."""
 
-Progress: TypeAlias = Callable[[int, int], None]
+Progress: TypeAlias = Callable[[int, int], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

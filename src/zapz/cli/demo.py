@@ -15,7 +15,7 @@ from zapz.format import documents as doors
 from zapz.format.buffers import octets
 from zapz.format.codecs import Codec, CodecChain
 from zapz.format.grid import RegularGrid, indices, slices
-from zapz.format.jsontext import dumps
+from zapz.format.jsontext import JSON, dumps
 from zapz.format.metadata import Array, FillValue
 
 DAYS = 5
@@ -79,7 +79,7 @@ def write_slice(path: Path, day: int, change: float = 0.0) -> None:
     sst = (30 * np.cos(np.radians(y)) ** 2 + 2 * np.sin(np.radians(x) + 2 * math.pi * day / DAYS) + change).astype(
         np.float32
     )
-    variables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, object]]] = {
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, JSON]]] = {
         "time": (
             ("time",),
             np.array([day], dtype=np.int64),

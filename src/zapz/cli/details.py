@@ -9,12 +9,13 @@ from typing import Any
 
 from zapz.cli.words import count, shown, size
 from zapz.config.settings import Config, changed
+from zapz.reports import PlanSummary, VariableSummary
 
 _SECRETS = ("target_storage_options", "slice_storage_options", "temp_storage_options", "slice_source_kwargs", "extra")
 """Tables of settings that may hold what is nobody's business: only their keys are named."""
 
 
-def planned(plan: Mapping[str, Any], config: Config) -> list[str]:
+def planned(plan: PlanSummary, config: Config) -> list[str]:
     """Return what a dry run says of a plan."""
     counts = f"{count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']:,} encoded"
     decoded = f" ({size(plan['decoded_bytes'])} decoded)" if plan["decoded_bytes"] else ""
@@ -35,10 +36,10 @@ _LONGEST = 60
 """Characters of a table that is shown whole."""
 
 
-def variables(plan: Mapping[str, Any]) -> list[str]:
+def variables(plan: PlanSummary) -> list[str]:
     """Return how many chunks of each variable are copied, how many encoded, and why; variables alike in one line."""
 
-    def words(each: Mapping[str, Any]) -> str:
+    def words(each: VariableSummary) -> str:
         copied, encoded = each["copied_chunks"], each["encoded_chunks"]
         counts = [count(copied, "chunk") + " copied"] if copied else []
         counts += [count(encoded, "chunk") + " encoded"] if encoded or not copied else []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Self, TextIO
 
 from zapz.cli.words import count, fitting, shown, size
 from zapz.config.settings import Config
 from zapz.errors import ZapzError
-from zapz.reports import Compared, Progress, Recovery, Report, SliceReport, total
+from zapz.reports import Compared, PlanSummary, Progress, Recovery, Report, SliceReport, total
 
 if TYPE_CHECKING:
     from zapz.cli.progress import Bar, Waits
@@ -125,7 +125,7 @@ class Talker:
                 "(--set register=true recognises the last slices)"
             )
 
-    def _say_details(self, report: SliceReport, plan: Mapping[str, Any]) -> None:
+    def _say_details(self, report: SliceReport, plan: PlanSummary) -> None:
         from zapz.cli import details  # imported where used: most appends are told in a line
 
         found = details.planned(plan, self._config) if report.outcome == "planned" else []

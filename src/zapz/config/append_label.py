@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from zapz.config.table_types import table
 from zapz.config.types import Key, several, text
+
+_From = TypedDict("_From", {"from": "str | None"}, total=False)  # a word of Python, which no class can have as a key
+
+
+class AppendLabelDict(_From, total=False):
+    """Which step a slice is that is one step and lacks the append dimension.
+
+    ``from`` says where its label comes from: "value:TEXT", "attr:NAME", "name:REGEX", or the name
+    of a scalar variable.
+    """
+
+    format: str | None
+    """Form of a text that is a time, such as "%Y%m%d"; "iso" for ISO 8601."""
+    units: str | None
+    """Units of the label in a new target."""
+    variables: list[str] | tuple[str, ...] | None
+    """Variables that get the append dimension in a new target; "*" stands for the data."""
 
 
 def _origin(given: str) -> str:

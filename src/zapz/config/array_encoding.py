@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, TypeGuard, TypeVar
 
+from zapz.cf.markers import Scalar
+from zapz.format.jsontext import JSON
+
 T = TypeVar("T")
 
 
@@ -36,7 +39,7 @@ class ArrayEncoding:
     """Lengths of chunks, in cells."""
     shards: Lengths | Unset = UNSET
     """Lengths of shards, in cells; None for no shards."""
-    fill_value: Any = UNSET
+    fill_value: Scalar | Sequence[float | str] | Unset | None = UNSET
     """Value, as stored, of cells that nobody wrote; None for none."""
     scale_factor: float | Unset | None = UNSET
     """Packing: value = stored * scale_factor + add_offset; None for none."""
@@ -46,11 +49,11 @@ class ArrayEncoding:
     """Units of stored times."""
     calendar: str | Unset | None = UNSET
     """Calendar of stored times."""
-    compressor: Mapping[str, Any] | Unset | None = UNSET
+    compressor: Mapping[str, JSON] | Unset | None = UNSET
     """Compressor, as numcodecs configures it; empty for the format's default, None for none."""
-    filters: Sequence[Mapping[str, Any]] | Unset | None = UNSET
+    filters: Sequence[Mapping[str, JSON]] | Unset | None = UNSET
     """Filters, as numcodecs configures them; None for none."""
-    codecs: Sequence[Mapping[str, Any]] | Unset = UNSET
+    codecs: Sequence[Mapping[str, JSON]] | Unset = UNSET
     """Codecs with name and configuration, instead of compressor and filters."""
     fill_is_marker: bool = False
     """Whether cells that equal the fill value are missing whatever the cells are: a slice's own

@@ -16,8 +16,13 @@ from zapz.storage.uris import is_local, local_path, redact, told
 
 ConfigFile = str | os.PathLike[str]
 """Path or URI of a configuration file."""
-ConfigLike = Config | Mapping[str, Any] | ConfigFile | Sequence[Mapping[str, Any] | ConfigFile | Layer] | None
-"""What a configuration can be given as."""
+ConfigLike = Config | Mapping[str, object] | ConfigFile | Sequence[Mapping[str, object] | ConfigFile] | None
+"""A configuration: settings (``SettingsDict``), a file of them, several of these (later ones win),
+or a ``Config``."""
+Encodings = Mapping[str, Mapping[str, object]]
+"""How variables of a new target are stored, in the words of xarray's ``to_zarr``."""
+Layers = Sequence[Mapping[str, object] | ConfigFile | Layer]
+"""Several, of which some have been read already."""
 
 PROJECT_FILE = "pyproject.toml"
 """A file of which only the table ``[tool.zapz]`` holds settings."""
@@ -27,10 +32,10 @@ _MOST = 16 << 20
 
 
 def resolve(
-    config: ConfigLike,
-    settings: Mapping[str, Any],
+    config: ConfigLike | Layers,
+    settings: Mapping[str, object],
     environment: Mapping[str, str] | None = None,
-    encoding: Any = None,
+    encoding: Encodings | None = None,
 ) -> Config:
     """Make a configuration from what an API call was given: later layers win, and ``settings`` win over all.
 

@@ -14,6 +14,7 @@ from zapz.config.array_encoding import ArrayEncoding
 from zapz.config.table_types import codec, free, is_table, names, table
 from zapz.config.types import Key, Place, SettingType, choice, either, flag, nearest, null, number, several, text
 from zapz.errors import ConfigError
+from zapz.format.jsontext import JSON
 
 ALL = "*"
 """Name of the entry that holds for all variables."""
@@ -46,7 +47,7 @@ class VariableSettings:
     """Names of its dimensions, in order; None if they are not configured."""
     encoding: ArrayEncoding = field(default_factory=ArrayEncoding)
     """How it is stored, as far as that is configured."""
-    attrs: Mapping[str, Any] = field(default_factory=dict)
+    attrs: Mapping[str, JSON] = field(default_factory=dict)
     """Its configured attributes."""
 
 

@@ -39,7 +39,7 @@ def run(
     *,
     workers: int,
     verify: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], object] | None = None,
     found: Found | None = None,
     spent: Callable[[float], None] | None = None,
 ) -> Counts:

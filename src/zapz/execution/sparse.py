@@ -84,7 +84,7 @@ def missing_value(plan: ArrayPlan, where: str) -> tuple[Cells, bool]:
                 raise error.at(f"{where}, {source.path}, fill value of missing chunks") from None
     absent = fill_cells(target)
     undefined = target.fill.image is None and (source is None or source.fill.image is not None)
-    same = not undefined and FillValue.of(value[()]).image == FillValue.of(absent[()]).image
+    same = not undefined and FillValue.of(value.reshape(-1)[0]).image == FillValue.of(absent.reshape(-1)[0]).image
     return value, same
 
 

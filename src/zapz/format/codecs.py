@@ -25,7 +25,7 @@ from zapz.errors import ChunkError, UnsupportedError
 from zapz.format import compressors
 from zapz.format.buffers import Buffer, octets
 from zapz.format.codec_table import CODECS, facts, is_filter
-from zapz.format.jsontext import dumps
+from zapz.format.jsontext import JSON, dumps
 
 Endian = Literal["little", "big"]
 
@@ -36,7 +36,7 @@ class Codec:
 
     id: str
     """numcodecs id, or the v3 name of a codec zapz does not know."""
-    config: Mapping[str, Any] = field(hash=False)
+    config: Mapping[str, JSON] = field(hash=False)
     """Its configuration, defaults left as written."""
 
     @property

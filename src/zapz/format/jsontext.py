@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, Union
 
 from zapz.errors import MetadataError
 
@@ -20,6 +20,9 @@ MAX_BYTES = 256 * 1024 * 1024
 
 MAX_DEPTH = 200
 """Deepest nesting of a metadata document accepted."""
+
+JSON: TypeAlias = Union[str, int, float, bool, Sequence["JSON"], Mapping[str, "JSON"], None]  # noqa: UP007 - it names itself
+"""A value as JSON holds it: of an attribute, or in a document."""
 
 Path = tuple[str, ...]
 """Names of members from the root of a document down."""

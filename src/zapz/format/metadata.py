@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from zapz.cf.markers import Scalar
 from zapz.errors import MetadataError
 from zapz.format.codecs import CodecChain
 from zapz.format.grid import Box, Index, RegularGrid, resized
+from zapz.format.jsontext import JSON
 
 Dim = str | None
 """Name of a dimension; None if the writer gave none."""
@@ -38,13 +40,13 @@ class ChunkKeys:
 class FillValue:
     """The value of cells that no chunk holds."""
 
-    value: Any = field(compare=False)
+    value: Scalar | None = field(compare=False)
     """NumPy scalar, ``str`` or ``bytes``; None where the format leaves it undefined (v2 ``null``)."""
     image: bytes | str | None
     """The same, comparable to the last bit: NaN payloads and signed zeros count."""
 
     @classmethod
-    def of(cls, value: Any) -> FillValue:
+    def of(cls, value: Scalar | None) -> FillValue:
         """Make a fill value from a NumPy scalar, a string, bytes, or None."""
         if value is None or (isinstance(value, str | bytes) and not isinstance(value, np.generic)):
             return cls(value=value, image=value)
@@ -73,10 +75,10 @@ class Array:
     """How a chunk becomes bytes."""
     fill: FillValue
     """Value of missing chunks."""
-    marker: Any = field(compare=False)
+    marker: Scalar | None = field(compare=False)
     """The value that readers take for "missing" (CF ``_FillValue``; for v2 also ``fill_value``);
     None if there is none."""
-    attributes: Mapping[str, Any] = field(compare=False)
+    attributes: Mapping[str, JSON] = field(compare=False)
     """Attributes, parsed; the documents keep their text."""
     assumed: bool = field(default=False, compare=False)
     """Whether a v2 ``fill_value`` that no attribute confirms says that ``marker`` is one; to
@@ -169,7 +171,7 @@ class Dataset:
     """2 or 3."""
     arrays: Mapping[str, Array]
     """Arrays by path."""
-    groups: Mapping[str, Mapping[str, Any]]
+    groups: Mapping[str, Mapping[str, JSON]]
     """Attributes of groups by path; "" is the root."""
     documents: Mapping[str, bytes]
     """Every metadata document by key, as it was read."""
@@ -190,7 +192,7 @@ class Dataset:
                     found.setdefault(named, array)
         return found
 
-    def attributes_of(self, path: str) -> dict[str, Any]:
+    def attributes_of(self, path: str) -> dict[str, JSON]:
         """Return a variable's attributes; bounds without units of their own have their parent's (CF sections 7.1, 7.4)."""
         attributes = dict(self.arrays[path].attributes)
         if "units" in attributes or (whose := self.bounds.get(path)) is None:

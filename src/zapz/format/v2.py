@@ -14,7 +14,7 @@ import numpy as np
 
 from zapz.cf.attributes import MARKING, PACKING
 from zapz.cf.encoding import is_boolean
-from zapz.cf.markers import among, is_nan, missing_values
+from zapz.cf.markers import Scalar, among, is_nan, missing_values
 from zapz.errors import EncodingError, MetadataError, UnsupportedError
 from zapz.format import dtypes, jsontext
 from zapz.format.codec_table import CODECS, is_filter, is_serializer
@@ -120,13 +120,12 @@ def _marked(array: Array, attrs: Mapping[str, Any]) -> Array:
     never_missing = array.is_label or is_boolean(array.dtype, attrs)
     if never_missing and "_FillValue" not in attrs and not is_nan(fill):
         return array
-    unclear = array.dtype.kind in "iufc" and not is_nan(fill) and not _is_confirmed(array, attrs)
+    unclear = array.dtype.kind in "iufc" and not is_nan(fill) and not _is_confirmed(array, fill, attrs)
     return replace(array, marker=fill, assumed=unclear)
 
 
-def _is_confirmed(array: Array, attrs: Mapping[str, Any]) -> bool:
+def _is_confirmed(array: Array, fill: Scalar, attrs: Mapping[str, Any]) -> bool:
     """Return whether attributes say, to whoever reads them, that the fill value stands for missing cells."""
-    fill = array.fill.value
     if array.marker is not None:
         return bool(array.marker == fill)
     try:

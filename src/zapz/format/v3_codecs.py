@@ -237,7 +237,7 @@ def _numcodec(stage: Codec) -> dict[str, Any]:
 def _write_stage(stage: Codec) -> dict[str, Any]:
     if stage.id == "blosc":
         c = {"cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0, **stage.config}
-        shuffle = {v: k for k, v in _SHUFFLE.items()}.get(c["shuffle"], "shuffle")
+        shuffle = next((name for name, number in _SHUFFLE.items() if number == c["shuffle"]), "shuffle")
         return {"name": "blosc", "configuration": {"typesize": c.get("typesize", 1), **c, "shuffle": shuffle}}
     if stage.id == "zstd":
         return {

@@ -22,15 +22,20 @@ from zapz.operations.target_turn import TargetTurns
 from zapz.planning import config_checks
 from zapz.planning.plan import Plan
 from zapz.reports import Progress, Recovery, Report, SliceReport, total
-from zapz.sources.open_slice import OpenSlice, Target
+from zapz.sources.open_slice import OpenSlice
 from zapz.sources.opener import are_known, are_places, items_of
 
 _LOG = logging.getLogger("zapz")
 
 
-OnSlice = Callable[[SliceReport], None]
-OnPhase = Callable[[Progress], None]
-OnRecovery = Callable[[Recovery], None]
+OnSlice = Callable[[SliceReport], object]
+"""Called after each slice with its report."""
+OnPhase = Callable[[Progress], object]
+"""Called with where a run is."""
+OnRecovery = Callable[[Recovery], object]
+"""Called with what an earlier run had left."""
+OnProgress = Callable[[int, int], object]
+"""Called with chunks done and chunks in all."""
 
 
 class Cancel(Protocol):
@@ -45,10 +50,10 @@ class Appender:
 
     def __init__(
         self,
-        target: Target,
+        target: object,
         config: Config,
         on_slice: OnSlice | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
+        on_progress: OnProgress | None = None,
         cancel: Cancel | None = None,
         on_phase: OnPhase | None = None,
         on_recovery: OnRecovery | None = None,
@@ -162,7 +167,7 @@ class Appender:
         with self._slices.feed([item]) as feed:
             prepared = self._turns.decider.decide(next(feed), self._turns.look_only())
         if prepared.plan is None:
-            found = f"a slice that is {prepared.outcome}"
+            found = f"a slice that is {prepared.outcome.name}"
             raise SliceError("there is nothing to plan", where=prepared.source.uri, found=found)
         return prepared.plan
 

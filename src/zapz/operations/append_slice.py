@@ -14,7 +14,7 @@ from zapz.execution import sparse
 from zapz.execution.writer import Counts
 from zapz.format.metadata import Dataset
 from zapz.operations.plan_slice import Prepared
-from zapz.operations.run_plan import Watch, run_plan
+from zapz.operations.run_plan import Watch, counted, run_plan
 from zapz.operations.state import State
 from zapz.operations.target_state import TURNS
 from zapz.operations.target_turn import TargetTurns
@@ -66,7 +66,7 @@ class SliceAppender:
         plan = prepared.plan
         report = self._report(prepared, counts.notes if counts is not None else ())
         if plan is not None and counts is not None:
-            report = replace(report.counted(counts), created=plan.creates)
+            report = replace(counted(report, counts), created=plan.creates)
             if self._watch.timing is not None:
                 report = replace(report, plan=plan.summary(), times=self._watch.timing.end())
             state.advance(plan, prepared.labels)
@@ -111,7 +111,7 @@ class SliceAppender:
         notes = tuple(note for note in (*placement.notes, *more) if note not in self._said)
         self._said.update(notes)
         each_time = [f"{path}: filled with missing values" for path in placement.filled if written]
-        if prepared.outcome == "already":
+        if prepared.outcome.name == "already":
             each_time += [f"{path}: not compared, the slice lacks it" for path in placement.filled]
         each_time += [
             f"{path}: differs from the target's values, which stay (static: ignore)" for path in prepared.differing
@@ -124,11 +124,11 @@ class SliceAppender:
             each_time += [f"{path}: rounded to {dtype}" for path, dtype in placement.rounded.items()]
         return SliceReport(
             slice=prepared.source.called,
-            outcome=prepared.outcome,
+            outcome=prepared.outcome.name,
             steps=placement.length,
             notes=(*each_time, *notes),
             filled=placement.filled if written else (),
-            compared=prepared.compared,
+            compared=prepared.outcome.compared,
             length=placement.offset + (placement.length if written else 0),
             last=prepared.last_label,
         )

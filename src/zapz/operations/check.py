@@ -56,7 +56,7 @@ class Checked:
 
 
 def check_store(
-    store: Store, config: Config, *, chunks: bool = False, on_progress: Callable[[int, int], None] | None = None
+    store: Store, config: Config, *, chunks: bool = False, on_progress: Callable[[int, int], object] | None = None
 ) -> Checked:
     """Check a target; nothing is written, and no lock is taken.
 

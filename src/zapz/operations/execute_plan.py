@@ -11,7 +11,7 @@ from zapz.checks.reading import Reading, digest_of, read_labels
 from zapz.config.settings import Config
 from zapz.errors import ConflictError
 from zapz.operations.place_slice import with_dimension
-from zapz.operations.run_plan import run_plan
+from zapz.operations.run_plan import counted, run_plan
 from zapz.operations.state import State
 from zapz.planning.plan import Plan
 from zapz.reports import SliceReport
@@ -61,5 +61,5 @@ def execute_plan(
             what = "the slice's labels are no longer what the plan was made for"
             raise ConflictError(what, where=plan.slice_uri, hint="Plan again.")
         counts = run_plan(plan, source, session, config, store)
-    report = SliceReport(slice=plan.slice_uri, outcome="", steps=plan.placement.length, notes=counts.notes)
-    return report.counted(counts)
+    report = SliceReport(slice=plan.slice_uri, outcome="planned", steps=plan.placement.length, notes=counts.notes)
+    return counted(report, counts)

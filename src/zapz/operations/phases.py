@@ -12,7 +12,7 @@ from zapz.sources.names import name_of
 class Phases:
     """Tells of one run; nothing of it is made where nobody listens."""
 
-    def __init__(self, told: Callable[[Progress], None]) -> None:
+    def __init__(self, told: Callable[[Progress], object]) -> None:
         self._told = told
         self._slices: int | None = None
         self._begun = 0

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from zapz.checks.already_appended import There, outcome_of, recall
-from zapz.checks.budget import Budget, Compared
+from zapz.checks.already_appended import Outcome, There, outcome_of, recall
+from zapz.checks.budget import Budget
 from zapz.checks.reading import Reading, check_followers, digest_of, hidden, read_labels
 from zapz.checks.static import StaticVariables
 from zapz.config.settings import Config
@@ -30,10 +30,8 @@ class Prepared:
     """The slice, as the target sees it."""
     placement: Placement
     """Where it goes."""
-    outcome: str = ""
-    """What became of it, if there is nothing to write."""
-    compared: Compared | None = None
-    """What was compared, if it is there already."""
+    outcome: Outcome = field(default_factory=Outcome)
+    """What becomes of it: "planned" if there is something to write."""
     labels: tuple[Labels, ...] = ()
     """Its labels, and the target's last ones before it."""
     plan: Plan | None = None
@@ -84,7 +82,7 @@ class Decider:
         source, before, placement = self.placer.place(source, state.dataset)
         prepared = Prepared(source=source, placement=placement)
         if placement.length == 0:
-            return replace(prepared, outcome="empty")
+            return replace(prepared, outcome=Outcome(name="empty"))
         target = Reading(self.store, before)
         labels = read_labels(target, source, placement, {} if creates else state.last, self._config)
         length = 0 if creates else state.length
@@ -93,7 +91,7 @@ class Decider:
         if outcome is None and source.has_place and state.register and not labels:
             outcome = recall(there, source, placement, state.register, self._config)
         if outcome is not None:
-            return replace(prepared, outcome=outcome.name, compared=outcome.compared, labels=tuple(labels))
+            return replace(prepared, outcome=outcome, labels=tuple(labels))
         gaps = check_followers(labels, source, self._config)
         placement = replace(placement, labels=digest_of(labels), notes=(*placement.notes, *gaps))
         if source.one_step:

@@ -13,7 +13,7 @@ from zapz.errors import CancelledError, SliceError
 from zapz.execution import run, sparse
 from zapz.execution.writer import Counts, Sink
 from zapz.planning.plan import Plan
-from zapz.reports import Progress, Recovery
+from zapz.reports import Progress, Recovery, SliceReport
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.store import ReadableStore
 from zapz.storage.uris import canonical_uri, redact
@@ -58,10 +58,10 @@ class Watch:
 
     def __init__(
         self,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Callable[[int, int], object] | None = None,
         cancelled: Callable[[], bool] | None = None,
-        told: Callable[[Progress], None] | None = None,
-        recovered: Callable[[Recovery], None] | None = None,
+        told: Callable[[Progress], object] | None = None,
+        recovered: Callable[[Recovery], object] | None = None,
         *,
         explain: bool = False,
     ) -> None:
@@ -111,6 +111,12 @@ class Watch:
     def waits(self) -> Callable[[str, float], None] | None:
         """What is called when the target has to be waited for."""
         return None if self.phases is None else self.phases.wait_for_target
+
+
+def counted(report: SliceReport, counts: Counts) -> SliceReport:
+    """Return the report of a slice that has been appended."""
+    done = replace(report, outcome="appended", copied_chunks=counts.copied, encoded_chunks=counts.encoded)
+    return replace(done, bytes_written=counts.bytes)
 
 
 def run_plan(
@@ -174,7 +180,7 @@ def run_plan(
         return replace(counts, notes=found.notes)
 
 
-def _counting(plan: Plan, found: sparse.Found, watch: Watch) -> Callable[[int, int], None] | None:
+def _counting(plan: Plan, found: sparse.Found, watch: Watch) -> Callable[[int, int], object] | None:
     """Return what is called when steps are done, from any thread: it counts, and looks whether to stop; None if nobody asked for either."""
     progress, cancelled, phases = watch.progress, watch.cancelled, watch.phases
     if progress is None and cancelled is None and phases is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import cast
 
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, FormatError, SliceError
-from zapz.sources.open_slice import Target
 from zapz.storage.layout import OURS
 from zapz.storage.open import is_given, open_store
 from zapz.storage.store import ReadableStore, Store, StoreOptions
@@ -15,8 +15,8 @@ from zapz.storage.surroundings import surroundings_of
 from zapz.storage.uris import canonical_uri
 
 
-def open_target(target: Target, config: Config) -> Store:
-    """Open the store of a target.
+def open_target(target: object, config: Config) -> Store:
+    """Open the store of a target, whatever the caller gave for it.
 
     Raises:
         ConfigError: It is not a target.
@@ -41,8 +41,7 @@ def open_target(target: Target, config: Config) -> Store:
         )
     if not isinstance(target, str | os.PathLike):
         if hasattr(target, "abilities"):
-            opened: Store = target
-            return opened
+            return cast("Store", target)
         raise ConfigError(
             "not a target",
             where="target",

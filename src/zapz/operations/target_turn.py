@@ -13,9 +13,9 @@ from zapz.operations.plan_slice import Decider
 from zapz.operations.run_plan import Watch
 from zapz.operations.state import State
 from zapz.operations.target_state import TargetReader
+from zapz.reports import Recovery
 from zapz.storage.store import Store
 from zapz.txn.protocol import Session
-from zapz.txn.recovery import Recovery
 from zapz.txn.register import Commit
 from zapz.txn.session import open_session, successor_of
 from zapz.waiting import Wait

@@ -16,7 +16,7 @@ import numpy as np
 
 from zapz.cf.attributes import IN_STORED_UNITS
 from zapz.cf.encoding import Encoding, encoding_or_bare, is_boolean
-from zapz.cf.markers import is_nan
+from zapz.cf.markers import Scalar, is_nan
 from zapz.config.array_encoding import UNSET, ArrayEncoding, is_value
 from zapz.errors import ConfigError
 from zapz.format import documents as doors
@@ -205,7 +205,7 @@ def _fill(
     if encoding.fill_value is UNSET and not changed:
         return array.fill, array.marker
     if encoding.fill_value is UNSET and dtype.kind in "fcmM":
-        empty = np.asarray("NaT" if dtype.kind in "mM" else np.nan, dtype)[()]
+        empty: Scalar = np.asarray(["NaT" if dtype.kind in "mM" else np.nan], dtype)[0]
         return FillValue.of(empty), empty
     kept = (
         None

@@ -63,7 +63,12 @@ def fill_of(value: Any, dtype: np.dtype[Any], serializer: str, where: str) -> Fi
         hint = "Give a value of the stored data type."
         raise ConfigError(what, where=where, expected=f"a {dtype}", found=found, hint=hint) from error
     parts = value if isinstance(value, list | tuple) else [value]
-    if dtype.kind in "fc" and np.isinf(fill.value) and all(isinstance(part, int | float) for part in parts):
+    if (
+        dtype.kind in "fc"
+        and fill.value is not None
+        and np.isinf(fill.value)
+        and all(isinstance(part, int | float) for part in parts)
+    ):
         raise ConfigError(what, where=where, expected=f"a finite {dtype}", found=found)
     return fill
 

@@ -41,7 +41,7 @@ class Placement:
             if source.kind == target.kind == "f" and target.itemsize < source.itemsize
         }
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the placement as values that JSON can hold exactly."""
         return {
             "dim": self.dim,

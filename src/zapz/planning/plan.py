@@ -14,12 +14,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from zapz.config.append_label import AppendLabelDict
 from zapz.errors import MetadataError
 from zapz.format import documents as doors
 from zapz.format.grid import Index, indices
 from zapz.format.metadata import Dataset
 from zapz.planning.placement import Placement
 from zapz.planning.steps import ArrayPlan, Step, plan_array
+from zapz.reports import PlanSummary
 
 JSON_FORMAT = 1
 """Version of the serialised plan."""
@@ -79,7 +81,7 @@ class Plan:
     slice_has_place: bool = True
     """Whether the slice lies in a place, from which it can be opened again; otherwise it must be
     given to execute the plan."""
-    append_label: Mapping[str, Any] = field(default_factory=dict)
+    append_label: AppendLabelDict = field(default_factory=AppendLabelDict)
     """The setting of that name by which the slice was seen as one step; empty if it was not needed."""
     arrays: Mapping[str, ArrayPlan] = field(compare=False)
     """What happens to each array that is written."""
@@ -129,7 +131,7 @@ class Plan:
         plan = self.arrays[path]
         return (plan.target.key(index) for index in indices(plan.spans))
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> PlanSummary:
         """Return counts: chunks copied and encoded, and why; bytes of the slice's cells; largest working set of a worker."""
         from zapz.planning.reasons import decoded_bytes, variables_of  # imported where used: appends do without
 
@@ -221,7 +223,7 @@ def make_plan(
     documents: Mapping[str, bytes],
     recompress: bool,
     slice_has_place: bool = True,
-    append_label: Mapping[str, Any] | None = None,
+    append_label: AppendLabelDict | None = None,
     after: Dataset | None = None,
 ) -> Plan:
     """Derive a whole plan from what cannot be derived: the two hierarchies, the placement, and the documents to write.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 from zapz.cf.conversion import Encoding
 from zapz.format.codecs import same_bytes
 from zapz.format.metadata import Array
 from zapz.planning.steps import ArrayPlan
+from zapz.reports import VariableSummary
 
 
-def variables_of(plans: Iterable[ArrayPlan], *, recompress: bool) -> list[dict[str, Any]]:
+def variables_of(plans: Iterable[ArrayPlan], *, recompress: bool) -> list[VariableSummary]:
     """Return, for each array that is written: its path, chunks copied and encoded, and why they are encoded."""
     return [
         {

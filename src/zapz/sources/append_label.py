@@ -15,6 +15,7 @@ from zapz.cf.attributes import UNITS as UNITS_ALONE
 from zapz.cf.calendars import UNITS, Axis
 from zapz.cf.encoding import encoding_or_bare
 from zapz.cf.written_times import instant_of
+from zapz.config.append_label import AppendLabelDict
 from zapz.config.label_origin import ISO
 from zapz.errors import EncodingError, LabelError
 from zapz.format import codecs
@@ -27,7 +28,6 @@ from zapz.format.metadata import Array, Dataset, FillValue, join, parent
 from zapz.sources.label_value import LabelValue, label_value
 from zapz.sources.open_slice import OpenSlice
 
-Setting = Mapping[str, Any]
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?\s*", re.ASCII)
 _SINCE = "seconds since 1970-01-01"
 _CALENDAR = "proleptic_gregorian"
@@ -46,7 +46,7 @@ class MadeLabel(NamedTuple):
 
 
 def labels_at(
-    paths: Iterable[str], source: OpenSlice, target: Dataset | None, setting: Setting, dim: str
+    paths: Iterable[str], source: OpenSlice, target: Dataset | None, setting: AppendLabelDict, dim: str
 ) -> dict[str, MadeLabel]:
     """Return the label of a slice at each place where it is wanted.
 
@@ -68,7 +68,9 @@ def labels_at(
     }
 
 
-def _made(found: LabelValue, path: str, like: Array | None, setting: Setting, source: OpenSlice, dim: str) -> MadeLabel:
+def _made(
+    found: LabelValue, path: str, like: Array | None, setting: AppendLabelDict, source: OpenSlice, dim: str
+) -> MadeLabel:
     """Return the label of a slice as an array; ``like`` are the target's labels."""
     where = f"{source.uri}, {found.where}"
     if found.attributes is not None:
@@ -109,7 +111,7 @@ def _axis_of(like: Array | None) -> Axis | None:
     return encoding_or_bare(like.dtype, like.attributes, like.marker).axis if like is not None else None
 
 
-def _number(text: str, like: Array | None, setting: Setting, where: str) -> tuple[Cells, dict[str, Any]]:
+def _number(text: str, like: Array | None, setting: AppendLabelDict, where: str) -> tuple[Cells, dict[str, Any]]:
     """Return a number as it is; in the target's type, if that is what counts."""
     units, exact = setting.get("units"), Fraction(text)
     if _axis_of(like) is not None and units is None:
@@ -152,7 +154,7 @@ def _held(exact: Fraction, dtype: np.dtype[Any]) -> Cells | None:
     return np.asarray(held) if alike else None
 
 
-def _time(text: str, like: Array | None, setting: Setting, where: str) -> tuple[Cells, dict[str, Any]]:
+def _time(text: str, like: Array | None, setting: AppendLabelDict, where: str) -> tuple[Cells, dict[str, Any]]:
     """Return a time: in the units of a new target, or in those in which it is exact, from which it becomes the target's."""
     axis, style = _axis_of(like), setting.get("format")
     if like is not None and (axis is None or axis.calendar == "duration"):

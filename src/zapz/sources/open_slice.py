@@ -38,9 +38,6 @@ Item = str | os.PathLike[str]
 LABEL = "\0"
 """What stands for a label in what is said of a slice: no name contains it."""
 
-Target = Any
-"""What a user may name as a target: a place, or a store that is open already."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OpenSlice:

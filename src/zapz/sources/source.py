@@ -57,7 +57,7 @@ class Source(ABC):
         """Compute what is not there yet of these arrays. Called once it is known that the slice may follow, before the target is locked."""
         del paths
 
-    def encodings(self) -> Mapping[str, Mapping[str, Any]]:
+    def encodings(self) -> Mapping[str, Mapping[str, object]]:
         """Return what a new target's encoding should be, by variable, as a configuration says it; a configuration overrides it."""
         return {}
 

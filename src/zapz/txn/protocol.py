@@ -11,8 +11,8 @@ from zapz.format.grid import Index
 from zapz.format.metadata import Dataset
 from zapz.planning.plan import Plan
 from zapz.planning.receipt import Receipt
+from zapz.reports import Recovery
 from zapz.storage.store import Holder, Parts, Store
-from zapz.txn.recovery import Recovery
 from zapz.txn.register import Commit
 from zapz.waiting import Wait
 

@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from zapz.errors import AbilityError
+from zapz.reports import Recovery
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Holder, Store
 from zapz.txn.local.session import LocalCoordinator
 from zapz.txn.protocol import Coordinator, Session
-from zapz.txn.recovery import Recovery
 from zapz.txn.register import Commit
 from zapz.waiting import Wait
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from zapz.errors import ConflictError, JournalError, NotFoundError, StoreError, ZapzError
 from zapz.format.metadata import folders_above, join, parent
+from zapz.reports import RecoveredAppend, Recovery
 from zapz.storage.hierarchy import digest
 from zapz.storage.layout import (
     KEPT,
@@ -31,7 +32,6 @@ from zapz.storage.store import read_optional
 from zapz.txn import journal, records
 from zapz.txn.chunk_set import ChunkSet
 from zapz.txn.journal import Intent
-from zapz.txn.recovery import RecoveredAppend, Recovery
 
 
 def pending(store: LocalStore) -> list[str]:

@@ -33,6 +33,7 @@ from zapz.errors import (
     ZapzError,
 )
 from zapz.format.metadata import Dataset, join
+from zapz.reports import RecoveredAppend, Recovery
 from zapz.storage.hierarchy import documents_of, open_dataset
 from zapz.storage.layout import DOOMED, FRESH, HEAD, OURS, REGISTER, TRANSACTIONS
 from zapz.storage.local.exchange import Successor
@@ -41,7 +42,6 @@ from zapz.storage.store import read_optional
 from zapz.txn import records
 from zapz.txn.local.inventory import Inventory, clear
 from zapz.txn.local.recovery import recover
-from zapz.txn.recovery import RecoveredAppend, Recovery
 
 _NAMED = 3
 """So many of the files that are kept are named."""

@@ -10,6 +10,7 @@ from zapz.errors import FormatError, NotFoundError, SliceError, StoreError
 from zapz.format.metadata import Dataset, join
 from zapz.interrupts import held_back, let_through
 from zapz.planning.plan import Plan
+from zapz.reports import Recovery
 from zapz.storage.layout import HEAD, KEPT, OURS, REGISTER, TRANSACTIONS
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Holder, Store, read_optional
@@ -17,7 +18,6 @@ from zapz.txn import register as registers
 from zapz.txn.local import transaction
 from zapz.txn.local.recovery import describe_left, recover, refuse_link
 from zapz.txn.protocol import Replacement, Session, Writing, elsewhere
-from zapz.txn.recovery import Recovery
 from zapz.txn.register import Commit
 from zapz.waiting import Wait
 

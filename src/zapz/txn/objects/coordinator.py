@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Container, Iterator
 
 from zapz.interrupts import held_back, let_through
+from zapz.reports import Recovery
 from zapz.storage.layout import LOCK
 from zapz.storage.objects import lock
 from zapz.storage.objects.store import ObjectStore
@@ -14,7 +15,6 @@ from zapz.txn.objects import head as heads
 from zapz.txn.objects import settling, watching
 from zapz.txn.objects.session import FencedSession, no_replacement
 from zapz.txn.objects.vacuum import remove_probes, vacuum
-from zapz.txn.recovery import Recovery
 from zapz.txn.register import Commit
 from zapz.txn.vacuumed import Vacuumed
 from zapz.waiting import Wait

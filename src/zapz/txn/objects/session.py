@@ -11,6 +11,7 @@ from dataclasses import replace
 from zapz.errors import AbilityError, ConflictError, StoreError, ZapzError
 from zapz.format.metadata import Dataset
 from zapz.planning.plan import Plan
+from zapz.reports import Recovery
 from zapz.storage.holder import me
 from zapz.storage.objects.store import ObjectStore
 from zapz.txn.journal import Intent
@@ -21,7 +22,6 @@ from zapz.txn.objects.lease import Lease
 from zapz.txn.objects.transaction import FencedTransaction
 from zapz.txn.objects.watching import refuse_elsewhere
 from zapz.txn.protocol import HeadMovedError, Replacement
-from zapz.txn.recovery import Recovery
 from zapz.txn.register import Commit
 from zapz.waiting import Wait
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from zapz.errors import ConflictError, LockedError, NotFoundError
+from zapz.reports import RecoveredAppend, Recovery
 from zapz.storage.hierarchy import digest
 from zapz.storage.holder import is_dead, target_locked
 from zapz.storage.layout import HEAD, decision_key
@@ -17,7 +18,6 @@ from zapz.txn import bounds, journal
 from zapz.txn.journal import Intent
 from zapz.txn.objects import head as heads
 from zapz.txn.objects.head import Head
-from zapz.txn.recovery import RecoveredAppend, Recovery
 from zapz.waiting import Wait
 
 _POLL = 0.5
