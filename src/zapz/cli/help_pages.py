@@ -74,14 +74,16 @@ def page(command: Command | Group, ctx: Any) -> str:
     usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
     parts = [_wrapped(f"Usage: {usage}", width, hanging=7)]
     parts += [_wrapped(text, width, indent=2) for text in _paragraphs(command.help)]
-    sections = _sections(command, command.get_params(ctx))
+    sections = help_sections(command, ctx)
     column = _column([row for of in sections.values() for row in of], width)
     parts += [f"{title}:\n{rows(of, width, column)}" for title, of in sections.items()]
     parts += [_epilog(command.epilog, width)] if command.epilog else []
     return "\n\n".join(parts) + "\n"
 
 
-def _sections(command: Command | Group, parameters: Sequence[Any]) -> dict[str, list[Row]]:
+def help_sections(command: Command | Group, ctx: Any) -> dict[str, list[Row]]:
+    """Return what the page of a command lists, by heading: arguments, commands, groups of options."""
+    parameters: Sequence[Any] = command.get_params(ctx)
     arguments = [(parameter.metavar, parameter.help or "") for parameter in _arguments(parameters)]
     sections = {"Arguments": arguments} if arguments else {}
     if isinstance(command, Group):

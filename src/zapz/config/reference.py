@@ -15,8 +15,18 @@ from zapz.errors import ConfigError
 FORMATS = ("md", "json", "toml")
 """Formats of the reference."""
 
-OPENING, CLOSING = "<!-- settings: generated, do not edit -->", "<!-- end of settings -->"
-"""What the reference stands between in the README."""
+
+def markers(what: str) -> tuple[str, str]:
+    """Return the comments before and after a generated part of a page.
+
+    Args:
+        what: The part, in one word.
+    """
+    return f"<!-- {what}: generated, do not edit -->", f"<!-- end of {what} -->"
+
+
+OPENING, CLOSING = markers("settings")
+"""Markers before and after the reference in a page."""
 
 _NESTED = {
     f"variables.{ANY_NAME}": f"`variables.{ANY_NAME}` (`{ANY_NAME}` is a variable's, or `*` for all)",
@@ -44,20 +54,32 @@ def render(style: str) -> str:
     return renderers[style]()
 
 
-def insert_into(readme: str) -> str:
-    """Return a README with the reference of today between its markers.
-
-    ``p = pathlib.Path("README.md"); p.write_text(insert_into(p.read_text()))`` brings it up to
-    date.
+def insert_into(page: str) -> str:
+    """Return a page with today's reference of the settings between its markers.
 
     Raises:
-        ConfigError: It has no markers.
+        ConfigError: The page has no markers.
     """
-    before, opened, rest = readme.partition(OPENING)
-    _, closed, after = rest.partition(CLOSING)
+    return put_between(page, "settings", _markdown())
+
+
+def put_between(page: str, what: str, text: str) -> str:
+    """Return a page with a generated part replaced.
+
+    Args:
+        page: The page.
+        what: The part, as in ``markers``.
+        text: Its new text.
+
+    Raises:
+        ConfigError: The page has no markers.
+    """
+    opening, closing = markers(what)
+    before, opened, rest = page.partition(opening)
+    _, closed, after = rest.partition(closing)
     if not opened or not closed:
-        raise ConfigError("the README has no place for the settings", expected=f"{OPENING} … {CLOSING}")
-    return f"{before}{OPENING}\n\n{_markdown()}\n\n{CLOSING}{after}"
+        raise ConfigError(f"the page has no place for the {what}", expected=f"{opening} … {closing}")
+    return f"{before}{opening}\n\n{text}\n\n{closing}{after}"
 
 
 def _markdown() -> str:

@@ -1,4 +1,4 @@
-"""The reference of the settings: it says what holds, in Markdown, as JSON schema, and as a template; the README shows it."""
+"""The reference of the settings: it says what holds, in Markdown, as JSON schema, and as a template; a page of the documentation shows it."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from zapz.config.table_types import ANY_NAME
 from zapz.config.types import Key
 from zapz.errors import ConfigError
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "settings.md"
 SCHEMA = json.loads(render("json"))
 JUDGE = jsonschema.Draft202012Validator(SCHEMA)
 
@@ -168,9 +168,9 @@ def test_other_formats_are_refused() -> None:
         render("xml")
 
 
-def test_the_readme_is_up_to_date() -> None:
-    """If not, see ``insert_into``."""
-    text = README.read_text(encoding="utf-8")
+def test_the_page_is_up_to_date() -> None:
+    """If not, ``python -m kit.pages`` makes it so."""
+    text = PAGE.read_text(encoding="utf-8")
     assert insert_into(text) == text
 
 
