@@ -570,7 +570,7 @@ def test_a_plan_goes_through_json(tmp_path: Path, creates: bool, kind: str) -> N
         slice_ = {"time": ((), 2, {"units": "days since 2020-01-01"}), "data": (("y", "x"), VALUES)}
     plan = zapz.Plan.from_json(zapz.plan(tmp_path / "t", slice_, append_label=label).to_json())
     if kind == "in memory":
-        with pytest.raises(zapz.ConfigError, match="in no place"):
+        with pytest.raises(zapz.ConfigError, match="was in memory and cannot be reopened"):
             zapz.execute(plan)
         report = zapz.execute(plan, slice=slice_)
     else:
