@@ -247,7 +247,7 @@ def test_a_static_variable_that_differs_and_is_ignored_is_said_each_time(tmp_pat
     target = tmp_path / "cube.zarr"
     zapz.append(target, grid(0, [1, 2]))
     slices = [grid(1, [2, 1]), grid(2, [1, 2]), grid(3, [5, 6])]
-    notes = (("lat: differs from the target's values, which stay (static: ignore)",), (), ("lat: differs from the target's values, which stay (static: ignore)",))  # fmt: skip
+    notes = (("lat: differs from the target; the target's values are kept (static: ignore)",), (), ("lat: differs from the target; the target's values are kept (static: ignore)",))  # fmt: skip
     assert tuple(r.notes for r in zapz.append(target, slices, static="ignore", dry_run=True).slices) == notes
     assert tuple(r.notes for r in zapz.append(target, slices, static="ignore").slices) == notes
 
@@ -260,7 +260,7 @@ def test_what_is_ignored_need_not_be_readable(tmp_path: Path) -> None:
     zapz.append(slices[1], grid(2, [3, 4]))
     (slices[1] / "lat" / "c" / "0").write_bytes(b"x")
     first, second = zapz.append(target, slices, static="ignore").slices
-    assert first.notes == ("lat: differs from the target's values, which stay (static: ignore)",)
+    assert first.notes == ("lat: differs from the target; the target's values are kept (static: ignore)",)
     assert second.notes == ()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zapz.checks.ignored_static._MOST", 15)

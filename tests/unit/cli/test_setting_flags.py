@@ -394,7 +394,7 @@ def test_what_a_tolerance_passes_over_is_said_each_time(tmp_path: Path) -> None:
     for dry in (True, False):
         reports = zapz.append(tmp_path / "t", slices[1:], static=1e-6, dry_run=dry).slices
         said = [
-            f"x: differs from the target's values by {gap} at most, which stay (static: 1e-06)"
+            f"x: differs from the target by at most {gap}; the target's values are kept (static: 1e-06)"
             for gap in ("1e-09", "2e-09")
         ]
         assert [each.notes[0] for each in reports] == said
