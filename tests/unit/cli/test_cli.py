@@ -134,7 +134,7 @@ def test_dry_run_says_what_would_happen(days: list[Path], tmp_path: Path) -> Non
         )
         == 1
     )
-    assert "nothing touched" in out
+    assert "nothing written" in out
     assert snapshot(tmp_path / "cube.zarr") == before
 
 
