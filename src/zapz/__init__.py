@@ -1,8 +1,8 @@
 """Append Zarr slices to a Zarr dataset, atomically, by copying chunk bytes.
 
-``append`` does it, ``plan`` says what it would do, ``recover`` finishes or undoes what a crash
-left, ``info`` describes a target, ``check`` sees whether it is sound. Importing zapz imports none
-of its machinery: names are loaded when they are first used.
+``append`` appends. ``plan`` reports what an append would do. ``recover`` finishes or undoes what a
+crash left. ``info`` describes a target. ``check`` tests whether it is sound. Names are loaded when
+they are first used, so importing zapz is fast.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ _HOMES = {
         "ZapzError",
     ),
 }
-"""Module of each public name. No module is named like a function: importing it would hide the
-function."""
+"""Public names by module. No module has the name of a public function: importing the module would
+hide the function."""
 
 __all__ = [
     "AbilityError",

@@ -1,4 +1,4 @@
-"""``zapz`` and ``python -m zapz``."""
+"""Entry point of ``zapz`` and ``python -m zapz``."""
 
 import atexit
 import gc
@@ -9,15 +9,16 @@ from zapz.cli.fast_path import parse
 from zapz.cli.printing import printing
 
 _YOUNG = 100_000
-"""Objects that are made until the collector looks for cycles. Imports make many that stay: by
-default it looks 88 times while a small slice is appended, and finds nothing."""
+"""Number of new objects after which the garbage collector searches for cycles. Imports create many
+objects that stay. With Python's default, the collector runs 88 times while a small slice is
+appended, and finds nothing."""
 
 
 def main() -> None:
-    """Run the command line: the everyday one at once, all others through Typer."""
+    """Run the command line: a plain ``zapz append`` directly, all other commands through Typer."""
     sys.unraisablehook = interrupts.keep_swallowed
     gc.set_threshold(_YOUNG)
-    atexit.register(gc.freeze)  # else the interpreter looks through all that is left, several times, when it ends
+    atexit.register(gc.freeze)  # otherwise the interpreter searches all remaining objects several times at exit
     with printing(sys.argv[1:]):
         options = parse(sys.argv[2:]) if sys.argv[1:2] == ["append"] else None
         if options is None:

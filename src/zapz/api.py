@@ -1,4 +1,9 @@
-"""The Python API: ``append``, ``append_map``, ``plan``, ``execute``, ``recover``, ``unlock``, ``vacuum``, ``info``, ``check``."""
+"""The Python API.
+
+``append`` and ``append_map`` append slices. ``plan`` and ``execute`` do it in two parts.
+``recover``, ``unlock`` and ``vacuum`` clean up after crashed runs. ``info`` and ``check`` only
+read.
+"""
 
 from __future__ import annotations
 
@@ -36,53 +41,53 @@ def append(
     explain: bool = False,
     **settings: Unpack[zapz.SettingsDict],
 ) -> Report:
-    """Append slices to a target along a dimension, each of them all or not at all.
+    """Append slices to a target along a dimension, each of them completely or not at all.
 
     Args:
-        target: Path or URI of the Zarr target, an fsspec mapper, or a zarr store; it is created
+        target: Path or URI of the Zarr target, an fsspec mapper, or a zarr store. It is created
             from the first slice if it does not exist. None if the configuration names it
             (``target_dir``).
-        slices: A slice, or any iterable of slices, in the order in which they are appended; it may
-            still be producing. A slice is a path or URI; a zarr store or group; a mapping ``name ->
-            (dims, array[, attrs[, encoding]])``; an object with ``variables``, ``dims`` and
-            ``attrs``, such as an ``xarray.Dataset``; a ``Source``; a context manager that gives one
-            of these; or, with the setting ``slice_source``, its arguments: ``(args, kwargs)``, a
-            list, a dict, or a single one. Type checkers know ``(args, kwargs)`` alone;
-            ``append_map`` takes any arguments.
+        slices: A slice, or any iterable of slices, in the order in which they are appended. A
+            generator may produce them during the run. A slice is a path or URI; a zarr store or
+            group; a mapping ``name -> (dims, array[, attrs[, encoding]])``; an object with
+            ``variables``, ``dims`` and ``attrs``, such as an ``xarray.Dataset``; a ``Source``; or a
+            context manager that returns one of these. With the setting ``slice_source``, an item is
+            its arguments: ``(args, kwargs)``, a list, a dict, or a single one. Type
+            checkers know ``(args, kwargs)`` alone; ``append_map`` accepts any arguments.
         config: A configuration, a mapping of settings, a configuration file, or a sequence of
-            these, later ones winning.
-        encoding: How variables of a new target are stored, in the words of xarray's ``to_zarr``:
+            these. Later ones override earlier ones.
+        encoding: How variables of a new target are stored, in the terms of xarray's ``to_zarr``:
             ``{"sst": {"dtype": "int16", "scale_factor": 0.01, "_FillValue": -1, "chunks": (1, 90,
-            180), "compressor": numcodecs.Zstd(3)}}``. The same as ``encoding`` in the setting
-            ``variables``, to which it is added.
+            180), "compressor": numcodecs.Zstd(3)}}``. It is added to ``encoding`` in the setting
+            ``variables`` and means the same.
         on_slice: Called after each slice with its report.
-        on_progress: Called with chunks done and chunks planned of the current slice, from any
-            thread.
-        on_phase: Called with a ``Progress`` whenever the run enters another phase of a slice, and
-            as its chunks are done, from any thread.
-        on_recovery: Called with what an earlier run had left and what was done about it, if it had
-            left something, before the first slice.
-        cancel: Looked at between slices and between chunks, such as a ``threading.Event``: once it
-            is set, the append ends.
+        on_progress: Called with the chunks done and the chunks planned of the current slice, from
+            any thread.
+        on_phase: Called with a ``Progress`` when the run enters another phase of a slice, and as
+            chunks are done, from any thread.
+        on_recovery: Called before the first slice if an earlier run had left something, with what
+            was left and how it was recovered.
+        cancel: An object such as a ``threading.Event``. The append ends once it is set; it is
+            checked between slices and between chunks.
         explain: Whether each slice's report says which chunks were copied, why others were not, and
-            where the time went.
-        **settings: Settings by name; they win over ``config``.
+            how long each part took.
+        **settings: Settings by name; they override ``config``.
 
     Returns:
-        What was done.
+        What was done, with one report per slice.
 
     Raises:
         ZapzError: One of those below; its ``report`` says what had been done before.
         ConfigError: A setting is wrong.
-        SliceError: A slice may not follow; it and the slices after it are not appended, those
+        SliceError: A slice cannot be appended. The slices after it are not appended either; those
             before it stay.
         FormatError: The target or a slice is not (supported) Zarr, or damaged.
         ChunkError: A chunk of a slice is damaged.
         StoreError: Storage failed.
         LockedError: Another process is appending.
-        ConflictError: Another tool changed the target meanwhile.
+        ConflictError: Another program changed the target during the append.
         JournalError: What an earlier run left is damaged.
-        CancelledError: ``cancel`` was set; slices that had been appended stay.
+        CancelledError: ``cancel`` was set; slices appended before stay.
     """
     place, made = _configured(config, settings, target, encoding)
     with _diagnosed(made):
@@ -91,10 +96,10 @@ def append(
 
 
 def _diagnosed(config: Config) -> AbstractContextManager[None]:
-    """Log and profile what runs in the block, if that is configured."""
+    """Log and profile the body, if that is configured."""
     if not config.logging and not config.profiling:
         return nullcontext()
-    from zapz.diagnostics.diagnosed import diagnosed  # imported where used: most appends do without
+    from zapz.diagnostics.diagnosed import diagnosed  # imported where used: most appends do not need it
 
     return diagnosed(config)
 
@@ -105,21 +110,27 @@ def append_map(
     *iterables: Iterable[object],
     **settings: Unpack[zapz.MapSettingsDict],
 ) -> Report:
-    """Append what a function makes of its arguments, as ``map(function, *iterables)`` would call it, one slice for each call.
+    """Append one slice per call of ``function``, called as ``map(function, *iterables)`` would.
 
     Args:
         target: As for ``append``.
-        function: Makes a slice: a function, a context manager, or a class.
-        *iterables: Its positional arguments; the shortest one ends it.
+        function: Creates a slice: a function, a context manager, or a class.
+        *iterables: Its positional arguments; the run ends with the shortest iterable.
         **settings: Settings by name, and the other keyword arguments of ``append``.
 
+    Returns:
+        As ``append``.
+
     Raises:
-        ZapzError: As ``append`` does. An error of the function travels on unchanged.
+        ConfigError: An argument is wrong.
+        ZapzError: As ``append``. An error of the function is raised unchanged.
     """
     if not iterables:
-        raise ConfigError("nothing to map over", where="append_map", expected="at least one iterable of arguments")
+        raise ConfigError("no arguments to map over", where="append_map", expected="at least one iterable of arguments")
     if "slice_source" in settings:
-        raise ConfigError("given twice", where="slice_source", hint="append_map's function is the slice source.")
+        raise ConfigError(
+            "setting given twice", where="slice_source", hint="append_map's function is the slice source."
+        )
     if not callable(function) and not isinstance(function, str):
         raise ConfigError("not callable", where="append_map, function", found=type(function).__name__)
     return append(target, (([*args], {}) for args in zip(*iterables, strict=False)), slice_source=function, **settings)
@@ -131,7 +142,11 @@ def _configured(
     target: zapz.TargetLike | None,
     encoding: Encodings | None = None,
 ) -> tuple[zapz.TargetLike, Config]:
-    """Return the target and the configuration, which must not name another target."""
+    """Return the target and the configuration; refuse a configuration that names another target.
+
+    Raises:
+        ConfigError: The configuration names another target, or no target is given.
+    """
     result = files.resolve(config, settings, encoding=encoding)
     if target is None:
         if result.target_dir is None:
@@ -148,8 +163,8 @@ def _configured(
             where="target_dir",
             expected=redact(result.target_dir),
             found=redact(here),
-            hint=f"Either `zapz append {redact(result.target_dir)} SLICE...` (or `zapz append - SLICE...`) with that configuration, "
-            f"or another configuration for {redact(here)}. Nothing was touched.",
+            hint=f"Run `zapz append {redact(result.target_dir)} SLICE...` (or `zapz append - SLICE...`) with this configuration, "
+            f"or use another configuration for {redact(here)}. Nothing was changed.",
         )
     return target, result
 
@@ -162,24 +177,29 @@ def plan(
     encoding: Encodings | None = None,
     **settings: Unpack[zapz.SettingsDict],
 ) -> Plan:
-    """Plan the append of one slice, touching nothing and taking no lock.
+    """Plan the append of one slice; write nothing and take no lock.
 
     Args:
         target: As for ``append``.
-        slices: The slice; an iterable must hold exactly one, because a later slice's plan depends
-            on the one before.
+        slices: The slice. An iterable must hold exactly one, because the plan of a later slice
+            depends on the slice before it.
         config: A configuration, a mapping of settings, or configuration files.
         encoding: As for ``append``.
         **settings: Settings by name.
 
     Raises:
-        ZapzError: As ``append`` does.
+        ConfigError: There is not exactly one slice, or a setting is wrong.
+        SliceError: The slice cannot be appended, or there is nothing to append.
+        ZapzError: As ``append``.
     """
     place, made = _configured(config, settings, target, encoding)
     items = list(islice(items_of(slices), 2))
     if len(items) != 1:
         raise ConfigError(
-            "a plan is made for one slice", where="slices", expected="1", found="none" if not items else "more"
+            "a plan covers exactly one slice",
+            where="slices",
+            expected="one slice",
+            found="none" if not items else "more than one",
         )
     return Appender(place, replace(made, dry_run=True)).plan(items[0])
 
@@ -191,18 +211,21 @@ def execute(
     slice: zapz.SliceLike | None = None,  # noqa: A002 - the field's word
     **settings: Unpack[zapz.SettingsDict],
 ) -> Report:
-    """Execute a plan, perhaps one that another process made and serialised.
+    """Execute a plan, which another process may have created and serialised.
 
     Args:
-        plan: What to do.
+        plan: The plan.
         config: A configuration, a mapping of settings, or configuration files.
-        slice: The slice, where the plan cannot say by its place which it is: arrays in memory, an
-            open store.
+        slice: The slice, if the plan has no path or URI for it: arrays in memory, an open store.
         **settings: Settings by name.
 
+    Returns:
+        What was done.
+
     Raises:
-        ConflictError: The target is no longer what the plan builds on.
-        ZapzError: As ``append`` does.
+        ConfigError: ``plan`` is not a plan, ``dry_run`` is set, or the slice is needed.
+        ConflictError: The target or the slice does not match the plan.
+        ZapzError: As ``append``.
     """
     if not isinstance(plan, Plan):
         raise ConfigError(
@@ -210,14 +233,15 @@ def execute(
             where="plan",
             expected="a zapz.Plan",
             found=type(plan).__name__,
-            hint="Plan.from_json reads one.",
+            hint="Plan.from_json() reads one.",
         )
     _, made = _configured(config, settings, plan.target_uri)
     if made.dry_run:
-        raise ConfigError("a plan is executed or not", where="dry_run", hint="plan.summary() says what it would do.")
+        hint = "plan.summary() reports what the plan would do."
+        raise ConfigError("dry_run does not apply to execute()", where="dry_run", hint=hint)
     if slice is None and not plan.slice_has_place:
         raise ConfigError(
-            "the plan was made for a slice that lies in no place",
+            "the plan's slice cannot be reopened: it was in memory or an open store",
             where="slice",
             expected="the slice itself",
             found="none",
@@ -228,37 +252,48 @@ def execute(
 def recover(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpack[zapz.SettingsDict]) -> Recovery:
     """Finish or undo what a crashed run left in a target.
 
+    Args:
+        target: As for ``append``.
+        config: A configuration, a mapping of settings, or configuration files.
+        **settings: Settings by name: ``lock_wait``, ``target_storage_options``, ``journal`` and
+            others.
+
     Raises:
-        ConflictError: Another tool wrote over it; nothing of the target was removed.
-        JournalError: A journal is damaged or newer; nothing was touched.
+        ConflictError: Another program has changed the target since; its changes were kept.
+        JournalError: A journal is damaged or from a newer zapz version; nothing was changed.
         LockedError: Another process is appending.
-        NotFoundError: There is no such target.
+        NotFoundError: The target does not exist.
     """
-    from zapz.operations import upkeep  # imported where used: appends do without
+    from zapz.operations import upkeep  # imported where used: appends do not need it
 
     return upkeep.recover(target, files.resolve(config, settings))
 
 
 def unlock(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpack[zapz.SettingsDict]) -> bool:
-    """Remove a lock whose holder is gone; return whether there was one. What it left is for ``recover`` or the next append.
+    """Remove a lock whose holder has ended; return whether there was such a lock.
+
+    What the holder left is recovered by ``recover`` or the next append.
 
     Raises:
-        LockedError: The holder lives, or its lease is fresh.
-        NotFoundError: There is no such target.
+        LockedError: The holder is running, or its lease has not expired.
+        NotFoundError: The target does not exist.
     """
-    from zapz.operations import upkeep  # imported where used: appends do without
+    from zapz.operations import upkeep  # imported where used: appends do not need it
 
     return upkeep.unlock(target, files.resolve(config, settings))
 
 
 def vacuum(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpack[zapz.SettingsDict]) -> zapz.Vacuumed:
-    """Remove what aborted runs left: on object stores chunks beyond the shape, locally commits that another tool wrote over.
+    """Remove what aborted runs left.
+
+    On object stores these are chunks beyond the shape. On local storage these are commits that
+    another tool has overwritten.
 
     Raises:
-        LockedError: Somebody is at work, or was until very recently.
-        NotFoundError: There is no such target.
+        LockedError: Another process is appending, or was until very recently.
+        NotFoundError: The target does not exist.
     """
-    from zapz.operations import upkeep  # imported where used: appends do without
+    from zapz.operations import upkeep  # imported where used: appends do not need it
 
     return upkeep.vacuum(target, files.resolve(config, settings))
 
@@ -267,10 +302,10 @@ def info(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpack[
     """Describe a target: dimensions, variables, codecs, range of labels, lock and journal.
 
     Raises:
-        FormatError: It is not (supported) Zarr.
-        StoreError: Storage failed; ``NotFoundError`` if there is nothing.
-        LockedError: Another process is just making it.
-        ConflictError: A process that was making it has died.
+        FormatError: The target is not (supported) Zarr.
+        StoreError: Storage failed; ``NotFoundError`` if the target does not exist.
+        LockedError: Another process is creating the target.
+        ConflictError: A process died while it created the target.
     """
     from zapz.operations.describe import info_of
 
@@ -286,28 +321,28 @@ def check(
     on_progress: OnProgress | None = None,
     **settings: Unpack[zapz.SettingsDict],
 ) -> zapz.Checked:
-    """Check that a target is sound; nothing is written, and no lock is taken.
+    """Check that a target is sound; write nothing and take no lock.
 
-    Documents are read and compared with consolidated metadata at every depth, lengths along the
-    append dimension with one another; all labels are read, and must be there, in order, each once.
-    What is wrong is returned, not raised.
+    All documents are compared with the consolidated metadata at every level of the hierarchy. The
+    arrays' lengths along the append dimension must agree. All labels are read: none may be missing,
+    repeated or out of order. Problems are returned, not raised.
 
     Args:
         target: As for ``append``.
         config: A configuration, a mapping of settings, or configuration files.
-        chunks: Read and decode every chunk, too; count those that are missing, and those beyond the
-            shape.
-        on_progress: Called with chunks done and chunks in all, from any thread.
+        chunks: Whether to read and decode every chunk, and to count missing chunks and chunks
+            beyond the shape.
+        on_progress: Called with the chunks done and the total number of chunks, from any thread.
         **settings: Settings by name: ``append_dim``, ``label_order`` ("any" if labels have no
             order), ``workers`` and others.
 
     Raises:
-        LockedError: Another process is just creating the target.
-        ConflictError: A process that was creating it has died.
-        FormatError: It is something else than a Zarr dataset.
-        StoreError: Storage failed; ``NotFoundError`` if there is nothing.
+        LockedError: Another process is creating the target.
+        ConflictError: A process died while it created the target.
+        FormatError: The target is not a Zarr dataset.
+        StoreError: Storage failed; ``NotFoundError`` if the target does not exist.
     """
-    from zapz.operations.check import check_store  # imported where used: appends do without
+    from zapz.operations.check import check_store  # imported where used: appends do not need it
 
     made = files.resolve(config, settings)
     return check_store(open_target(target, made), made, chunks=chunks, on_progress=on_progress)

@@ -1,10 +1,9 @@
-"""Every error zapz raises, grouped by what the caller does about it.
+"""Every error that zapz raises, grouped by what the caller does about it.
 
-A message reads: *what, where: expected X, found Y.* Then what to do next. The parts stay available
-    as fields,
-and every error pickles, so that an embedding program (or another process) can handle it without
-parsing text. What a message says may change; the class, the exit code and ``code`` do not. Codes
-are only ever added (``docs/errors.md`` lists them)::
+A message reads: *what, where: expected X, found Y.* A hint follows: what to do next. The parts are
+also fields, and every error pickles. An embedding program (or another process) can therefore handle
+an error without parsing text. The wording of a message may change. The class, the exit code and
+``code`` never change. Codes are only added (``docs/errors.md`` lists them)::
 
     ZapzError 1
     |-- ConfigError 2
@@ -31,7 +30,10 @@ _DENIED = frozenset((errno.EACCES, errno.EPERM))
 
 
 def printable(text: str) -> str:
-    """Return text as UTF-8 can hold it: names of files that are not UTF-8 are escaped. For logs; the fields of errors keep them."""
+    """Return text that can be encoded as UTF-8, for logs.
+
+    File names that are not UTF-8 are escaped. The fields of errors keep them unchanged.
+    """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -40,15 +42,14 @@ class ZapzError(Exception):
 
     Attributes:
         what: What went wrong, in a few words.
-        where: Slice, variable, key or file concerned; empty if it is everywhere.
-        expected: What would have been right; may be empty.
-        found: What was there instead; may be empty.
+        where: The slice, variable, key or file concerned; empty if there is no such place.
+        expected: What would have been correct; may be empty.
+        found: What was found instead; may be empty.
         hint: What the user can do now; may be empty.
-        remedies: Settings that would let it pass, by their (dotted) names; ``hint`` says what each
-            of them does, and ``zapz.append(target, slices, **error.remedies)`` takes them as they
-            are.
-        report: What ``zapz.append`` had done before it: a ``Report``; None elsewhere, and if no
-            slice's turn could come.
+        remedies: Settings that avoid the error, by their (dotted) names. ``hint`` says what each of
+            them does. ``zapz.append(target, slices, **error.remedies)`` accepts them unchanged.
+        report: A ``Report`` of what ``zapz.append`` had done before the error. None for all other
+            functions, and for errors raised before the run started, such as a wrong setting.
     """
 
     exit_code: ClassVar[int] = 1
@@ -64,7 +65,7 @@ class ZapzError(Exception):
         hint: str = "",
         remedies: Mapping[str, object] | None = None,
     ) -> None:
-        """Describe an error. ``{NAME}`` in ``hint`` stands for the remedy of that name, as a keyword argument in Python."""
+        """Describe an error; ``{NAME}`` in ``hint`` becomes remedy NAME as a keyword argument."""
         super().__init__(what)
         self.what: str = what
         self.where: str = where
@@ -80,7 +81,7 @@ class ZapzError(Exception):
         return f"{type(self).__name__}({str(self)!r})"
 
     def message(self, hint: str) -> str:
-        """Return the whole message, with a hint in other words, such as those of a command line."""
+        """Return the whole message with another hint, such as one that names command-line flags."""
         text = f"{self.what}, {self.where}" if self.where else self.what
         facts = [f"{name} {value}" for name, value in (("expected", self.expected), ("found", self.found)) if value]
         if facts:
@@ -88,12 +89,12 @@ class ZapzError(Exception):
         return f"{text}. {hint}" if hint else text
 
     def at(self, where: str) -> Self:
-        """Return this error with ``where`` put before the place it already names."""
+        """Return this error with ``where`` put before the place that it already names."""
         self.where = f"{where}, {self.where}" if self.where else where
         return self
 
     def advised(self, hint: str, remedies: Mapping[str, object] | None = None) -> Self:
-        """Return this error with another hint; ``{NAME}`` in it stands for the remedy of that name."""
+        """Return this error with another hint; ``{NAME}`` in it becomes remedy NAME."""
         self.hint: str = hint
         self.remedies: Mapping[str, Any] = remedies or {}  # Any: for `**error.remedies`
         for name, value in self.remedies.items():
@@ -108,7 +109,10 @@ class ZapzError(Exception):
 
 
 def as_argument(name: str, value: object) -> str:
-    """Return a setting as a keyword argument: ``static=0.01``, ``variables={'sst': {'encoding': {'dtype': 'int16'}}}``."""
+    """Return a setting as a Python keyword argument.
+
+    Examples: ``static=0.01``, ``variables={'sst': {'encoding': {'dtype': 'int16'}}}``.
+    """
     first, *rest = name.split(".")
     for key in reversed(rest):
         value = {key: value}
@@ -123,14 +127,14 @@ def _rebuild(kind: type[ZapzError], what: str, fields: dict[str, Any], number: i
 
 
 class ConfigError(ZapzError, ValueError):
-    """A setting is unknown, mistyped or contradicts another: correct the configuration."""
+    """A setting is unknown, has a wrong type, or contradicts another: correct the configuration."""
 
     exit_code = 2
     code = "config"
 
 
 class SliceError(ZapzError, ValueError):
-    """This slice may not follow this target: correct the slice, change a setting, or skip it."""
+    """This slice cannot be appended to this target: correct it, change a setting, or skip it."""
 
     exit_code = 3
     code = "slice"
@@ -180,20 +184,20 @@ class MetadataError(FormatError):
 
 
 class UnsupportedError(FormatError):
-    """Legal somewhere, but not something zapz can append to or from without risk."""
+    """The data may be valid, but zapz cannot append to them, or from them, without risk."""
 
     code = "unsupported"
 
 
 class ChunkError(ZapzError):
-    """One chunk cannot be decoded or encoded, or is not as long as it says."""
+    """A chunk cannot be decoded or encoded, or its length is wrong."""
 
     exit_code = 5
     code = "chunk"
 
 
 class StoreError(ZapzError, OSError):
-    """Storage failed: permissions, space, network, or a lost answer."""
+    """Storage failed: permissions, space, network, or a lost response."""
 
     exit_code = 6
     code = "store"
@@ -204,18 +208,18 @@ class StoreError(ZapzError, OSError):
 
     @property
     def denied(self) -> bool:
-        """Whether a right is missing (``errno`` says so, for object stores as well)."""
+        """Whether a permission is missing; ``errno`` reports it, for object stores as well."""
         return self.errno in _DENIED
 
 
 class NotFoundError(StoreError):
-    """The key, store or parent folder definitely does not exist."""
+    """The key, store or parent folder certainly does not exist."""
 
     code = "not_found"
 
 
 class AbilityError(StoreError):
-    """The storage cannot do what the transaction needs."""
+    """The storage lacks an operation that the transaction needs."""
 
     code = "ability"
 
@@ -228,21 +232,21 @@ class LockedError(ZapzError):
 
 
 class ConflictError(ZapzError):
-    """The target changed under us; nothing of it was removed: run again."""
+    """Another program changed the target during the append; its changes were kept: run again."""
 
     exit_code = 8
     code = "conflict"
 
 
 class JournalError(ZapzError):
-    """A journal is damaged or from a newer zapz; nothing was touched."""
+    """A journal is damaged or from a newer zapz version; nothing was changed."""
 
     exit_code = 9
     code = "journal"
 
 
 class CancelledError(ZapzError):
-    """The caller asked to stop: what was not committed has been rolled back."""
+    """The caller cancelled the run: uncommitted changes have been rolled back."""
 
     exit_code = 130
     code = "cancelled"

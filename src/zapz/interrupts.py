@@ -1,8 +1,8 @@
-"""Signals that ask the process to end: held back while something is finished that must not be left half done.
+"""Signals that end the process: deferred while an operation must not be left half done.
 
-The command line installs the handlers. Without them (``zapz`` as a library) nothing here does
-anything, and ``KeyboardInterrupt`` may be raised anywhere: what it leaves is recovered. A second
-signal is not held back: it ends the run at once, as a crash would.
+The command line installs the handlers. Without them (``zapz`` as a library) this module has no
+effect, and ``KeyboardInterrupt`` may be raised anywhere. Recovery then repairs the target. A second
+signal is not deferred: it ends the run at once, like a crash.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """A signal asked the process to end; like ``KeyboardInterrupt``, it is not an error."""
+    """A signal ended the run; like ``KeyboardInterrupt``, this is not an error."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -30,7 +30,7 @@ class Stopped(BaseException):
 
 
 class _State:
-    """Of the main thread, which alone is interrupted."""
+    """State of the main thread; signals interrupt only that thread."""
 
     def __init__(self) -> None:
         self.depth = 0
@@ -67,10 +67,10 @@ def _is_main() -> bool:
 
 
 def stop_if_held() -> None:
-    """End the run now if a signal is held back: for loops that wait.
+    """End the run now if a signal was deferred; for loops that wait.
 
     Raises:
-        Stopped: One is.
+        Stopped: A signal was deferred.
     """
     if _state.held is not None and _is_main():
         number, _state.held = _state.held, None
@@ -79,7 +79,11 @@ def stop_if_held() -> None:
 
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
-    """Let signals end the run with ``Stopped``: what is not committed is rolled back."""
+    """Let signals end the run with ``Stopped``, so that uncommitted changes are rolled back.
+
+    Raises:
+        Stopped: A signal arrived.
+    """
     before = {number: signal.signal(number, _stop) for number in SIGNALS}
     try:
         stop_if_held()
@@ -92,7 +96,11 @@ def handled() -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Finish the body before a signal ends the run."""
+    """Finish the body before a signal ends the run.
+
+    Raises:
+        Stopped: A signal arrived during the body; raised after it.
+    """
     if not _is_main():
         yield
         return
@@ -107,7 +115,11 @@ def held_back() -> Iterator[None]:
 
 @contextlib.contextmanager
 def let_through() -> Iterator[None]:
-    """Let signals end the run during the body, which lies within what is otherwise finished."""
+    """Let signals end the run during the body, inside a ``held_back`` block.
+
+    Raises:
+        Stopped: A signal was deferred before the body, or arrives during it.
+    """
     if not _is_main():
         yield
         return

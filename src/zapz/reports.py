@@ -1,4 +1,4 @@
-"""What an append, a recovery and a plan tell their caller: values alone, below all others, since errors carry a report. Pure."""
+"""What an append, a recovery and a plan report to their caller. Pure: errors carry a report."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import Any, Literal, NamedTuple, TypedDict
 Phase = Literal[
     "looking", "waiting", "opening", "computing", "checking", "copying", "encoding", "syncing", "committing"
 ]
-"""What a run is doing with a slice."""
+"""The phase of a run at one slice; ``Progress.phase`` explains each."""
 SliceOutcome = Literal["appended", "already", "skipped", "empty", "planned"]
-"""What became of a slice."""
+"""The outcome for one slice; ``SliceReport.outcome`` explains each."""
 
 
 class Progress(NamedTuple):
-    """Where a run is at one moment."""
+    """The progress of a run at one moment."""
 
     phase: Phase
-    """"looking" (at all slices before the first is written), "waiting" (for the slice, or for a
-    target that another process holds), "opening" the slice, "computing" what is lazy, "checking"
-    whether it may follow, "copying" its chunks ("encoding", if none can be copied), "syncing", or
-    "committing"."""
+    """"looking" (all slices are inspected before the first is written), "waiting" (for the slice,
+    or for a target that another process holds), "opening" the slice, "computing" lazy variables,
+    "checking" whether the slice can be appended, "copying" its chunks ("encoding" if none can be
+    copied), "syncing", or "committing"."""
     slice: str
-    """The slice; while another process is waited for, the target."""
+    """The slice; the target while the run waits for another process."""
     number: int
-    """How many slices come before this one. With ``prefetch``, slices ahead of the one that is
-    written are told of as well."""
+    """Number of slices before this one. With ``prefetch``, slices ahead of the one that is being
+    written are reported as well."""
     slices: int | None = None
-    """How many slices there are; None if that is not known."""
+    """Number of slices in the call; None if it is not known."""
     chunks: int = 0
     """Chunks (shards) of the slice that are done."""
     total: int = 0
-    """Chunks of the slice in all; 0 before that is known."""
+    """Chunks (shards) of the slice; 0 before the number is known."""
     bytes: int = 0
     """Bytes of chunks written for the slice."""
     wait: float = 0.0
-    """Seconds for which it is waited at most."""
+    """Maximum duration of the wait, in seconds."""
 
 
 class RecoveredAppend(NamedTuple):
@@ -175,78 +175,79 @@ class PlanSummary(_PlanSummary, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceReport:
-    """What became of one slice."""
+    """The result for one slice."""
 
     slice: str
     """The slice."""
     outcome: SliceOutcome
-    """"appended", "already" (it was there and equal), "skipped" (its labels were there), "empty",
-    or "planned" (dry run)."""
+    """"appended", "already" (it was already there, and equal), "skipped" (its labels were already
+    there), "empty", or "planned" (dry run)."""
     steps: int
-    """Its length along the append dimension."""
+    """Length of the slice along the append dimension, in steps."""
     copied_chunks: int = 0
     """Chunks copied as bytes."""
     encoded_chunks: int = 0
-    """Chunks encoded, or shards put together."""
+    """Chunks encoded, and shards assembled."""
     bytes_written: int = 0
     """Bytes of chunks written."""
     seconds: float = 0.0
-    """Time it took."""
+    """Duration, in seconds."""
     compared: Compared | None = None
-    """What was compared of a slice that is there already; None if nothing was."""
+    """What was compared for a slice that is already there; None if nothing was compared."""
     notes: tuple[str, ...] = ()
-    """What is worth knowing: variables that were filled, or ignored although they differ; and, once
-    in a call, other differences."""
+    """Remarks about the slice. Variables that were filled, or ignored although they differ, are
+    named for each slice; other differences are named once per call."""
     plan: PlanSummary | None = None
-    """Summary of the plan, in a dry run, or if it was asked for (``explain``)."""
+    """Summary of the plan, in a dry run or with ``explain``; else None."""
     times: Mapping[str, float] | None = None
-    """Seconds of each part of the append, if that was asked for (``explain``); of "reading",
-    "encoding" and "writing", which are parts of "copying", those of all threads together."""
+    """Seconds of each part of the append, with ``explain``; else None. "reading", "encoding" and
+    "writing" are parts of "copying"; their seconds are the sum over all threads."""
     filled: tuple[str, ...] = ()
-    """Variables of the target that it lacks and that were filled with missing values (``on_missing
-    = "fill"``)."""
+    """Variables of the target that the slice lacks and that were filled with missing values
+    (``on_missing = "fill"``)."""
     created: bool = False
-    """Whether the target was made from it, where there was none."""
+    """Whether the target did not exist and was created from this slice."""
     length: int = 0
-    """Length of the target along the append dimension, after it."""
+    """Length of the target along the append dimension after this slice, in steps."""
     last: str = ""
-    """Last label of the target after it, as text; empty if neither has labels, or the slice is
-    empty."""
+    """Last label of the target after this slice, as text; empty if neither has labels, or the slice
+    is empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What an append did."""
+    """The result of an append."""
 
     target: str
     """The target."""
     appended: int = 0
     """Slices appended."""
     already: int = 0
-    """Slices that were there already, and equal."""
+    """Slices that were already there, and equal."""
     skipped: int = 0
-    """Slices passed over: empty, or there already by their labels."""
+    """Slices that were skipped: they are empty, or their labels were already there."""
     copied_chunks: int = 0
     """Chunks copied as bytes."""
     encoded_chunks: int = 0
-    """Chunks encoded, or shards put together."""
+    """Chunks encoded, and shards assembled."""
     bytes_written: int = 0
     """Bytes of chunks written."""
     seconds: float = 0.0
-    """Time it took."""
+    """Duration, in seconds."""
     length: int = 0
-    """Length of the target along the append dimension, afterwards; 0 if no slice's turn came and it
-    is not known."""
+    """Length of the target along the append dimension after the run, in steps; 0 if it is not
+    known because the run ended before its first slice."""
     last: str = ""
-    """Last label of the target, as text; empty if it has none, or no slice with labels came."""
+    """Last label of the target, as text; empty if it has no labels, or no slice had labels."""
     created: bool = False
-    """Whether the target was made, where there was none."""
+    """Whether the target did not exist and was created."""
     recovered: Recovery = field(default_factory=Recovery)
-    """What an earlier run had left, and what was done about it."""
+    """What an earlier run had left, and how it was recovered."""
     slices: tuple[SliceReport, ...] = ()
     """One report per slice, in order."""
     notes: tuple[str, ...] = ()
-    """What became of settings that do not do what their names say, and of files that were kept."""
+    """Remarks about settings that have no effect, or another one than their names suggest, and
+    about files that were kept."""
 
 
 def total(target: str, reports: list[SliceReport], length: int, recovered: Recovery, seconds: float) -> Report:
@@ -270,7 +271,7 @@ def total(target: str, reports: list[SliceReport], length: int, recovered: Recov
 
 
 def as_json(value: Any) -> Any:
-    """Return a frozen value of the API as what ``json.dumps`` takes."""
+    """Return a frozen value of the API in a form that ``json.dumps`` accepts."""
     if hasattr(value, "__dataclass_fields__"):
         return {name: as_json(getattr(value, name)) for name in value.__dataclass_fields__}
     if hasattr(value, "_asdict"):  # a named tuple

@@ -1,4 +1,4 @@
-"""Waits: for a lock, a turn, a slice. Until when, and what ends them before: the caller, or a signal."""
+"""Waits for a lock, a turn or a slice: how long they last, and what ends them early."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ from zapz import interrupts
 from zapz.errors import CancelledError
 
 _LOOK = 0.1
-"""Seconds after which a wait that can be cancelled looks whether it was."""
+"""Seconds between two checks whether a wait was cancelled."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wait:
-    """How long something is waited for, each time that it has to be."""
+    """How long to wait, each time that waiting is necessary."""
 
     seconds: float = 0.0
-    """At most so long."""
+    """Maximum duration of one wait, in seconds."""
     cancelled: Callable[[], bool] | None = None
-    """Whether the caller wants it to end."""
+    """Returns whether the caller has cancelled the wait."""
     told: Callable[[str, float], None] | None = None
-    """Called with what is waited for, and for how many seconds at most, once it really has to be."""
+    """Called once when a wait really begins, with what is waited for and the maximum duration in
+    seconds."""
     fixed: bool = False
-    """Whether the user has no say in how long."""
+    """Whether no setting changes the duration."""
 
     def at_least(self, seconds: float) -> Wait:
-        """Return a wait that is no shorter than that."""
+        """Return a wait of at least this many seconds."""
         return replace(self, seconds=max(self.seconds, seconds))
 
     def begin(self, where: str) -> Deadline:
-        """Begin to wait now.
+        """Start a wait now.
 
         Args:
-            where: What for: a target or slice, for messages.
+            where: The target or slice that is waited for, for messages.
         """
         return Deadline(self, where)
 
 
 class Deadline:
-    """A moment up to which something is waited for."""
+    """The moment at which a wait ends."""
 
     def __init__(self, wait: Wait, where: str) -> None:
         self._seconds = wait.seconds
@@ -51,23 +52,24 @@ class Deadline:
 
     @staticmethod
     def now() -> float:
-        """Return the seconds on the clock that counts here."""
+        """Return the time on the monotonic clock, in seconds."""
         return time.monotonic()
 
     @property
     def left(self) -> float:
-        """Seconds left; never less than 0."""
+        """Seconds left; at least 0."""
         return max(0.0, self._end - self.now())
 
     def is_over(self) -> bool:
-        """Return whether it has passed."""
+        """Return whether the deadline has passed."""
         return self.now() >= self._end
 
     def pause(self, seconds: float) -> None:
-        """Let so many seconds pass, whatever is left; the caller or a signal may end that.
+        """Sleep for this many seconds, even beyond the deadline.
 
         Raises:
-            CancelledError: The caller has.
+            CancelledError: The caller has cancelled the wait.
+            Stopped: A signal was deferred (see ``interrupts``).
         """
         end = self.now() + seconds
         if self._told is not None:
@@ -83,4 +85,4 @@ class Deadline:
     def _check(self) -> None:
         interrupts.stop_if_held()
         if self._cancelled is not None and self._cancelled():
-            raise CancelledError("cancelled", where=self._where, hint="What was appended before stays.")
+            raise CancelledError("cancelled", where=self._where, hint="Slices appended before stay in the target.")

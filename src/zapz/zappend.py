@@ -1,18 +1,19 @@
-"""zappend's Python API on top of zapz: ``from zapz.zappend import zappend, SliceSource`` in place of ``zappend.api``.
+"""zappend's Python API on top of zapz.
 
-`zappend` takes the same arguments in the same order and returns the number of slices. A new target
-is Zarr v2, as zappend's, unless ``zarr_version`` (or ``zarr_format``) says otherwise, and files
-that are no Zarr (NetCDF) are opened by ``xarray.open_dataset``, if xarray is installed. Everything
-else is zapz: its checks, its errors, its transactions.
+Write ``from zapz.zappend import zappend, SliceSource`` in place of ``from zappend.api import ...``.
+`zappend` accepts the same arguments in the same order and returns the number of slices. A new
+target is Zarr v2, as zappend's, unless ``zarr_version`` (or ``zarr_format``) is set. Files that are
+not Zarr (NetCDF) are opened by ``xarray.open_dataset``, if xarray is installed. Everything else is
+zapz: its checks, its errors, its transactions.
 
-Left out, because nothing in zapz is like it:
+Not available, because zapz has no equivalent:
 
-- ``FileObj``. For a slice elsewhere give its URI and ``slice_storage_options``, or
-  ``fsspec.get_mapper(uri, **options)``; for the target ``target_dir`` and
-  ``target_storage_options``. ``ctx.config.target_dir`` is text.
-- Of ``Context`` ``last_append_label``, ``target_metadata`` and ``get_dataset_metadata``;
-  ``ctx.config`` is there. Neither ``Context`` nor ``Config`` is made from a dictionary: they are
-  what a slice source receives.
+- ``FileObj``. For a remote slice, use its URI and ``slice_storage_options``, or
+  ``fsspec.get_mapper(uri, **options)``. For the target, use ``target_dir`` and
+  ``target_storage_options``. ``ctx.config.target_dir`` is a string.
+- ``last_append_label``, ``target_metadata`` and ``get_dataset_metadata`` of ``Context``;
+  ``ctx.config`` is available. ``Context`` and ``Config`` cannot be created from a dictionary: zapz
+  passes them to slice sources.
 - ``zappend.contrib`` (``write_levels``).
 """
 
@@ -42,11 +43,11 @@ __all__ = [
 ]
 
 _DEFAULTS: Mapping[str, object] = {"zarr_format": 2}
-"""What is another one by default than zapz's."""
+"""Defaults that differ from zapz's."""
 
 
 class SliceSource(ABC):
-    """What opens one slice, and closes it when it has been appended; the same as zappend's."""
+    """Opens one slice, and closes it after the append; the same interface as zappend's."""
 
     def __init__(self, ctx: Context | None = None) -> None:
         self.ctx = ctx
@@ -56,37 +57,37 @@ class SliceSource(ABC):
         """Return the slice. Called once."""
 
     def close(self) -> None:
-        """Let go of what ``get_dataset`` opened. Called once, whether the slice has been appended or not."""
+        """Release what ``get_dataset`` opened; called once, also if the slice was not appended."""
         self.dispose()
 
     def dispose(self) -> None:  # noqa: B027 - nothing to close is common
-        """Let go of it: the older name of ``close``, which calls it."""
+        """Release what ``get_dataset`` opened; the older name of ``close``, which calls it."""
 
 
 ConfigItem = Mapping[str, object] | ConfigFile
 """A configuration: settings, or a file of them."""
 ConfigList = Sequence[ConfigItem]
-"""Configurations, later ones winning."""
+"""Configurations; later ones override earlier ones."""
 SliceItem = object
-"""What can be a slice (see `zapz.append`), or an argument of the setting ``slice_source``."""
+"""A slice (see `zapz.append`), or an argument of the setting ``slice_source``."""
 SliceCallable = Callable[..., SliceItem]
-"""What can be a slice source: a function, or a class such as those derived from `SliceSource`."""
+"""A slice source: a function, or a class such as a subclass of `SliceSource`."""
 
 
 def zappend(slices: Iterable[SliceItem], config: ConfigLike = None, **kwargs: Unpack[AliasedSettings]) -> int:
-    """Append slices to the target that ``target_dir`` names, each of them all or not at all.
+    """Append slices to the target that ``target_dir`` names, each completely or not at all.
 
     Args:
-        slices: Slices, or arguments of the setting ``slice_source``, as `zapz.append` takes them.
-        config: A configuration, or several, later ones winning.
-        **kwargs: Settings by name, among them ``target_dir``; they win over ``config``, and None
-            says nothing.
+        slices: Slices, or arguments of the setting ``slice_source``, as `zapz.append` accepts them.
+        config: A configuration, or several; later ones override earlier ones.
+        **kwargs: Settings by name, among them ``target_dir``. They override ``config``; None is
+            ignored.
 
     Returns:
-        How many slices there were.
+        The number of slices.
 
     Raises:
-        ZapzError: As `zapz.append` does.
+        ZapzError: As `zapz.append`.
     """
     settings = {name: value for name, value in kwargs.items() if value is not None}
     made = resolve(config if isinstance(config, Config) else [_DEFAULTS, *_several(config)], settings)

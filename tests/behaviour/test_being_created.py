@@ -68,7 +68,7 @@ def test_a_creation_that_did_not_end_is_said(tmp_path: Path, day: Path) -> None:
         zapz.append(target, day)
     code, _, message = run("info", target)
     assert code == 8
-    assert "the target was being created, and that did not end" in message
+    assert "creating the target was interrupted" in message
     assert "Run `zapz recover`" in message
     assert run("recover", target)[0] == 0
     code, _, message = run("info", target)

@@ -162,7 +162,7 @@ def mixture(cube: Cube) -> Found:
 
 def repeated_label(cube: Cube) -> Found:
     cube.label(3, 2)
-    return [("label", "time", "labels stand more than once")]
+    return [("label", "time", "labels occur more than once")]
 
 
 def unordered_labels(cube: Cube) -> Found:
@@ -326,7 +326,7 @@ def test_labels_of_any_kind(tmp_path: Path, labels: list[Any]) -> None:
     if len(labels) > 1:
         with cubes.quiet():
             zarr.open_group(tmp_path, mode="r+")["time"][1] = values[0]  # type: ignore[index]
-        assert found_in(tmp_path) == [("label", "time", "labels stand more than once")]
+        assert found_in(tmp_path) == [("label", "time", "labels occur more than once")]
 
 
 def test_a_dataset_without_the_append_dimension(cube: Cube) -> None:

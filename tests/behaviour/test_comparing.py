@@ -303,8 +303,8 @@ def test_labels_in_no_order_are_appended_once(tmp_path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["C", "X"], "some labels of the slice are in the target already, but not all"),
-        (["X", "B"], "some labels of the slice are in the target already, but not all"),
+        (["C", "X"], "some labels of the slice are already in the target, but not all"),
+        (["X", "B"], "some labels of the slice are already in the target, but not all"),
         (["C", "B"], "in another order"),
         (["B", "A"], "in another order"),
     ],

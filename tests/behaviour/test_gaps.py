@@ -264,7 +264,7 @@ def test_info_looks_for_no_gaps_in_very_many_chunks(tmp_path: Path, monkeypatch:
     found = zapz.info(target)
     assert not found.steps
     assert found.labels["time"][1].startswith("2000-01-20")
-    assert "gaps in time are not looked for: its 20 labels lie in 10 chunks" in found.notes
+    assert "gaps in time were not searched: its 20 labels are in 10 chunks" in found.notes
     assert few - file_operations(target, lambda: zapz.info(target)) >= 20
 
 
@@ -274,7 +274,7 @@ def test_info_of_damaged_labels(tmp_path: Path) -> None:
     (tmp_path / "cube.zarr/time/c/1").write_bytes(b"x")
     found = zapz.info(target)
     assert found.labels["time"][0].startswith("2000-01-01")
-    assert found.notes[-1].startswith("gaps in time are not looked for: ")
+    assert found.notes[-1].startswith("gaps in time were not searched: ")
     assert "time/c/1" in found.notes[-1]
 
 

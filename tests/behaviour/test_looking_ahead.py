@@ -100,7 +100,7 @@ def test_a_mixture_that_is_seen_without_the_lock_is_looked_at_again(
 
 
 def test_only_what_is_known_is_sorted(write: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(zapz.ConfigError, match="all known"):
+    with pytest.raises(zapz.ConfigError, match="only if all are known in advance"):
         zapz.append(tmp_path / "c", (write(n) for n in (2, 1)), slice_order="labels")
     no_labels = [write(n, f"n{n}") for n in (2, 1)]
     for path in no_labels:
@@ -369,8 +369,8 @@ def test_a_file_is_no_target(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"CDF\x01" + bytes(28))
     done = run(tmp_path / "1.nc", tmp_path / "2.nc")
     assert done.exit_code == 4
-    assert "A target is a Zarr dataset, and comes first, before the slices" in done.stderr
-    assert "such a file can be a slice, with `--set slice_source=xarray:open_dataset`" in done.stderr
+    assert "The target must be a Zarr dataset and comes first, before the slices" in done.stderr
+    assert "This file can be a slice, with `--set slice_source=xarray:open_dataset`" in done.stderr
 
 
 def test_the_target_last(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -406,7 +406,7 @@ def test_cubes_of_another_name_or_folder_are_no_slices(other: str, write: Callab
 def test_existing(write: Callable[..., Path], tmp_path: Path) -> None:
     done = run("--existing", tmp_path / "c.zar", write(1))
     assert done.exit_code == 6
-    assert "`--set create=auto` (without --new or --existing) creates it" in done.stderr
+    assert "let `--set create=auto` (without --new or --existing) create the target" in done.stderr
     assert not (tmp_path / "c.zar").exists()
     assert run("--set", "create=auto", tmp_path / "c.zar", write(1)).exit_code == 0
     assert run("--existing", tmp_path / "c.zar", write(2)).exit_code == 0
@@ -428,7 +428,7 @@ def test_new_with_turns_of_its_own_for_each_slice(waits: bool, write: Callable[.
     polling = {"slice_polling": {"timeout": 1}} if waits else {}
     zapz.append(tmp_path / "c", [write(1), write(2)], create="always", **polling)
     assert steps(tmp_path / "c") == [1, 2]
-    with pytest.raises(zapz.SliceError, match="exists already"):
+    with pytest.raises(zapz.SliceError, match="the target already exists"):
         zapz.append(tmp_path / "c", [write(3), write(4)], create="always", **polling)
 
 
@@ -448,5 +448,5 @@ def test_on_a_service(write: Callable[..., Path]) -> None:
         zapz.append(service.store("bucket/c"), paths[::-1])
     assert not [path for path in service.objects if ".zapz" not in path]
     assert zapz.append(service.store("bucket/c"), paths, create="always").length == 2
-    with pytest.raises(zapz.SliceError, match="exists already"):
+    with pytest.raises(zapz.SliceError, match="the target already exists"):
         zapz.append(service.store("bucket/c"), paths, create="always")

@@ -101,7 +101,7 @@ def _first(tmp_path: Path, units: str, value: float = 0, dtype: str = "i8", **se
     report = zapz.append(tmp_path / "t.zarr", tmp_path / "s.zarr", **settings)
     with quiet():
         time = xr.open_zarr(tmp_path / "t.zarr", decode_times=False).time
-    assert any("time is stored as" in note for r in report.slices for note in r.notes) == (time.units != units)
+    assert any("time is stored in" in note for r in report.slices for note in r.notes) == (time.units != units)
     return {"units": time.units, "value": np.asarray(time).tolist(), "dtype": str(time.dtype)}
 
 

@@ -1,4 +1,4 @@
-"""Read all labels of a variable, for what is worth that: gaps, order, duplicates. An append never does."""
+"""Read all labels of a variable, to find gaps, wrong order and duplicates; not used by appends."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from zapz.format.grid import indices
 from zapz.storage.chunk_reader import fill_cells
 
 MOST_CHUNKS = 4096
-"""Labels in more chunks than that are read only where they must be: files that take half a second."""
+"""Maximum number of label chunks that are read unasked from files: about half a second."""
 MOST_REQUESTS = 512
-"""The same on object services: requests that take two seconds."""
+"""Maximum number of label chunks that are read unasked from an object store: about two seconds."""
 _AT_ONCE = 16
-"""Requests that are under way together."""
+"""Maximum number of concurrent requests."""
 
 
 def chunks_of_labels(reading: Reading, path: str) -> int:
-    """Return in how many chunks (inner chunks, if there are shards) the labels lie."""
+    """Return the number of chunks (with shards: inner chunks) that the labels have."""
     return reading.dataset.arrays[path].units.counts[0]
 
 
 def are_few(reading: Reading, path: str) -> bool:
-    """Return whether reading all labels costs so little that it may be done without being asked for."""
+    """Return whether all labels can be read at so little cost that the user need not request it."""
     most = MOST_REQUESTS if reading.store.abilities.requests else MOST_CHUNKS
     return chunks_of_labels(reading, path) <= most
 
 
 def all_labels(reading: Reading, path: str) -> Cells:
-    """Return all labels of a variable as they are stored; missing chunks read as the fill value.
+    """Return all labels of a variable as stored; missing chunks read as the fill value.
+
+    Returns:
+        An array of shape (steps,) in the stored dtype.
 
     Raises:
         ChunkError: A chunk is damaged.

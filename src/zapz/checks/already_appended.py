@@ -1,4 +1,4 @@
-"""Slices that are there already: recognised by their labels, and by comparing what lies there."""
+"""Recognise slices that are already in the target, by their labels and by comparing data."""
 
 from __future__ import annotations
 
@@ -26,57 +26,57 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Planned:
-    """A slice that a dry run has planned before: it would be there."""
+    """A slice that a dry run has planned: later slices are checked as if it were appended."""
 
     source: OpenSlice
     """The slice."""
     labels: tuple[Labels, ...]
     """Its labels."""
     placement: Placement
-    """Where it would go."""
+    """Where it would be placed."""
 
 
 class LabelIndex:
-    """All labels of a variable, and where each of them is: what an order would tell otherwise."""
+    """All labels of a variable and their indices; for labels without an order."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
         self._places: dict[Any, list[int]] = {}
 
     def extend(self, values: Sequence[Any]) -> None:
-        """Add labels behind the others."""
+        """Add labels at the end."""
         for place, value in enumerate(values, len(self.values)):
             self._places.setdefault(value, []).append(place)
         self.values += values
 
     def holds(self, values: Sequence[Any]) -> bool:
-        """Return whether labels are there, side by side."""
+        """Return whether these labels occur consecutively."""
         starts = self.places(values[0]) if values else []
         return any(self.values[start : start + len(values)] == values for start in starts)
 
     def places(self, value: Any) -> list[int]:
-        """Return the indices at which a label is."""
+        """Return the indices of a label."""
         return self._places.get(value, [])
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class There:
-    """What is there already, or would be in a dry run."""
+    """What is already in the target, or would be in a dry run."""
 
     target: Reading
     """The target."""
     length: int
-    """Number of steps that it really has."""
+    """Number of steps in the target, without planned slices."""
     planned: Sequence[Planned] = ()
-    """What a dry run has planned before."""
+    """The slices that a dry run has planned so far."""
     indexes: dict[str, LabelIndex] = field(default_factory=dict)
-    """All labels of label variables, planned ones included, where they have been read: labels in no
-    order are found in no other way."""
+    """All labels by variable, including planned slices, where they have been read. Labels without
+    an order can be found in no other way."""
     budget: Budget
-    """What comparing may cost."""
+    """What may still be read for comparisons."""
 
     def index(self, labels: Labels) -> LabelIndex:
-        """Return all labels of a variable; they are read once."""
+        """Return all labels of a variable; read them at the first call."""
         if labels.path not in self.indexes:
             found = self.indexes[labels.path] = LabelIndex()
             if self.length:
@@ -90,7 +90,7 @@ class There:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcome:
-    """What becomes of a slice."""
+    """The outcome for a slice that is already there."""
 
     name: SliceOutcome = "planned"
     """Its name in reports."""
@@ -99,7 +99,7 @@ class Outcome:
 
 
 def fingerprint_of(uri: str, documents: Mapping[str, bytes]) -> str:
-    """Return what identifies a slice where it has no labels: a digest of its place and its documents."""
+    """Return a digest of a slice's URI and documents; it identifies a slice without labels."""
     digest = hashlib.sha256(os.fsencode(uri))
     for key, data in sorted(documents.items()):
         digest.update(f"\0{key}\0{len(data)}\0".encode() + data)
@@ -109,24 +109,24 @@ def fingerprint_of(uri: str, documents: Mapping[str, bytes]) -> str:
 def recall(
     there: There, source: OpenSlice, placement: Placement, register: list[Commit], config: Config
 ) -> Outcome | None:
-    """Return what becomes of a slice without labels that was the subject of one of the last commits, and is there; None if it is new.
+    """Return the outcome for a slice without labels that was appended before; None if it is new.
 
     Args:
-        there: What is there.
+        there: What is already in the target.
         source: The slice.
-        placement: Where it would go.
-        register: The commits of earlier calls; the one that is recognised is taken out.
+        placement: Where the slice would be placed.
+        register: The commits of earlier calls; the recognised commit is removed.
         config: Settings.
 
     Raises:
-        LabelError: It is there, and ``on_existing`` says "refuse".
+        LabelError: The slice is already there, and ``on_existing`` is "refuse".
     """
     mark = fingerprint_of(canonical_uri(source.uri), source.dataset.documents)
     for commit in register:
         end = commit.offset + commit.length
         if commit.fingerprint != mark or commit.length != placement.length or end > there.length:
             continue
-        from zapz.checks.comparing import Difference, Side, compare  # imported where used: new slices do without
+        from zapz.checks.comparing import Difference, Side, compare  # imported where used: new slices do not need it
 
         side = Side(reading=there.target, meanings={}, offset=commit.offset, length=commit.length)
         found = compare(side, source, placement, replace(there.budget, whole=True))
@@ -135,10 +135,10 @@ def recall(
         register.remove(commit)
         if config.on_existing == "refuse":
             raise LabelError(
-                "the slice was appended already",
+                "the slice was already appended",
                 where=source.uri,
-                found=f"at index {commit.offset}",
-                hint="{on_existing} passes over what is there already.",
+                found=f"the slice at index {commit.offset}",
+                hint="{on_existing} accepts slices that are already there.",
                 remedies={"on_existing": "resume"},
             )
         return Outcome(name="skipped") if config.on_existing == "skip" else Outcome(name="already", compared=found)
@@ -148,17 +148,18 @@ def recall(
 def outcome_of(
     there: There, source: OpenSlice, placement: Placement, labels: Sequence[Labels], config: Config
 ) -> Outcome | None:
-    """Return what becomes of a slice all of whose labels are there; None if it is new.
+    """Return the outcome for a slice whose labels are all in the target; None if it is new.
 
     Args:
-        there: What is there.
+        there: What is already in the target.
         source: The slice.
-        placement: Where it would go.
-        labels: What was read of labels, per label variable.
+        placement: Where the slice would be placed.
+        labels: The labels of slice and target, per label variable.
         config: Settings.
 
     Raises:
-        LabelError: Some labels are there and some are not, or all are, with other values.
+        LabelError: Only some labels are there; or all are there with other values; or
+            ``on_existing`` is "refuse".
     """
     if not labels:
         return None
@@ -174,25 +175,26 @@ def outcome_of(
     if places == {None}:
         return None
     if len(places) > 1:
-        new, old = (
-            next(p for p, s in starts.items() if (s is None) is missing) if None in places else ""
-            for missing in (True, False)
-        )
+        if None in places:
+            new, old = (next(p for p, s in starts.items() if (s is None) is missing) for missing in (True, False))
+            found = f"labels of {old} in the target, but not those of {new}"
+        else:
+            found = f"labels of {' and '.join(starts)} at different indices"
         raise LabelError(
-            "labels of one group are in the target already, those of another are not",
+            "labels of one group are already in the target, those of another group are not",
             where=source.uri,
-            expected="all of them, at one place, or none",
-            found=f"{old or ' and '.join(starts)} there, {new or 'at different places'}",
-            hint="Cut the slice, or append it to another target.",
+            expected="all of them, at the same index, or none",
+            found=found,
+            hint="Remove the steps that are already there from the slice, or append it to another target.",
         )
     return _decide(there, labels[0], next(iter(starts.values())) or 0, source, placement, config)
 
 
 def _start_in_any_order(index: LabelIndex, labels: Labels, where: str) -> int | None:
-    """Return where labels in no order are; None if none of them is there.
+    """Return the index at which labels without an order begin; None if none of them is there.
 
     Raises:
-        LabelError: Some are there and others are not, or they are there in another order.
+        LabelError: Only some of them are there, or they are there in another order.
     """
     new = labels.new.values
     if not new or None in new:
@@ -207,24 +209,24 @@ def _start_in_any_order(index: LabelIndex, labels: Labels, where: str) -> int | 
     text = f"{labels.new.text(known)} at index {places[known][0]}"
     if all(places):
         raise LabelError(
-            "the labels of the slice are in the target already, in another order",
+            "the labels of the slice are already in the target, in another order",
             where=f"{where}, {labels.path}",
-            expected="all of them, side by side as in the slice, or none",
+            expected="all of them, consecutive as in the slice, or none",
             found=text,
-            hint="Cut the slice, or append it to another target.",
+            hint="Split the slice, or append it to another target.",
         )
     other = labels.new.text(next(i for i, found in enumerate(places) if not found))
     raise LabelError(
-        "some labels of the slice are in the target already, but not all",
+        "some labels of the slice are already in the target, but not all",
         where=f"{where}, {labels.path}",
         expected="all of them, or none",
-        found=f"{text}, and {other} nowhere",
-        hint="Cut the slice, or append it to another target.",
+        found=f"{text}, but not {other}",
+        hint="Remove the steps that are already there from the slice, or append it to another target.",
     )
 
 
 def _start_in_planned(earlier: Sequence[Planned], labels: Labels, where: str) -> int | None:
-    """Return the index, counted from the first planned slice, at which a dry run would have put these labels before."""
+    """Return the step, counted from the first planned slice, at which these labels are planned."""
     values = [
         v for planned in earlier for found in planned.labels if found.path == labels.path for v in found.new.values
     ]
@@ -238,8 +240,8 @@ def _start_in_planned(earlier: Sequence[Planned], labels: Labels, where: str) ->
 
 
 def _sides(there: There, start: int, length: int) -> Iterator[Side]:
-    """Yield what holds some steps, counted from the target's first one: the target, and slices that a dry run has planned."""
-    from zapz.checks.comparing import Side  # imported where used: new slices do without
+    """Yield what contains ``length`` steps from ``start`` on: the target, then planned slices."""
+    from zapz.checks.comparing import Side  # imported where used: new slices do not need it
 
     if start < there.length:
         own = min(start + length, there.length) - start
@@ -264,24 +266,24 @@ def _decide(
     found = f"{labels.new.text(0)} at index {start}"
     if config.on_existing == "refuse":
         raise LabelError(
-            "the slice's labels are in the target already",
+            "the slice's labels are already in the target",
             where=f"{source.uri}, {labels.path}",
             found=found,
-            hint="{on_existing} passes over what is there already.",
+            hint="{on_existing} accepts slices that are already there.",
             remedies={"on_existing": "resume"},
         )
-    from zapz.checks.comparing import Difference, compare  # imported where used: new slices do without
+    from zapz.checks.comparing import Difference, compare  # imported where used: new slices do not need it
 
     total = Compared()
     for side in _sides(there, start, placement.length):
         result = compare(side, source, placement, there.budget)
         if isinstance(result, Difference):
             raise LabelError(
-                "the slice's labels are in the target already, with other values",
+                "the slice's labels are already in the target, with other values",
                 where=f"{source.uri}, {result.path}",
-                expected=f"{result.here} at {result.place}, as in the target",
-                found=f"{result.there} in the slice, whose labels begin at {labels.new.text(0)} ({result.extent})",
-                hint="{on_existing} passes over the slice, and keeps what is there.",
+                expected=f"{result.target_value} at {result.place}, as in the target",
+                found=f"{result.slice_value} in the slice, whose labels begin at {labels.new.text(0)} ({result.extent})",
+                hint="{on_existing} skips the slice and keeps the target's values.",
                 remedies={"on_existing": "skip"},
             )
         total = total.plus(result)
@@ -291,16 +293,16 @@ def _decide(
 def _partly(labels: Labels, where: str) -> LabelError:
     new, old = labels.new, labels.old
     return LabelError(
-        "some labels of the slice are in the target already, but not all",
+        "some labels of the slice are already in the target, but not all",
         where=f"{where}, {labels.path}",
         expected=f"labels {'before' if old.falls else 'after'} {old.text(-1)}",
         found=f"{new.text(0)} to {new.text(-1)}",
-        hint="Cut the slice, or append it to another target.",
+        hint="Remove the steps that are already there from the slice, or append it to another target.",
     )
 
 
 def _start(target: Reading, labels: Labels, length: int, where: str) -> int | None:
-    """Return the index at which the target holds a slice's labels; None if they come after its own, or nowhere."""
+    """Return the index at which the target has a slice's labels; None if the first is not there."""
     new, old = labels.new, labels.old
     known = old.known
     if not known or not new.values or None in new.values or new.kind == "others" or new.kind != old.kind:
@@ -318,10 +320,9 @@ def _start(target: Reading, labels: Labels, length: int, where: str) -> int | No
 
 
 def find(target: Reading, path: str, labels: Line, length: int) -> int | None:
-    """Return where the target's labels begin to equal a slice's first one; None if they nowhere do.
+    """Return the index of a slice's first label in the target; None if it is not there.
 
-    Labels are sorted, so few chunks of them are read, however many there are; only where some are
-    missing, more are.
+    Labels are sorted, so a binary search reads few chunks; more only where labels are missing.
     """
     array = target.dataset.arrays[path]
     reader = target.reader(path)

@@ -1,4 +1,4 @@
-"""What comparing slices that are there already may cost in one call."""
+"""What comparing slices that are already there may cost in one call."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from zapz.config.settings import Config
 
 _LOOKS = 64
-"""Lengths that are asked of a service in one call."""
+"""Maximum number of chunk lengths requested from an object store in one call."""
 _UNKNOWN = 8
-"""Number of slices that are expected if it is not known."""
+"""Assumed number of slices, if it is not known."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -17,13 +17,13 @@ class Budget:
     """What comparing may still cost in one call."""
 
     bytes: int
-    """Bytes that may be read."""
+    """Number of bytes that may still be read."""
     looks: int = _LOOKS
-    """Lengths that may be asked of a service."""
+    """Number of chunk lengths that may still be requested from an object store."""
     slices: int | None = None
-    """Number of slices that are still to come, if that is known."""
+    """Number of remaining slices; None if it is not known."""
     whole: bool = False
-    """Whether everything is compared, whatever it costs."""
+    """Whether everything is compared, at any cost."""
 
     @classmethod
     def of(cls, config: Config) -> Budget:
@@ -31,7 +31,7 @@ class Budget:
         return cls(bytes=config.resume_budget, whole=config.verify)
 
     def share(self) -> Share:
-        """Return what one slice may cost."""
+        """Return the next slice's share of the budget."""
         parts = max(1, self.slices if self.slices is not None else _UNKNOWN)
         if self.slices is not None:
             self.slices -= 1
@@ -40,17 +40,17 @@ class Budget:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Share:
-    """What one slice may cost; what it costs is taken from the budget."""
+    """What comparing one slice may cost; costs are subtracted from the budget, too."""
 
     budget: Budget
-    """Whose it is a share of."""
+    """The budget of the call."""
     bytes: int
-    """Bytes that may be read."""
+    """Number of bytes that may still be read."""
     looks: int
-    """Lengths that may be asked of a service."""
+    """Number of chunk lengths that may still be requested from an object store."""
 
     def spend(self, *, bytes_: int = 0, looks: int = 0) -> None:
-        """Note what comparing cost."""
+        """Subtract costs: bytes read, and lengths requested."""
         self.bytes -= bytes_
         self.looks -= looks
         self.budget.bytes = max(0, self.budget.bytes - bytes_)

@@ -1,12 +1,12 @@
-"""Text as arrays of single characters, as netCDF has it, against text as items of a fixed length: the same in two forms.
+"""Convert text between two forms: arrays of single characters (netCDF) and fixed-length strings.
 
-Which form a slice has is its writer's choice. Where it is not the target's, the slice is seen in
+The writer of a slice chooses the form. If it differs from the target's, zapz presents the slice in
 the target's form::
 
     name(station, strlen) of S1:   b o n n . .    <-->    name(station) of S6:   bonn
 
-So do readers that follow xarray: characters along the last dimension are one text, filled up with
-    NUL bytes.
+Readers that follow xarray do the same: the characters along the last dimension are one string,
+padded with NUL bytes.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from zapz.storage.store import RegionStore
 
 _CHARACTER = np.dtype("S1")
 _MARKERS = ("_FillValue", "missing_value")
-"""Attributes that hold texts, or characters, of the other form."""
+"""Attributes that a converted array drops, because their values have the stored form."""
 
 
 def in_form_of(source: OpenSlice, target: Dataset, dim: str) -> OpenSlice:
-    """Return a slice with its texts in the target's form; the slice itself if they are.
+    """Return a slice with its texts in the target's form; the slice itself if they already are.
 
     Args:
         source: The slice.
@@ -43,9 +43,10 @@ def in_form_of(source: OpenSlice, target: Dataset, dim: str) -> OpenSlice:
         dim: The append dimension.
     """
     arrays = {
-        path: made
+        path: formed
         for path, array in target.arrays.items()
-        if (mine := source.dataset.arrays.get(path)) is not None and (made := _formed(mine, array, dim)) is not None
+        if (slice_array := source.dataset.arrays.get(path)) is not None
+        and (formed := _formed(slice_array, array, dim)) is not None
     }
     if not arrays:
         return source
@@ -58,7 +59,11 @@ def in_form_of(source: OpenSlice, target: Dataset, dim: str) -> OpenSlice:
 
 
 def _formed(source: Array, target: Array, dim: str) -> Array | None:
-    """Return how a slice's text is to be seen; None if it has the target's form, or is no text of fixed length."""
+    """Return a text array of a slice in the target's form.
+
+    Returns:
+        None if the array already has that form, or is not fixed-length text.
+    """
     if source.dtype.kind != "S" or target.dtype.kind != "S":
         return None
     sizes = [(d, n) for d, n in zip(source.dims, source.shape, strict=True) if d != dim]
@@ -95,18 +100,18 @@ def _formed(source: Array, target: Array, dim: str) -> Array | None:
 
 @dataclass
 class _SeenTexts(Source):
-    """A slice some of whose texts are seen in another form; all other arrays are what they are."""
+    """A slice with some texts in another form; all other arrays are unchanged."""
 
     slice: OpenSlice
     """The slice."""
     arrays: Mapping[str, Array]
-    """What is seen in another form, and how."""
+    """The converted arrays in their new form, by path."""
 
     def __post_init__(self) -> None:
         self.uri = self.slice.uri
 
     def documents(self) -> Mapping[str, bytes]:
-        """Return the slice's documents as they are now, with those of the other form in place of the stored ones."""
+        """Return the slice's current documents, with those of converted arrays replaced."""
         known = self.slice.dataset.documents
         found = dict(self.slice.documents(known))
         door = doors.of(self.slice.dataset.zarr_format)
@@ -119,7 +124,11 @@ class _SeenTexts(Source):
         return found
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Return stored bytes of an array that is what it is."""
+        """Return stored bytes of an array that is not converted.
+
+        Raises:
+            KeyError: The key does not exist, or belongs to a converted array.
+        """
         if any(array.index(key) is not None for array in self.arrays.values()):
             raise KeyError(key)
         try:
@@ -128,29 +137,34 @@ class _SeenTexts(Source):
             raise KeyError(key) from error
 
     def cells(self, path: str, box: Box) -> Cells | None:
-        """Return texts in their other form; of an array that is what it is, what the slice itself gives."""
-        made = self.arrays.get(path)
-        if made is None:
+        """Return the cells of a box: converted texts, or what the slice itself returns.
+
+        Args:
+            path: The array.
+            box: Start and stop per axis, in cells of the converted array.
+        """
+        formed = self.arrays.get(path)
+        if formed is None:
             store = self.slice.store
             return cast("RegionStore", store).cells(path, box) if store.abilities.regions else None
         stored, reading = self.slice.dataset.arrays[path], Reading(self.slice.store, self.slice.dataset)
-        along = box if made.dtype != _CHARACTER else box[:-1]
+        along = box if formed.dtype != _CHARACTER else box[:-1]
         if stored.ndim == len(along):
             texts = reading.cells(path, along)
         else:
             whole = np.ascontiguousarray(reading.cells(path, (*along, (0, stored.shape[-1]))))
             texts = whole.view(f"S{stored.shape[-1]}")[..., 0]
-        if made.dtype != _CHARACTER:
+        if formed.dtype != _CHARACTER:
             return texts
         start, stop = box[-1]
-        return _characters(texts, made.shape[-1], f"{self.uri}, {path}")[..., start:stop]
+        return _characters(texts, formed.shape[-1], f"{self.uri}, {path}")[..., start:stop]
 
 
 def _characters(texts: Cells, length: int, where: str) -> Cells:
-    """Return texts as characters along a last axis of some length.
+    """Return texts of shape (...) as characters of shape (..., length), dtype S1.
 
     Raises:
-        EncodingError: A text is longer.
+        EncodingError: A text is longer than ``length`` bytes.
     """
     cut = texts.astype(f"S{max(1, length)}")
     longer = cut != texts
@@ -160,6 +174,6 @@ def _characters(texts: Cells, length: int, where: str) -> Cells:
             where=where,
             expected=f"at most {length} bytes",
             found=repr(bytes(texts[longer][0])),
-            hint="Make the target anew from a slice with longer texts, and append all slices again.",
+            hint="Create the target again from a slice with longer texts, and append all slices again.",
         )
     return np.ascontiguousarray(cut).view(_CHARACTER).reshape(*texts.shape, max(1, length))

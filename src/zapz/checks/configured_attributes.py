@@ -1,4 +1,7 @@
-"""The dataset as it is after an append, for expressions in attributes: cells of target and slice, read one by one as they are asked for."""
+"""The dataset as it will be after an append, for expressions in attributes.
+
+Cells of target and slice are read one by one, when an expression needs them.
+"""
 
 from __future__ import annotations
 
@@ -21,24 +24,24 @@ class After:
     """Target and slice as one dataset."""
 
     target: Reading
-    """The target as it is; of a new one its form."""
+    """The target before the append; a new target is empty."""
     slice: Reading
     """The slice."""
     placement: Placement
-    """Where it goes."""
+    """Where the slice is placed."""
     creates: bool
-    """Whether the target is being made."""
+    """Whether the append creates the target."""
     attrs: Mapping[str, Any]
-    """The root's attributes after the append, before those that are evaluated."""
+    """The root's attributes after the append, without the configured ones."""
 
     @property
     def variables(self) -> Mapping[str, Grown]:
-        """The target's variables, grown."""
+        """The target's variables after the append."""
         return _Variables(self)
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """Length of every dimension."""
+        """Length of every dimension after the append, in cells."""
         placement = self.placement
         return {**self.target.dataset.sizes, placement.dim: placement.offset + placement.length}
 
@@ -68,13 +71,17 @@ class Grown:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its shape."""
+        """Its shape after the append."""
         array, placement = self.after.target.dataset.arrays[self.path], self.after.placement
         axis = array.axis(placement.dim)
         return resized(array.shape, axis, placement.offset + placement.length)
 
     def cell(self, index: tuple[int, ...]) -> Cell:
-        """Return the decoded value of one cell; None if it is missing."""
+        """Return the decoded value of one cell; None if it is missing.
+
+        Args:
+            index: Index of the cell in the target after the append, one integer per axis.
+        """
         after, path = self.after, self.path
         placement, dataset = after.placement, after.target.dataset
         axis = dataset.arrays[path].axis(placement.dim)
@@ -92,12 +99,15 @@ class Grown:
 
 
 def configured_attributes(after: After, config: Config) -> dict[str, dict[str, Any]]:
-    """Return the configured attributes by path of the node ("" is the root), with expressions evaluated.
+    """Return the configured attributes, with expressions evaluated.
 
-    They are written with every append, where they have changed.
+    Every append writes them if they have changed.
+
+    Returns:
+        Attributes by path of the node; "" is the root.
 
     Raises:
-        ConfigError: An expression makes no sense for this dataset.
+        ConfigError: An expression is invalid for this dataset.
     """
     found: dict[str, dict[str, Any]] = {}
     if config.attrs:

@@ -1,4 +1,4 @@
-"""What ``check`` finds: a value for each kind of damage, made from an error or by itself."""
+"""What ``check`` reports: one value per problem, created from an error or directly."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from zapz.errors import ZapzError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that is wrong with a dataset."""
+    """A problem of a dataset."""
 
     code: str
-    """Kind: "metadata", "dimension", "label", "chunk", "unsupported", "store", "journal" and
-    others, as the codes of errors."""
+    """The same codes as those of errors: "metadata", "dimension", "label", "chunk", "unsupported",
+    "store", "journal" and others."""
     path: str
     """Document, variable or chunk below the root; empty for the root."""
     what: str
     """What is wrong, in a few words."""
     expected: str = ""
-    """What would be right."""
+    """What would be correct; may be empty."""
     found: str = ""
-    """What is there instead."""
+    """What was found instead; may be empty."""
     hint: str = ""
-    """What can be done."""
+    """What the user can do; may be empty."""
     remedies: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Settings with which it would be none, by their (dotted) names; ``hint`` says what each of
-    them does."""
+    """Settings with which this is not a problem, by their (dotted) names; ``hint`` says what each
+    of them does."""
 
     def __str__(self) -> str:
         return str(self.as_error())
 
     def as_error(self) -> ZapzError:
-        """Return an error that says the same."""
+        """Return an error with the same message."""
         return ZapzError(
             self.what,
             where=self.path,
@@ -46,7 +46,7 @@ class Finding:
 
 
 def finding_of(error: ZapzError, uri: str) -> Finding:
-    """Return an error as something that was found in the dataset at ``uri``."""
+    """Return an error as a finding about the dataset at ``uri``."""
     path = error.where.removeprefix(uri).lstrip("/, ")
     return Finding(
         code=error.code,

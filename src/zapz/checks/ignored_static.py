@@ -1,4 +1,4 @@
-"""Static variables that differ, and are ignored because the configuration says so: that is told."""
+"""Find static variables that differ and are ignored (``static = "ignore"``), to report them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
 
 _MOST = 1 << 24
-"""Bytes of a variable that is looked at: ignoring one must not cost much more than not looking."""
+"""Maximum size of a variable that is compared, in bytes; ignoring a variable must stay cheap."""
 
 
 def differing_static(
     known: StaticVariables, target: Reading, source: OpenSlice, placement: Placement, config: Config
 ) -> tuple[str, ...]:
-    """Return the static variables of a slice whose values differ from the target's, where that is ignored.
+    """Return the static variables of a slice whose values differ from the target's.
 
-    Those that are very large, that would have to be computed, or that cannot be read are passed
-        over: nothing depends on them.
+    Variables that are very large, would have to be computed, or cannot be read are left out. The
+    append does not depend on them.
 
     Args:
-        known: Compares.
+        known: Compares static variables.
         target: The target.
         source: The slice.
-        placement: Where it goes.
+        placement: Where the slice is placed.
         config: Settings.
+
+    Returns:
+        Paths of the variables.
     """
     strict = replace(config, static="equal")
     found = []

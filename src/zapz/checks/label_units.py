@@ -1,4 +1,4 @@
-"""Give a new target units of time that hold what may come."""
+"""Choose time units for a new target that also fit later slices."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from zapz.sources.open_slice import OpenSlice
 
 
 def with_label_units(source: OpenSlice, config: Config) -> tuple[OpenSlice, list[str]]:
-    """Return the first slice of a new target with finer units for its times, where one step says too little, and notes that say so.
+    """Return the first slice of a new target with finer units for its times, and notes about them.
 
-    Labels, their bounds, and other small times of one step are looked at, unless their units or
-    data type are configured. What has no units of its own inherits those of its parent (CF section
-    7.1).
+    A slice of one step often stores its label as 0 "days since" that label, which is too coarse for
+    later slices. Finer units are chosen for labels, their bounds, and other small time variables of
+    one step, unless their units or data type are configured. A bounds variable without units
+    inherits those of its parent (CF section 7.1).
     """
     found, notes = dict(source.encodings), []
     for path, array in source.dataset.arrays.items():
@@ -29,7 +30,7 @@ def with_label_units(source: OpenSlice, config: Config) -> tuple[OpenSlice, list
         if units is not None:
             found[path] = ArrayEncoding(units=units, dtype="int64").over(found.get(path, ArrayEncoding()))
             notes.append(
-                f"{path} is stored as {units.partition(' since ')[0]}, so that labels between whole "
+                f"{path} is stored in {units.partition(' since ')[0]}, so that labels between whole "
                 f"{_units_of(source, array).partition(' since ')[0]} can follow; "
                 "the setting label_units can keep the slice's units"
             )
@@ -42,7 +43,7 @@ def _units_of(source: OpenSlice, array: Array) -> str:
 
 
 def _is_integer(hint: ArrayEncoding, array: Array) -> bool:
-    """Return whether labels are stored as integers, as far as the slice says."""
+    """Return whether the slice's encoding or data type stores labels as integers."""
     if hint.dtype is UNSET:
         return array.dtype.kind in "iu"
     return isinstance(hint.dtype, str) and hint.dtype.startswith(("int", "uint"))
@@ -51,7 +52,7 @@ def _is_integer(hint: ArrayEncoding, array: Array) -> bool:
 def _finer(source: OpenSlice, array: Array, config: Config) -> str | None:
     axis, units = array.axis(config.append_dim), _units_of(source, array)
     if isinstance(config.append_step, int | float) or (source.one_step and config.append_label.get("units") == units):
-        return None  # a number of the slice's own units; units that were chosen
+        return None  # the step is a number in the slice's own units, or the units were chosen
     if axis is None or array.shape[axis] != 1 or not units or array.step_bytes(axis) > SMALL_STEP:
         return None
     hint, given = source.encodings.get(array.path, ArrayEncoding()), config.variable(array.path).encoding.given
@@ -65,5 +66,5 @@ def _finer(source: OpenSlice, array: Array, config: Config) -> str | None:
         said = "duration" if counted else hint.calendar
         calendar = said if is_value(said) else array.attributes.get("calendar", "standard")
         return units_to_come(units, str(calendar), values) if values else None
-    except EncodingError:  # no times, or none that zapz computes with: the append says what is wrong with them
+    except EncodingError:  # not times, or unsupported ones: the append reports what is wrong with them
         return None

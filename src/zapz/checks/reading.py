@@ -1,4 +1,4 @@
-"""Checks that need data: static variables, labels, and slices that are there already."""
+"""Read cells and labels of targets and slices, for checks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zapz.storage.store import ReadableStore
 
 
 class Reading:
-    """Reads cells of a dataset in a store, for checks."""
+    """Reads cells of a dataset in a store."""
 
     def __init__(self, store: ReadableStore, dataset: Dataset, cache_bytes: int = 0) -> None:
         self.store = store
@@ -33,7 +33,7 @@ class Reading:
         self._readers: dict[str, ChunkReader] = {}
 
     def reader(self, path: str) -> ChunkReader:
-        """Return a reader of one array's chunks; the same one again where it keeps what it has decoded."""
+        """Return a reader of one array's chunks; with a cache, the same reader each time."""
         if path in self._readers:
             return self._readers[path]
         document = doors.foreign_document(self.dataset.documents, path)
@@ -43,17 +43,28 @@ class Reading:
         return reader
 
     def cells(self, path: str, box: Box) -> Cells:
-        """Return the stored cells of a box."""
+        """Return the cells of a box as stored.
+
+        Args:
+            path: The array.
+            box: Start and stop per axis, in cells.
+
+        Returns:
+            An array with the shape of the box, in the stored dtype.
+        """
         return region(self.reader(path), box, fill_cells(self.dataset.arrays[path]))
 
     def rows(self, path: str, axis: int, start: int, stop: int) -> Cells:
-        """Return the stored cells of some steps along an axis."""
+        """Return the cells of the steps ``start`` to ``stop`` along an axis, as stored."""
         shape = self.dataset.arrays[path].shape
         return self.cells(path, tuple((start, stop) if i == axis else (0, n) for i, n in enumerate(shape)))
 
 
 def label_paths(target: Dataset, dim: str) -> list[str]:
-    """Return the label variables of the append dimension, the root's first (CF section 5: one-dimensional, named like it)."""
+    """Return the label variables of the append dimension; the root's is first.
+
+    A label variable is one-dimensional and has the dimension's name (CF section 5).
+    """
     return [p for p, a in sorted(target.arrays.items()) if a.dims == (dim,) and p.rpartition("/")[2] == dim]
 
 
@@ -65,35 +76,38 @@ def read_labels(
     config: Config,
     own: Mapping[str, Cells] | None = None,
 ) -> list[Labels]:
-    """Read what has to be known of labels: the target's first and last two, and all of the slice.
+    """Read the labels that an append needs: the target's first and last two, and all of the slice.
 
     Args:
         target: The target.
         source: The slice.
-        placement: Where the slice goes.
-        known: The target's first and last labels as this call has read or written them, so that
-            they are not read again.
-        config: Settings: labels that the target cannot hold are refused for their order first.
-        own: The slice's labels, as far as they have been read.
+        placement: Where the slice is placed.
+        known: The target's first and last labels, by variable, as far as this call has read or
+            written them. They are not read again.
+        config: Settings. If the target cannot store a label, wrong order is reported first.
+        own: The slice's stored labels, by variable, as far as they have been read; shape (steps,).
+
+    Returns:
+        Labels per label variable.
 
     Raises:
-        LabelError: Labels that the target cannot hold are in no order either.
-        SliceError: The target cannot hold a label; or labels are not those that were looked at
-            before.
+        LabelError: The target cannot store a label, and the labels are also out of order.
+        SliceError: The target cannot store a label, or the slice's labels changed since they were
+            inspected.
     """
     found = []
     for path in label_paths(target.dataset, placement.dim):
         if path in placement.filled or path not in source.dataset.arrays:
             continue
-        mine = own.get(path) if own is not None else None
-        if mine is None:
-            mine = Reading(source.store, source.dataset).rows(path, 0, 0, placement.length)
+        stored = own.get(path) if own is not None else None
+        if stored is None:
+            stored = Reading(source.store, source.dataset).rows(path, 0, 0, placement.length)
         seen: SeenLabels | None = source.labels_seen.get(path)
-        if seen is not None and seen.digest != digest_of_cells(mine):
+        if seen is not None and seen.digest != digest_of_cells(stored):
             raise SliceError(
-                "the slice's labels changed since they were looked at",
+                "the slice's labels changed since zapz first read them",
                 where=f"{source.uri}, {path}",
-                hint="Something still writes to it. Append it when it is complete.",
+                hint="Another process may still be writing the slice. Append it when it is complete.",
             )
         conversion, last = placement.conversions[path], known.get(path)
         if last is None or last.encoding is not conversion.target:
@@ -102,11 +116,11 @@ def read_labels(
         if seen is not None and seen.labels is not None and seen.conversion is conversion:
             found.append(replace(seen.labels, old=last))
             continue
-        distinct = len(set(mine.reshape(-1).tolist()))
+        distinct = len(set(stored.reshape(-1).tolist()))
         try:
-            converted = conversion.apply(mine)
+            converted = conversion.apply(stored)
         except SliceError as error:
-            kept = Labels(path=path, old=last, new=Line.of(conversion.source, mine), distinct=distinct)
+            kept = Labels(path=path, old=last, new=Line.of(conversion.source, stored), distinct=distinct)
             if kept.new.kind == last.kind and None not in kept.new.values:
                 check_order(kept, config, source.uri)
             raise error.at(f"{source.uri}, {path}") from None
@@ -115,14 +129,19 @@ def read_labels(
 
 
 def check_followers(labels: Sequence[Labels], source: OpenSlice, config: Config) -> list[str]:
-    """Refuse a slice whose labels do not continue the target's, as ``check_labels`` does; return notes about their order and gaps."""
+    """Refuse a slice whose labels do not continue the target's; return notes about order and gaps.
+
+    Raises:
+        LabelError: As ``check_labels``.
+        ConfigError: As ``check_labels``.
+    """
     for found in labels:
         check_labels(found, config, source.uri)
     return [*notes_of(labels, config)]
 
 
 def read_ends(target: Reading, path: str, length: int) -> Cells:
-    """Return the first of ``length`` labels of a target and the last two, as far as there are so many."""
+    """Return the first and the last two of ``length`` stored labels, or all if there are fewer."""
     if length == 0:
         return np.empty(0, target.dataset.arrays[path].dtype)
     if length <= ENDS:
@@ -131,15 +150,15 @@ def read_ends(target: Reading, path: str, length: int) -> Cells:
 
 
 def hidden(target: Reading, path: str, stored: Cells, where: str) -> bool:
-    """Return whether xarray would take new labels of a v2 target for missing, so that its fill value must go.
+    """Return whether xarray would read new labels of a v2 target as missing.
 
-    Then a chunk of labels that is missing would read as nothing in particular: all of them must be
-        there, or read the same.
+    If so, the append removes the array's fill value. A missing chunk of labels would then have no
+    defined value, so no chunk may be missing, unless it reads the same afterwards.
 
     Args:
         target: The target.
         path: The label variable.
-        stored: The new labels, as the target stores them.
+        stored: The new labels, as the target stores them; shape (steps,).
         where: The slice, for messages.
 
     Raises:
@@ -154,17 +173,17 @@ def hidden(target: Reading, path: str, stored: Cells, where: str) -> bool:
         missing = sorted(set(keys) - set(target.store.existing(keys)))
         if missing:
             raise LabelError(
-                "a label equals the fill_value, which stands for labels that were not written",
+                "a label equals fill_value, which marks labels that were not written",
                 where=f"{where}, {path}",
-                expected=f"every chunk of labels in the target, so that the fill_value {array.fill.value!s} can go",
-                found=f"no {missing[0]}",
-                hint="Write the labels of the target once more: read them, and write them with write_empty_chunks=True.",
+                expected=f"every chunk of labels in the target, so that fill_value {array.fill.value!s} can be removed",
+                found=f"{missing[0]} is missing",
+                hint="Write the labels of the target again: read them, and write them with write_empty_chunks=True.",
             )
     return True
 
 
 def digest_of(labels: Sequence[Labels]) -> str:
-    """Return a digest of a slice's labels, in the target's terms; empty if there are none."""
+    """Return a digest of a slice's labels in the target's encoding; empty if there are none."""
     digest = hashlib.sha256()
     for found in labels:
         digest.update(f"{found.path}\0{found.new.stored.dtype}\0".encode())
@@ -173,7 +192,7 @@ def digest_of(labels: Sequence[Labels]) -> str:
 
 
 def digest_of_cells(cells: Cells) -> str:
-    """Return a digest of cells as they are stored."""
+    """Return a digest of stored cells."""
     return hashlib.sha256(_content(cells)).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset, as far as its documents and labels tell."""
+"""Find problems in the documents and labels of a dataset."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ from zapz.format.agreement import disagreements
 from zapz.format.buffers import Cells
 from zapz.format.metadata import Dataset, parent
 
-_CONSOLIDATE = "Consolidate the metadata anew; the next append does, too."
+_CONSOLIDATE = "Consolidate the metadata again; the next append also does that."
 
 
 def of_documents(dataset: Dataset, dim: str) -> Iterator[Finding]:
-    """Yield where documents contradict one another.
+    """Yield contradictions between documents.
 
     Args:
-        dataset: What they say.
-        dim: The append dimension, along which all arrays must have the same length, in whatever
-            group.
+        dataset: The dataset.
+        dim: The append dimension. All arrays in all groups must have the same length along it.
 
     Raises:
-        MetadataError: One is broken.
+        MetadataError: A document is invalid.
     """
     for found in disagreements(dataset.documents):
         yield Finding(
@@ -44,7 +43,10 @@ def of_documents(dataset: Dataset, dim: str) -> Iterator[Finding]:
 
 
 def _of_lengths(dataset: Dataset, dim: str) -> Iterator[Finding]:
-    """Yield dimensions of which arrays say different lengths: the append dimension in all groups, any other in one group."""
+    """Yield dimensions along which arrays differ in length.
+
+    The append dimension is compared in all groups, any other dimension within its group.
+    """
     lengths: dict[tuple[str, str], dict[str, int]] = {}
     for path, array in sorted(dataset.arrays.items()):
         for name, length in zip(array.dims, array.shape, strict=True):
@@ -62,18 +64,18 @@ def _of_lengths(dataset: Dataset, dim: str) -> Iterator[Finding]:
                 what=f"arrays differ in length along {name!r}",
                 expected=f"{usual}, as {counts.count(usual)} of {len(counts)} have",
                 found=", ".join(others[:3]) + (f", and {len(others) - 3} more" if others[3:] else ""),
-                hint="Another tool has cut or lengthened some of them. Restore them, or cut all to the shortest.",
+                hint="Another tool has shortened or extended some of them. Restore them, or shorten all to the shortest.",
             )
 
 
 def of_labels(path: str, encoding: Encoding, stored: Cells, *, ordered: bool = True) -> Iterator[Finding]:
-    """Yield what is wrong with the labels of a variable.
+    """Yield problems of the labels of a variable.
 
     Args:
         path: The variable.
-        encoding: What they mean.
-        stored: All of them, as they are stored.
-        ordered: Whether they must have an order.
+        encoding: The encoding of the labels.
+        stored: All labels as stored; shape (steps,).
+        ordered: Whether the labels must be in order.
     """
     labels = np.asarray(stored).reshape(-1)
 
@@ -84,13 +86,16 @@ def of_labels(path: str, encoding: Encoding, stored: Cells, *, ordered: bool = T
     gone = sorted(set(range(labels.size)) - set(places.tolist())) if places.size < labels.size else []
     if gone:
         found = f"none at index {gone[0]}" + _more(len(gone))
-        hint = "Every step needs a label: write them."
+        hint = "Every step needs a label. Write the missing labels."
         yield Finding(code="label", path=path, what="labels are missing", found=found, hint=hint)
     yield from _of_order(path, places, values, text, ordered=ordered)
 
 
 def _known(encoding: Encoding, labels: Cells) -> tuple[np.ndarray[Any, Any], Any]:
-    """Return the indices of the labels that are not missing, and their values in a form that can be compared."""
+    """Return the indices of the labels that are not missing, and their values for comparison.
+
+    Indices and values have the shape (known labels,); text values are a list.
+    """
     if labels.dtype.kind in "USO":
         lost = np.array([value is None or value != value for value in labels.tolist()], bool)  # noqa: PLR0124 - NaN
         places = np.flatnonzero(~lost)
@@ -113,8 +118,8 @@ def _of_order(
     if several:
         first, second = several[0]
         found = f"{text(at[first])} and index {at[second]}" + _more(len(several))
-        hint = "Readers that select by label take one of them or fail. Remove the repeated steps."
-        yield Finding(code="label", path=path, what="labels stand more than once", found=found, hint=hint)
+        hint = "Readers that select by label return one of them, or fail. Remove the repeated steps."
+        yield Finding(code="label", path=path, what="labels occur more than once", found=found, hint=hint)
     way, wrong = ("increasing", falls) if rises.sum() >= falls.sum() else ("decreasing", rises)
     if ordered and wrong.any():
         i = int(np.argmax(wrong))
@@ -124,20 +129,20 @@ def _of_order(
             what="labels are not in order",
             expected=f"{way} labels, as most are",
             found=f"{text(at[i + 1])} after {text(at[i])}" + _more(int(wrong.sum())),
-            hint=f"If that is meant, check with {as_argument('label_order', 'any')}.",
+            hint=f"If this order is intended, check with {as_argument('label_order', 'any')}.",
             remedies={"label_order": "any"},
         )
 
 
 def _compared(values: Any, compare: Callable[[Any, Any], Any]) -> np.ndarray[Any, Any]:
-    """Return, for each label but the first, how it compares with the one before."""
+    """Return how each label but the first compares with the label before; shape (labels - 1,)."""
     if isinstance(values, np.ndarray):
         return np.asarray(compare(values[1:], values[:-1]))
     return np.array([compare(b, a) for a, b in pairwise(values)], bool)
 
 
 def _repeated(values: Any) -> list[tuple[int, int]]:
-    """Return where values stand again, with where they first stood."""
+    """Return pairs of indices: the first occurrence of a value, and a repetition."""
     seen: dict[Any, int] = {}
     found = []
     for i, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):

@@ -1,4 +1,7 @@
-"""Read and decode every chunk that a dataset has, in bounded memory; count those that it lacks, and those that nobody reads."""
+"""Read and decode every stored chunk of a dataset, in bounded memory.
+
+Missing chunks and chunks beyond the shapes are counted.
+"""
 
 from __future__ import annotations
 
@@ -19,32 +22,32 @@ from zapz.storage.presence import present
 from zapz.storage.store import ReadableStore
 
 MOST_FINDINGS = 1000
-"""So many damaged chunks are named."""
+"""Maximum number of damaged chunks that are listed."""
 _MOST_FAILURES = 100
-"""After so many chunks that storage did not give, no more are tried."""
+"""Number of chunks that storage fails to return, after which the check stops."""
 _WORKERS, _REQUESTS = 4, 16
-"""Chunks that are read at once: files, requests."""
+"""Default number of threads: on local storage, on an object store."""
 _ANY = 1 << 62
-"""Beyond every index."""
+"""A number larger than every chunk index."""
 _WHOLE = 1 << 28
-"""Bytes of a decoded shard up to which it is read as a whole; of a larger one, each inner chunk on
-its own."""
+"""Maximum decoded size of a shard that is read as a whole, in bytes. The inner chunks of a larger
+shard are read one by one."""
 
 Progress: TypeAlias = Callable[[int, int], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkCounts:
-    """What became of the chunks (shards) of all arrays."""
+    """The numbers of chunks (shards) of all arrays."""
 
     expected: int
-    """Chunks that the shapes have room for."""
+    """Chunks within the shapes."""
     stored: int = 0
     """Chunks that exist; each was read and decoded."""
     missing: int = 0
-    """Chunks that do not exist, and read as the fill value. That is no damage by itself."""
+    """Chunks that do not exist, and read as the fill value. That alone is not damage."""
     stale: int | None = None
-    """Chunks beyond the shapes, which nobody reads; None where storage cannot be listed."""
+    """Chunks beyond the shapes, which no reader uses; None where storage cannot be listed."""
     damaged: int = 0
     """Chunks that cannot be read or decoded."""
     bytes: int = 0
@@ -58,9 +61,9 @@ class StoredChunks:
         self, store: ReadableStore, dataset: Dataset, workers: int | None, memory_limit: int, progress: Progress | None
     ) -> None:
         self.findings: list[Finding] = []
-        """Damaged chunks, the first thousand."""
+        """Damaged chunks; the first 1000."""
         self.notes: list[str] = []
-        """Arrays whose chunks cannot be decoded."""
+        """One note per array whose chunks cannot be decoded."""
         self._store = store
         self._dataset = dataset
         largest = max((array.chunk_bytes for array in dataset.arrays.values()), default=1)
@@ -73,10 +76,10 @@ class StoredChunks:
         self._undecoded: set[str] = set()
 
     def check(self) -> ChunkCounts:
-        """Check all of them.
+        """Check all chunks.
 
         Raises:
-            StoreError: Storage fails again and again.
+            StoreError: Storage fails repeatedly.
         """
         from concurrent.futures import ThreadPoolExecutor  # imported where used: only this check starts threads
 
@@ -87,7 +90,7 @@ class StoredChunks:
             with ThreadPoolExecutor(self._workers, thread_name_prefix="zapz") as threads:
                 pump(threads, batches(self._existing(array)), partial(self._batch, reader), self._workers)
             before += count(_spans(array))
-            self._advance(before - self._done)  # those that are missing are done, too
+            self._advance(before - self._done)  # missing chunks count as done
         return ChunkCounts(
             expected=self._total,
             stored=self._stored,
@@ -98,7 +101,7 @@ class StoredChunks:
         )
 
     def _existing(self, array: Array) -> Iterator[Index]:
-        """Yield the chunks of an array that exist; all that could, where that cannot be listed."""
+        """Yield the chunks of an array that exist, or all chunks if storage cannot be listed."""
         if not self._store.abilities.listable:
             yield from indices(_spans(array))
             return
@@ -138,7 +141,7 @@ class StoredChunks:
             self._progress(done, self._total)
 
     def _check(self, reader: ChunkReader, index: Index) -> None:
-        """Read one chunk, look at its outside, and decode what is in it."""
+        """Read one chunk, inspect its header or shard index, and decode it."""
         array = reader.array
         if array.codecs.shards is not None and array.chunk_bytes > _WHOLE:
             self._check_inner(reader, index)
@@ -154,7 +157,7 @@ class StoredChunks:
                 self._decode(reader, memoryview(data)[place[0] : sum(place)], unit)
 
     def _check_inner(self, reader: ChunkReader, index: Index) -> None:
-        """Do the same with a shard that is too large to be read as a whole."""
+        """Check a shard that is too large to be read as a whole."""
         table, size = reader.shard_index(index)
         if table is None:
             return

@@ -1,14 +1,18 @@
 """The command line.
 
-May import: ``api``, ``reports``, ``config``, ``diagnostics``, and what describes a target; the demo
-    also ``format``.
-Begin with ``app`` (commands and options, in Typer; ``help_pages`` shows them), then ``commands``
-(what a command does around the Python API: messages, exit codes, signals). ``discovery`` finds
-settings that nobody named, ``fast_path`` reads the everyday command without Typer, ``usage`` runs
-all others. ``lines`` says what an append does (``details`` more of it, ``recovered`` what came
-before), ``progress`` how far it is (``terminal`` draws that); ``refusal`` says errors (``hints``
-what to do about them), ``standing`` what stands after one; ``output`` says what a target is,
-``settings_pages`` what settings there are; ``printing`` sees to it that all this can be printed.
-``words`` are numbers and names for people. ``zappend_command`` has zappend's options,
-``check_command`` is ``zapz check``.
+May import: ``api``, ``reports``, ``config``, ``diagnostics``, and ``operations.describe``; the demo
+also ``format``.
+Begin with ``app`` (commands and options, in Typer), then ``commands`` (what a command does around
+the Python API: messages, exit codes, signals).
+
+- Start: ``fast_path`` parses a plain ``zapz append`` without Typer, ``usage`` runs all other
+  commands, ``discovery`` finds settings that are not on the command line.
+- An append: ``lines`` prints its results (``details`` with ``-v``, ``recovered`` about an earlier
+  run), ``progress`` shows how far it is, ``terminal`` draws that line.
+- Errors: ``refusal`` formats them, ``hints`` turns settings in hints into flags, ``standing`` says
+  which slices were appended before the error.
+- Pages: ``help_pages`` are ``--help``, ``output`` is ``zapz info``, ``settings_pages`` is
+  ``zapz config``, ``check_command`` is ``zapz check``, ``zappend_command`` has zappend's options.
+- Below all: ``printing`` makes sure that printing never raises, ``words`` formats numbers and names
+  for display.
 """

@@ -1,4 +1,4 @@
-"""The command line, in Typer. What the commands do around the Python API is in ``commands``."""
+"""The commands and their options, in Typer; ``commands`` has what they share."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from zapz.config.settings import Config
 
 _EXAMPLES = """
 Examples:
-  # The target first, then the slices in their order. Run it again, and it goes on where it stopped.
+  # The target first, then the slices in order. Run it again to continue.
   zapz append cube.zarr june/*.zarr
 
-  # What would happen? Nothing is touched.
+  # Show what would be appended. Nothing is written.
   zapz append --dry-run cube.zarr june/*.zarr
 
-  # Coordinates may differ by rounding.
+  # Accept coordinates that differ by rounding.
   zapz append --set static=1e-6 cube.zarr june/*.zarr
 
-  # NetCDF, if xarray is installed.
+  # Append NetCDF files (needs xarray).
   zapz append --set slice_source=xarray:open_dataset cube.zarr june/*.nc
 """
 
@@ -40,7 +40,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Append Zarr slices to a Zarr dataset, atomically, by copying chunk bytes.",
-    epilog="`zapz help COMMAND` says more of a command, `zapz config` lists all settings.",
+    epilog="`zapz help COMMAND` explains a command. `zapz config` lists all settings.",
 )
 
 
@@ -61,7 +61,7 @@ def append_command(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TARGET SLICE...", help="The target, then the slices in their order; with --target, slices only."
+            metavar="TARGET SLICE...", help="The target, then the slices in order; with --target, only slices."
         ),
     ] = None,
     config: ConfigFiles = None,
@@ -88,7 +88,7 @@ def append_command(
     verbose: Annotated[bool, option("verbose")] = False,
     traceback: Traceback = False,
 ) -> None:
-    """Append slices to a target, each of them all or not at all; the target is created if it does not exist."""
+    """Append slices to a target, each completely or not at all; create the target if needed."""
     options = AppendOptions(
         arguments=arguments or [],
         config=config,
@@ -130,7 +130,7 @@ def recover_command(
     target_option: TargetOption = None,
     traceback: Traceback = False,
 ) -> None:
-    """Finish or undo what a crash left, and say what was done."""
+    """Finish or undo what a crash left, and report what was done."""
     with errors(show=traceback, as_json=as_json):
         from zapz.api import recover
         from zapz.cli.recovered import sentences
@@ -160,7 +160,7 @@ def unlock_command(
     target_option: TargetOption = None,
     traceback: Traceback = False,
 ) -> None:
-    """Remove a lock whose holder is gone; refused while the holder lives or its lease is fresh."""
+    """Remove a lock whose holder has ended; refuse while it is running or its lease is valid."""
     with errors(show=traceback, as_json=as_json):
         from zapz.api import unlock
 
@@ -168,7 +168,7 @@ def unlock_command(
         if as_json:
             print_json({"unlocked": found})
         else:
-            typer.echo("Unlocked: the holder is gone." if found else "Nobody holds a lock.")
+            typer.echo("Unlocked: the holder has ended." if found else "No process holds a lock.")
 
 
 @app.command("vacuum", cls=Command)
@@ -183,7 +183,7 @@ def vacuum_command(
     target_option: TargetOption = None,
     traceback: Traceback = False,
 ) -> None:
-    """Remove what aborted runs left; refused while one may still be at work."""
+    """Remove what aborted runs left; refuse while another process may still be appending."""
     with errors(show=traceback, as_json=as_json):
         from zapz.api import vacuum
 
@@ -193,7 +193,7 @@ def vacuum_command(
         if as_json:
             print_json(done)
         else:
-            rest = f"; {done.kept} are too young to be removed" if done.kept else ""
+            rest = f"; {done.kept} are too recent to be removed" if done.kept else ""
             typer.echo(f"Removed {done.removed} objects of aborted runs{rest}.")
 
 
@@ -204,7 +204,7 @@ def _configured(
     target_option: list[str] | None,
     **given: Any,
 ) -> Config:
-    """Return the configuration of a command that is no append; flags that were not given override nothing."""
+    """Return the configuration of a command other than ``append``; flags not given are ignored."""
     options = storage("target_storage_options", target_option)
     settings = options | {n: v for n, v in given.items() if v is not None}
     return commands.configured(config, assignments, settings, no_config=no_config)

@@ -1,4 +1,4 @@
-"""``zapz check``: is a target sound?"""
+"""``zapz check``: test whether a target is sound."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from zapz.operations.check import Checked
 
 _LATER = 1.0
-"""Seconds after which a progress bar appears."""
+"""Time after which a progress bar appears, in seconds."""
 
 
 def check_command(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Path or URI of the Zarr dataset.")],
     chunks: Annotated[  # noqa: FBT002 - Typer's options are booleans
         bool,
-        typer.Option("--chunks", help="Read and decode every chunk, too.", rich_help_panel=APPEND["append_dim"].group),
+        typer.Option("--chunks", help="Also read and decode every chunk.", rich_help_panel=APPEND["append_dim"].group),
     ] = False,
     config: Annotated[list[str] | None, option("config")] = None,
     assignments: Annotated[list[str] | None, option("assignments")] = None,
@@ -38,7 +38,7 @@ def check_command(
     target_option: Annotated[list[str] | None, option("target_option")] = None,
     traceback: Annotated[bool, option("traceback")] = False,  # noqa: FBT002
 ) -> None:
-    """Check that documents, labels and, with --chunks, all chunks of a dataset are sound; nothing is written."""
+    """Check documents, labels and (with --chunks) all chunks of a dataset; write nothing."""
     with errors(show=traceback, as_json=as_json):
         from zapz.api import check
 
@@ -57,7 +57,7 @@ def check_command(
 
 
 class _Bar:
-    """A progress bar, if standard error is a terminal and the check takes long enough to want one."""
+    """A progress bar, shown if standard error is a terminal and the check takes long enough."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -90,7 +90,7 @@ class _Bar:
 
 
 def describe_check(found: Checked) -> str:
-    """Return what a check has seen, for people; the last line says whether the dataset is sound."""
+    """Return the result of a check as text; the last line says whether the dataset is sound."""
     from zapz.cli.hints import in_shell
     from zapz.cli.output import steps_text
     from zapz.cli.words import count, size
@@ -114,8 +114,8 @@ def describe_check(found: Checked) -> str:
     lines += [f"journal: {entry} ({state})" for entry in found.journal] or ["journal: empty"]
     lines += [f"note: {note}" for note in found.notes]
     if found.changed:
-        lines.append("note: the target changed during the check; what was seen may be a mixture: check it again")
+        lines.append("note: the target changed during the check, so the result may mix two states; check it again")
     errors = [finding.as_error() for finding in found.findings]
     lines += ["", *(error.message(in_shell(error)) for error in errors)]
-    sound = "sound, as far as it was checked" if found.notes else "sound"
+    sound = "sound, as far as it was checked" if found.notes else "sound"  # notes say what was not checked
     return "\n".join([*lines, sound if found.sound else count(len(found.findings), "finding")])

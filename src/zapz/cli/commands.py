@@ -1,4 +1,4 @@
-"""What a command does around the Python API: errors become messages and exit codes, signals roll back, JSON is printed alone."""
+"""What commands share around the Python API: configuration, errors, exit codes, signals, JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 
 def append_slices(options: AppendOptions) -> None:
-    """Run ``zapz append``; a flag that was not given overrides nothing."""
+    """Run ``zapz append``; flags that were not given are ignored.
+
+    Raises:
+        SystemExit: The run failed, or was interrupted.
+    """
     talker: Talker | None = None
 
     def standing(error: BaseException) -> str:
@@ -79,7 +83,7 @@ def append_slices(options: AppendOptions) -> None:
 
 
 def _settings(options: AppendOptions) -> dict[str, Any]:
-    """Return the settings that flags stand for."""
+    """Return the settings that the flags set."""
     given: Mapping[str, Any] = options
     names = ("append_dim", "on_existing", "lock_wait", "workers")
     settings: dict[str, Any] = {n: value for n in names if (value := given[n]) is not None}
@@ -95,13 +99,16 @@ def _settings(options: AppendOptions) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _forgotten_target(place: str, slices: list[str], config: Config, *, named: bool) -> Iterator[None]:
-    """Refuse to extend the first slice where the target was forgotten; ask where it may have been given last.
+    """Refuse to extend the first slice if the target was forgotten; extend hints if it may be last.
 
     Args:
         place: The target.
         slices: The slices.
         config: The configuration.
-        named: Whether the target was named as such, by ``-t``.
+        named: Whether ``-t`` names the target.
+
+    Raises:
+        ConfigError: The target looks like a slice, or is a pattern without matches.
     """
     if set(place) & set("*?["):
         from zapz.operations.forgotten_target import check_target_is_no_pattern  # imported where used, as below
@@ -124,7 +131,7 @@ def _forgotten_target(place: str, slices: list[str], config: Config, *, named: b
 
 
 def _alike(target: str, slice_: str) -> bool:
-    """Return whether two places lie in one folder, and their names differ by numbers only."""
+    """Return whether two paths are in one folder, and their names differ only in numbers."""
     (folder, name), (other, second) = (os.path.split(_path(place)) for place in (target, slice_))
     if name == second or folder != other:
         return False
@@ -132,23 +139,23 @@ def _alike(target: str, slice_: str) -> bool:
 
 
 def _path(place: str) -> str:
-    """Return a place in one spelling: of local ones the whole path."""
+    """Return a path or URI in one spelling; local paths become absolute."""
     path = place.removeprefix("file://")
     return place.rstrip("/") if "://" in path else os.path.abspath(path)  # noqa: PTH100 - links are part of a name
 
 
 def _label(options: AppendOptions) -> dict[str, Any]:
-    """Return the setting that says which step a slice is."""
+    """Return the setting ``append_label``, if flags set it."""
     given = {"from": options["label"], "format": options["label_format"]}
     label = {key: text for key, text in given.items() if text is not None}
     return {"append_label": label} if label else {}
 
 
 def _creation(options: AppendOptions) -> dict[str, Any]:
-    """Return what ``--new`` and ``--existing`` say."""
+    """Return the setting ``create``, if ``--new`` or ``--existing`` sets it."""
     if options["new"] and options["existing"]:
         raise ConfigError(
-            "two flags contradict one another", where="--new", found="--existing", hint="Give one of them."
+            "two flags contradict each other", where="--new", found="--existing", hint="Give only one of them."
         )
     return {"create": "always"} if options["new"] else {"create": "never"} if options["existing"] else {}
 
@@ -171,7 +178,7 @@ def _target_and_slices(arguments: list[str], target: str | None, named: str | No
             where="append",
             expected="TARGET SLICE...",
             found=place or "nothing",
-            hint="`zapz append - SLICE...` takes the target from the configuration."
+            hint="`zapz append - SLICE...` appends to the target that the configuration names."
             if named is not None
             else "See `zapz append --help`.",
         )
@@ -186,14 +193,17 @@ def configured(
     no_config: bool = False,
     quiet: bool = False,
 ) -> Config:
-    """Return the configuration of a command: what lies around it, then files, variables of the environment, ``--set``, and flags.
+    """Return the configuration of a command.
+
+    Later sources override earlier ones: a discovered file, files, environment variables, ``--set``,
+    and flags.
 
     Args:
-        files: Configuration files that were named.
+        files: Configuration files that the user named.
         assignments: Settings, NAME=VALUE.
-        settings: What flags say.
-        no_config: Whether only what was named is read.
-        quiet: Whether variables of the environment are read without a word.
+        settings: Settings from flags.
+        no_config: Whether discovered files and environment variables are ignored.
+        quiet: Whether environment variables are used without a message.
 
     Raises:
         ConfigError: A file or a setting is wrong.
@@ -206,7 +216,7 @@ def configured(
 
         layers = with_unnamed(layers, quiet=quiet)
     if assignments:
-        from zapz.config.assignments import assigned  # imported where used: most appends set nothing so
+        from zapz.config.assignments import assigned  # imported where used: most appends do not use --set
 
         layers += map(assigned, assignments)
     try:
@@ -220,10 +230,10 @@ def configured(
 
 
 def storage(name: str, pairs: list[str] | None) -> dict[str, Any]:
-    """Return storage options given as K=V, values being JSON where they can be.
+    """Return the setting ``name`` with storage options given as K=V; values may be JSON.
 
     Raises:
-        ConfigError: One is not K=V.
+        ConfigError: An option is not K=V.
     """
     if not pairs:
         return {}
@@ -260,8 +270,11 @@ def errors(
     Args:
         show: Whether the traceback is shown.
         as_json: Whether standard output is JSON.
-        standing: Says what stands after an error, and what to do.
-        slices: The slices of the run, as they were given.
+        standing: Returns which slices were appended before the error, and what to do.
+        slices: The slices of the run, as given.
+
+    Raises:
+        SystemExit: The body failed, or was interrupted.
     """
     try:
         yield
@@ -292,10 +305,10 @@ def errors(
 
 @contextlib.contextmanager
 def slice_source_errors(*, show: bool) -> Iterator[None]:
-    """Say that it is the user's function that failed, and where; its slice is not a slice (exit code 3).
+    """Report an error of the user's slice source as a slice error (exit code 3), with its place.
 
     Raises:
-        SliceError: It raised an error of its own.
+        SliceError: The slice source raised an error of its own.
     """
     try:
         yield
@@ -305,7 +318,7 @@ def slice_source_errors(*, show: bool) -> Iterator[None]:
         last = traceback_of(error)
         if show or last is None or Path(__file__).parents[1] in Path(last).parents:
             raise
-        from zapz.sources.slice_source import SourceNote  # imported where used: most appends do without
+        from zapz.sources.slice_source import SourceNote  # imported where used: most appends do not need it
 
         named = [note for note in getattr(error, "__notes__", []) if isinstance(note, SourceNote)]
         raise SliceError(
@@ -317,7 +330,7 @@ def slice_source_errors(*, show: bool) -> Iterator[None]:
 
 
 def traceback_of(error: BaseException) -> str | None:
-    """Return the file in which an error was raised; None if it does not tell."""
+    """Return the file in which an error was raised; None if it has no traceback."""
     trace, last = error.__traceback__, None
     while trace is not None:
         last, trace = trace.tb_frame.f_code.co_filename, trace.tb_next
@@ -325,7 +338,7 @@ def traceback_of(error: BaseException) -> str | None:
 
 
 def _say_end(how: str, error: BaseException, standing: str) -> None:
-    """Say how a run ended, and what is left to do if undoing it did not succeed."""
+    """Print how a run ended, and what to do if it could not be rolled back."""
     notes = getattr(error, "__notes__", [])
-    rest = " ".join(notes) if notes else "what was not committed has been rolled back."
+    rest = " ".join(notes) if notes else "uncommitted changes have been rolled back."
     print(f"{how}; {rest} {standing}".rstrip(), file=sys.stderr)

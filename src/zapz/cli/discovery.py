@@ -1,11 +1,12 @@
-"""Settings that nobody named on the command line: a file in the folder, and variables of the environment.
+"""Settings that are not on the command line: a discovered file, and environment variables.
 
-From below: a ``zapz.toml`` (or ``[tool.zapz]`` in a ``pyproject.toml``) of the working directory or
-    the nearest one above, files that
-``ZAPZ_CONFIG`` names, files that ``-c`` names, variables ``ZAPZ_SET_NAME``. What was read so is
-said in the first line that a command prints; ``--no-config`` reads none of it. Python never does. A
-file that nobody named may be anybody's: it may set what is harmless, and is read only where the
-user alone can have put it. Looking for one must cost next to nothing: most folders have none.
+Later sources override earlier ones: a ``zapz.toml`` (or ``[tool.zapz]`` in a ``pyproject.toml``) of
+the working directory or the nearest folder above; files that ``ZAPZ_CONFIG`` names; files that
+``-c`` names; variables ``ZAPZ_SET_NAME``. The first line that a command prints says what was read.
+``--no-config`` reads none of it. The Python API never reads it.
+
+A discovered file may come from another user. It may therefore set only harmless settings, and is
+read only where no other user can have put it. The search must be cheap: most folders have no file.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ from zapz.errors import ConfigError
 _OWN, _PROJECT = "zapz.toml", "pyproject.toml"
 _TABLE = rb"(?m)^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*zapz[ \t]*[\].]"
 _MOST = 1 << 20
-"""Bytes of a project file in which the table is looked for."""
+"""Number of bytes of a project file that are searched for the table."""
 _FILE = r"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/:]*(?::\d+)?|::|[^:])+"
-"""One file in ``ZAPZ_CONFIG``: a colon separates, but not in a URI, nor in a chain of them."""
+"""One file in ``ZAPZ_CONFIG``. Colons separate files, but not inside a URI or a chain of URIs."""
 
 
 def with_unnamed(named: Sequence[Any], *, quiet: bool = False) -> list[Any]:
-    """Return the layers of a configuration around the files that were named, and say what nobody named.
+    """Return the layers of a configuration, and print which of them are not on the command line.
 
     Args:
-        named: Files of the command line, in their order.
-        quiet: Whether variables of the environment are read without a word; a file is always spoken
-            of.
+        named: Files of the command line, in order.
+        quiet: Whether environment variables are used without a message; a discovered file is
+            always reported.
 
     Raises:
-        ConfigError: What was found is no configuration, or a variable is no setting.
+        ConfigError: A discovered file is not a configuration, or a variable is not a setting.
     """
     said: list[str] = []
     layers = [*_named_by_variable(), *named]
@@ -66,10 +67,13 @@ def _named_by_variable() -> list[str]:
 
 
 def _nearest() -> tuple[str, str, str] | None:
-    """Return the working directory, the nearest folder that has a file of settings, and its name; None if none has."""
+    """Return the working directory, the nearest folder with a settings file, and the file's name.
+
+    None if there is no such file.
+    """
     try:
         here = folder = os.getcwd()
-    except OSError:  # it was removed
+    except OSError:  # the working directory was removed
         return None
     while True:
         for name in (_OWN, _PROJECT):
@@ -91,7 +95,7 @@ def _has_table(path: str) -> bool:
 
 
 def _found(here: str, folder: str, name: str, layers: Sequence[Any]) -> tuple[list[Any], list[str]]:
-    """Return the layer of a file that was found, if it is read, and what is said of it."""
+    """Return the layer of a discovered file, unless it must not be read, and a message about it."""
     from zapz.config.files import load, same_file
     from zapz.config.layers import SETTINGS
 
@@ -111,7 +115,7 @@ def _found(here: str, folder: str, name: str, layers: Sequence[Any]) -> tuple[li
 
 
 def say_found(error: ConfigError, layers: Sequence[Any]) -> ConfigError:
-    """Return an error of a configuration; one of a file that nobody named says so."""
+    """Return a configuration error; if it concerns a discovered file, its hint says so."""
     from zapz.config.layers import Layer
     from zapz.config.trust import Origin
 
@@ -120,36 +124,34 @@ def say_found(error: ConfigError, layers: Sequence[Any]) -> ConfigError:
 
 
 def _found_error(error: ConfigError) -> ConfigError:
-    words = (
-        "Nobody named this file, it was found in the folder or above it: correct it, or leave it out with --no-config."
-    )
+    words = "The command line does not name this file: zapz found it in the working folder or above. Correct it, or use --no-config."
     return error.advised(f"{error.hint} {words}".lstrip(), error.remedies)
 
 
 def _reason_not_to_read(here: str, folder: str, path: str) -> str:
-    """Return why a file is not the user's own for this folder; nothing if it is."""
+    """Return why a discovered file must not be read; empty if it is the user's own."""
     inner = here
     while inner != folder:
         if os.path.lexists(os.path.join(inner, ".git")):
-            return "it lies above the repository"
+            return "it is above the repository"
         if theirs := _theirs(inner):
-            return f"it lies above a folder that {theirs}"
+            return f"it is above a folder that {theirs}"
         inner = os.path.dirname(inner)
     home = os.path.realpath(os.path.expanduser("~"))
     if os.path.join(home, "").startswith(os.path.join(folder, "")):
-        return "it lies in the home folder" if home == folder else "it lies above the home folder"
+        return "it is in the home folder" if home == folder else "it is above the home folder"
     if theirs := _theirs(folder):
-        return f"it lies in a folder that {theirs}"
+        return f"it is in a folder that {theirs}"
     theirs = _theirs(path)
     return f"it {theirs}" if theirs else ""
 
 
 def _theirs(path: str) -> str:
-    """Return how others have a say in a file or folder; nothing if they have none."""
+    """Return how other users can change a file or folder; empty if they cannot."""
     try:
         state = os.stat(path)
     except OSError:
-        return "cannot be looked at"
+        return "cannot be accessed"
     if state.st_uid != os.geteuid():
         return "belongs to another user"
-    return "is writable by everybody" if state.st_mode & stat.S_IWOTH else ""
+    return "is writable by all users" if state.st_mode & stat.S_IWOTH else ""

@@ -1,9 +1,9 @@
-"""The everyday command line, ``zapz append TARGET SLICE...``, without Typer.
+"""Parse plain ``zapz append TARGET SLICE...`` command lines without Typer.
 
-Typer builds a validator for each parameter of each command at every start, which takes longer than
-appending a small slice. A command line that is plainly well-formed needs none of that. Whatever is
-not (help, an unknown option, a bad number) is left to Typer, which says why; both read their
-options from the table here.
+At every start, Typer builds a validator for each parameter of each command. That takes longer than
+appending a small slice, and a well-formed command line does not need it. All others (help, an
+unknown option, an invalid number) are left to Typer, which reports what is wrong. Both read their
+options from the table in this module.
 """
 
 from __future__ import annotations
@@ -16,46 +16,50 @@ class Option(NamedTuple):
     """One option of ``zapz append``."""
 
     flags: tuple[str, ...]
-    """What it is called on the command line."""
+    """Its names on the command line."""
     kind: Literal["text", "integer", "number", "flag", "texts"]
-    """What follows it: one text, a number, nothing, or one text each time it is repeated."""
+    """Its value: one text, a number, none ("flag"), or one text per repetition ("texts")."""
     metavar: str
-    """What stands for its value in help."""
+    """Placeholder for its value in help."""
     help: str
     """What it does."""
     group: str
-    """Under which heading it stands in help."""
+    """Its heading in help."""
 
 
 GROUPS = _DATA, _SETTINGS, _SPEED, _OUTPUT = "Target and slices", "Settings", "Waiting and speed", "Output"
-"""Headings of options in help, in their order."""
+"""Headings of options in help, in order."""
 
 APPEND: Mapping[str, Option] = {
-    "target": Option(("--target", "-t"), "text", "TARGET", "The target; then all arguments are slices.", _DATA),
+    "target": Option(("--target", "-t"), "text", "TARGET", "The target; all arguments are then slices.", _DATA),
     "append_dim": Option(("--append-dim", "-d"), "text", "NAME", "Append dimension (default: time).", _DATA),
     "label": Option(
         ("--label",),
         "text",
         "FROM",
-        "Label of slices without the dimension: value:TEXT|attr:NAME|name:REGEX|NAME.",
+        "Label of slices without the append dimension: value:TEXT|attr:NAME|name:REGEX|NAME.",
         _DATA,
     ),
-    "label_format": Option(("--label-format",), "text", "FORMAT", "How that label is written, such as %Y%m%d.", _DATA),
+    "label_format": Option(("--label-format",), "text", "FORMAT", "Format of that label, such as %Y%m%d.", _DATA),
     "on_existing": Option(
-        ("--on-existing",), "text", "resume|refuse|skip", "Slices whose labels are there already.", _DATA
+        ("--on-existing",),
+        "text",
+        "resume|refuse|skip",
+        "What to do with slices whose labels are already there.",
+        _DATA,
     ),
     "force_new": Option(
-        ("--force-new",), "flag", "", "Replace an existing target, once the first slice is in the new one.", _DATA
+        ("--force-new",), "flag", "", "Replace an existing target after the first slice is in the new one.", _DATA
     ),
     "sort": Option(("--sort",), "flag", "", "Append slices in the order of their first labels.", _DATA),
     "existing": Option(("--existing",), "flag", "", "Refuse to create the target: it must exist.", _DATA),
     "new": Option(("--new",), "flag", "", "Create the target: it must not exist.", _DATA),
-    "dry_run": Option(("--dry-run",), "flag", "", "Plan and check; touch nothing.", _DATA),
+    "dry_run": Option(("--dry-run",), "flag", "", "Plan and check; write nothing.", _DATA),
     "config": Option(
         ("--config", "-c"),
         "texts",
         "FILE",
-        "Configuration file (TOML, JSON, YAML); repeatable, later ones win.",
+        "Configuration file (TOML, JSON, YAML); repeatable, later files override earlier ones.",
         _SETTINGS,
     ),
     "assignments": Option(
@@ -69,14 +73,14 @@ APPEND: Mapping[str, Option] = {
         ("--no-config",),
         "flag",
         "",
-        "Read no file that is not named (zapz.toml, pyproject.toml), and no variable ZAPZ_...",
+        "Ignore discovered files (zapz.toml, pyproject.toml) and variables ZAPZ_...",
         _SETTINGS,
     ),
     "trust_config": Option(
         ("--trust-config",),
         "flag",
         "",
-        "Let configuration files from URIs set and use what local files may.",
+        "Trust configuration files from URIs like local files.",
         _SETTINGS,
     ),
     "target_option": Option(
@@ -86,36 +90,38 @@ APPEND: Mapping[str, Option] = {
         ("--slice-option",), "texts", "K=V", "fsspec storage option of the slices; repeatable.", _SETTINGS
     ),
     "wait": Option(
-        ("--wait",), "number", "SECONDS", "Wait so long for slices that are not there or not complete.", _SPEED
+        ("--wait",), "number", "SECONDS", "Wait at most this long for missing or incomplete slices.", _SPEED
     ),
-    "lock_wait": Option(("--lock-wait",), "number", "SECONDS", "Wait so long for a target that is held.", _SPEED),
-    "workers": Option(("--workers",), "integer", "N", "Threads that move chunks.", _SPEED),
-    "as_json": Option(("--json",), "flag", "", "Print the result as JSON, alone, on standard output.", _OUTPUT),
-    "quiet": Option(("--quiet", "-q"), "flag", "", "Say nothing unless it fails.", _OUTPUT),
-    "verbose": Option(("--verbose", "-v"), "flag", "", "Say more.", _OUTPUT),
+    "lock_wait": Option(
+        ("--lock-wait",), "number", "SECONDS", "Wait at most this long for a target that another process holds.", _SPEED
+    ),
+    "workers": Option(("--workers",), "integer", "N", "Number of threads that move chunks.", _SPEED),
+    "as_json": Option(("--json",), "flag", "", "Print only the result, as JSON, on standard output.", _OUTPUT),
+    "quiet": Option(("--quiet", "-q"), "flag", "", "Print only errors.", _OUTPUT),
+    "verbose": Option(("--verbose", "-v"), "flag", "", "Print more details.", _OUTPUT),
     "traceback": Option(("--traceback",), "flag", "", "Show the Python traceback of an error.", _OUTPUT),
 }
 
 
 class AppendOptions(TypedDict):
-    """What was given to ``zapz append``; ``APPEND`` says what each option does."""
+    """The options of one ``zapz append``; ``APPEND`` explains each option."""
 
     arguments: list[str]
-    """Target and slices; slices alone, if ``target`` is given."""
+    """Target and slices; only slices if ``target`` is set."""
     config: Sequence[Any] | None
     """Configuration files, or settings."""
     assignments: list[str] | None
     """Settings, NAME=VALUE."""
     no_config: bool
-    """Whether only what is named is read."""
+    """Whether discovered files and environment variables are ignored."""
     target: str | None
     """The target."""
     append_dim: str | None
     """The append dimension."""
     label: str | None
-    """Where the label of a slice without that dimension comes from."""
+    """Source of the label of a slice without that dimension."""
     label_format: str | None
-    """How it is written."""
+    """Format of that label."""
     force_new: bool
     """Whether an existing target is replaced."""
     sort: bool
@@ -129,35 +135,35 @@ class AppendOptions(TypedDict):
     as_json: bool
     """Whether the result is printed as JSON."""
     on_existing: str | None
-    """What happens to slices that are there already."""
+    """What to do with slices that are already there."""
     wait: float | None
-    """Seconds to wait for slices."""
+    """Maximum wait for slices, in seconds."""
     lock_wait: float | None
-    """Seconds to wait for the target."""
+    """Maximum wait for the target, in seconds."""
     workers: int | None
-    """Threads that move chunks."""
+    """Number of threads that move chunks."""
     target_option: list[str] | None
     """Storage options of the target, K=V."""
     slice_option: list[str] | None
     """Storage options of the slices, K=V."""
     quiet: bool
-    """Whether only errors are said."""
+    """Whether only errors are printed."""
     verbose: bool
-    """Whether more is said."""
+    """Whether more details are printed."""
     trust_config: bool
-    """Whether configurations from URIs may set what local ones may."""
+    """Whether configurations from URIs are trusted like local ones."""
     traceback: bool
     """Whether the traceback of an error is shown."""
 
 
 def options_of(arguments: list[str], **given: Any) -> AppendOptions:
-    """Return options, those that are not given being absent."""
+    """Return options; those not given are None, or False for flags."""
     absent = {name: False if option.kind == "flag" else None for name, option in APPEND.items()}
     return cast("AppendOptions", {**absent, **given, "arguments": arguments})
 
 
 def parse(words: Sequence[str]) -> AppendOptions | None:
-    """Return what the words behind ``zapz append`` mean; None if that takes Typer to say."""
+    """Return the options that follow ``zapz append``; None if Typer must parse them."""
     names = {flag: name for name, option in APPEND.items() for flag in option.flags}
     values: dict[str, Any] = {}
     arguments: list[str] = []

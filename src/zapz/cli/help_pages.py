@@ -1,4 +1,7 @@
-"""Pages of ``--help``: plain text, options in groups, as wide as the terminal. What ``rich`` would add takes longer than most appends."""
+"""Pages of ``--help``: plain text as wide as the terminal, with options in groups.
+
+``rich`` is not used here: it takes longer than most appends.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,21 @@ from typer.core import TyperCommand, TyperGroup
 from zapz.cli.fast_path import GROUPS
 
 _WIDEST = 80
+"""Maximum width of a page, in columns."""
 _NARROW = 60
-"""Columns below which what a thing does stands below its name."""
+"""Width below which a description is put below its name, in columns."""
 _COLUMN = 28
-"""Columns that names take at most; what a longer one does stands below it."""
+"""Maximum width of a name, in columns; the description of a longer name is put below it."""
 
 Row = tuple[str, str]
-"""A name and what it does."""
+"""A name and its description."""
 
 
 class Command(TyperCommand):
     """A command whose page groups its options."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return what stands behind the command's name: arguments as they are called."""
+        """Return what follows the command's name in the usage line."""
         return ["[OPTIONS]", *(parameter.metavar for parameter in _arguments(self.get_params(ctx)))]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -35,7 +39,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """All commands together."""
+    """The command ``zapz``, with a page that lists its commands."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the page."""
@@ -43,14 +47,14 @@ class Group(TyperGroup):
 
 
 def context_of(name: str, root: Any) -> Any:
-    """Return the context in which the page of a command is made.
+    """Return the context for the help page of a command.
 
     Args:
         name: The command.
-        root: The context of all commands.
+        root: The context of ``zapz`` itself.
 
     Raises:
-        ConfigError: There is no such command.
+        ConfigError: The command does not exist.
     """
     command = root.command.commands.get(name)
     if command is not None:
@@ -97,17 +101,17 @@ def help_sections(command: Command | Group, ctx: Any) -> dict[str, list[Row]]:
 
 
 def width_of_pages() -> int:
-    """Return how wide a page is: as the terminal, but not wider than what is read easily."""
+    """Return the width of a page in columns: the terminal's, within readable limits."""
     return max(min(shutil.get_terminal_size((_WIDEST, 24)).columns, _WIDEST), 20)
 
 
 def rows(of: Sequence[Row], width: int, column: int | None = None) -> str:
-    """Return names and what they do in two columns, or below one another where there is no room.
+    """Return names and descriptions in two columns, or below each other on a narrow page.
 
     Args:
         of: The rows.
-        width: How wide they are.
-        column: Where the second column begins, if that is not for these rows alone to say.
+        width: Width of the page, in columns.
+        column: Where descriptions begin; None computes it from these rows alone.
     """
     column = _column(of, width) if column is None or width < _NARROW else column
     lines = []
@@ -126,7 +130,7 @@ def _column(of: Sequence[Row], width: int) -> int:
 
 
 def paragraph(text: str, width: int, indent: int = 0) -> str:
-    """Return a text in lines of at most so many characters."""
+    """Return a text wrapped to ``width`` columns."""
     return _wrapped(text, width, indent=indent)
 
 
@@ -149,7 +153,7 @@ def _paragraphs(text: str | None) -> list[str]:
 
 
 def _epilog(text: str, width: int) -> str:
-    """Return what stands at the end: commands as they are, so that they can be copied, and all else wrapped."""
+    """Return the text at the end of a page: commands unwrapped for copying, the rest wrapped."""
     lines = []
     for line in inspect.cleandoc(text).splitlines():
         words = line.strip()

@@ -1,4 +1,4 @@
-"""What a shell's user can do about an error: settings become flags."""
+"""Hints for the command line: settings become flags."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from zapz.cli.fast_path import APPEND
 from zapz.errors import ZapzError, as_argument
 
 _FLAGS = {"slice_polling.timeout": "wait", "append_label.from": "label", "append_label.format": "label_format"}
-"""Settings that have a flag of another name."""
+"""Settings whose flag has another name."""
 _WORDS = {("slice_order", "labels"): "--sort", ("create", "always"): "--new", ("create", "never"): "--existing"}
 """Values that have a flag of their own."""
 _INSTEAD = {("create", "auto"): " (without --new or --existing)"}
-"""Flags that say something else, and win."""
+"""Remarks about flags that would override the setting."""
 
 
 def in_shell(error: ZapzError) -> str:
-    """Return the hint of an error with the settings that it names as flags: ``--set static=0.01``."""
+    """Return the hint of an error with its settings as flags, such as ``--set static=0.01``."""
     words = error.hint
     for name, value in error.remedies.items():
         in_file = f" (in a file: `{name} = {_toml(value)}`)" if name.startswith("variables.") else ""
@@ -29,7 +29,7 @@ def in_shell(error: ZapzError) -> str:
 
 
 def flag_of(name: str, value: Any) -> str:
-    """Return the words that set something on the command line."""
+    """Return the flag and value that set something on the command line."""
     if isinstance(value, str) and (name, value) in _WORDS:
         return _WORDS[name, value]
     option = APPEND.get(_FLAGS.get(name, name))

@@ -1,4 +1,4 @@
-"""What the command line says of an append: a line for each slice that something was done with, and a summary."""
+"""What the command line prints about an append: a line per slice, and a summary."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from zapz.cli.progress import Bar, Waits
 
 _THERE = ("already", "skipped")
-"""Outcomes of slices of which one line tells, however many there are."""
+"""Outcomes of slices that share one line."""
 _SHOWN = 3
-"""So many notes of a slice are shown."""
+"""Maximum number of notes shown per slice."""
 
 
 class Talker:
-    """Reports an append to a person."""
+    """Prints the progress and the results of an append."""
 
     def __init__(
         self, target: str, slices: Sequence[str], config: Config, *, quiet: bool, as_json: bool, verbose: bool
@@ -30,12 +30,12 @@ class Talker:
         """Begin.
 
         Args:
-            target: The target, as it was given.
-            slices: The slices, as they were given.
+            target: The target, as given.
+            slices: The slices, as given.
             config: The settings.
-            quiet: Whether nothing is said.
-            as_json: Whether standard output is left to the result.
-            verbose: Whether more is said.
+            quiet: Whether nothing is printed.
+            as_json: Whether standard output is reserved for the JSON result.
+            verbose: Whether more details are printed.
         """
         self._target = shown(target)
         self._slices = slices
@@ -44,7 +44,9 @@ class Talker:
         self._verbose = verbose
         self._said: tuple[str, ...] = ()
         self._begun = False
-        self._recognises = config.register or "://" in target.removeprefix("file://")  # services always remember
+        self._recognises = config.register or "://" in target.removeprefix(
+            "file://"
+        )  # object stores always have a register
         self._unlabelled = False
         self._started = time.perf_counter()
         self._there: list[SliceReport] = []
@@ -53,7 +55,7 @@ class Talker:
         waits = config.polling is not None or config.lock_wait > 0
         self._progress = None if quiet else _progress(len(slices), waits=waits)
         self.phase: Callable[[Progress], None] | None = self._progress.tell if self._progress is not None else None
-        """Called with where the run is; None if that is shown nowhere."""
+        """Called with the progress of the run; None if it is not shown."""
 
     def __enter__(self) -> Self:
         if self._progress is not None:
@@ -61,7 +63,9 @@ class Talker:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, ZapzError) and error.report is None and self._reports:  # a slice source's knows of none
+        if (
+            isinstance(error, ZapzError) and error.report is None and self._reports
+        ):  # an error of a slice source has no report
             length = self._reports[-1].length
             error.report = total(
                 self._target, self._reports, length, self._recovered, time.perf_counter() - self._started
@@ -74,34 +78,34 @@ class Talker:
                 self._progress.__exit__()
 
     def remarks(self, lines: Iterable[str]) -> None:
-        """Say which settings do not do what their names say."""
+        """Print remarks about settings that do not do what their names suggest."""
         self._said = tuple(lines)
         if not self._quiet:
             for line in self._said:
                 self._say(f"note: {line}", sys.stderr)
             if self._verbose:
-                from zapz.cli.details import settings_in_use  # imported where used, as above
+                from zapz.cli.details import settings_in_use  # imported where used: only -v needs it
 
                 if found := settings_in_use(self._config):
                     self._say(f"settings: {found}")
 
     def recovered(self, recovery: Recovery) -> None:
-        """Say what an earlier run had left, and what was done about it."""
+        """Print what an earlier run had left, and how it was recovered."""
         self._recovered = self._recovered.joined(recovery)
         if self._quiet:
             return
-        from zapz.cli.recovered import sentences  # imported where used: mostly there is nothing to recover
+        from zapz.cli.recovered import sentences  # imported where used: usually there is nothing to recover
 
         for line in (*sentences(recovery), *(f"note: {note}" for note in recovery.notes)):
             self._say(line)
 
     def _say(self, line: str, where: TextIO | None = None) -> None:
-        """Print a line; what cannot be printed is no error here (see ``printing``)."""
+        """Print a line; ``printing`` reports what cannot be printed."""
         where = where or sys.stdout
         print(fitting(line, where), file=where, flush=True)
 
     def slice_done(self, report: SliceReport) -> None:
-        """Say what became of a slice; of those that are there already, once something else is to be said."""
+        """Print the result of a slice; slices that are already there are collected in one line."""
         if self._progress is not None:
             self._progress.slice_done(report.bytes_written)
         self._reports.append(report)
@@ -121,12 +125,12 @@ class Talker:
         if report.outcome == "appended" and not report.last and not self._recognises and not self._unlabelled:
             self._unlabelled = True
             self._say(
-                f"  note: it has no labels of {self._config.append_dim}: if it is given again, it is appended again "
+                f"  note: the slice has no {self._config.append_dim} labels. If you give it again, it is appended again "
                 "(--set register=true recognises the last slices)"
             )
 
     def _say_details(self, report: SliceReport, plan: PlanSummary) -> None:
-        from zapz.cli import details  # imported where used: most appends are told in a line
+        from zapz.cli import details  # imported where used: most appends print one line
 
         found = details.planned(plan, self._config) if report.outcome == "planned" else []
         if self._verbose:
@@ -137,7 +141,7 @@ class Talker:
             self._say(f"  {line}")
 
     def _say_begin(self, report: SliceReport) -> None:
-        """Say, before the first slice that something is done with, that the target is new."""
+        """Print before the first line of a slice whether the target is created or replaced."""
         if self._begun:
             return
         self._begun = True
@@ -149,7 +153,7 @@ class Talker:
             self._say(f"replaced {self._target}")
 
     def _say_there(self) -> None:
-        """Say how many slices were there already, one after another."""
+        """Print one line about the collected slices that were already there."""
         found, self._there = self._there, []
         if not found:
             return
@@ -165,13 +169,13 @@ class Talker:
             self._say(f"  … and {len(lines) - len(shown_)} more notes (-v shows them)")
 
     def standing(self, error: BaseException) -> str:
-        """Say what of a run of many slices stands after an error, and what to do; nothing, if the error says it all."""
+        """Return which slices are in the target after an error, and what to do; may be empty."""
         from zapz.cli.standing import standing  # imported where used: most runs end well
 
         return standing(error, self._slices, self._reports, recognised=self._recognises)
 
     def summary(self, report: Report) -> None:
-        """Say what was done in all."""
+        """Print the summary of the run."""
         if self._quiet:
             return
         if len(self._there) < len(report.slices) or len(self._there) == 1:
@@ -181,7 +185,7 @@ class Talker:
                 self._say(f"note: {note}")
         if not report.slices:
             self._say("No slices: nothing to do.")
-        elif self._there:  # nothing but these
+        elif self._there:  # all slices were already there
             self._say(" · ".join([_there(self._there), *_last(report), f"{report.seconds:.1f} s"]))
             self._say_notes([note for each in self._there for note in each.notes])
         else:
@@ -189,9 +193,9 @@ class Talker:
 
 
 def _progress(slices: int, *, waits: bool) -> Bar | Waits | None:
-    """Return what shows how far a run is: a bar on a terminal; elsewhere only waits are told, if there may be some."""
+    """Return a progress bar on a terminal, else messages about waits; None if nothing can wait."""
     if sys.stderr is not None and sys.stderr.isatty():
-        from zapz.cli.progress import Bar  # imported where used: scheduled runs do without
+        from zapz.cli.progress import Bar  # imported where used: runs without a terminal do not need it
         from zapz.cli.terminal import can_redraw
 
         if can_redraw(sys.stderr):
@@ -204,7 +208,7 @@ def _progress(slices: int, *, waits: bool) -> Bar | Waits | None:
 
 
 def _outcome(report: SliceReport) -> str:
-    """Say what became of a slice."""
+    """Return the result of a slice as text."""
     match report.outcome:
         case "appended":
             chunks = f"{count(report.copied_chunks, 'chunk')} copied, {report.encoded_chunks:,} encoded"
@@ -212,14 +216,14 @@ def _outcome(report: SliceReport) -> str:
         case "planned":
             return f"would append {count(report.steps, 'step')}"
         case "already":
-            return f"is there already, and equal{extent(report.compared)}"
+            return f"already there, and equal{extent(report.compared)}"
         case "skipped":
             return "skipped: its labels are already there"
-    return "is empty; nothing to do"
+    return "empty: nothing to do"
 
 
 def _there(found: list[SliceReport]) -> str:
-    """Say how many slices were there already, and how much of them was compared."""
+    """Return how many slices were already there, and how much of them was compared."""
     if found[0].outcome == "skipped":
         return f"{count(len(found), 'slice')}: skipped, their labels are already there"
     compared = Compared()
@@ -229,7 +233,7 @@ def _there(found: list[SliceReport]) -> str:
 
 
 def extent(compared: Compared | None) -> str:
-    """Say how much was compared, if that was not all."""
+    """Return how much was compared, if that was not all."""
     if compared is None or compared.contents >= compared.chunks:
         return ""
     lengths = f"{compared.lengths:,} lengths" if compared.lengths < compared.chunks else "all lengths"
@@ -238,12 +242,12 @@ def extent(compared: Compared | None) -> str:
 
 
 def _of_one(report: Report) -> str:
-    """Say what a run of one slice did."""
+    """Return the summary of a run of one slice."""
     counts = [
         (report.appended, "appended"),
         (report.already, "already there"),
         (report.skipped, "skipped or empty"),
-        (sum(r.outcome == "planned" for r in report.slices), "planned, nothing touched"),
+        (sum(r.outcome == "planned" for r in report.slices), "planned, nothing written"),
     ]
     words = ", ".join(f"{n} {word}" for n, word in counts if n)
     return f"{report.target}: {words}; length {report.length}; {size(report.bytes_written)} in {report.seconds:.1f} s"
@@ -259,16 +263,16 @@ _OUTCOMES = {
 
 
 def _of_many(report: Report) -> str:
-    """Say what a run of many slices did."""
+    """Return the summary of a run of several slices."""
     outcomes = [r.outcome for r in report.slices]
     words = ", ".join(f"{outcomes.count(name):,} {word}" for name, word in _OUTCOMES.items() if name in outcomes)
     planned = "planned" in outcomes
-    done = "nothing touched" if planned else f"{size(report.bytes_written)} in {report.seconds:.1f} s"
+    done = "nothing written" if planned else f"{size(report.bytes_written)} in {report.seconds:.1f} s"
     return " · ".join([f"{count(len(outcomes), 'slice')}: {words}", *_last(report, planned=planned), done])
 
 
 def _last(report: Report, *, planned: bool = False) -> list[str]:
-    """Say which label is the target's last one; how long it is, if it has none."""
+    """Return the target's last label, or its length if it has no labels."""
     length = max((r.length for r in report.slices), default=0) if planned else report.length
     label = report.last.removesuffix("T00:00:00")
     if not label:

@@ -1,4 +1,4 @@
-"""Options of commands, made for Typer of the table that the quick parser reads too."""
+"""Typer options, created from the table in ``fast_path``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zapz.cli.fast_path import APPEND
 
 
 def completing(words: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """Return what completes a word in the shell."""
+    """Return a completion function for the shell that proposes these words."""
 
     def complete(incomplete: str) -> list[str]:
         return [word for word in words() if word.startswith(incomplete)]
@@ -20,7 +20,7 @@ def completing(words: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]
 
 
 def option(name: str) -> Any:
-    """Return the Typer option for an entry of the table that the quick parser reads too."""
+    """Return the Typer option for an entry of the table in ``fast_path``."""
     entry = APPEND[name]
     choices = entry.metavar.split("|")
     return typer.Option(
@@ -33,11 +33,11 @@ def option(name: str) -> Any:
 
 
 def journal_option() -> Any:
-    """Return the option of commands that look for a lock and a journal where there is no configuration to say it."""
+    """Return the option ``--journal``, for commands that find a lock and a journal."""
     return typer.Option(
         "--journal",
         metavar="inside|beside",
-        help="Where lock and journal lie, if they are not inside the target.",
+        help="Where lock and journal are, if not inside the target.",
         rich_help_panel=APPEND["config"].group,
         autocompletion=completing(lambda: ["inside", "beside"]),
     )

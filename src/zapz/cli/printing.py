@@ -1,7 +1,7 @@
-"""What is printed, whatever becomes of it: names that the terminal's encoding does not have, a closed pipe, a full disk.
+"""Print to any standard output: a limited encoding, a closed pipe, a full disk.
 
-One way for all commands: while one runs, standard output and standard error never raise. What could
-    not be printed is told at the end.
+While a command runs, its standard output and standard error never raise. Lost output is reported
+once, at the end.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 _WORKS = frozenset(("append", "demo", "recover", "unlock", "vacuum", "zappend"))
-"""Commands whose work is something else than what they print,"""
+"""Commands that do more than print. Lost output does not change their exit code."""
 _TELLS = frozenset(("--dry-run", "--help", "-h"))
-"""unless one of these is given."""
+"""Options with which these commands only print."""
 
 
 class Printed:
-    """A text stream that takes everything: what its encoding lacks is written as backslash escapes, and what it refuses is lost."""
+    """A text stream that accepts everything.
+
+    Characters that its encoding lacks become backslash escapes. Text that cannot be written is
+    lost.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self.failure: OSError | None = None
-        """Why something was lost; None if nothing was."""
+        """Why text was lost; None if nothing was lost."""
 
     def write(self, text: str) -> int:
         """Write text."""
@@ -53,7 +57,7 @@ class Printed:
             self._lose(error)
 
     def _lose(self, error: OSError) -> None:
-        """Remember why, and let the rest go nowhere: what is buffered could not be written at the end either."""
+        """Record the reason, and discard all further text, also what is still buffered."""
         self.failure = self.failure or error
         with contextlib.suppress(OSError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -66,15 +70,16 @@ class Printed:
 
 @contextlib.contextmanager
 def printing(words: Sequence[str]) -> Iterator[None]:
-    """Print what the body prints; where that cannot be, say so, and end with 6 if it is all that the command is for.
+    """Print what the body prints, and report lost output.
 
-    A reader that has closed the pipe wanted no more: that is no failure.
+    The exit code is then 6, unless the command does more than print. A closed pipe is not a
+    failure: its reader has enough.
 
     Args:
         words: The command and its arguments.
 
     Raises:
-        SystemExit: As the body, or because what it printed is lost.
+        SystemExit: As the body, or because its output is lost.
     """
     before: tuple[Any, Any] = sys.stdout, sys.stderr
     kept = [Printed(io.StringIO() if stream is None else stream) for stream in before]  # None: closed before the start
@@ -88,7 +93,7 @@ def printing(words: Sequence[str]) -> Iterator[None]:
         lost = _lost(kept[0])
         if lost is not None and (ended is None or not ended.code):
             works = bool(words) and words[0] in _WORKS and not _TELLS & set(words)
-            rest = "The command has done its work." if works else "Free some space, or print it to another place."
+            rest = "The command itself succeeded." if works else "Free some space, or redirect the output."
             print(f"zapz: cannot print, standard output: found {lost}. {rest}", file=sys.stderr)
             ended = ended if works else SystemExit(6)
         if ended is not None:
@@ -100,7 +105,7 @@ def printing(words: Sequence[str]) -> Iterator[None]:
 
 
 def _lost(stream: Printed) -> str | None:
-    """Return why something was not printed; None if nothing was lost, or nobody wanted it."""
+    """Return why output was lost; None if nothing was lost, or the pipe's reader has closed it."""
     stream.flush()
     if stream.failure is None or stream.failure.errno == errno.EPIPE:
         return None

@@ -1,4 +1,4 @@
-"""How far a run is: one line for all of it on a terminal; elsewhere one line for each wait that takes a while."""
+"""Show the progress of a run: one status line on a terminal, elsewhere one line per long wait."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from zapz.reports import Progress
 
 _LATER = 1.0
-"""Seconds of the run, or of a wait, after which something is said."""
+"""Time after which a run, or a wait, is first shown, in seconds."""
 _TICK = 0.1
-"""Seconds between two looks of the bar at what is going on."""
+"""Time between two updates of the bar, in seconds."""
 _WINDOW = 15.0
-"""Seconds over which rate and time left are estimated."""
+"""Period over which the rate and the remaining time are estimated, in seconds."""
 _GRAPH = 16
-"""Columns of the graph."""
+"""Width of the graph, in columns."""
 _WIDE = 110
-"""Columns of a terminal that has room for it whatever the rest says."""
+"""Width of a terminal that always has room for the graph, in columns."""
 _SHORTEST = 8
-"""Columns that a slice's name needs at least."""
+"""Minimum width of a slice's name, in columns."""
 
 
 class Bar:
-    """One line that says how far a run is: slices, the phase of the one that is being appended, chunks, bytes, rate, time left."""
+    """One line that shows slices, phase, chunks, bytes, rate and remaining time of a run."""
 
     def __init__(self, slices: int | None, stream: TextIO) -> None:
-        """Begin; the line is drawn within the context.
+        """Begin; the line is drawn while the context is open.
 
         Args:
-            slices: How many slices there are; None if that is not known.
+            slices: Number of slices; None if it is not known.
             stream: The terminal.
         """
         self._slices = slices
@@ -63,7 +63,10 @@ class Bar:
         self._stack.close()
 
     def tell(self, event: Progress) -> None:
-        """Take note of where the run is; of a slice that is opened ahead, when it is its turn. From any thread."""
+        """Record the progress of the run; called from any thread.
+
+        Progress of a slice that is opened ahead is shown when its turn comes.
+        """
         if event.phase == "looking":
             self._now = event
         elif event.number > self._done:
@@ -72,13 +75,13 @@ class Bar:
             self._now = event
 
     def slice_done(self, written: int) -> None:
-        """Take note that a slice is through, with so many bytes written."""
+        """Record that a slice is finished, with the bytes written for it."""
         self._done += 1
         self._bytes += written
         self._now = self._ahead.pop(self._done, None)
 
     def _run(self) -> None:
-        """Draw the line until the run ends; all that the thread does."""
+        """Draw the line until the run ends; the body of the thread."""
         pause = _LATER
         while not self._stop.wait(pause):
             pause = _TICK
@@ -88,8 +91,8 @@ class Bar:
         """Return the line.
 
         Args:
-            now: The time, in seconds.
-            width: How many columns it may have.
+            now: Time on the monotonic clock, in seconds.
+            width: Maximum width, in columns.
         """
         event = self._now
         written = self._bytes + (event.bytes if event is not None else 0)
@@ -117,7 +120,7 @@ class Bar:
         return _fitted(parts, width, dots)
 
     def _part(self, event: Progress | None) -> float:
-        """Return which part of the run is done, from 0 to 1."""
+        """Return the fraction of the run that is done, from 0 to 1."""
         here = 0.0
         if event is not None and event.phase in {"syncing", "committing"}:
             here = 1.0
@@ -134,26 +137,29 @@ class Bar:
 
 
 def _doing(event: Progress | None, dots: str) -> tuple[str, str]:
-    """Return the name of a slice, and what is being done with it."""
+    """Return the name of a slice, and its phase."""
     if event is None:
         return "", dots
     name = visible(last_part(event.slice))
     if event.phase == "waiting":
         return "", f"{waiting_for(event)} {dots}"
     if event.phase == "looking":
-        return name, f"looking at slice {event.number + 1:,}"
+        return name, f"inspecting slice {event.number + 1:,}"
     counts = f" {event.chunks:,}/{event.total:,}" if event.total else ""
     return name, f"{event.phase}{counts}"
 
 
 def waiting_for(event: Progress) -> str:
-    """Say what is waited for, and for how long at most."""
+    """Return what the run waits for, and the maximum duration."""
     most = f" (up to {event.wait:g} s)" if event.wait else ""
     return f"waiting for {visible(last_part(event.slice))}{most}"
 
 
 def _fitted(parts: dict[str, str], width: int, dots: str) -> str:
-    """Join parts of a line; what matters least is left out where it does not fit, and the name is cut before it goes."""
+    """Join the parts of a line; leave out the least important parts until it fits.
+
+    The name is shortened before it is left out.
+    """
 
     def joined() -> str:
         return "  ".join(part for part in parts.values() if part)
@@ -171,13 +177,13 @@ def _fitted(parts: dict[str, str], width: int, dots: str) -> str:
 
 
 def _columns(text: str) -> int:
-    """Return how many columns a text takes; colours take none."""
+    """Return the width of a text in columns; colour codes have none."""
     plain = text.replace("\x1b[32m", "").replace("\x1b[0m", "")
     return sum(2 if east_asian_width(each) in {"W", "F"} else 1 for each in plain)
 
 
 def _tail(text: str, width: int, dots: str) -> str:
-    """Return the end of a text: names of slices differ there."""
+    """Return the end of a text, where the names of slices differ."""
     while text and _columns(f"{dots}{text}") > width:
         text = text[1:]
     return f"{dots}{text}"
@@ -190,7 +196,7 @@ def _head(text: str, width: int, dots: str) -> str:
 
 
 class Waits:
-    """Says on standard error what is waited for, once for each wait that takes a while."""
+    """Prints a line on standard error for each long wait."""
 
     def __init__(self) -> None:
         self._timers: dict[int, threading.Timer] = {}
@@ -203,7 +209,7 @@ class Waits:
             timer.cancel()
 
     def tell(self, event: Progress) -> None:
-        """Take note that a wait has begun, or is over. From any thread."""
+        """Record that a wait has begun or ended; called from any thread."""
         before = self._timers.pop(event.number, None)
         if before is not None:
             before.cancel()
@@ -213,7 +219,7 @@ class Waits:
             timer.start()
 
     def slice_done(self, written: int) -> None:
-        """Nothing is said of slices."""
+        """Do nothing: finished slices are not shown here."""
 
     @staticmethod
     def _say(words: str) -> None:

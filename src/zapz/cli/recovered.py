@@ -1,4 +1,4 @@
-"""What recovery did, in the words of people."""
+"""Report in sentences what recovery did."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zapz.reports import RecoveredAppend, Recovery
 
 
 def sentences(recovery: Recovery) -> list[str]:
-    """Return one sentence for each append that an earlier run had begun."""
+    """Return one sentence for each append that was recovered."""
     return [_sentence(append) for append in recovery.appends]
 
 
@@ -23,16 +23,18 @@ def _sentence(append: RecoveredAppend) -> str:
     target = visible(last_part(append.target))
     match append.outcome:
         case "finished":
-            return f"{who} had committed {name}; it is finished now."
+            return f"{who} had committed {name}; its append is finished now."
         case "removed":
             return f"{who} was killed while it appended {name}; its leftovers were removed."
         case "abandoned":
-            rest = "nothing of it is visible, and `zapz vacuum` removes what it left"
+            rest = "nothing of it is visible, and `zapz vacuum` removes its leftovers"
             return f"{who} was killed while it appended {name}; {rest}."
         case "replaced":
-            return f"{who} had replaced {target}; what was left of the old one was removed now."
+            return f"{who} had replaced {target}; the rest of the old target was removed now."
         case "not replaced":
-            return f"{who} was killed while it replaced {target}; the old one stays, and its leftovers were removed."
+            return (
+                f"{who} was killed while it replaced {target}; the old target is kept, and the leftovers were removed."
+            )
 
 
 def _process(append: RecoveredAppend) -> list[str]:
@@ -43,7 +45,7 @@ def _process(append: RecoveredAppend) -> list[str]:
 
 
 def _time(since: str) -> list[str]:
-    """Return a time on the clock of whoever reads it, with the day if that is another one."""
+    """Return a time in the local time zone, with the date unless it is today."""
     try:
         when = dt.datetime.fromisoformat(since).astimezone()
     except (ValueError, OverflowError, OSError):

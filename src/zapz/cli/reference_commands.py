@@ -1,4 +1,4 @@
-"""Commands that append nothing: what settings there are, what commands there are, and the demo."""
+"""The commands ``config``, ``demo`` and ``help``."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def config_command(
         typer.Option(
             "--format",
             metavar="md|json|toml",
-            help="The whole reference as Markdown, JSON schema, or commented TOML.",
+            help="Print the full reference as Markdown, JSON schema, or commented TOML.",
             autocompletion=completing(lambda: ["md", "json", "toml"]),
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """List all settings, or explain one. Into a file or a pipe goes the whole reference."""
+    """List all settings, or explain one; print the full reference into a file or a pipe."""
     with errors(show=False, as_json=as_json):
         from zapz.cli.settings_pages import settings_page
 
@@ -55,7 +55,7 @@ def demo_command(
     ] = Path("zapz-demo"),
     traceback: Annotated[bool, option("traceback")] = False,
 ) -> None:
-    """Make a few slices, append them, and show the result."""
+    """Create a few slices, append them, and show the result."""
     with errors(show=traceback, as_json=False):
         from zapz.cli.demo import run
 
@@ -78,7 +78,7 @@ def help_command(
         typer.Argument(metavar="[COMMAND]", help="A command.", autocompletion=_complete_command),
     ] = None,
 ) -> None:
-    """Show help, of all commands or of one."""
+    """Show help for zapz, or for one command."""
     root = context.find_root()
     with errors(show=False, as_json=False):
         typer.echo((root if name is None else context_of(name, root)).get_help())

@@ -1,4 +1,4 @@
-"""How an error is said: on a terminal what it is about in lines of their own, elsewhere one line."""
+"""Format errors: on a terminal each part on its own line, elsewhere one line."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from zapz.errors import ConfigError, ZapzError
 
 _CODES: Mapping[int, str] = {
     2: "a setting or the command line is wrong",
-    3: "the slice may not follow",
+    3: "the slice cannot be appended",
     4: "not Zarr, not supported, or damaged",
-    5: "a chunk is damaged, or will not encode",
+    5: "a chunk is damaged, or cannot be encoded",
     6: "storage failed",
     7: "another process is appending",
-    8: "another tool changed the target",
-    9: "what an earlier run left is damaged",
+    8: "another program changed the target",
+    9: "the leftovers of an earlier run are damaged",
     130: "cancelled",
 }
-"""What the exit codes mean."""
+"""The meaning of exit codes."""
 _INDENT = 12
-"""Columns before what is said of an error."""
+"""Column at which the parts of an error begin."""
 _LEAST = 20
-"""Columns that it has at least."""
+"""Minimum width of these parts, in columns."""
 _FLAGS: Mapping[str, str] = {
     **{name: option.flags[0] for name, option in APPEND.items()},
     "slice_polling": "--wait",
@@ -43,13 +43,13 @@ _FLAGS: Mapping[str, str] = {
 
 
 def said(error: ZapzError, slices: Sequence[str], stream: TextIO | None, rest: str = "") -> list[str]:
-    """Return the lines that say an error on a stream.
+    """Return the lines to print for an error.
 
     Args:
         error: The error.
-        slices: The slices of the run, as they were given.
-        stream: Where it is said; None if it was closed before the start.
-        rest: What else is to be said, at the end.
+        slices: The slices of the run, as given.
+        stream: Where they are printed; None if it was closed before the start.
+        rest: Text to add at the end.
     """
     notes: list[str] = getattr(error, "__notes__", [])
     if stream is None or not stream.isatty():
@@ -71,7 +71,7 @@ def said(error: ZapzError, slices: Sequence[str], stream: TextIO | None, rest: s
 
 
 def _head(error: ZapzError, width: int, stream: TextIO) -> Iterator[str]:
-    """Yield what went wrong, with the exit code at the right if there is room, else behind it."""
+    """Yield what went wrong, with the exit code at the right if there is room, else below."""
     code = f"(exit {error.exit_code}: {_CODES.get(error.exit_code, 'a bug of zapz')})"
     first, *rest = _wrapped(f"error: {error.what}", width, "", "  ")
     if has_colours(stream):
@@ -102,7 +102,7 @@ def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
 
 
 def _place(where: str, slices: Sequence[str]) -> list[tuple[str, str]]:
-    """Return what an error is about by its parts, if it is about a slice of the run; else as it is."""
+    """Return the place of an error: slice and variable or chunk, or unchanged if not in a slice."""
     found = slice_in(where, slices)
     if found is None:
         return [("where", where)]
@@ -111,7 +111,10 @@ def _place(where: str, slices: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def slice_in(where: str, slices: Sequence[str]) -> tuple[str, str] | None:
-    """Return the slice at which a place begins, as it was given, and the rest of the place; None if there is none."""
+    """Return the slice, as given, with which a place begins, and the rest of the place.
+
+    None if the place is not in a slice.
+    """
     for name in slices:
         places = (name, os.path.normpath(Path(name).expanduser().absolute())) if "://" not in name else (name,)
         for place in places:
@@ -121,7 +124,7 @@ def slice_in(where: str, slices: Sequence[str]) -> tuple[str, str] | None:
 
 
 def name_flag(error: ConfigError) -> None:
-    """Let an error of a setting that a flag gave name the flag."""
+    """Make an error about a setting name the flag that has set it."""
     start, _, setting = error.where.partition(" ")
     name, _, key = setting.partition(".")
     if start == "argument" and setting in _FLAGS:

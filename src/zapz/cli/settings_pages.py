@@ -1,4 +1,4 @@
-"""What ``zapz config`` shows: all settings by topic on a terminal, one of them explained, or the whole reference."""
+"""Pages of ``zapz config``: a list of settings by topic, one setting, or the full reference."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Setting(NamedTuple):
     """One setting, or one key of it."""
 
     steps: list[str]
-    """Its name and, in a table, the keys that lead to it; names of variables as the user has them."""
+    """Its name and, inside a table, its keys; with the user's names of variables."""
     known: str
-    """The same as the reference has it, dotted."""
+    """Its dotted path in the reference."""
     key: Key
-    """What it is."""
+    """Its type, default and documentation."""
 
     @property
     def path(self) -> str:
@@ -39,13 +39,13 @@ def settings_page(name: str | None, style: str | None, stream: TextIO) -> str:
     """Return what ``zapz config`` prints.
 
     Args:
-        name: A setting, dotted perhaps; None for all.
-        style: "md", "json" or "toml"; None for what people read, if they do.
-        stream: Where it is printed: of all settings a terminal gets the short list, a file or pipe
-            the whole reference.
+        name: A setting, which may be dotted; None for all.
+        style: "md", "json" or "toml"; None for a page of text.
+        stream: Where it is printed. Without ``name`` and ``style``, a terminal receives the short
+            list, a file or pipe the full reference.
 
     Raises:
-        ConfigError: There is no such setting or style.
+        ConfigError: The setting or the style does not exist.
     """
     if name is None:
         return overview() if style is None and stream.isatty() else render(style or "md")
@@ -60,7 +60,7 @@ def settings_page(name: str | None, style: str | None, stream: TextIO) -> str:
 
 
 def overview() -> str:
-    """Return all settings by topic, with their defaults, each in a few words."""
+    """Return all settings by topic, with defaults and short descriptions."""
     width, keys = width_of_pages(), keys_by_path()
     topics = {
         topic: [(name + _default(keys[name]), text) for name, text in settings.items()]
@@ -68,7 +68,7 @@ def overview() -> str:
     }
     column = max(len(called) for of in topics.values() for called, _ in of) + 4
     parts = [f"{topic}:\n{rows(of, width, column)}" for topic, of in topics.items()]
-    last = "`zapz config NAME` explains one; `zapz config --format md` is the whole reference."
+    last = "`zapz config NAME` explains one setting. `zapz config --format md` prints the full reference."
     return "\n\n".join([*parts, paragraph(last, width)])
 
 
@@ -77,7 +77,7 @@ def _default(key: Key) -> str:
 
 
 def explanation(setting: Setting) -> str:
-    """Return all that there is to say of one setting, and how it is given."""
+    """Return the documentation of one setting, with an example for each way to set it."""
     width, key, value = width_of_pages(), setting.key, sample(setting.known, setting.key)
     facts = [("Values", f"{key.kind.words}."), ("Default", "none." if key.default is None else f"{toml(key.default)}.")]
     code = [] if setting.steps[0] in UNFILED else [("In a file", toml_line(setting.steps, value))]
@@ -96,7 +96,7 @@ def explanation(setting: Setting) -> str:
         if path.startswith(before)
     ]
     if inner:
-        last = f"`zapz config {setting.path}.{inner[0][0]}` explains one."
+        last = f"`zapz config {setting.path}.{inner[0][0]}` explains one key."
         parts += [f"Keys:\n{rows(inner, width)}", paragraph(last, width)]
     return "\n\n".join(parts)
 
@@ -113,10 +113,10 @@ def _variable(setting: Setting, value: Any) -> Sequence[tuple[str, str]]:
 
 def _files(name: str) -> str:
     if name in UNFILED:
-        return "none may set it."
+        return "no file may set it."
     if name in HARMLESS:
-        return "any may set it, an unnamed zapz.toml too."
-    return "a local one that is named (-c FILE) may set it."
+        return "any file may set it, also a discovered zapz.toml."
+    return "a local file that you name (-c FILE) may set it."
 
 
 def _first_sentence(text: str) -> str:
@@ -124,7 +124,7 @@ def _first_sentence(text: str) -> str:
 
 
 def sample(path: str, key: Key) -> Any:
-    """Return a value that shows how a setting is given; not its default, where there are others to choose from."""
+    """Return an example value of a setting; not its default, if there are other values."""
     if path in SAMPLES or key.example is not None:
         return SAMPLES.get(path, key.example)
     if isinstance(key.default, bool):
@@ -139,13 +139,13 @@ def sample(path: str, key: Key) -> Any:
 
 
 def found(name: str) -> Setting:
-    """Return the setting of a name.
+    """Return the setting with a name.
 
     Args:
-        name: As in a file or on the command line; the name of a variable stands for itself.
+        name: Its name as in a file or on the command line, with the user's names of variables.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: The setting does not exist.
     """
     keys = keys_by_path()
     first, *inner = name.removeprefix("--").split(".")
@@ -156,12 +156,12 @@ def found(name: str) -> Setting:
             if len(known) == len(steps):
                 return Setting(steps, path, key)
             if len(known) > len(steps) and known[len(steps) - 1] == ANY_NAME:
-                return found(".".join(steps[:-1]))  # a name of the user's own: the table says what it can hold
+                return found(".".join(steps[:-1]))  # a name chosen by the user: explain its table
     last = {path.rpartition(".")[2]: path for path in reversed(keys)}
     meant = nearest(".".join(steps), keys) or nearest(steps[-1], last)
     raise ConfigError(
         "unknown setting",
         where="zapz config",
         found=repr(name),
-        hint=f"Did you mean {last.get(meant or '', meant)!r}?" if meant else "`zapz config` lists all.",
+        hint=f"Did you mean {last.get(meant or '', meant)!r}?" if meant else "`zapz config` lists all settings.",
     )

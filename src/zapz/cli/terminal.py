@@ -1,4 +1,4 @@
-"""A terminal's last line: drawn over and over, and out of the way of whatever else is printed."""
+"""A status line at the bottom of a terminal, redrawn below all other output."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _CLEAR = "\r\x1b[2K"
 
 
 def can_redraw(stream: TextIO) -> bool:
-    """Return whether a stream is a terminal on which a line can be drawn over."""
+    """Return whether a stream is a terminal on which a line can be redrawn."""
     try:
         return stream.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}
-    except ValueError:  # it is closed
+    except ValueError:  # the stream is closed
         return False
 
 
 def has_colours(stream: TextIO) -> bool:
-    """Return whether colours are wanted there (https://no-color.org)."""
+    """Return whether colours may be used on a stream (https://no-color.org)."""
     return can_redraw(stream) and not os.environ.get("NO_COLOR")
 
 
 def columns_of(stream: TextIO) -> int:
-    """Return how wide a terminal is; the environment's ``COLUMNS`` wins."""
+    """Return the width of a terminal in columns; the variable ``COLUMNS`` overrides it."""
     if os.environ.get("COLUMNS", "").isdigit():
         return shutil.get_terminal_size().columns
     with contextlib.suppress(OSError, ValueError):
@@ -36,7 +36,7 @@ def columns_of(stream: TextIO) -> int:
 
 
 class StatusLine:
-    """The last line of a terminal. Whatever else is printed there meanwhile comes out whole, above it."""
+    """The last line of a terminal; other output is printed completely, above it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -46,27 +46,27 @@ class StatusLine:
         self._process = os.getpid()
 
     def show(self, text: str) -> None:
-        """Draw it anew; not behind the beginning of a line that somebody else has printed."""
+        """Draw the line again, unless other output has begun a line without finishing it."""
         with self._guard:
             if not self._unfinished:
                 self._write(f"{_CLEAR}{text}")
                 self._shown = True
 
     def hide(self) -> None:
-        """Take it away."""
+        """Remove the line."""
         with self._guard:
             if self._shown:
                 self._shown = False
                 self._write(_CLEAR)
 
     def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the terminal has gone: nothing depends on it
+        with contextlib.suppress(OSError, ValueError):  # the terminal was closed: nothing depends on it
             self._stream.write(text)
             self._stream.flush()
 
     @contextlib.contextmanager
     def yielding(self) -> Iterator[None]:
-        """Let it make room for what is printed in the body."""
+        """Hide the line while the body prints something."""
         before = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = (self._polite(stream) for stream in before)
         try:
@@ -79,8 +79,8 @@ class StatusLine:
         return _Polite(stream, self) if can_redraw(stream) else stream
 
     def print_to(self, stream: TextIO, text: str) -> int:
-        """Print what somebody else has to say."""
-        if os.getpid() != self._process:  # a forked process: whoever held the guard is not here to release it
+        """Print other output to a stream, above the line."""
+        if os.getpid() != self._process:  # in a forked process no thread would release a held guard
             return stream.write(text)
         with self._guard:
             self.hide()
@@ -89,7 +89,7 @@ class StatusLine:
 
 
 class _Polite:
-    """A stream on which the status line makes room for what is printed."""
+    """A stream that hides the status line when something is printed."""
 
     def __init__(self, stream: TextIO, line: StatusLine) -> None:
         self._stream = stream

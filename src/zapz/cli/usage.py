@@ -1,4 +1,4 @@
-"""The command line in Typer, whose errors are said as all others are."""
+"""Run the command line through Typer, and report its usage errors like all other errors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def run_typer() -> None:
     """Run the command line.
 
     Raises:
-        SystemExit: As the command does; with 2 if what was given is no command.
+        SystemExit: As the command; with code 2 for a usage error.
     """
-    usage: Any = typer.BadParameter.__mro__[1]  # Typer has had two homes for its class of such errors
+    usage: Any = typer.BadParameter.__mro__[1]  # the module of this class differs between Typer versions
     try:
         code = app(prog_name="zapz", standalone_mode=False)
     except typer.Abort:
@@ -37,7 +37,7 @@ def run_typer() -> None:
 
 
 def _refusal(error: Any) -> ConfigError:
-    """Return what is wrong with a command line."""
+    """Return the error for an invalid command line."""
     named = [word for word in sys.argv[1:2] if not word.startswith("-")]
     command = error.ctx.command_path if error.ctx is not None else " ".join(["zapz", *named])
     hint = f"See `{command} --help`."
@@ -51,7 +51,7 @@ def _refusal(error: Any) -> ConfigError:
     if near:
         hint = f"Did you mean {' or '.join(sorted(near))}? {hint}"
     text = (error.message if near else error.format_message()).strip().rstrip(".")
-    text, mark, meant = text.partition(". Did you mean ")  # as Typer says it of a command
+    text, mark, meant = text.partition(". Did you mean ")  # Typer's text for an unknown command
     if mark:
         hint = f"Did you mean {meant} {hint}"
     return ConfigError(f"{text[:1].lower()}{text[1:]}", hint=hint)

@@ -15,17 +15,19 @@ from zapz.cli.fast_path import APPEND, options_of
 from zapz.errors import ConfigError
 
 _SHOWN = 5
-"""Slices that a message shows."""
+"""Maximum number of slices shown in a message."""
 
 
 def zappend_command(
-    slices: Annotated[list[str] | None, typer.Argument(metavar="SLICES...", help="The slices, in their order.")] = None,
+    slices: Annotated[list[str] | None, typer.Argument(metavar="SLICES...", help="The slices, in order.")] = None,
     config: Annotated[
         list[str] | None, typer.Option("--config", "-c", metavar="CONFIG", help=APPEND["config"].help)
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option("--target", "-t", metavar="TARGET", help="The target; it wins over a configuration's target_dir."),
+        typer.Option(
+            "--target", "-t", metavar="TARGET", help="The target; it overrides target_dir of a configuration."
+        ),
     ] = None,
     force_new: Annotated[bool, typer.Option("--force-new", help=APPEND["force_new"].help)] = False,  # noqa: FBT002
     dry_run: Annotated[bool, typer.Option("--dry-run", help=APPEND["dry_run"].help)] = False,  # noqa: FBT002
@@ -38,7 +40,7 @@ def zappend_command(
     trust_config: Annotated[bool, typer.Option("--trust-config", help=APPEND["trust_config"].help)] = False,  # noqa: FBT002
     no_config: Annotated[bool, typer.Option("--no-config", help=APPEND["no_config"].help)] = False,  # noqa: FBT002
 ) -> None:
-    """Append slices as `zappend` does: its options, with zapz at work. A new target is Zarr v2 unless a configuration says otherwise."""
+    """Append slices with the options of `zappend`; a new target is Zarr v2 by default."""
     if version:
         typer.echo(__version__)
         return
@@ -56,7 +58,7 @@ def zappend_command(
         options_of(
             ["-", *slices],
             config=layers,
-            no_config=True,  # it is in the layers
+            no_config=True,  # already in the layers
             force_new=force_new,
             dry_run=dry_run,
             trust_config=trust_config,
@@ -68,10 +70,10 @@ def zappend_command(
 def _configuration(
     slices: Sequence[str], files: Sequence[str], target: str | None, *, trust: bool, no_config: bool
 ) -> list[Any]:
-    """Return configurations, later ones winning, of which one names the target.
+    """Return configurations that name the target; later ones override earlier ones.
 
     Raises:
-        ConfigError: None does.
+        ConfigError: No configuration names the target, or one is wrong.
     """
     from zapz.config.files import resolve
     from zapz.sources.xarray_files import file_or_item, is_file

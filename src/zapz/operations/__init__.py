@@ -1,10 +1,10 @@
-"""What the entrances (Python, command line) offer, each from beginning to end.
+"""The operations behind the Python API and the command line, each from beginning to end.
 
 May import: everything below.
 Begin with ``append`` (one call, slice by slice), then ``append_slice`` (one slice), ``plan_slice``
-(decide about it) and ``run_plan`` (a plan as a transaction; what its caller wants to know).
-``phases`` tells how far a run is, ``slice_feed`` opens slices, ``look_ahead`` looks at all of them
-before the first is written, ``target_turn`` holds the target, ``target`` opens and guards it;
-``upkeep`` recovers, unlocks and vacuums, ``describe`` is ``info``, ``check`` says whether a target
-is sound.
+(decide about one slice) and ``run_plan`` (execute a plan as a transaction, with callbacks).
+``phases`` reports progress. ``slice_feed`` opens slices. ``look_ahead`` inspects all slices before
+the first is written. ``target_turn`` holds the target's lock. ``target`` opens and guards the
+target. ``upkeep`` recovers, unlocks and vacuums. ``describe`` is ``info``. ``check`` tests whether
+a target is sound.
 """

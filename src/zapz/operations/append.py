@@ -1,4 +1,4 @@
-"""One call of ``append``: hold the lock, recover, and append slice by slice, each as a transaction of its own."""
+"""One call of ``append``: lock, recover, and append each slice as a transaction of its own."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ from zapz.sources.open_slice import OpenSlice
 from zapz.sources.opener import are_known, are_places, items_of
 
 _LOG = logging.getLogger("zapz")
+_NOTHING = {
+    "empty": "an empty slice",
+    "already": "a slice that is already in the target",
+    "skipped": "a slice whose labels are already in the target",
+}
+"""Why there is nothing to plan, by outcome."""
 
 
 OnSlice = Callable[[SliceReport], object]
@@ -39,10 +45,10 @@ OnProgress = Callable[[int, int], object]
 
 
 class Cancel(Protocol):
-    """What a caller sets to stop an append, from another thread; a ``threading.Event`` is one."""
+    """A flag that stops an append, set from another thread; for example a ``threading.Event``."""
 
     def is_set(self) -> bool:
-        """Return whether to stop."""
+        """Return whether the append is to stop."""
 
 
 class Appender:
@@ -69,7 +75,7 @@ class Appender:
                 raise ConfigError("not callable", where=name, found=type(callback).__name__)
         if cancel is not None and not callable(getattr(cancel, "is_set", None)):
             raise ConfigError(
-                "has no is_set()", where="cancel", expected="a threading.Event", found=type(cancel).__name__
+                "object has no is_set()", where="cancel", expected="a threading.Event", found=type(cancel).__name__
             )
         cancelled = cancel.is_set if cancel is not None else None
         self._on_slice = on_slice
@@ -79,7 +85,11 @@ class Appender:
         self._appender = SliceAppender(self._turns, config, self._watch)
 
     def run(self, slices: Any) -> Report:
-        """Append all slices, or plan them in a dry run."""
+        """Append all slices, or plan them in a dry run; errors have the report so far.
+
+        Raises:
+            ZapzError: As ``zapz.append``.
+        """
         started = time.perf_counter()
         reports: list[SliceReport] = []
         try:
@@ -94,7 +104,7 @@ class Appender:
         return replace(report, notes=(*remarks(self.config), *self._turns.notes))
 
     def _run(self, slices: Any, reports: list[SliceReport]) -> int:
-        """Append all slices, and return the target's length."""
+        """Append all slices, and return the target's length in steps."""
         items = items_of(slices)
         if self.config.slice_order == "labels":
             items = self._turns.looked(partial(self._slices.sort, items))
@@ -110,12 +120,12 @@ class Appender:
         return length_of(self._turns.reader.look(), self.config) if length is None else length
 
     def _run_dry(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
-        """Plan every slice; all stay open until the end, since later ones are compared with earlier ones."""
+        """Plan every slice; all stay open, because later slices are compared with earlier ones."""
         state = self._turns.look_only()
         with contextlib.ExitStack() as kept:
 
             def keep(opened: OpenSlice, _: BaseException | None) -> None:
-                kept.push(lambda kind, error, trace: opened.close(error))  # noqa: ARG005 - what an exit is given
+                kept.push(lambda kind, error, trace: opened.close(error))  # noqa: ARG005 - the arguments of an exit callback
 
             with self._slices.feed(items, keep) as feed:
                 for opened in feed:
@@ -123,7 +133,7 @@ class Appender:
             return length_of(state, self.config)
 
     def _run_held(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
-        """Append slices that only need to be opened, in one turn at the target."""
+        """Append slices that only need to be opened, while the target is held once."""
         if not items:
             return None
         with self._turns.held() as (session, state), contextlib.ExitStack() as stack:
@@ -134,8 +144,8 @@ class Appender:
             return length_of(state, self.config)
 
     def _run_apart(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
-        """Append slices that are waited for, or made: the target is not held meanwhile."""
-        self._turns.looked(partial(self._look, items))  # do they fit, before slices are made
+        """Append slices that must be waited for or computed; the target is not held during that."""
+        self._turns.looked(partial(self._look, items))  # inspect them before slices are computed
         length: int | None = None
         with self._slices.feed(items) as feed:
             for opened in feed:
@@ -146,7 +156,7 @@ class Appender:
         return length
 
     def _look(self, items: Iterable[Any], state: State) -> None:
-        """Look at all slices that are known before the first is written; one alone is looked at when its turn comes."""
+        """Inspect all known slices, if there are several, before the first is written."""
         if are_known(items, self.config) and len(items) > 1:
             self._slices.look(items, state)
 
@@ -162,20 +172,25 @@ class Appender:
         """Plan the append of one slice.
 
         Raises:
-            SliceError: There is nothing to append.
+            SliceError: The slice cannot be appended, or there is nothing to append.
+            ZapzError: As ``zapz.plan``.
         """
         with self._slices.feed([item]) as feed:
             prepared = self._turns.decider.decide(next(feed), self._turns.look_only())
         if prepared.plan is None:
-            found = f"a slice that is {prepared.outcome.name}"
-            raise SliceError("there is nothing to plan", where=prepared.source.uri, found=found)
+            raise SliceError("nothing to plan", where=prepared.source.uri, found=_NOTHING[prepared.outcome.name])
         return prepared.plan
 
     def execute(self, plan: Plan, item: Any) -> Report:
-        """Execute a plan, with the slice that it names or this one; raises as ``execute_plan`` does."""
+        """Execute a plan with its own slice, or with ``item`` unless that is None.
+
+        Raises:
+            ConflictError: The slice or the target does not match the plan.
+            ZapzError: As ``zapz.append``.
+        """
         from zapz.operations.execute_plan import execute_plan  # imported where used: most runs plan themselves
 
-        self._turns.reader.anew = False  # a plan says what it builds on
+        self._turns.reader.replaces = False  # the plan itself defines the target that it needs
         started = time.perf_counter()
         with self._slices.feed([plan.slice_uri if item is None else item]) as feed:
             report = execute_plan(plan, next(feed), self._turns.held, self.config, self.store)

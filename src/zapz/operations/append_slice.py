@@ -1,4 +1,4 @@
-"""Append one slice: plan it, and execute the plan as a transaction; or plan it only."""
+"""Append one slice: plan it, and execute the plan as a transaction; or only plan it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ class SliceAppender:
         self._said: set[str] = set()
 
     def plan(self, source: OpenSlice, state: State) -> SliceReport:
-        """Plan a slice in a dry run, as if those before it had been appended."""
+        """Plan a slice in a dry run, as if the slices before it had been appended.
+
+        Raises:
+            ZapzError: As ``zapz.append``.
+        """
         started = time.perf_counter()
         self._watch.begin(source.called)
         try:
@@ -53,7 +57,11 @@ class SliceAppender:
         return replace(report, seconds=time.perf_counter() - started)
 
     def append(self, source: OpenSlice, session: Session, state: State) -> SliceReport:
-        """Append a slice; where another writer has appended since the target was read, it is read and planned again."""
+        """Append a slice; read the target and plan again if another writer has appended since.
+
+        Raises:
+            ZapzError: As ``zapz.append``.
+        """
         started = time.perf_counter()
         if state.old is not None:
             return self._replace(source, session, state, state.old)
@@ -75,7 +83,7 @@ class SliceAppender:
         return replace(report, seconds=time.perf_counter() - started)
 
     def _executed(self, source: OpenSlice, session: Session, state: State) -> tuple[Prepared, Counts | None]:
-        """Plan a slice and execute the plan, again where the target has moved on."""
+        """Plan a slice and execute the plan; repeat both if the target has changed."""
         for remaining in range(TURNS, -1, -1):
             plan = None
             try:
@@ -84,17 +92,17 @@ class SliceAppender:
                 return prepared, None if plan is None else run_plan(
                     plan, prepared.source, session, self._config, self._turns.store, self._watch
                 )
-            except ZapzError as error:  # what was read while another writer wrote may be a mixture
+            except ZapzError as error:  # data read while another writer wrote may be a mixture of two states
                 mixture = plan is None and session.moved()
                 if not remaining or not (mixture or isinstance(error, HeadMovedError)):
                     raise
             self._turns.decider.begin_turn()
             fresh = self._turns.reader.look_again(session)
             state.dataset, state.length, state.last, state.indexes = fresh.dataset, fresh.length, {}, {}
-        raise AssertionError("the last try ends the loop")
+        raise AssertionError("the last attempt ends the loop")
 
     def _replace(self, source: OpenSlice, session: Session, state: State, old: Dataset) -> SliceReport:
-        """Make a new target of a slice, and put it in the place of the old one."""
+        """Create a new target from a slice, and replace the old target with it."""
         config = replace(self._config, force_new=False)
         with session.renewing(old, os.urandom(8).hex()) as replacement:
             turns = TargetTurns(replacement.store, config, self._watch)
@@ -103,7 +111,7 @@ class SliceAppender:
             if report.outcome != "appended":
                 return report
             self._turns.note(replacement.take_place())
-        self._turns.look_anew(session, state)
+        self._turns.read_replacement(session, state)
         return replace(report, created=False)
 
     def _report(self, prepared: Prepared, more: tuple[str, ...] = ()) -> SliceReport:
@@ -114,10 +122,12 @@ class SliceAppender:
         if prepared.outcome.name == "already":
             each_time += [f"{path}: not compared, the slice lacks it" for path in placement.filled]
         each_time += [
-            f"{path}: differs from the target's values, which stay (static: ignore)" for path in prepared.differing
+            f"{path}: differs from the target; the target's values are kept (static: ignore)"
+            for path in prepared.differing
         ]
         each_time += [
-            f"{path}: differs from the target's values by {gap:.2g} at most, which stay (static: {self._config.static})"
+            f"{path}: differs from the target by at most {gap:.2g}; the target's values are kept "
+            f"(static: {self._config.static})"
             for path, gap in prepared.tolerated.items()
         ]
         if prepared.plan is not None and not prepared.plan.creates:

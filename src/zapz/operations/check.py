@@ -1,4 +1,4 @@
-"""Is a target sound? ``check`` reads it, changes nothing, and says what is wrong."""
+"""``check``: read a target, change nothing, and report what is wrong with it."""
 
 from __future__ import annotations
 
@@ -19,38 +19,39 @@ from zapz.txn.session import state_of
 __all__ = ["Checked", "ChunkCounts", "Finding", "check_store"]
 
 _TRIES = 3
-"""So often documents are read again if somebody changes them meanwhile."""
+"""Maximum number of times the documents are read, if another process changes them during the
+check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What a check has seen."""
+    """The result of a check."""
 
     uri: str
     """The target."""
     sound: bool
-    """Whether nothing is wrong."""
+    """Whether there are no findings."""
     findings: tuple[Finding, ...]
     """What is wrong."""
     zarr_format: int | None
     """2 or 3; None if the documents cannot be read."""
     documents: int
-    """How many documents were read."""
+    """Number of documents read."""
     arrays: int
-    """How many arrays they describe."""
+    """Number of arrays that the documents describe."""
     labels: Mapping[str, int]
-    """How many labels of each label variable were read."""
+    """Number of labels read, by label variable."""
     steps: Mapping[str, StepInfo]
-    """The step that the labels of each of these keep, and where steps are missing: gaps are no
+    """The regular step of the labels, and where steps are missing, by label variable. Gaps are not
     damage."""
     chunks: ChunkCounts | None
-    """What became of the chunks; None if they were not read."""
+    """The results for chunks; None if they were not read."""
     lock: Holder | None
-    """Who holds the lock: a process that is appending."""
+    """The process that holds the lock, which is appending; None if the lock is free."""
     journal: tuple[str, ...]
-    """What a crashed run left: recovery is no damage."""
+    """What a crashed run left. It can be recovered and is not damage."""
     changed: bool
-    """Whether the target changed during the check, so that what was seen may be a mixture."""
+    """Whether the target changed during the check, so that the result may mix two states."""
     notes: tuple[str, ...] = ()
     """What was not checked, and why."""
 
@@ -58,18 +59,20 @@ class Checked:
 def check_store(
     store: Store, config: Config, *, chunks: bool = False, on_progress: Callable[[int, int], object] | None = None
 ) -> Checked:
-    """Check a target; nothing is written, and no lock is taken.
+    """Check a target; write nothing and take no lock.
 
     Args:
         store: The target.
-        config: ``append_dim``, ``label_order``, ``workers``, ``memory_limit``.
+        config: Settings; used are ``append_dim``, ``label_order``, ``workers`` and
+            ``memory_limit``.
         chunks: Whether every chunk is read and decoded.
-        on_progress: Called with chunks done and chunks in all, from any thread.
+        on_progress: Called with the chunks done and the total number of chunks, from any thread.
 
     Raises:
-        LockedError: Another process is just creating it.
-        FormatError: There is something else than a dataset.
-        StoreError: Storage failed; ``NotFoundError`` if there is nothing.
+        LockedError: Another process is creating the target.
+        ConflictError: A process died while it created the target.
+        FormatError: The target is not a Zarr dataset.
+        StoreError: Storage failed; ``NotFoundError`` if the target does not exist.
     """
     for _ in range(_TRIES):
         seen = inspect_target(store, config)
@@ -109,6 +112,6 @@ def check_store(
 
 
 def _is_changed(store: Store, seen: Seen) -> bool:
-    """Return whether the documents are no longer what was read."""
+    """Return whether the documents have changed since they were read."""
     digests = {key: digest(data) for key, data in seen.documents.items()}
     return bool(Requirements(digests).violations(store.read_many(digests)))

@@ -1,4 +1,4 @@
-"""Execute a plan that was made earlier, perhaps by another process."""
+"""Execute a plan that was created earlier, possibly by another process."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ def execute_plan(
 
     Args:
         plan: The plan.
-        source: The slice that it was made for.
-        held: Takes a turn at the target, and reads it.
+        source: The slice that was planned.
+        held: Takes the target's lock and reads the target.
         config: Settings.
         store: The target.
 
     Raises:
-        ConflictError: Slice or target are no longer what the plan was made for.
+        ConflictError: The slice or the target does not match the plan.
+        ZapzError: As ``zapz.append``.
     """
     source = replace(source, without=None)
     settings = replace(config, append_dim=plan.placement.dim, append_label=plan.append_label)
@@ -46,19 +47,19 @@ def execute_plan(
     if not plan.creates:
         source = in_form_of(source, plan.before, plan.placement.dim)
     if not source.is_unchanged(plan.slice.documents):
-        what = "the slice is no longer what the plan was made for"
+        what = "the slice does not match the plan"
         raise ConflictError(what, where=plan.slice_uri, hint="Plan again.")
     with held() as (session, state):
         if plan.creates and state.dataset is not None:
-            what, hint = "the plan makes a target, and there is one", "Plan again, or append with force_new."
+            what, hint = "the plan creates a target that already exists", "Plan again, or append with force_new."
             raise ConflictError(what, where=plan.target_uri, hint=hint)
         if Requirements(plan.base).violations(state.dataset.documents if state.dataset is not None else {}):
-            what = "the target is no longer what the plan builds on"
+            what = "the target has changed since it was planned"
             raise ConflictError(what, where=plan.target_uri, hint="Plan again.")
-        unread = replace(plan.placement, offset=0)  # of the target's labels nothing is needed
+        unread = replace(plan.placement, offset=0)  # the target's own labels are not needed
         labels = read_labels(Reading(store, plan.before), source, unread, {}, config)
         if digest_of(labels) != plan.placement.labels:
-            what = "the slice's labels are no longer what the plan was made for"
+            what = "the slice's labels do not match the plan"
             raise ConflictError(what, where=plan.slice_uri, hint="Plan again.")
         counts = run_plan(plan, source, session, config, store)
     report = SliceReport(slice=plan.slice_uri, outcome="planned", steps=plan.placement.length, notes=counts.notes)

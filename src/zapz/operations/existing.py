@@ -1,4 +1,4 @@
-"""Read a target that must be there, without a turn at it."""
+"""Read a target that must exist, without taking its lock."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def existing_dataset(store: Store) -> Dataset:
     """Read a target.
 
     Raises:
-        LockedError: Another process is making it.
-        ConflictError: A process that was making it has died.
-        FormatError: It is not (supported) Zarr.
-        StoreError: Storage failed; ``NotFoundError`` if there is nothing.
+        LockedError: Another process is creating the target.
+        ConflictError: A process died while it created the target.
+        FormatError: The target is not (supported) Zarr.
+        StoreError: Storage failed; ``NotFoundError`` if the target does not exist.
     """
     try:
         return open_dataset(store)
@@ -28,7 +28,12 @@ def existing_dataset(store: Store) -> Dataset:
 
 
 def unfinished_error(store: Store) -> ZapzError | None:
-    """Return the error for a target without documents that is being made, or was; None if it is none."""
+    """Return the error for a target whose creation is in progress or was interrupted.
+
+    Returns:
+        None if the target has documents, no process has started to create it, or its state cannot
+        be read.
+    """
     try:
         if store.read_many(NODE_NAMES):
             return None
@@ -36,11 +41,11 @@ def unfinished_error(store: Store) -> ZapzError | None:
     except StoreError:
         return None
     if holder is not None:
-        hint = "It can be read once its first slice is in."
+        hint = "It can be read once its first slice is appended."
         return LockedError("the target is being created", where=store.uri, found=str(holder), hint=hint)
     if left:
         return ConflictError(
-            "the target was being created, and that did not end",
+            "creating the target was interrupted",
             where=store.uri,
             found="; ".join(left),
             hint="Run `zapz recover`, or append again.",

@@ -1,4 +1,4 @@
-"""Is the target of a command line one of its slices, because the target was forgotten, or given last?"""
+"""Detect a command line whose first argument is a slice: the target was forgotten, or is last."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from zapz.storage.local.posix import mode_of
 from zapz.storage.uris import is_local, local_path
 
 _SHOWN = 5
-"""Slices that a command line in a message has."""
+"""Maximum number of slices shown in a command line in a message."""
 
 
 def check_target_is_no_slice(target: str, slices: Sequence[str], config: Config) -> None:
-    """Refuse a target that is about as long as the first of its slices; both lie in one folder, and their names differ by numbers only.
+    """Refuse a target that looks like one of its slices: it is about as long as the first one.
 
-    Months differ in length: a target that is less than one and a half times as long is one of them.
-        A cube that has grown by a slice is
-    longer, so the next run passes.
+    The caller has found that both are in one folder and that their names differ only in numbers.
+    Months differ in length, so "about as long" means less than 1.5 times as long. A cube that has
+    grown by one slice is longer, so the next run passes.
 
     Raises:
-        ConfigError: It does; shows the command line that was probably meant.
+        ConfigError: The target looks like a slice; the hint shows the probable command line.
     """
     here, there = _length(open_target, target, config), _length(open_source, slices[0], config)
     if not here or not there or 2 * here >= 3 * there:
@@ -45,17 +45,17 @@ def check_target_is_no_slice(target: str, slices: Sequence[str], config: Config)
 
 
 def check_target_is_no_pattern(target: str) -> None:
-    """Refuse a target that was meant as a pattern, and matched nothing.
+    """Refuse a target that is a shell pattern without matches.
 
     Raises:
-        ConfigError: It was.
+        ConfigError: The target is such a pattern.
     """
     if _is_missing(target):
         raise ConfigError(
             "the target is a pattern that matched nothing",
             where=target,
-            expected="the target's name",
-            hint="The shell handed it on as it is. Give the name of one target, before the slices.",
+            expected="the path of the target",
+            hint="The shell passed the pattern on unchanged. Give the path of one target, before the slices.",
         )
 
 
@@ -66,9 +66,10 @@ def _words(places: Sequence[str]) -> str:
 
 
 def is_target_last(target: str, slices: Sequence[str], config: Config) -> bool:
-    """Return whether the target was probably given last: the last slice does not exist and the target does, or it is the longer one.
+    """Return whether the target was probably given last.
 
-    A pattern that matched nothing is no target.
+    That is so if the target exists and the last slice does not, or if the last slice is the longer
+    of the two. A pattern that matched nothing is not a target.
     """
     last = slices[-1]
     if not is_local(target) or _is_missing(target):
@@ -80,8 +81,8 @@ def is_target_last(target: str, slices: Sequence[str], config: Config) -> bool:
 
 
 def _length(opened: Callable[[str, Config], Any], place: str, config: Config) -> int:
-    """Return the length of a dataset along the append dimension; 0 if it has none, or cannot be read."""
-    with contextlib.suppress(ZapzError):  # the append says what is wrong with it
+    """Return the length of a dataset along the append dimension, in steps; 0 if it is unknown."""
+    with contextlib.suppress(ZapzError):  # the append reports what is wrong with it
         found = opened(place, config)
         dataset = found.dataset if isinstance(found, OpenSlice) else open_dataset(found)
         return max(dataset.lengths(config.append_dim).values(), default=0)

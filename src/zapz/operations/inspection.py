@@ -1,4 +1,4 @@
-"""Look at a target's documents and labels, and gather what is wrong with them."""
+"""Inspect a target's documents and labels, and collect what is wrong with them."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ class Seen:
     """What was read, and what is wrong with it."""
 
     documents: Mapping[str, bytes] = field(default_factory=dict)
-    """All documents; none if they are not all there."""
+    """All documents; empty if not all of them could be read."""
     dataset: Dataset | None = None
-    """What they say; None if that cannot be told."""
+    """The dataset that the documents describe; None if they are not valid."""
     findings: list[Finding] = field(default_factory=list)
     """What is wrong."""
     labels: dict[str, int] = field(default_factory=dict)
-    """How many labels of each label variable were read."""
+    """Number of labels read, by label variable."""
     steps: dict[str, StepInfo] = field(default_factory=dict)
-    """The step that they keep, and where steps are missing."""
+    """The regular step of the labels, and where steps are missing, by label variable."""
     notes: list[str] = field(default_factory=list)
-    """What was not looked at, and why."""
+    """What was not inspected, and why."""
 
 
 def inspect_target(store: Store, config: Config) -> Seen:
-    """Read documents and labels, and see what is wrong with them.
+    """Read documents and labels, and collect what is wrong with them.
 
     Raises:
-        LockedError: Another process is just creating the target.
-        ConflictError: A process that was creating it has died.
-        FormatError: There is something else than a dataset.
-        StoreError: Storage failed; ``NotFoundError`` if there is nothing.
+        LockedError: Another process is creating the target.
+        ConflictError: A process died while it created the target.
+        FormatError: The target is not a Zarr dataset.
+        StoreError: Storage failed; ``NotFoundError`` if the target does not exist.
     """
     seen = Seen()
     try:

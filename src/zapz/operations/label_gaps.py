@@ -1,4 +1,4 @@
-"""What ``info`` says of the steps between labels."""
+"""The regular step between labels, and the gaps: for ``info`` and ``check``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zapz.format.buffers import Cells
 from zapz.planning.gaps import FEWEST, between, rhythm_of
 
 _LISTED = 100
-"""So many gaps are listed."""
+"""Maximum number of gaps listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,31 +22,32 @@ class GapInfo:
     after: str
     """The label before it."""
     before: str
-    """The label behind it."""
+    """The label after it."""
     missing: int
-    """How many steps are missing."""
+    """Number of missing steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepInfo:
-    """The step that labels keep, and where steps are missing."""
+    """The regular step of labels, and where steps are missing."""
 
     step: str
-    """The commonest difference of the labels, such as "1 day"; empty if they keep none."""
+    """The most common difference between labels, such as "1 day"; empty if there is no regular
+    step."""
     gaps: int = 0
-    """In how many places steps are missing."""
+    """Number of gaps."""
     missing: int = 0
-    """How many steps are missing in all."""
+    """Total number of missing steps."""
     first: tuple[GapInfo, ...] = ()
-    """The first of these places, at most a hundred."""
+    """The first gaps, at most 100."""
 
 
 def steps_of(encoding: Encoding, stored: Cells) -> StepInfo:
-    """Return the step that labels keep, and where steps are missing.
+    """Return the regular step of labels, and where steps are missing.
 
     Args:
-        encoding: What the labels mean.
-        stored: All of them, as they are stored.
+        encoding: The encoding of the labels.
+        stored: All labels as stored; shape (steps,).
     """
     found = rhythm_of(encoding, stored)
     if found is None:
@@ -59,19 +60,19 @@ def steps_of(encoding: Encoding, stored: Cells) -> StepInfo:
 
 
 def looked_for(reading: Reading, path: str, encoding: Encoding) -> StepInfo | str | None:
-    """Return the steps of a label variable, all labels of which are read.
+    """Read all labels of a variable, and return their regular step and gaps.
 
     Returns:
-        They; or why they are not known; or None where there are none: the labels are text, or too
-        few.
+        The steps. A text with the reason if they are not known. None if they do not exist: the
+        labels are text, or too few.
     """
     array = reading.dataset.arrays[path]
     if array.shape[0] < FEWEST or array.dtype.kind not in "iufmM":
         return None
     if not are_few(reading, path):
         chunks = chunks_of_labels(reading, path)
-        return f"gaps in {path} are not looked for: its {array.shape[0]:,} labels lie in {chunks:,} chunks"
+        return f"gaps in {path} were not searched: its {array.shape[0]:,} labels are in {chunks:,} chunks"
     try:
         return steps_of(encoding, all_labels(reading, path))
     except (ChunkError, StoreError) as error:
-        return f"gaps in {path} are not looked for: {error}"
+        return f"gaps in {path} were not searched: {error}"

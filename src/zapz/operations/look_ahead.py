@@ -1,7 +1,7 @@
-"""Look at all slices of a call before the first of them is written: are they there, may they follow, in this order?
+"""Inspect all slices of a call before the first is written.
 
-It costs their metadata and labels. What was seen is compared when a slice's turn comes: one that
-has changed meanwhile is refused.
+Do they exist, and can they be appended in this order? This reads their metadata and labels. Before
+a slice is appended, they are compared again: a slice that has changed since is refused.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from zapz.storage.local.posix import is_folder
 from zapz.storage.uris import is_local
 
 _OPEN = 8
-"""Slices that are open at a time."""
+"""Maximum number of slices that are opened at the same time."""
 _KEPT_BYTES = 4_000_000
-"""Bytes of metadata that are remembered, so that slices of local folders are not read again if
-theirs are the same."""
+"""Maximum number of bytes of metadata that are kept. A slice in a local folder whose metadata are
+kept, and have not changed, is not opened again."""
 _FEW = 64
-"""Labels of a slice that are remembered, so that they are not converted again."""
+"""Maximum number of labels of a slice that are kept, so that they are not converted again."""
 
 Seen = tuple[OpenSlice, dict[str, Cells]]
-"""A slice, and its labels as it stores them."""
+"""A slice, and its labels as stored, by label variable; each of shape (steps,)."""
 
 
 class LookAhead:
-    """What was seen of the slices of one call."""
+    """Inspects the slices of one call, and opens them later if they have not changed."""
 
     def __init__(
         self,
@@ -62,17 +62,17 @@ class LookAhead:
         self._budget = _KEPT_BYTES
 
     def look(self, items: Sequence[Any], state: State) -> None:
-        """Look at all slices.
+        """Inspect all slices.
 
         Args:
-            items: Places.
-            state: The target as it is; its first and last labels are noted in it.
+            items: Paths or URIs.
+            state: The current state of the target; its first and last labels are added to it.
 
         Raises:
-            SliceError: One may not follow the target or the one before it.
-            ZapzError: One cannot be opened; a slice that is waited for may be missing or
+            SliceError: A slice cannot follow the target, or the slice before it.
+            ZapzError: A slice cannot be opened. With ``slice_polling``, a slice may be missing or
                 incomplete.
-            CancelledError: ``cancelled`` says so; nothing was written.
+            CancelledError: The caller has cancelled; nothing was written.
         """
         ahead = _Ahead(state)
         for number, seen in enumerate(self._seen(items)):
@@ -93,7 +93,7 @@ class LookAhead:
             ahead.advance(source.uri, labels)
 
     def _foresee(self, number: int, source: OpenSlice, own: Mapping[str, Cells], ahead: _Ahead) -> list[Labels] | None:
-        """Return the labels of a slice; None if it would not be appended."""
+        """Return the labels of a slice; None if the slice would not be appended."""
         state, config = ahead.state, self._config
         source, before, placement = self._decider.placer.place(source, state.dataset)
         target = Reading(self._decider.store, before)
@@ -117,7 +117,7 @@ class LookAhead:
         return labels
 
     def _seen(self, items: Sequence[Any]) -> Iterator[Seen | None]:
-        """Yield slices in their order; those of services are opened in parallel, some ahead."""
+        """Yield slices in order; remote slices are opened in parallel, some ahead of their turn."""
         if all(is_local(os.fspath(item)) for item in items):
             yield from map(self._open, items)
             return
@@ -135,7 +135,7 @@ class LookAhead:
                     future.cancel()
 
     def _open(self, item: Any) -> Seen | None:
-        """Open a slice and read its labels; None if it is not there yet, and waited for."""
+        """Open a slice and read its labels; return None if the run waits for the slice later."""
         if self._cancelled is not None and self._cancelled():
             raise CancelledError("cancelled", where="slices", hint="Nothing was written.")
         try:
@@ -152,15 +152,16 @@ class LookAhead:
             source.close(None)
 
     def open(self, number: int, item: Any, opener: Callable[[Any], OpenSlice]) -> OpenSlice:
-        """Open a slice for good.
+        """Open a slice that is to be appended now.
 
         Args:
-            number: The how many-th of the call it is, from 0.
-            item: What it was given as.
+            number: Index of the slice in the call, from 0.
+            item: The slice as given by the caller.
             opener: Opens it.
 
         Raises:
-            SliceError: Its metadata are no longer those that were looked at.
+            SliceError: Its metadata changed since they were inspected.
+            ZapzError: It cannot be opened.
         """
         if number not in self._labels:
             return opener(item)
@@ -173,39 +174,39 @@ class LookAhead:
         if not same:
             source.close(None)
             raise SliceError(
-                "the slice's metadata changed since it was looked at",
+                "the slice's metadata changed since zapz first read them",
                 where=source.uri,
-                hint="Something still writes to it. Append it when it is complete.",
+                hint="Another process may still be writing the slice. Append it when it is complete.",
             )
         return replace(source, labels_seen=self._labels.pop(number))
 
 
 class _Ahead:
-    """The target as it would be after the slices that were looked at."""
+    """The target as it would be after the slices inspected so far."""
 
     def __init__(self, state: State) -> None:
         self._target = state
         self.state = replace(state, last=dict(state.last), dataset=None if state.old is not None else state.dataset)
         self.there: dict[str, LabelIndex] = {}
-        """Labels of slices that were looked at."""
+        """Labels of the slices inspected so far, by label variable."""
         self.last: str | None = None
-        """The slice that would be appended last."""
+        """URI of the last slice that would be appended; None if there is none yet."""
 
     def note_ends(self, labels: Sequence[Labels]) -> None:
-        """Remember the target's own first and last labels, so that they are read once."""
+        """Keep the target's own first and last labels, so that they are read only once."""
         for found in labels:
             self.state.last.setdefault(found.path, found.old)
             if self._target.dataset is not None and self._target.old is None:
                 self._target.last.setdefault(found.path, found.old)
 
     def holds(self, labels: Sequence[Labels]) -> bool:
-        """Return whether slices that were looked at have all these labels, side by side."""
+        """Return whether the slices inspected so far contain all these labels consecutively."""
         return bool(labels) and all(
             (index := self.there.get(each.path)) is not None and index.holds(each.new.values) for each in labels
         )
 
     def advance(self, uri: str, labels: Sequence[Labels]) -> None:
-        """Take note of a slice that would be appended."""
+        """Record a slice that would be appended."""
         self.last = uri
         for found in labels:
             self.there.setdefault(found.path, LabelIndex()).extend(found.new.values)
@@ -213,12 +214,12 @@ class _Ahead:
 
 
 def _out_of_order(labels: Labels, where: str, before: str) -> LabelError:
-    """Return what to say if a slice does not follow another one of the call."""
+    """Return the error for a slice that does not follow the slice before it."""
     return LabelError(
         "the slices are not in the order of their labels; nothing was written",
         where=f"{where}, {labels.path}",
-        expected=f"a label that follows {labels.old.text(-1)}, the last one of {before}",
+        expected=f"a label that follows {labels.old.text(-1)}, the last label of {before}",
         found=labels.new.text(0),
-        hint="Give them in the order of their labels; or {slice_order} sorts them by their first ones.",
+        hint="Give the slices in the order of their labels, or let {slice_order} sort them by their first labels.",
         remedies={"slice_order": "labels"},
     )

@@ -1,4 +1,4 @@
-"""Decide where a slice goes, and how its values become the target's, by documents alone."""
+"""Decide where a slice is placed and how its values are converted, from documents alone."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from zapz.sources.open_slice import OpenSlice
 
 
 def with_dimension(source: OpenSlice, target: Dataset | None, config: Config) -> OpenSlice:
-    """Return a slice with the append dimension: itself, or as one step; itself too, if nothing says which step it is.
+    """Return a slice that has the append dimension.
+
+    A slice without that dimension becomes one step. It is returned unchanged if nothing says which
+    step it is.
 
     Args:
         source: The slice.
-        target: The target; None if it is made from this slice.
+        target: The target; None if it is created from this slice.
         config: Settings.
 
     Raises:
-        SliceError: Its label is not where it should be, or is one value for several steps.
+        SliceError: The label is not where ``append_label`` says, or is one value for several steps.
     """
     if any(config.append_dim in array.dims for array in source.dataset.arrays.values()):
         check_single(source.dataset, target, config, source.uri)
@@ -35,7 +38,7 @@ def with_dimension(source: OpenSlice, target: Dataset | None, config: Config) ->
 
 
 class Placer:
-    """Decides where the slices of one call go."""
+    """Decides where the slices of one call are placed."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -44,26 +47,26 @@ class Placer:
     def place(
         self, source: OpenSlice, target: Dataset | None, *, reads: bool = True
     ) -> tuple[OpenSlice, Dataset, Placement]:
-        """Decide where a slice goes.
+        """Decide where a slice is placed.
 
         Args:
             source: The slice.
-            target: The target; None if it is made from this slice.
-            reads: Whether labels of the slice may be read, to give a new target units that hold
-                what may come.
+            target: The target; None if it is created from this slice.
+            reads: Whether labels of the slice may be read, to choose time units for a new target
+                that also fit later slices.
 
         Returns:
-            The slice as the target sees it, the target (its form, if it is made), and where the
-            slice goes.
+            The slice in the target's form, the target (if it is created: empty, as it will be), and
+            the placement of the slice.
 
         Raises:
-            SliceError: It may not follow.
+            SliceError: The slice cannot be appended.
         """
         config = self._config
         notes: list[str] = []
         source = with_dimension(source, target, config)
         if target is None:
-            from zapz.checks.label_units import with_label_units  # imported where used: most appends make no target
+            from zapz.checks.label_units import with_label_units  # imported where used: most appends create no target
             from zapz.planning import new_target
 
             if reads and config.label_units == "auto":

@@ -1,4 +1,4 @@
-"""Decide everything about one slice: where it goes, whether it is there already, what is written; nothing is written here."""
+"""Decide about one slice: is it already there, where is it placed, and what is to be written?"""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ from zapz.storage.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prepared:
-    """A slice about which everything is decided."""
+    """A slice, and everything that was decided about it."""
 
     source: OpenSlice
-    """The slice, as the target sees it."""
+    """The slice, in the target's form."""
     placement: Placement
-    """Where it goes."""
+    """Where it is placed."""
     outcome: Outcome = field(default_factory=Outcome)
-    """What becomes of it: "planned" if there is something to write."""
+    """The outcome for the slice: "planned" if there is something to write."""
     labels: tuple[Labels, ...] = ()
-    """Its labels, and the target's last ones before it."""
+    """Its labels, and the target's last labels before it."""
     plan: Plan | None = None
     """What is to be written; None if nothing is."""
     differing: tuple[str, ...] = ()
     """Static variables that differ from the target's and are ignored."""
     tolerated: Mapping[str, float] = field(default_factory=dict)
-    """Static variables that differ from the target's within the tolerance, and by how much at most."""
+    """Largest difference of each static variable that differs within the tolerance, in the
+    variable's units."""
 
     @property
     def last_label(self) -> str:
-        """The target's last label once the slice is in it, as text; empty if it has none."""
+        """The target's last label after the slice, as text; empty if there are no labels."""
         if not self.labels:
             return ""
         line = self.labels[0].old if self.plan is None else self.labels[0].new
@@ -55,28 +56,28 @@ class Decider:
 
     def __init__(self, store: Store, config: Config) -> None:
         self.store = store
-        """Where the target is read."""
+        """The store from which the target is read."""
         self._config = config
         self._static = StaticVariables()
         self.placer = Placer(config)
-        """Decides where slices go."""
+        """Decides where slices are placed."""
         self.budget = Budget.of(config)
-        """What comparing slices that are there already may still cost."""
+        """What may still be read to compare slices that are already there."""
 
     def begin_turn(self) -> None:
-        """Forget what was compared before the target's lock was taken."""
+        """Forget comparisons that were done before the target's lock was taken."""
         self._static = StaticVariables()
 
     def expect(self, items: Iterable[Any]) -> None:
-        """Take note of how many slices will come, if that is known."""
+        """Record the number of slices, if it is known."""
         self.budget.slices = len(items) if isinstance(items, Sequence) else None
 
     def decide(self, source: OpenSlice, state: State) -> Prepared:
-        """Decide everything about a slice; nothing is written.
+        """Decide everything about a slice; write nothing.
 
         Raises:
-            SliceError: It may not follow, or is not what was looked at before.
-            ZapzError: It, or the target, cannot be read.
+            SliceError: The slice cannot be appended, or changed since it was inspected.
+            ZapzError: The slice or the target cannot be read.
         """
         creates = state.dataset is None
         source, before, placement = self.placer.place(source, state.dataset)
@@ -104,23 +105,24 @@ class Decider:
             tolerated = self._static.check(state.home or target, source, placement, self._config)
         differing: tuple[str, ...] = ()
         if self._config.static == "ignore" and not creates:
-            from zapz.checks.ignored_static import differing_static  # imported where used: most appends do without
+            from zapz.checks.ignored_static import differing_static  # imported where used: most appends do not need it
 
             differing = differing_static(self._static, state.home or target, source, placement, self._config)
         decided = replace(prepared, placement=placement, labels=tuple(labels), plan=plan)
         return replace(decided, differing=differing, tolerated=tolerated)
 
     def there(self, target: Reading, state: State, length: int) -> There:
-        """Return what slices that are there already are compared with."""
+        """Return what a slice is compared with to find whether it is already there."""
         return There(target=target, length=length, planned=state.planned, indexes=state.indexes, budget=self.budget)
 
     def is_there(
         self, source: OpenSlice, placement: Placement, labels: list[Labels], target: Reading, state: State
     ) -> bool:
-        """Return whether a slice is there already by its labels; its data are not compared.
+        """Return whether the slice's labels are already there; data are not compared.
 
         Raises:
-            LabelError: Labels are there already, which is to be refused.
+            LabelError: Labels are already there, and ``on_existing`` is "refuse"; or only some of
+                them are there.
         """
         there = self.there(target, state, state.length)
         return outcome_of(there, source, placement, labels, self._by_labels) is not None
@@ -134,7 +136,7 @@ class Decider:
     ) -> dict[str, dict[str, Any]]:
         if not self._config.attrs and not self._config.variables:
             return {}
-        from zapz.checks.configured_attributes import (  # imported where used: most appends do without
+        from zapz.checks.configured_attributes import (  # imported where used: most appends do not need it
             After,
             configured_attributes,
         )
@@ -177,10 +179,13 @@ class Decider:
         )
 
     def glance(self, source: OpenSlice, state: State) -> Placement | None:
-        """Decide as much as can be seen without the slice's data: form and labels; return None if they will not be needed.
+        """Decide what can be decided without the slice's data: its form and labels.
+
+        Returns:
+            The placement; None if the slice's data will not be needed.
 
         Raises:
-            SliceError: It may not follow.
+            SliceError: The slice cannot be appended.
         """
         source, before, placement = self.placer.place(source, state.dataset, reads=False)
         if state.dataset is None or not placement.length:

@@ -1,4 +1,4 @@
-"""Execute a plan as one transaction: with how many threads, and on which conditions."""
+"""Execute a plan as one transaction, with a suitable number of threads."""
 
 from __future__ import annotations
 
@@ -25,17 +25,22 @@ if TYPE_CHECKING:
     from zapz.operations.timing import Timing
 
 MAX_WORKERS = 8
+"""Maximum number of threads on local storage."""
 _IN_FLIGHT = 64
-"""Requests to object services that are under way together, at most."""
+"""Maximum number of concurrent requests to an object store."""
 _BYTES_IN_FLIGHT = 1 << 28
-"""Bytes of chunks that are under way together, where their number is not set."""
+"""Maximum number of bytes of chunks in flight, where ``workers`` is not set."""
 
 
 def workers_of(config: Config, plan: Plan, *stores: ReadableStore) -> int:
-    """Return the number of threads to use: as many as there are processors, or as hide the time that requests take."""
+    """Return the number of threads to use.
+
+    On local storage this is at most the number of processors. With an object store it is larger,
+    to hide the latency of requests. ``memory_limit`` limits both.
+    """
     if config.workers:
         return config.workers
-    # Regions are read no larger than they are needed.
+    # Regions are never larger than what is needed of them.
     regions = any(store.abilities.regions for store in stores)
     needs = (4 * p.target.unit_bytes if regions else p.working_set for p in plan.arrays.values())
     most = max(1, config.memory_limit // max(1, max(needs, default=1)))
@@ -47,14 +52,14 @@ def workers_of(config: Config, plan: Plan, *stores: ReadableStore) -> int:
 
 
 def _fingerprint(plan: Plan, source: OpenSlice) -> str:
-    """Return what a slice is recognised by if it comes again; one that lies in no place is not recognised."""
+    """Return what identifies a slice that is given again; random if it has no path or URI."""
     if not source.has_place:
         return os.urandom(16).hex()
     return fingerprint_of(canonical_uri(plan.slice_uri), plan.slice.documents)
 
 
 class Watch:
-    """What the caller of a run wants to know, and whether it is to stop; nothing, if nobody asked."""
+    """The callbacks of a run: progress, cancellation, recovery, timing; each may be missing."""
 
     def __init__(
         self,
@@ -66,31 +71,31 @@ class Watch:
         explain: bool = False,
     ) -> None:
         self.progress = progress
-        """Called with chunks done and chunks planned, from any thread."""
+        """Called with the chunks done and the chunks planned, from any thread."""
         self.cancelled = cancelled
-        """Asked between chunks whether to stop."""
+        """Returns whether to stop; called between chunks."""
         self.recovered = recovered
-        """Called with what was recovered, if anything was, before a slice is looked at."""
+        """Called with what was recovered, if anything was, before a slice is inspected."""
         self.phases: Phases | None = None
-        """Is told how far the run is."""
+        """Reports progress; None if the caller does not request it."""
         if told is not None:
-            from zapz.operations.phases import Phases  # imported where used: few listen
+            from zapz.operations.phases import Phases  # imported where used: few callers request it
 
             self.phases = Phases(told)
         self.timing: Timing | None = None
-        """Takes the time of each part, if it is to be told."""
+        """Measures the duration of each part; None without ``explain``."""
         if explain:
-            from zapz.operations.timing import Timing  # imported where used: few ask
+            from zapz.operations.timing import Timing  # imported where used: few callers request it
 
             self.timing = Timing()
 
     def expect(self, items: Iterable[Any]) -> None:
-        """Take note of how many slices will come, if that is known."""
+        """Record the number of slices, if it is known."""
         if self.phases is not None:
             self.phases.expect(items)
 
     def begin(self, name: str) -> None:
-        """Tell that it is a slice's turn."""
+        """Report that the next slice begins."""
         if self.phases is not None:
             self.phases.begin(name)
         if self.timing is not None:
@@ -98,7 +103,7 @@ class Watch:
 
     @property
     def enter(self) -> Callable[[str], None] | None:
-        """What is called as each further phase of a transaction begins; None if nobody wants to know."""
+        """Callback for each further phase of a transaction; None if no caller needs it."""
         return None if self.phases is None and self.timing is None else self._enter
 
     def _enter(self, phase: str) -> None:
@@ -109,7 +114,7 @@ class Watch:
 
     @property
     def waits(self) -> Callable[[str, float], None] | None:
-        """What is called when the target has to be waited for."""
+        """Callback for a wait for the target; None if no caller needs it."""
         return None if self.phases is None else self.phases.wait_for_target
 
 
@@ -132,15 +137,18 @@ def run_plan(
     Args:
         plan: The plan.
         source: The slice.
-        session: A turn at the target.
+        session: The open session, which holds the target's lock.
         config: Settings.
         target: The target.
-        watch: What the caller wants to know.
+        watch: Callbacks of the caller.
+
+    Returns:
+        The numbers of chunks copied and encoded and of bytes written, with notes.
 
     Raises:
-        CancelledError: The caller said so; nothing was appended.
+        CancelledError: The caller cancelled the run; nothing was appended.
         SliceError: The slice's metadata changed while it was copied.
-        ZapzError: As ``append`` does.
+        ZapzError: As ``zapz.append``.
     """
     found = sparse.look(plan, source.store, target)
     commit = Commit(
@@ -173,15 +181,18 @@ def run_plan(
             raise SliceError(
                 "the slice's metadata changed while it was copied",
                 where=plan.slice_uri,
-                hint="Something still writes to it: append it when it is complete. {slice_polling.timeout} waits until it does not change, "
-                "at most so many seconds; slice_ready and slice_complete say how a complete slice is recognised.",
+                hint="Another process may still be writing the slice. Append it when it is complete. {slice_polling.timeout} waits "
+                "until it stops changing, at most this many seconds. slice_ready and slice_complete define when a slice is complete.",
                 remedies={"slice_polling.timeout": 60},
             )
         return replace(counts, notes=found.notes)
 
 
 def _counting(plan: Plan, found: sparse.Found, watch: Watch) -> Callable[[int, int], object] | None:
-    """Return what is called when steps are done, from any thread: it counts, and looks whether to stop; None if nobody asked for either."""
+    """Return a callback for finished steps that counts them and stops a cancelled run.
+
+    It may be called from any thread. None if no caller needs it.
+    """
     progress, cancelled, phases = watch.progress, watch.cancelled, watch.phases
     if progress is None and cancelled is None and phases is None:
         return None
@@ -193,7 +204,7 @@ def _counting(plan: Plan, found: sparse.Found, watch: Watch) -> Callable[[int, i
     def count(steps: int, written: int) -> None:
         if cancelled is not None and cancelled():
             raise CancelledError(
-                "cancelled", where=plan.slice_uri, hint="This slice was not appended; those before it stay."
+                "cancelled", where=plan.slice_uri, hint="This slice was not appended. Slices before it stay."
             )
         done[0] += steps
         done[1] += written

@@ -1,4 +1,4 @@
-"""The slices of one call, opened one after another; what has to be computed is computed while the target is not held."""
+"""Open the slices of one call, one after another; lazy data are computed without the lock."""
 
 from __future__ import annotations
 
@@ -40,8 +40,12 @@ class SliceFeed:
         self._ahead: LookAhead | None = None
 
     def look(self, items: Sequence[Any], state: State) -> None:
-        """Look at all slices before the first is written; raises as ``LookAhead.look`` does."""
-        from zapz.operations.look_ahead import LookAhead  # imported where used: one slice alone is opened at once
+        """Inspect all slices before the first is written.
+
+        Raises:
+            ZapzError: As ``LookAhead.look``.
+        """
+        from zapz.operations.look_ahead import LookAhead  # imported where used: a single slice is opened directly
 
         opener = self._opener(replace(self._config, slice_polling=None))
         told = self._phases.looking if self._phases is not None else None
@@ -49,7 +53,11 @@ class SliceFeed:
         self._ahead.look(items, state)
 
     def sort(self, items: Iterable[Any], state: State) -> list[Any]:
-        """Return slices in the order of their first labels; raises as ``sorted_by_labels`` does."""
+        """Return slices in the order of their first labels.
+
+        Raises:
+            ZapzError: As ``sorted_by_labels``.
+        """
         from zapz.operations.slice_order import sorted_by_labels  # imported where used
 
         target = None if state.dataset is None else Reading(self._turns.store, state.dataset)
@@ -62,7 +70,7 @@ class SliceFeed:
     def feed(
         self, items: Iterable[Any], close: Callable[[OpenSlice, BaseException | None], None] = OpenSlice.left
     ) -> Feed[Any, OpenSlice]:
-        """Return the open slices of some items, to be used as a context; see ``Feed``."""
+        """Return a ``Feed`` that opens items in order; use it as a context manager."""
         opener, numbers, phases = self._opener(self._config), count(), self._phases
 
         def opened_item(item: Any) -> OpenSlice:
@@ -82,7 +90,7 @@ class SliceFeed:
                 return opened
             try:
                 self._compute(opened, self._turns.decider.glance(opened, self._turns.reader.look()))
-            except ZapzError as error:  # another writer may be at work just now: our own turn will tell
+            except ZapzError as error:  # another writer may be active: the slice is checked again under the lock
                 _LOG.debug("%s is not computed ahead: %s", printable(opened.uri), printable(str(error)))
             except BaseException as error:
                 leave_under(opened.close, error)
@@ -93,10 +101,10 @@ class SliceFeed:
         return Feed(items, open_ready if ahead else open_item, close, self._config.prefetch, self._cancelled)
 
     def make_ready(self, opened: OpenSlice) -> None:
-        """Compute what a slice has to be computed, once its form is seen to fit.
+        """Compute the lazy variables of a slice, after its form and labels have been checked.
 
         Raises:
-            SliceError: It may not follow.
+            SliceError: The slice cannot be appended.
         """
         if not opened.prepares:
             return

@@ -16,25 +16,28 @@ from zapz.sources.opener import Opener, are_known
 
 
 def sorted_by_labels(items: Iterable[Any], opener: Opener, target: Reading | None, config: Config) -> list[Any]:
-    """Return slices in the order of their first labels: falling where the target's labels fall, or are to.
+    """Return slices in the order of their first labels.
+
+    The order is decreasing if the target's labels decrease, or ``label_order`` is "decreasing".
 
     Args:
         items: Paths or URIs.
         opener: Opens them.
-        target: The target; None if there is none yet.
+        target: The target; None if it does not exist yet.
         config: Settings.
 
     Raises:
-        ConfigError: They are not all known, or none of their labels has an order.
-        LabelError: One has no label, or one that cannot be compared with the others.
+        ConfigError: The slices are not all known in advance.
+        LabelError: A slice has no label, or its label cannot be compared with the others.
+        ZapzError: A slice cannot be opened.
     """
     if not are_known(items, config):
         raise ConfigError(
-            "only slices that are all known can be sorted",
+            "slices can be sorted only if all are known in advance",
             where="slice_order",
             expected="a list of paths or URIs",
             found=type(items).__name__ if config.slice_source is None else "arguments of a slice source",
-            hint="Give them in order, without this setting.",
+            hint="Give the slices in order, without this setting.",
         )
     firsts = [_first(item, opener, target, config) for item in items]
     kinds = {kind for kind, _ in firsts}
@@ -45,7 +48,7 @@ def sorted_by_labels(items: Iterable[Any], opener: Opener, target: Reading | Non
 
 
 def _first(item: Any, opener: Opener, target: Reading | None, config: Config) -> tuple[str, Any]:
-    """Return the kind of a slice's labels, and the first of them."""
+    """Return the type of a slice's labels, and the first label."""
     source = opener.open(item)
     try:
         source = with_dimension(source, target.dataset if target is not None else None, config)

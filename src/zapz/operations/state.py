@@ -1,4 +1,4 @@
-"""What one call knows of its target."""
+"""What one call knows about its target."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from zapz.txn.register import Commit
 
 @dataclass(slots=True, eq=False)
 class State:
-    """What is known of the target while its lock is held."""
+    """What is known about the target while its lock is held."""
 
     dataset: Dataset | None
-    """What it is; None if there is none, or it is to be replaced."""
+    """The dataset; None if the target does not exist, or is to be replaced."""
     last: dict[str, Line] = field(default_factory=dict)
     """The first label and the last two, by variable."""
     length: int = 0
-    """Its length along the append dimension."""
+    """Length along the append dimension, in steps."""
     planned: list[Planned] = field(default_factory=list)
     """Slices that a dry run has planned, in order."""
     register: list[Commit] = field(default_factory=list)
     """The last commits of earlier calls."""
     home: Reading | None = None
-    """In a dry run that makes the target: the slice that it would be made from."""
+    """In a dry run that would create the target: the slice that it would be created from."""
     indexes: dict[str, LabelIndex] = field(default_factory=dict)
-    """All labels, where they have been read because they have no order."""
+    """All labels, by variable, where they have been read because they have no order."""
     old: Dataset | None = None
-    """What is there, and is to be replaced by a new target (``force_new``)."""
+    """The existing dataset that a new target replaces (``force_new``); else None."""
 
     def advance(self, plan: Plan, labels: Sequence[Labels]) -> None:
-        """Take over what an append has made of the target."""
+        """Update the state after an append."""
         values = {found.path: found.new.values for found in labels}
         for path, index in self.indexes.items():
             index.extend(values.get(path, [None] * plan.placement.length))
@@ -45,6 +45,6 @@ class State:
         self.dataset = plan.after
 
     def note_labels(self, labels: Sequence[Labels]) -> None:
-        """Take labels for the target's last ones."""
+        """Record labels as the target's last labels."""
         for found in labels:
             self.last[found.path] = found.old.joined(found.new)

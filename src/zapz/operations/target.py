@@ -1,4 +1,4 @@
-"""Where a target is: how it is opened, and where it must not be."""
+"""Open a target, and refuse targets and slices in unsuitable places."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def open_target(target: object, config: Config) -> Store:
     """Open the store of a target, whatever the caller gave for it.
 
     Raises:
-        ConfigError: It is not a target.
-        AbilityError: It cannot be written.
+        ConfigError: The value is not a target.
+        FormatError: There is a file of another format.
+        AbilityError: The store cannot be written.
     """
     how = StoreOptions(
         durable=config.durability == "full",
@@ -29,15 +30,15 @@ def open_target(target: object, config: Config) -> Store:
         single_writer=config.single_writer,
     )
     if is_given(target):
-        from zapz.storage.adapters import target_store  # imported where used: paths do without
+        from zapz.storage.adapters import target_store  # imported where used: paths do not need it
 
         store = target_store(target, how)
         if store is not None:
             return store
     if isinstance(target, str | os.PathLike) and (not os.fspath(target).strip() or "\0" in os.fspath(target)):
-        hint = "Is a variable of the shell unset?"
+        hint = "Is a shell variable unset?"
         raise ConfigError(
-            "the target has no name", where="target", expected="a path or URI", found=repr(target), hint=hint
+            "invalid target name", where="target", expected="a path or URI", found=repr(target), hint=hint
         )
     if not isinstance(target, str | os.PathLike):
         if hasattr(target, "abilities"):
@@ -51,35 +52,36 @@ def open_target(target: object, config: Config) -> Store:
     try:
         return open_store(target, config.target_storage_options, how)
     except FormatError as error:
-        from zapz.storage.no_dataset import OtherFormatError  # imported where used: it has failed
+        from zapz.storage.no_dataset import OtherFormatError  # imported where used: only errors need it
 
         if isinstance(error, OtherFormatError) and "slice_source" in error.remedies:
-            hint = "A target is a Zarr dataset, and comes first, before the slices; such a file can be a slice, with {slice_source}."
+            hint = "The target must be a Zarr dataset and comes first, before the slices. This file can be a slice, with {slice_source}."
             error.advised(hint, error.remedies)
         raise
 
 
 def check_surroundings(store: Store) -> None:
-    """Refuse a target that is part of something larger: of a Zarr group, or of a pyramid.
+    """Refuse a target that is part of a larger dataset: a Zarr group, or a pyramid.
 
-    The other levels of a pyramid would lack what was appended, and the consolidated metadata of a
-    group would not know of it. On services a group counts only if it has such metadata.
+    The other levels of a pyramid would lack the appended data, and the consolidated metadata of an
+    outer group would become stale. On object stores an outer group counts only if it has
+    consolidated metadata.
 
     Raises:
-        FormatError: It is; names the whole.
+        FormatError: The target is such a part; the error names the outer dataset.
     """
     around = surroundings_of(store)
     if around.pyramid is not None:
         raise FormatError(
             "the target is one level of a pyramid",
             where=store.uri,
-            expected="a dataset that is no level",
+            expected="a dataset that is not a level",
             found=f"a level of {around.pyramid}",
-            hint="Appended to alone, it would no longer fit the other levels. Append to another dataset, and make the levels from it.",
+            hint="After the append it would no longer match the other levels. Append to another dataset, and create the levels from it.",
         )
     if around.dataset is not None:
         raise FormatError(
-            "the target lies inside another Zarr dataset",
+            "the target is inside another Zarr dataset",
             where=store.uri,
             found=around.dataset,
             hint="Append to that dataset's root, or move the target out of it.",
@@ -87,25 +89,26 @@ def check_surroundings(store: Store) -> None:
 
 
 def apart_from(store: ReadableStore, config: Config) -> Callable[[str], None]:
-    """Return what refuses a slice, by its URI, that is, contains, or lies in the target; links are resolved.
+    """Return a check that refuses the URI of a slice that overlaps the target.
 
-    Where the target leads to is found out once.
+    They overlap if they are the same, or one contains the other. Links are resolved, those of the
+    target only once.
     """
     target = canonical_uri(store.uri)
     ours = {target, f"{target}{OURS}" if config.journal == "beside" else target}
 
     def check(uri: str) -> None:
-        """Check one slice.
+        """Check the URI of one slice.
 
         Raises:
-            SliceError: It is no place apart from the target.
+            SliceError: The slice overlaps the target.
         """
         slice_ = canonical_uri(uri)
         if slice_ in ours or _holds(slice_, target) or _holds(target, slice_):
             raise SliceError(
-                "slice and target are the same, or one lies inside the other",
+                "slice and target are the same, or one is inside the other",
                 where=uri,
-                expected="two places",
+                expected="two separate datasets",
                 found=f"target {store.uri}",
                 hint="Give another slice.",
             )

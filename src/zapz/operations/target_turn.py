@@ -1,4 +1,4 @@
-"""Turns at a target: the lock is held, what an earlier run left is recovered, and the target is read."""
+"""Turns at a target: the lock is held, an earlier run is recovered, and the target is read."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ T = TypeVar("T")
 
 
 class TargetTurns:
-    """The turns of one call at its target."""
+    """The turns of one call at its target: the periods in which it holds the lock."""
 
     def __init__(self, store: Store, config: Config, watch: Watch) -> None:
         self.store = store
         """The target."""
         self.reader = TargetReader(store, config)
-        """Reads it."""
+        """Reads the target."""
         self.decider = Decider(store, config)
         """Decides about slices."""
         self.recovered = Recovery()
         """What was recovered, in all turns."""
         self.notes: tuple[str, ...] = ()
-        """What is worth knowing about the storage."""
+        """Remarks about the storage, for the report."""
         self._config = config
         self._watch = watch
         self._register: list[Commit] | None = None
 
     @contextlib.contextmanager
     def held(self) -> Iterator[tuple[Session, State]]:
-        """Take a turn at the target, recover what an earlier run left, and read the target.
+        """Take the lock, recover what an earlier run left, and read the target.
 
         Raises:
-            LockedError: Another writer's turn does not end in time.
-            CancelledError: The caller has ended the wait.
-            ZapzError: The target cannot be recovered, or read, or appended to.
+            LockedError: Another writer holds the target longer than ``lock_wait``.
+            CancelledError: The caller has cancelled the wait.
+            ZapzError: The target cannot be recovered, read, or appended to.
         """
         wait = Wait(self._config.lock_wait, self._watch.cancelled, self._watch.waits)
         with open_session(self.store, wait, remember=self._config.register) as session:
@@ -60,7 +60,7 @@ class TargetTurns:
                 self._tell(session.recovered)
             self.decider.begin_turn()
             if self._register is None:
-                self._register = list(session.register)  # what this call appends is not taken for a repetition
+                self._register = list(session.register)  # without the commits of this call, which are not repetitions
             try:
                 state = self.reader.look(session)
             except ZapzError:
@@ -71,7 +71,7 @@ class TargetTurns:
             yield session, state
 
     def _tell(self, recovered: Recovery) -> None:
-        """Tell what was recovered: those who asked, and whoever has set up logging; of others nobody is bothered."""
+        """Report what was recovered to the callback, and to the log if a handler is configured."""
         if _LOG.hasHandlers():
             forward, back = recovered.rolled_forward, recovered.rolled_back
             _LOG.warning("recovered %s: finished %s, undid %s", printable(self.store.uri), forward, back)
@@ -79,24 +79,33 @@ class TargetTurns:
             self._watch.recovered(recovered)
 
     def note(self, notes: tuple[str, ...]) -> None:
-        """Remember what is worth knowing."""
+        """Add remarks for the report."""
         self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
 
     def look_only(self) -> State:
-        """Read the target without its lock, for a plan that will not be executed here."""
+        """Read the target without its lock, for a plan that is not executed in this call.
+
+        Raises:
+            ZapzError: As ``TargetReader.look_only``.
+        """
         state = self.reader.look_only()
-        if state.old is not None:  # nothing of it is read for the new one
+        if state.old is not None:  # plan against the new target, not against the old one
             self.decider.store = successor_of(self.store)
         return state
 
     def looked(self, use: Callable[[State], T]) -> T:
-        """Return what is seen of the target without its lock; if that is refused, in a turn: another writer may have been at work.
+        """Call ``use`` with the target's state, read without its lock.
+
+        If that fails, call it once more with the lock held: another writer may have been active.
 
         Args:
-            use: Looks at the target's state.
+            use: Inspects the target's state.
+
+        Returns:
+            What ``use`` returns.
 
         Raises:
-            ZapzError: It is refused for good, or there is no turn.
+            ZapzError: It fails with the lock held too, or the lock cannot be taken.
         """
         try:
             return use(self.reader.look())
@@ -106,9 +115,9 @@ class TargetTurns:
         with self.held() as (_, state):
             return use(state)
 
-    def look_anew(self, session: Session, state: State) -> None:
-        """Read a target that has just taken the place of the old one."""
-        self.reader.anew, self._register = False, []
+    def read_replacement(self, session: Session, state: State) -> None:
+        """Read a target that has just replaced the old one, and update the state."""
+        self.reader.replaces, self._register = False, []
         fresh = self.reader.look(session)
         state.dataset, state.length, state.last, state.old = fresh.dataset, fresh.length, {}, None
         state.register = self._register

@@ -1,4 +1,4 @@
-"""Where the time of an append goes, for those who ask."""
+"""Measure the duration of each part of an append, for ``explain``."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Timing:
 
     @contextmanager
     def opening(self) -> Iterator[None]:
-        """Take the time in which the next slice is opened, which may be ahead of its turn."""
+        """Measure how long the next slice takes to open, which may be ahead of its turn."""
         began = time.perf_counter()
         yield
         self._opened.append(time.perf_counter() - began)
 
     def begin(self) -> None:
-        """Begin with the next slice: it is looked at."""
+        """Begin with the next slice: "checking"."""
         self._seconds = {"opening": self._opened.pop(0)} if self._opened else {}
         self._lap = None
         self.enter("checking")
 
     def enter(self, name: str) -> None:
-        """Begin with the next part; the one before is over."""
+        """Begin with the next part, and end the one before."""
         now = time.perf_counter()
         if self._lap is not None:
             self._add(self._lap[0], now - self._lap[1])
@@ -46,14 +46,17 @@ class Timing:
             self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def spent(self, seconds: float) -> None:
-        """Take note of the time that a thread took to read, make and write chunks; from any thread."""
+        """Add the seconds that a thread needed to read, build and write chunks; from any thread."""
         self._add("encoding", seconds)
 
     def end(self) -> dict[str, float]:
-        """Return the seconds of each part; of "reading", "encoding" and "writing" those of all threads together."""
+        """Return the seconds of each part.
+
+        "reading", "encoding" and "writing" are sums over all threads.
+        """
         self.enter("")
         found, self._lap = self._seconds, None
-        if "encoding" in found:  # what is left of a thread's time
+        if "encoding" in found:  # the rest of the threads' time
             found["encoding"] = max(0.0, found["encoding"] - found.get("reading", 0.0) - found.get("writing", 0.0))
         order = (
             "opening",
@@ -69,16 +72,16 @@ class Timing:
         return {name: found[name] for name in order if name in found}
 
     def reads(self, store: ReadableStore) -> ReadableStore:
-        """Return a store that takes the time of what is read from it."""
+        """Return a store whose reads are timed."""
         return cast("ReadableStore", _Timed(store, "reading", ("read", "read_many", "cells"), self))
 
     def writes(self, sink: Sink) -> Sink:
-        """Return a sink that takes the time of what is written to it."""
+        """Return a sink whose writes are timed."""
         return cast("Sink", _Timed(sink, "writing", ("put",), self))
 
 
 class _Timed:
-    """An object some of whose methods are timed."""
+    """A wrapper that times some methods of an object."""
 
     def __init__(self, inner: Any, name: str, methods: tuple[str, ...], timing: Timing) -> None:
         for method in methods:

@@ -1,4 +1,4 @@
-"""What is done to a target without appending to it: recover it, remove a lock, remove what aborted runs left."""
+"""Operations on a target other than appending: recover, unlock, vacuum."""
 
 from __future__ import annotations
 
@@ -23,15 +23,27 @@ def _existing(target: object, config: Config) -> Store:
 
 
 def recover(target: object, config: Config) -> Recovery:
-    """Finish or undo what a crashed run left in a target; raises as ``session.recover_left`` does."""
+    """Finish or undo what a crashed run left in a target.
+
+    Raises:
+        ZapzError: As ``session.recover_left``; ``NotFoundError`` if the target does not exist.
+    """
     return session.recover_left(_existing(target, config), Wait(config.lock_wait))
 
 
 def unlock(target: object, config: Config) -> bool:
-    """Remove a lock whose holder is gone; raises as ``session.unlock`` does."""
+    """Remove a lock whose holder has ended; return whether there was such a lock.
+
+    Raises:
+        ZapzError: As ``session.unlock``; ``NotFoundError`` if the target does not exist.
+    """
     return session.unlock(_existing(target, config))
 
 
 def vacuum(target: object, config: Config) -> Vacuumed:
-    """Remove what aborted runs left; raises as ``session.vacuum`` does."""
+    """Remove what aborted runs left.
+
+    Raises:
+        ZapzError: As ``session.vacuum``; ``NotFoundError`` if the target does not exist.
+    """
     return session.vacuum(_existing(target, config), Wait(config.lock_wait), os.urandom(8).hex())

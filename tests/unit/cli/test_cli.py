@@ -101,7 +101,7 @@ def test_append_talks_to_people(days: list[Path], tmp_path: Path) -> None:
     assert len(lines) == 6
     assert lines[0] == f"created {tmp_path / 'cube.zarr'}"
     assert sum("appended 1 step" in line for line in lines) == 3
-    assert "time is stored as seconds" in lines[2]
+    assert "time is stored in seconds" in lines[2]
     assert lines[5].startswith("3 slices: 3 appended · 2024-06-03 is the last · 147.0 kB in ")
     code, out, _ = run("append", tmp_path / "cube.zarr", *days, "-q")
     assert (code, out) == (0, "")
@@ -134,7 +134,7 @@ def test_dry_run_says_what_would_happen(days: list[Path], tmp_path: Path) -> Non
         )
         == 1
     )
-    assert "nothing touched" in out
+    assert "nothing written" in out
     assert snapshot(tmp_path / "cube.zarr") == before
 
 

@@ -34,7 +34,7 @@ def test_lines_call_a_slice_by_its_item(tmp_path: Path, monkeypatch: pytest.Monk
     assert [line.partition(":")[0] for line in out.splitlines()][1:] == ["day0.nc", "day1.nc"]
     assert "differs from the target's, day2.nc, x:" in err
     code, out, _ = run(*words, "day0.nc", "day1.nc", "--dry-run", "-v")
-    assert [line.partition(":")[0] for line in out.splitlines() if "there already, and" in line] == [
+    assert [line.partition(":")[0] for line in out.splitlines() if "already there, and" in line] == [
         "day0.nc",
         "day1.nc",
     ]
@@ -111,7 +111,7 @@ def test_slices_that_are_there_are_one_line(tmp_path: Path) -> None:
         "cube.zarr: 1 appended; length 1; 50.1 kB in T s",
     ]
     assert without_time(run("append", target, *paths[:2])[1]) == [
-        "day0.zarr: is there already, and equal",
+        "day0.zarr: already there, and equal",
         "day1.zarr: appended 1 step: 8 chunks copied, 1 encoded, 48.6 kB",
         "2 slices: 1 appended, 1 already there · 2024-06-02 is the last · 48.6 kB in T s",
     ]
@@ -125,19 +125,19 @@ def test_slices_that_are_there_are_one_line(tmp_path: Path) -> None:
         "3 slices: already there · 2024-06-03 is the last · T s"
     ]
     assert without_time(run("append", target, paths[0])[1]) == [
-        "day0.zarr: is there already, and equal",
+        "day0.zarr: already there, and equal",
         "cube.zarr: 1 already there; length 3; 0 B in T s",
     ]
     assert without_time(run("append", target, *paths[:2], "--on-existing", "skip")[1]) == [
         "2 slices: skipped, their labels are already there · 2024-06-03 is the last · T s"
     ]
     assert without_time(run("append", target, *paths[:2], "-v")[1])[-3:] == [
-        "day0.zarr: is there already, and equal",
-        "day1.zarr: is there already, and equal",
+        "day0.zarr: already there, and equal",
+        "day1.zarr: already there, and equal",
         "2 slices: 2 already there · 2024-06-03 is the last · 0 B in T s",
     ]
     assert without_time(run("append", target, *paths[1:4], "--dry-run")[1])[0] == "2 slices: already there"
-    assert without_time(run("append", target, *paths[1:], "--dry-run")[1])[-1] == "5 slices: 3 would be appended, 2 already there · 2024-06-06 would be the last · nothing touched"  # fmt: skip
+    assert without_time(run("append", target, *paths[1:], "--dry-run")[1])[-1] == "5 slices: 3 would be appended, 2 already there · 2024-06-06 would be the last · nothing written"  # fmt: skip
 
 
 def test_what_was_compared_is_said_once(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_static_variable_that_differs_and_is_ignored_is_said_each_time(tmp_pat
     target = tmp_path / "cube.zarr"
     zapz.append(target, grid(0, [1, 2]))
     slices = [grid(1, [2, 1]), grid(2, [1, 2]), grid(3, [5, 6])]
-    notes = (("lat: differs from the target's values, which stay (static: ignore)",), (), ("lat: differs from the target's values, which stay (static: ignore)",))  # fmt: skip
+    notes = (("lat: differs from the target; the target's values are kept (static: ignore)",), (), ("lat: differs from the target; the target's values are kept (static: ignore)",))  # fmt: skip
     assert tuple(r.notes for r in zapz.append(target, slices, static="ignore", dry_run=True).slices) == notes
     assert tuple(r.notes for r in zapz.append(target, slices, static="ignore").slices) == notes
 
@@ -260,7 +260,7 @@ def test_what_is_ignored_need_not_be_readable(tmp_path: Path) -> None:
     zapz.append(slices[1], grid(2, [3, 4]))
     (slices[1] / "lat" / "c" / "0").write_bytes(b"x")
     first, second = zapz.append(target, slices, static="ignore").slices
-    assert first.notes == ("lat: differs from the target's values, which stay (static: ignore)",)
+    assert first.notes == ("lat: differs from the target; the target's values are kept (static: ignore)",)
     assert second.notes == ()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zapz.checks.ignored_static._MOST", 15)

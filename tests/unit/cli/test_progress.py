@@ -61,7 +61,7 @@ def test_the_line_while_slices_are_looked_at(screen: Terminal) -> None:
     bar = Bar(5000, screen)
     started = bar._seen[0][0]
     bar.tell(event("looking", number=1233, slice="in/2024-05-17.zarr", slices=5000, chunks=0, total=0, bytes=0))
-    assert bar.text(started + 2, 100) == "0/5,000 slices  2024-05-17.zarr  looking at slice 1,234"
+    assert bar.text(started + 2, 100) == "0/5,000 slices  2024-05-17.zarr  inspecting slice 1,234"
     bar.tell(event("opening", number=0, slice="in/2021-01-01.zarr", chunks=0, total=0, bytes=0))
     assert bar.text(started + 2, 100) == "0/5,000 slices  2021-01-01.zarr  opening"
 

@@ -46,7 +46,7 @@ def test_the_slice_and_the_process_are_named(command: str, committed: bool, tmp_
     crash(target, paths[1], committed=committed)
     code, out, err = run(command, target, *([paths[1]] if command == "append" else []))
     assert (code, err) == (0, "")
-    what = "had committed day1.zarr; it is finished now." if committed else "was killed while it appended day1.zarr; its leftovers were removed."  # fmt: skip
+    what = "had committed day1.zarr; its append is finished now." if committed else "was killed while it appended day1.zarr; its leftovers were removed."  # fmt: skip
     words = re_time(out.splitlines()[0])
     assert words == f"An earlier run (process {os.getpid()}, HH:MM) {what}"
     assert len(out.splitlines()) == (3 if command == "append" else 1)
@@ -132,8 +132,8 @@ def test_a_target_that_was_being_replaced(tmp_path: Path) -> None:
             zapz.append(target, paths[1], force_new=True)
         said |= {sentence for sentence in sentences(zapz.recover(target)) if "replace" in sentence}
     assert said == {
-        "An earlier run was killed while it replaced cube.zarr; the old one stays, and its leftovers were removed.",
-        "An earlier run had replaced cube.zarr; what was left of the old one was removed now.",
+        "An earlier run was killed while it replaced cube.zarr; the old target is kept, and the leftovers were removed.",
+        "An earlier run had replaced cube.zarr; the rest of the old target was removed now.",
     }
 
 
@@ -143,7 +143,7 @@ def test_words_for_what_is_not_known_and_for_what_is_elsewhere() -> None:
     when = dt.datetime(2024, 1, 2, 3, 4, 5, tzinfo=dt.UTC).astimezone()
     assert sentences(Recovery(appends=(bare, there, bare._replace(since="nonsense")))) == [
         "An earlier run was killed while it appended a slice; its leftovers were removed.",
-        f"An earlier run (process 7 on other, {when:%Y-%m-%d %H:%M}) was killed while it appended a?[2J.zarr; nothing of it is visible, and `zapz vacuum` removes what it left.",
+        f"An earlier run (process 7 on other, {when:%Y-%m-%d %H:%M}) was killed while it appended a?[2J.zarr; nothing of it is visible, and `zapz vacuum` removes its leftovers.",
         "An earlier run was killed while it appended a slice; its leftovers were removed.",
     ]
 

@@ -38,12 +38,12 @@ def test_a_refusal_on_a_terminal(tmp_path: Path, screen: Terminal, monkeypatch: 
     lines = seen(screen.getvalue())
     labels = [line[:12].strip() for line in lines[3:] if line.startswith("  ") and line[2] != " "]
     assert labels == ["slice", "variable", "expected", "found", "do"]
-    assert lines[0] == "error: the slice's labels are in the target already, with"
-    assert lines[1:3] == ["  other values", "  (exit 3: the slice may not follow)"]
+    assert lines[0] == "error: the slice's labels are already in the target, with"
+    assert lines[1:3] == ["  other values", "  (exit 3: the slice cannot be appended)"]
     assert lines[3:5] == ["  slice     in/late.zarr", "  variable  sst"]
     assert lines[-3:] == [
-        "2 of 3 slices are in. Stopped at late.zarr. Slices that are",
-        "in are passed over when the command is run again.",
+        "2 of 3 slices are in the target. Stopped at late.zarr.",
+        "Slices that are in the target are not appended again.",
         "",
     ]
     assert max(map(len, lines)) <= 60
@@ -61,7 +61,7 @@ def test_the_layout_is_as_wide_as_the_terminal(width: int, screen: Terminal, mon
     assert f"  slice     {path}" in lines
     assert lines[-1] == "  note      In the slice source a:b."
     assert lines[-2] == '  do        ds.sortby("lat")'
-    code = "(exit 3: the slice may not follow)"
+    code = "(exit 3: the slice cannot be appended)"
     assert (lines[0].endswith(code), len(lines[0]) == width) == ((True, True) if width > 40 else (False, False))
 
 

@@ -104,7 +104,7 @@ def test_what_is_said_of_one_setting_holds(path: str, tmp_path: Path) -> None:
     page = shown(path)
     said = facts(page)
     assert page.startswith(f"{path}\n\n  ")
-    assert said["Files"].startswith("none") is (path in UNFILED)
+    assert said["Files"].startswith("no file") is (path in UNFILED)
     python: Any = {}
     for each in ast.parse(f"f({said['In Python']})", mode="eval").body.keywords:  # type: ignore[attr-defined]
         python[each.arg] = ast.literal_eval(each.value)
@@ -140,7 +140,7 @@ def test_a_table_lists_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\n  NAME.encoding.dtype " in shown("variables")
     assert shown("variables.sst") == shown("variables")
     assert "\n  dtype  " in shown("variables.sst.encoding")
-    assert "`zapz config variables.sst.encoding.dtype` explains one." in shown("variables.sst.encoding")
+    assert "`zapz config variables.sst.encoding.dtype` explains one key." in shown("variables.sst.encoding")
     assert "Keys:" not in shown("attrs")
 
 
@@ -163,7 +163,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(given: str, meant: str) -> 
     assert done.exit_code == 2
     assert f"found {given!r}. Did you mean {meant!r}?" in done.stderr
     done = CliRunner().invoke(app, ["config", "qqqqqqqq", "--json"])
-    assert "`zapz config` lists all." in json.loads(done.stdout)["error"]["hint"]
+    assert "`zapz config` lists all settings." in json.loads(done.stdout)["error"]["hint"]
 
 
 def test_lines_are_toml_and_survive_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,16 +33,18 @@ def test_what_stands_is_said(tmp_path: Path) -> None:
     spoil(c)
     code, _, err = run("append", target, a, b, c, d)
     assert (code, len(err.splitlines())) == (5, 2)
-    assert last(err) == "2 of 4 slices are in. Stopped at day2.zarr. Correct it and run the same command again."
+    assert (
+        last(err) == "2 of 4 slices are in the target. Stopped at day2.zarr. Correct it and run the same command again."
+    )
     code, out, err = run("append", target, a, b, a, c, "-q")
     assert (code, out) == (5, "")
-    assert last(err) == "3 of 4 slices are in (3 were there already). Stopped at day2.zarr. Correct it and run the same command again."  # fmt: skip
+    assert last(err) == "3 of 4 slices are in the target (3 were already there). Stopped at day2.zarr. Correct it and run the same command again."  # fmt: skip
     late = tmp_path / "late.zarr"
     write_slice(late, 1, change=0.5)
     code, _, err = run("append", target, a, late, d)
-    assert (code, last(err)) == (3, "1 of 3 slices are in (1 was there already). Stopped at late.zarr. Slices that are in are passed over when the command is run again.")  # fmt: skip
+    assert (code, last(err)) == (3, "1 of 3 slices are in the target (1 was already there). Stopped at late.zarr. Slices that are in the target are not appended again.")  # fmt: skip
     code, _, err = run("append", target, a, d, late, "--dry-run")
-    assert last(err).startswith("2 of 3 slices would be in (1 was there already). Stopped at late.zarr.")
+    assert last(err).startswith("2 of 3 slices would be in the target (1 was already there). Stopped at late.zarr.")
 
 
 def test_of_one_slice_and_of_the_target_nothing_is_said(tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_before_the_first_slice_is_in_the_one_that_it_is_about_is_named(tmp_path
     (a,) = days(tmp_path, 1)
     monkeypatch.chdir(tmp_path)
     err = run("append", tmp_path / "cube.zarr", "none.zarr", a)[2]
-    assert last(err) == "Stopped at none.zarr. Run the same command again once that is solved."
+    assert last(err) == "Stopped at none.zarr. Solve this and run the same command again."
 
 
 @pytest.mark.parametrize(
@@ -66,14 +68,14 @@ def test_before_the_first_slice_is_in_the_one_that_it_is_about_is_named(tmp_path
         (zapz.DimensionError("x"), " Correct it and run the same command again."),
         (zapz.MetadataError("x"), " Correct it and run the same command again."),
         (zapz.ChunkError("x"), " Correct it and run the same command again."),
-        (zapz.StoreError("x"), " Run the same command again once that is solved."),
+        (zapz.StoreError("x"), " Solve this and run the same command again."),
         (zapz.LockedError("x"), " Run the same command again when the other run has ended."),
         (zapz.ConflictError("x"), " Run the same command again."),
         (zapz.CancelledError("x"), " Run the same command again."),
         (zapz.JournalError("x"), ""),
         (
             zapz.LabelError("x", remedies={"label_order": "any"}),
-            " Slices that are in are passed over when the command is run again.",
+            " Slices that are in the target are not appended again.",
         ),
         (zapz.EncodingError("x", remedies={"force_new": True, "static": "ignore"}), ""),
     ],
@@ -82,7 +84,7 @@ def test_before_the_first_slice_is_in_the_one_that_it_is_about_is_named(tmp_path
 def test_the_advice_is_that_of_the_exit_code(error: zapz.ZapzError, advice: str) -> None:
     done = [SliceReport(slice="a", outcome=outcome, steps=1) for outcome in ("appended", "empty")]
     said = standing(error, ["a", "b", "s3://me:secret@in/c.zarr?key", "d"], done)
-    assert said == f"1 of 4 slices are in (1 was empty). Stopped at c.zarr.{advice}"
+    assert said == f"1 of 4 slices are in the target (1 was empty). Stopped at c.zarr.{advice}"
 
 
 def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
@@ -95,7 +97,7 @@ def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
     with mock.patch.object(SliceAppender, "append", lambda self, source, *a: interrupt() if "day2" in source.uri else real(self, source, *a)):  # fmt: skip
         code, _, err = run("append", tmp_path / "cube.zarr", *paths)
     assert code == 130
-    assert err == "Interrupted; what was not committed has been rolled back. 2 of 3 slices are in. Run the same command again to go on.\n"  # fmt: skip
+    assert err == "Interrupted; uncommitted changes have been rolled back. 2 of 3 slices are in the target. Run the same command again to continue.\n"  # fmt: skip
 
 
 def test_an_error_of_the_library_knows_what_was_done(tmp_path: Path) -> None:
@@ -133,14 +135,14 @@ def test_json_has_the_report_and_the_error(tmp_path: Path, monkeypatch: pytest.M
     found = json.loads(out)
     assert (code, set(found)) == (5, {"report", "error"})
     assert (found["report"]["appended"], found["error"]["code"], found["error"]["exit_code"]) == (2, "chunk", 5)
-    assert last(err).startswith("2 of 3 slices are in.")
+    assert last(err).startswith("2 of 3 slices are in the target.")
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "fails_late.py").write_text("def made(path):\n    return {}['x'] if 'day1' in path else path\n")
     (tmp_path / "c.toml").write_text('slice_source = "fails_late:made"\n')
     code, out, err = run("append", "-c", tmp_path / "c.toml", target, *paths, "--json")
     found = json.loads(out)
     assert (code, found["report"]["already"], found["report"]["length"], found["error"]["code"]) == (3, 1, 2, "slice")
-    assert last(err).startswith("1 of 2 slices are in (1 was there already). Stopped at day1.zarr.")
+    assert last(err).startswith("1 of 2 slices are in the target (1 was already there). Stopped at day1.zarr.")
     assert set(json.loads(run("append", target, *paths, "--json", "--workers", "0")[1])) == {"error"}
     assert set(json.loads(run("info", tmp_path / "none.zarr", "--json")[1])) == {"error"}
 
@@ -159,12 +161,13 @@ def test_slices_without_labels_are_not_given_again(tmp_path: Path) -> None:
     code, out, err = run("append", target, *paths)
     assert code == 5
     assert (
-        out.count("note: it has no labels of time: if it is given again, it is appended again (--set register=true")
+        out.count("note: the slice has no time labels. If you give it again, it is appended again (--set register=true")
         == 1
     )
     assert last(err) == (
-        "2 of 3 slices are in. Stopped at n2.zarr. The slices have no labels, so those that are in are not recognised: "
-        "do not give them again, give n2.zarr and what comes after it."
+        "2 of 3 slices are in the target. Stopped at n2.zarr. "
+        "The slices have no labels, so zapz cannot recognise those that are in the target. "
+        "Do not give them again: continue with n2.zarr."
     )
     chunk.write_bytes(whole)
     assert run("append", target, paths[2])[0] == 0
@@ -173,7 +176,9 @@ def test_slices_without_labels_are_not_given_again(tmp_path: Path) -> None:
     chunk.write_bytes(b"junk")
     code, out, err = run("append", "--set", "register=true", kept, *paths)
     assert (code, "no labels" in out) == (5, False)
-    assert last(err) == "2 of 3 slices are in. Stopped at n2.zarr. Correct it and run the same command again."
+    assert (
+        last(err) == "2 of 3 slices are in the target. Stopped at n2.zarr. Correct it and run the same command again."
+    )
     chunk.write_bytes(whole)
     assert run("append", "--set", "register=true", kept, *paths)[0] == 0
     assert read(kept)["v"][:, 0].tolist() == [0, 1, 2]

@@ -124,13 +124,13 @@ def test_no_file_trusts_itself_even_where_all_are_trusted(here: Path) -> None:
 
 
 UNREAD = {
-    "above the repository": "it lies above the repository",
-    "in the home folder": "it lies in the home folder",
-    "above the home folder": "it lies above the home folder",
-    "of another user": "it lies in a folder that belongs to another user",
-    "writable folder": "it lies in a folder that is writable by everybody",
-    "writable file": "it is writable by everybody",
-    "above a writable folder": "it lies above a folder that is writable by everybody",
+    "above the repository": "it is above the repository",
+    "in the home folder": "it is in the home folder",
+    "above the home folder": "it is above the home folder",
+    "of another user": "it is in a folder that belongs to another user",
+    "writable folder": "it is in a folder that is writable by all users",
+    "writable file": "it is writable by all users",
+    "above a writable folder": "it is above a folder that is writable by all users",
 }
 
 
@@ -320,9 +320,9 @@ def test_an_error_of_a_file_that_nobody_named_says_so(text: str, name: str, here
     words = ["append", "cube", "none.zarr"]
     refused = CliRunner().invoke(app, words)
     assert refused.exit_code == 2
-    assert "Nobody named this file" in refused.stderr
+    assert "The command line does not name this file" in refused.stderr
     assert "--no-config" in refused.stderr
     assert CliRunner().invoke(app, [*words, "--no-config"]).exit_code == 6
     if name == "zapz.toml":
         named = CliRunner().invoke(app, [*words, "-c", name])
-        assert (named.exit_code, "Nobody named" in named.stderr) == (2, False)
+        assert (named.exit_code, "does not name this file" in named.stderr) == (2, False)

@@ -57,11 +57,11 @@ def test_every_command_speaks_of_such_names(place: Path, days: list[Path], encod
     for words, says in (
         (("append", target, *days[:2]), f"cube-{SHOWN}.zarr\n"),
         (("append", target, *days[:2]), "2 slices: already there"),
-        (("append", "--dry-run", target, days[2]), "nothing touched"),
+        (("append", "--dry-run", target, days[2]), "nothing written"),
         (("info", target), f"cube-{SHOWN}.zarr"),
         (("check", "--chunks", target), f"cube-{SHOWN}.zarr"),
         (("recover", target), "Nothing to recover"),
-        (("unlock", target), "Nobody"),
+        (("unlock", target), "No process holds a lock"),
         (("vacuum", target), "Removed 0"),
         (("demo", place / latin("demo-é")), f"demo-{SHOWN}"),
     ):
