@@ -138,7 +138,7 @@ BROKEN: list[tuple[str, str, str]] = [
     ("workers = 1\nworkers = 2\n", ".toml", "not TOML, c.toml: found"),
     ("a = 1\nx = [1, }\n", ".toml", "at line 2"),
     ("x = " + "[" * 5000 + "]" * 5000, ".toml", "nested too deeply"),
-    ('{"workers": 1,\n"workers": 2}', ".json", "a key stands twice in one JSON object: 'workers' (line 1, 2)"),
+    ('{"workers": 1,\n"workers": 2}', ".json", "duplicate key in a JSON object: 'workers' (line 1, 2)"),
     ('{"workers": 1,\n', ".json", "at line 2"),
     ("[1]", ".json", "holds no settings, c.json: expected keys and their values, found list"),
     ('{"x": ' + "[" * 5000 + "]" * 5000 + "}", ".json", "nested too deeply"),
