@@ -217,7 +217,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str | None, dict[str, str]]] = {
     "a time, not a number": ({"from": "value:2025-01-06"}, "m", {"expected": "a number (int64)", "found": "2025-01-06"}),
     "a number of another type": ({"from": "value:2.5"}, "m", {"expected": "int64", "found": "2.5"}),
     "too large a number": ({"from": "value:99999999999999999999"}, None, {"expected": "int64", "found": "9999"}),
-    "not exact in the target": ({"from": "value:2025-01-06T10:30"}, DAYS, {"what": "no whole number of the target's units", "found": "2025-01-06T10:30"}),
+    "not exact in the target": ({"from": "value:2025-01-06T10:30"}, DAYS, {"what": "cannot be stored exactly in the target's integer units", "found": "2025-01-06T10:30"}),
     "not exact in new units": ({"from": "value:2025-01-06T10:30", "units": DAYS}, None, {"found": "10:30", "expected": DAYS, "hint": "'units': 'seconds since 2025-01-01'"}),
     "finer than a second": ({"from": "value:2025-01-06T10:30:00.5"}, None, {"hint": "'units': 'milliseconds since 1970-01-01'"}),
     "finer than a nanosecond": ({"from": "value:2025-01-06T10:30:00.1234567891"}, DAYS, {"expected": "nanoseconds"}),
