@@ -1,4 +1,4 @@
-"""The reference of all settings, written from their definitions: Markdown, JSON schema, a commented TOML template."""
+"""The reference of all settings, generated from their declarations: Markdown, JSON schema, TOML."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMATS = ("md", "json", "toml")
 """Formats of the reference."""
 
 OPENING, CLOSING = "<!-- settings: generated, do not edit -->", "<!-- end of settings -->"
-"""What the reference stands between in the README."""
+"""Markers around the reference in the README."""
 
 _NESTED = {
     f"variables.{ANY_NAME}": f"`variables.{ANY_NAME}` (`{ANY_NAME}` is a variable's, or `*` for all)",
@@ -25,7 +25,7 @@ _NESTED = {
     "slice_polling": "`slice_polling`",
     "profiling": "`profiling`",
 }
-"""Tables inside settings that get a table of their own, with its heading."""
+"""Nested tables that have their own table in the reference, with its heading."""
 
 _BARE_KEY = re.compile(r"[\w-]+", re.ASCII)
 
@@ -34,7 +34,7 @@ def render(style: str) -> str:
     """Return the reference as "md", "json" (JSON schema) or "toml".
 
     Raises:
-        ConfigError: Another style is asked for.
+        ConfigError: Another style is requested.
     """
     renderers = {"md": _markdown, "json": _schema, "toml": _template}
     if style not in renderers:
@@ -45,13 +45,13 @@ def render(style: str) -> str:
 
 
 def insert_into(readme: str) -> str:
-    """Return a README with the reference of today between its markers.
+    """Return a README with the current reference between its markers.
 
-    ``p = pathlib.Path("README.md"); p.write_text(insert_into(p.read_text()))`` brings it up to
-    date.
+    To update the README: ``p = pathlib.Path("README.md");
+        p.write_text(insert_into(p.read_text()))``.
 
     Raises:
-        ConfigError: It has no markers.
+        ConfigError: The markers are missing.
     """
     before, opened, rest = readme.partition(OPENING)
     _, closed, after = rest.partition(CLOSING)
@@ -101,7 +101,7 @@ def _template() -> str:
 
 
 def _every_key(prefix: str, keys: Mapping[str, Key]) -> Iterator[tuple[str, Key]]:
-    """Every key with its path and, behind it, the keys of its table."""
+    """Yield every key with its path, followed by the keys of its nested table."""
     for name, key in keys.items():
         path = f"{prefix}{name}"
         yield path, key
@@ -111,12 +111,12 @@ def _every_key(prefix: str, keys: Mapping[str, Key]) -> Iterator[tuple[str, Key]
 
 
 def keys_by_path() -> dict[str, Key]:
-    """Return every setting, and every key of a table, by its dotted name; ``NAME`` stands for any name."""
+    """Return every setting and every key of a table by dotted name; ``NAME`` is any name."""
     return dict(_every_key("", SETTINGS.keys))
 
 
 def toml_line(steps: Sequence[str], value: Any) -> str:
-    """Return a line of TOML that sets a key of tables inside of one another."""
+    """Return a line of TOML that sets a key in nested tables."""
     return f"{'.'.join(map(_toml_key, steps))} = {toml(value)}"
 
 
