@@ -51,9 +51,7 @@ class Config:
 
     version: int = _setting(choice(1), "Version of the configuration format.", default=1)
     target_dir: str | None = _setting(
-        text("a path or URI", path=True),
-        "Path or URI of the target, if it is not an argument of the call.",
-        example="cube.zarr",
+        text("a path or URI", path=True), "Path or URI of the target, if it is not an argument.", example="cube.zarr"
     )
     target_storage_options: Mapping[str, Any] = _options("Storage options of the target for fsspec.")
     append_dim: str = _setting(text(), "Name of the dimension along which slices are appended.", default="time")
@@ -114,9 +112,7 @@ class Config:
         '"update" merges the slice\'s into them, and "ignore" never uses the slice\'s, not even in a new target.',
         default="keep",
     )
-    permit_eval: bool = _flag(
-        "Accepted for compatibility with zappend, and ignored: expressions in attributes never run Python code."
-    )
+    permit_eval: bool = _flag("Accepted but ignored: expressions in attributes never run Python code.")
     zarr_format: int | None = _setting(
         choice(2, 3), "Zarr format of a new target; by default that of the first slice.", example=3
     )
@@ -175,10 +171,7 @@ class Config:
         example="my_slices:open_slice",
     )
     slice_source_kwargs: Mapping[str, Any] = _setting(
-        free(),
-        "Keyword arguments of the slice source, in addition to those of each item.",
-        default={},
-        example={"level": 2},
+        free(), "Keyword arguments of the slice source, besides those of each item.", default={}, example={"level": 2}
     )
     extra: Mapping[str, Any] = _setting(
         free(),
@@ -186,25 +179,19 @@ class Config:
         default={},
         example={"sensor": "A"},
     )
-    slice_engine: str | None = _setting(
-        text(), "Accepted for compatibility with zappend, and ignored: slices are opened as Zarr.", example="zarr"
-    )
+    slice_engine: str | None = _setting(text(), "Accepted but ignored: slices are opened as Zarr.", example="zarr")
     persist_mem_slices: bool = _flag("Compute each slice into a temporary store first, whatever its size.")
     temp_dir: str | None = _setting(
         text("a path", path=True),
         "Local folder for computed slices that are larger than memory_limit.",
         example="scratch",
     )
-    temp_storage_options: Mapping[str, Any] = _options(
-        "Accepted for compatibility with zappend, and ignored: temporary files are local."
-    )
+    temp_storage_options: Mapping[str, Any] = _options("Accepted but ignored: temporary files are local.")
     disable_rollback: bool = _flag(
-        "Accepted for compatibility with zappend, and ignored: uncommitted changes are always rolled back, at no extra cost."
+        "Accepted but ignored: uncommitted changes are always rolled back, at no extra cost."
     )
     prefetch: int = _setting(
-        number(integer=True, least=0),
-        "Number of slices that are opened or computed ahead while one is written.",
-        default=0,
+        number(integer=True, least=0), "Number of slices opened or computed ahead while one is written.", default=0
     )
     static: str | float = _setting(
         either(choice("equal", "ignore"), number(least=0)),
@@ -271,9 +258,7 @@ class Config:
     )
     follow_links: bool = _flag("Allow linked folders that lead out of the target or a slice.")
     workers: int | None = _setting(
-        number(integer=True, least=1),
-        "Number of threads that move chunks; by default one per processor, at most 8.",
-        example=4,
+        number(integer=True, least=1), "Number of worker threads; by default one per processor, at most 8.", example=4
     )
     memory_limit: int = _setting(
         either(number(integer=True, least=1), text('a size such as "512MB" or "2GiB"', parse=bytes_of)),

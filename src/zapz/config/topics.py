@@ -67,7 +67,7 @@ TOPICS: Mapping[str, Mapping[str, str]] = {
         "trust_config": "Trust configuration files from URIs.",
     },
     "Speed and memory": {
-        "workers": "Number of threads that move chunks.",
+        "workers": "Number of worker threads.",
         "prefetch": "Slices opened or computed ahead.",
         "memory_limit": "Bytes of memory for chunks in progress.",
     },
