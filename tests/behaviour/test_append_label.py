@@ -248,7 +248,7 @@ def test_refusals(tmp_path: Path, swath: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("setting", [{"format": "%Y"}, {"units": "days since 2000-01-01"}])
 def test_a_form_without_an_origin(tmp_path: Path, setting: dict[str, str]) -> None:
-    with pytest.raises(zapz.ConfigError, match="not where it comes from"):
+    with pytest.raises(zapz.ConfigError, match="a label is configured, but not its source"):
         zapz.append(tmp_path / "t", {"v": ("x", [1])}, append_label=setting)
 
 

@@ -737,7 +737,7 @@ def test_a_target_that_is_one_step(tmp_path: Path) -> None:
     for number in (1, 2):
         write_step(tmp_path / f"s{number}", number, zarr_format=3)
     error = refused(zapz.UnsupportedError, tmp_path / "s1", tmp_path / "s2")
-    assert "append it to a new target first" in error.hint
+    assert "Append it to a new target first" in error.hint
     assert zapz.append(tmp_path / "t", [tmp_path / "s1", tmp_path / "s2"]).length == 2
 
 
