@@ -421,7 +421,7 @@ UNDEFINED_FILL = (
     Mutation("execution/sparse.py", "undefined = target.fill.image is None and (source is None or source.fill.image is not None)", "undefined = False", "what a slice says is written where the target says nothing", "behaviour/test_undefined_fill.py::test_zeros_of_a_slice_that_defines_them_are_written"),
     Mutation("execution/sparse.py", "(source is None or source.fill.image is not None)", "(source is not None and source.fill.image is not None)", "a variable that the slice has not is written where the target says nothing", "behaviour/test_undefined_fill.py::test_variable_that_the_slice_has_not"),
     Mutation("execution/sparse.py", "(source is None or source.fill.image is not None)", "True", "what nobody has said is not written", "behaviour/test_undefined_fill.py::test_what_neither_side_defines_is_not_written"),
-    Mutation("execution/chunk_builder.py", "                return True  # it stays as it was", "                return False  # it stays as it was", "old cells that nobody has written are not written", "behaviour/test_undefined_fill.py::test_what_neither_side_defines_is_not_written"),
+    Mutation("execution/chunk_builder.py", "                return True  # unchanged", "                return False  # unchanged", "old cells that nobody has written are not written", "behaviour/test_undefined_fill.py::test_what_neither_side_defines_is_not_written"),
 )
 
 REFERENCE_SETS = (
