@@ -79,7 +79,7 @@ def test_times(tmp_path: Path, swath: Path, kind: str, target: str) -> None:
             None if target != "new" else "mid-point" if kind == "a variable" else None
         )
     shown = expected.removesuffix("T00:00:00")
-    assert report.slices[0].notes[0] == f"time is {shown} by {setting['from']}: appended as one step"
+    assert report.slices[0].notes[0] == f"time is {shown} (from {setting['from']}): appended as one step"
     assert zapz.append(tmp_path / "t", swath, append_label=setting, on_extra="ignore").already == 1
 
 
@@ -206,7 +206,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str | None, dict[str, str]]] = {
     "no time": ({"from": "attr:odd"}, None, {"expected": "2025-01-06T12:00:00Z, or a number", "found": "6th of January"}),
     "no such day": ({"from": "value:2025-02-30"}, None, {"found": "2025-02-30"}),
     "an hour alone": ({"from": "value:2025-01-06T10"}, None, {"found": "2025-01-06T10"}),
-    "no attribute": ({"from": "attr:nope"}, None, {"expected": "nope, a text or a number", "found": "time_coverage_start"}),
+    "no attribute": ({"from": "attr:nope"}, None, {"expected": "nope, text or a number", "found": "time_coverage_start"}),
     "no attribute of the variable": ({"from": "attr:rad/nope"}, None, {"where": "rad", "found": "start"}),
     "no variable of the attribute": ({"from": "attr:nope/start"}, None, {"found": "no attributes"}),
     "several values": ({"from": "attr:many"}, None, {"found": "many = [1, 2]"}),
