@@ -172,7 +172,7 @@ def check_single(slice_: Dataset, target: Dataset | None, config: Config, where:
         there = target.arrays.get(path) if target is not None else None
         if beside and (there is None or there.ndim):
             raise DimensionError(
-                f"{path} is a single value in the slice, while other variables have the dimension {dim!r}",
+                f"{path} is a scalar in the slice, but other variables have the dimension {dim!r}",
                 where=f"{where}, {path}",
                 expected=f"({dim}), as of {beside[0]}",
                 found="a scalar",
@@ -211,7 +211,7 @@ def naming_hint(dataset: Dataset, dim: str, remedies: dict[str, Any], *, extends
     names = ", ".join(f'"{text}"' for text in (dim, *(f"dim_{i}" for i in range(1, nameless.ndim))))
     return (
         "Zarr stores dimension names in dimension_names (v3) or in the attribute _ARRAY_DIMENSIONS, which zapz reads for both formats. "
-        f'Write them to every array. Example: zarr.open_group(PATH)["{nameless.path}"].attrs["_ARRAY_DIMENSIONS"] = [{names}].'
+        f'Write them to every array, for example: zarr.open_group(PATH)["{nameless.path}"].attrs["_ARRAY_DIMENSIONS"] = [{names}].'
     )
 
 
