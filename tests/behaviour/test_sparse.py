@@ -263,7 +263,9 @@ def test_missing_chunks_that_read_otherwise(dry: bool, tmp_path: Path) -> None:
         zapz.append(target, write(tmp_path / "0.zarr", 0, some(3), kind="v3/", fill=7), **SETTINGS)
         before = tree(target)
         second = write(tmp_path / "1.zarr", 1, some(3), kind="v3/", fill=0)
-        with pytest.raises(SliceError, match=r"Rewrite .* with fill value 7.*Then missing chunks stay missing") as caught:
+        with pytest.raises(
+            SliceError, match=r"Rewrite .* with fill value 7.*Then missing chunks stay missing"
+        ) as caught:
             zapz.append(target, second, dry_run=dry, **SETTINGS)
         assert "v" in str(caught.value)
         assert "which are read as 0" in str(caught.value)

@@ -94,7 +94,11 @@ def _marker_for(dtype: np.dtype[Any]) -> tuple[str, object] | None:
 
 
 def cast(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
-    """Change only the dtype: numbers keep their meaning."""
+    """Change only the dtype: numbers keep their meaning.
+
+    Raises:
+        CellError: An integer cannot be stored exactly.
+    """
     if source.dtype.kind in "iu" and target.dtype in (np.float64, np.complex128):
         inexact = _floats(cells)[1] & ~missing
         if inexact.any():
@@ -192,7 +196,12 @@ def _retext(cells: Stored, missing: Stored, source: Encoding, target: Encoding) 
 
 
 def relabelled(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
-    """Convert to other time units, calendar or packing: the same instants (CF section 4.4)."""
+    """Convert to other time units, calendar or packing: the same instants (CF section 4.4).
+
+    Raises:
+        CellError: A label cannot be converted.
+        TypeError: One of the encodings has no time axis.
+    """
     old, new = source.axis, target.axis
     if old is None or new is None:
         raise TypeError(NO_TIME)

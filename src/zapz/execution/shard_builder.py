@@ -3,7 +3,7 @@
 ::
 
     old shard    [ a b . | index ]            two inner chunks, unused bytes (.)
-    new shard    [ a b c d | index ]          c goes to the unused bytes, d after them
+    new shard    [ a b c d | index ]          c is in the unused bytes, d after them
 """
 
 from __future__ import annotations

@@ -273,7 +273,7 @@ def _view(array: ArrayNode, dataset: DatasetView) -> _View:
         elif -length <= index < length:
             taken.append(index % length)
         else:
-            expected = f"{-length} to {length - 1}" if length else "none: there are no values"
+            expected = f"{-length} to {length - 1}" if length else "no index: the dimension is empty"
             raise ConfigError(f"no such index of {array.name}", expected=expected, found=str(index), hint=_CORRECT)
     return _View(variable=variable, taken=tuple(taken))
 

@@ -14,7 +14,7 @@ DOCUMENT_NAMES = (*v2.NODES, v2.CONSOLIDATED, v3.NODE)
 ARRAY_NAMES = (v2.ARRAY, v3.NODE)
 """Names of the documents that can define an array, and so its chunk keys."""
 NODE_NAMES = (v2.GROUP, *ARRAY_NAMES)
-"""Names of the documents that make a folder a node."""
+"""Names of the documents that define a node."""
 CONSOLIDATED_NAMES = (v3.NODE, v2.CONSOLIDATED)
 """Names of the documents that can hold consolidated metadata."""
 CONSOLIDATED = v2.CONSOLIDATED
@@ -202,7 +202,7 @@ def is_array(documents: Mapping[str, bytes], path: str) -> bool:
 
 
 def says_array(key: str) -> bool:
-    """Return whether the name of a document alone makes its node an array."""
+    """Return whether the name of a document alone defines its node as an array."""
     return name(key) == v2.ARRAY
 
 

@@ -1,4 +1,4 @@
-"""Decide what an append does: whether a slice may follow, where it goes, how chunks are written.
+"""Decide what an append does: whether a slice may follow, its position, how chunks are written.
 
 Pure: metadata and label values come in, a ``Plan`` goes out. May import: ``errors``, ``cf``,
 ``format``, ``expressions``, ``config``.

@@ -1,4 +1,4 @@
-"""Where a slice goes, and how its values become the target's."""
+"""The position of a slice in the target, and the conversion of its values."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from zapz.cf.conversion import Conversion
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where a slice goes, and how its values become the target's; see ``compatibility.place``."""
+    """Position of a slice in the target, and conversion of its values (``compatibility.place``)."""
 
     dim: str
     """The append dimension."""
     offset: int
-    """Length of the target before, in steps. The slice's first step goes here."""
+    """Length of the target before, in steps. The slice's first step is written here."""
     length: int
     """Number of steps of the slice."""
     conversions: Mapping[str, Conversion]

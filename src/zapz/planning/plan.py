@@ -70,7 +70,7 @@ class Plan:
     slice: Dataset
     """The slice."""
     placement: Placement
-    """Where the slice goes."""
+    """Position of the slice, and conversion of its values."""
     documents: Mapping[str, bytes]
     """Documents to write, in the order in which they become visible. The root's consolidated
     metadata are last."""
@@ -235,7 +235,7 @@ def make_plan(
         creates: Whether the target does not exist yet.
         before: The target before the append.
         slice_: The slice.
-        placement: Where the slice goes.
+        placement: Position of the slice, and conversion of its values.
         documents: Documents to write.
         recompress: Whether compressor parameters must be the target's.
         slice_has_place: Whether the slice can be opened again by its URI.

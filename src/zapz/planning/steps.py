@@ -271,7 +271,7 @@ def plan_array(
         target: The array after the append.
         source: The slice's array; None if the slice lacks it.
         axis: Axis of the append dimension, or None.
-        placement: Where the slice goes.
+        placement: Position of the slice, and conversion of its values.
         recompress: Whether compressor parameters must be the target's.
     """
     conversion = placement.conversions.get(target.path)

@@ -8,5 +8,5 @@ passes as a slice). ``open_slice`` opens stored slices; ``arrays``, ``array_like
 ``dask_arrays`` those in memory. ``slice_source`` finds functions that create slices, ``names``
 names an item for messages, and ``xarray_files`` opens other files with xarray. ``feed`` opens
 slices ahead, ``contexts`` enters and exits context managers, and ``readiness`` waits for slices.
-``source_store`` makes a source a store.
+``source_store`` wraps a source as a store.
 """

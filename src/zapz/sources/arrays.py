@@ -44,7 +44,7 @@ class Options:
     folder: str | None = None
     """Folder for larger computed cells."""
     on_disk: bool = False
-    """Whether computed cells always go to that folder."""
+    """Whether computed cells are always stored in that folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +239,11 @@ class ArraysSource(OwnSource):
         return self._documents
 
     def cells(self, path: str, box: Box) -> Cells:
-        """Return a region of an array."""
+        """Return a region of an array.
+
+        Raises:
+            SliceError: The array returned other cells than it declared.
+        """
         try:
             return self._regions[path].read(box)
         except SliceError as error:

@@ -74,10 +74,10 @@ def compute(arrays: Sequence[DaskRegion], limit: int, folder: str | None, *, on_
 
     Args:
         arrays: The arrays; computed ones are skipped.
-        limit: Maximum size of their cells in memory, in bytes; beyond it they go to unnamed files.
-            0 for no limit.
+        limit: Maximum size of their cells in memory, in bytes; beyond it they are stored in unnamed
+            files. 0 for no limit.
         folder: Folder for such files; None for the system's temporary folder.
-        on_disk: Whether they always go to files.
+        on_disk: Whether they are always stored in files.
 
     Raises:
         StoreError: There is not enough space for the files.

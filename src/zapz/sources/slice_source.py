@@ -170,12 +170,13 @@ def invoke(function: Callable[..., Any], item: Any, kwargs: Mapping[str, Any], c
     """Call a slice source with a slice item as its arguments.
 
     A parameter named ``ctx`` receives the context: by position if the positional arguments reach
-    it, else by name. An argument of this name in the item takes precedence.
+    it, else by name. An argument of this name from the user is not
+    replaced.
 
     Args:
         function: The result of ``resolve``.
         item: The slice item; see ``arguments_of``.
-        kwargs: Keyword arguments for every item; those of the item take precedence.
+        kwargs: Keyword arguments for every item; those of the item override them.
         context: Value for the parameter ``ctx``.
 
     Returns:

@@ -104,7 +104,9 @@ def test_no_variables_of_the_environment(here: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PLACE", "sesame")
     for name, head in (("zapz.toml", ""), ("pyproject.toml", "[tool.zapz]\n")):
         (here / name).write_text(f'{head}attrs.title = "$PLACE"\n')
-        with pytest.raises(ConfigError, match="an unnamed configuration file may not use environment variables") as caught:
+        with pytest.raises(
+            ConfigError, match="an unnamed configuration file may not use environment variables"
+        ) as caught:
             made()
         assert caught.value.found == "$PLACE"
         assert f"{name}, line {2 if head else 1}" in caught.value.where
@@ -112,7 +114,9 @@ def test_no_variables_of_the_environment(here: Path, monkeypatch: pytest.MonkeyP
         if not head:
             assert made(name).attrs == {"title": "sesame"}
         else:
-            with pytest.raises(ConfigError, match=r"pyproject.toml may not use environment variables, .* a separate configuration file"):
+            with pytest.raises(
+                ConfigError, match=r"pyproject.toml may not use environment variables, .* a separate configuration file"
+            ):
                 made(name)
         (here / name).unlink()
 

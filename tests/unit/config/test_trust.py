@@ -204,7 +204,9 @@ def test_no_file_says_that_it_is_trusted(value: str, trusted: bool, tmp_path: Pa
         says = refusal(file, **({"trust_config": True} if trusted else {}))
         assert "no file may set" in says
         assert f"{file}, line 2, trust_config" in says
-        assert "Remove it from the file. Use --trust-config on the command line, or trust_config=True in Python." in says
+        assert (
+            "Remove it from the file. Use --trust-config on the command line, or trust_config=True in Python." in says
+        )
 
 
 def test_the_last_word_of_the_caller_counts() -> None:
