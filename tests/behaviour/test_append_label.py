@@ -79,7 +79,7 @@ def test_times(tmp_path: Path, swath: Path, kind: str, target: str) -> None:
             None if target != "new" else "mid-point" if kind == "a variable" else None
         )
     shown = expected.removesuffix("T00:00:00")
-    assert report.slices[0].notes[0] == f"time is {shown} by {setting['from']}: appended as one step"
+    assert report.slices[0].notes[0] == f"time is {shown} (from {setting['from']}): appended as one step"
     assert zapz.append(tmp_path / "t", swath, append_label=setting, on_extra="ignore").already == 1
 
 
@@ -206,7 +206,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str | None, dict[str, str]]] = {
     "no time": ({"from": "attr:odd"}, None, {"expected": "2025-01-06T12:00:00Z, or a number", "found": "6th of January"}),
     "no such day": ({"from": "value:2025-02-30"}, None, {"found": "2025-02-30"}),
     "an hour alone": ({"from": "value:2025-01-06T10"}, None, {"found": "2025-01-06T10"}),
-    "no attribute": ({"from": "attr:nope"}, None, {"expected": "nope, a text or a number", "found": "time_coverage_start"}),
+    "no attribute": ({"from": "attr:nope"}, None, {"expected": "nope, text or a number", "found": "time_coverage_start"}),
     "no attribute of the variable": ({"from": "attr:rad/nope"}, None, {"where": "rad", "found": "start"}),
     "no variable of the attribute": ({"from": "attr:nope/start"}, None, {"found": "no attributes"}),
     "several values": ({"from": "attr:many"}, None, {"found": "many = [1, 2]"}),
@@ -217,7 +217,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str | None, dict[str, str]]] = {
     "a time, not a number": ({"from": "value:2025-01-06"}, "m", {"expected": "a number (int64)", "found": "2025-01-06"}),
     "a number of another type": ({"from": "value:2.5"}, "m", {"expected": "int64", "found": "2.5"}),
     "too large a number": ({"from": "value:99999999999999999999"}, None, {"expected": "int64", "found": "9999"}),
-    "not exact in the target": ({"from": "value:2025-01-06T10:30"}, DAYS, {"what": "no whole number of the target's units", "found": "2025-01-06T10:30"}),
+    "not exact in the target": ({"from": "value:2025-01-06T10:30"}, DAYS, {"what": "cannot be stored exactly in the target's integer units", "found": "2025-01-06T10:30"}),
     "not exact in new units": ({"from": "value:2025-01-06T10:30", "units": DAYS}, None, {"found": "10:30", "expected": DAYS, "hint": "'units': 'seconds since 2025-01-01'"}),
     "finer than a second": ({"from": "value:2025-01-06T10:30:00.5"}, None, {"hint": "'units': 'milliseconds since 1970-01-01'"}),
     "finer than a nanosecond": ({"from": "value:2025-01-06T10:30:00.1234567891"}, DAYS, {"expected": "nanoseconds"}),
@@ -248,7 +248,7 @@ def test_refusals(tmp_path: Path, swath: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("setting", [{"format": "%Y"}, {"units": "days since 2000-01-01"}])
 def test_a_form_without_an_origin(tmp_path: Path, setting: dict[str, str]) -> None:
-    with pytest.raises(zapz.ConfigError, match="not where it comes from"):
+    with pytest.raises(zapz.ConfigError, match="a label is configured, but not its source"):
         zapz.append(tmp_path / "t", {"v": ("x", [1])}, append_label=setting)
 
 
@@ -287,15 +287,15 @@ def test_patterns_that_are_taken(pattern: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ({"from": "name:("}, "Not a regular expression"),
-        ({"from": "name:"}, "Nothing comes after name:"),
-        ({"from": "attr: "}, "Nothing comes after attr:"),
+        ({"from": "name:("}, "Invalid regular expression"),
+        ({"from": "name:"}, "Nothing follows name:"),
+        ({"from": "attr: "}, "Nothing follows attr:"),
         ({"from": "name:" + "a" * 256}, "at most 255"),
-        ({"from": ""}, "It is empty"),
+        ({"from": ""}, "The value is empty"),
         ({"from": 3}, "scalar variable"),
-        ({"format": "%q"}, "%q means nothing"),
-        ({"format": "%Y%"}, "% means nothing"),
-        ({"format": "%d.%m."}, "no year"),
+        ({"format": "%q"}, "%q is not a directive of Python's strptime"),
+        ({"format": "%Y%"}, "% is not a directive of Python's strptime"),
+        ({"format": "%d.%m."}, "The year is missing: %Y"),
         ({"variables": "a"}, "list"),
         ({"frm": "t"}, "Did you mean 'from'"),
     ],

@@ -112,7 +112,7 @@ def found_in(path: Any, **settings: Any) -> Found:
 
 def broken_json(cube: Cube) -> Found:
     (cube.path / "data" / cube.node).write_text("{")
-    return [("metadata", f"data/{cube.node}", "broken JSON")]
+    return [("metadata", f"data/{cube.node}", "invalid JSON")]
 
 
 def no_document(cube: Cube) -> Found:
@@ -157,7 +157,7 @@ def other_size(cube: Cube) -> Found:
 def mixture(cube: Cube) -> Found:
     name, text = ("zarr.json", '{"zarr_format": 3, "node_type": "group"}') if cube.zarr_format == 2 else (".zgroup", '{"zarr_format": 2}')  # fmt: skip
     (cube.path / name).write_text(text)
-    return [("unsupported", "", "v2 and v3 metadata in one place")]
+    return [("unsupported", "", "v2 and v3 metadata in the same dataset")]
 
 
 def repeated_label(cube: Cube) -> Found:

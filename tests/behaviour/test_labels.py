@@ -107,9 +107,9 @@ def test_a_slice_that_has_a_label_twice(target: list[int], labels: list[int], he
         zapz.append(here / "cube", line(here / "first", target, DAYS), **FAST)
     slice_ = line(here / "twice", labels, DAYS)
     if target:
-        error = refused(errors.LabelError, here / "cube", slice_, "two steps of the slice have one label")
+        error = refused(errors.LabelError, here / "cube", slice_, "two steps of the slice have the same label")
     else:
-        with pytest.raises(errors.LabelError, match="two steps of the slice have one label") as caught:
+        with pytest.raises(errors.LabelError, match="two steps of the slice have the same label") as caught:
             zapz.append(here / "cube", slice_, **FAST)
         error = caught.value
     i, j = (n for n, label in enumerate(labels) if label == 5)
@@ -690,8 +690,8 @@ def test_gaps_do_not_touch_the_last_step(here: Path) -> None:
 @pytest.mark.parametrize(
     ("first", "then", "note"),
     [
-        ([1, 2], [0], "2024-01-01T00:00:00 is appended as it is, the last one is 2024-01-03T00:00:00"),
-        ([3], [5, 4], "2024-01-06T00:00:00 is appended as it is, the last one is 2024-01-04T00:00:00"),
+        ([1, 2], [0], "2024-01-01T00:00:00 is appended after 2024-01-03T00:00:00"),
+        ([3], [5, 4], "2024-01-06T00:00:00 is appended after 2024-01-04T00:00:00"),
         ([1, 2], [3, 4], ""),
         ([4, 3], [2], ""),
         ([3], [2], ""),
@@ -707,11 +707,11 @@ def test_labels_that_come_into_no_order_are_told(first: list[int], then: list[in
             label_units="keep",
             **FAST,
         )
-    expected = [f"time: {note}: the labels are in no order (label_order: any)"] if note else []
+    expected = [f"time: {note}: the labels are not in order (label_order: any)"] if note else []
     assert list(report.slices[0].notes) == expected
     if note:
         again = line(tmp_path / "again", [-1], DAYS)
         assert (
-            "the labels are in no order"
+            "the labels are not in order"
             in zapz.append(tmp_path / "cube", again, label_order="any", **FAST).slices[0].notes[0]
         )

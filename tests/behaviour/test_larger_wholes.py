@@ -174,6 +174,6 @@ def test_broken_consolidated_metadata_below_the_root_are_named(tmp_path: Path) -
         root.create_group("child").create_array("v", data=np.arange(2)).attrs.update({"_ARRAY_DIMENSIONS": ["x"]})
     (tmp_path / "t/child/.zmetadata").write_text('{"x')
     before = snapshot(tmp_path)
-    with pytest.raises(zapz.MetadataError, match=r"broken JSON, target, child/\.zmetadata"):
+    with pytest.raises(zapz.MetadataError, match=r"invalid JSON, target, child/\.zmetadata"):
         zapz.append(tmp_path / "t", tmp_path / "s")
     assert snapshot(tmp_path) == before

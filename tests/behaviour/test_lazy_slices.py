@@ -282,7 +282,7 @@ def test_masked_cells_of_integers_that_dask_knows_are_missing(tmp_path: Path) ->
 def test_masked_cells_of_integers_that_come_as_a_surprise_are_refused(tmp_path: Path) -> None:
     """Whether any cell is masked is known only once it is read."""
     values = np.ma.masked_greater(np.arange(20, dtype="i4").reshape(5, 4), 12)
-    with pytest.raises(zapz.SliceError, match="a type that has no missing value"):
+    with pytest.raises(zapz.SliceError, match="a data type without a missing value"):
         zapz.append(tmp_path / "target.zarr", {"time": ("time", days(0, 5)), "v": (("time", "x"), Masking(values))})
     assert not (tmp_path / "target.zarr").exists()
 

@@ -51,7 +51,7 @@ def _contradicting(tmp_path: Path, *cells: int) -> tuple[Path, Path]:
 def test_two_markers_that_contradict_each_other_are_unclear(tmp_path: Path, cell: int) -> None:
     """To xarray the fill value is the marker, to others the attribute."""
     target, part = _contradicting(tmp_path, 5, cell)
-    with pytest.raises(zapz.SliceError, match="missing for some readers and a value for others") as caught:
+    with pytest.raises(zapz.SliceError, match="missing for some readers and valid for others") as caught:
         zapz.append(target, part)
     assert "v2_fill_value" in str(caught.value)
     assert read(target)["v"].tolist() == [7]
@@ -104,7 +104,7 @@ def test_a_bound_does_not_begin_to_be_missing(tmp_path: Path, form: int) -> None
         )
         bounds = np.array([[low, low + 1]])
         write_array(tmp_path / name, "time_bnds", bounds, dims=["time", "nv"], zarr_format=zarr_format, fill=fill)
-    with pytest.raises(zapz.SliceError, match=r"real value would read as missing.*v2_fill_value"):
+    with pytest.raises(zapz.SliceError, match=r"valid value would be read as missing.*v2_fill_value"):
         zapz.append(tmp_path / "t", tmp_path / "s")
     assert read(tmp_path / "t")["time_bnds"].tolist() == [[1, 2]]
     zapz.append(tmp_path / "t", tmp_path / "s", v2_fill_value="value")

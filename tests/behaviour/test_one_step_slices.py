@@ -29,7 +29,7 @@ from zapz.sources.open_slice import open_source
 from zapz.storage import presence
 from zapz.storage.presence import present
 
-NOTE = "time is a single value in the slice (2024-01-0{}): appended as one step"
+NOTE = "time is a scalar in the slice (2024-01-0{}): appended as one step"
 VALUES = np.arange(1, 25, dtype="f4").reshape(4, 6)
 
 
@@ -61,7 +61,7 @@ def test_a_dimension_whose_name_has_braces(tmp_path: Path) -> None:
             day(number).rename(time="t{0}").to_zarr(tmp_path / f"d{number}.zarr")
     report = zapz.append(tmp_path / "c", [tmp_path / "d1.zarr", tmp_path / "d2.zarr"], append_dim="t{0}")
     assert report.length == 2
-    assert report.slices[1].notes == ("t{0} is a single value in the slice (2024-01-03): appended as one step",)
+    assert report.slices[1].notes == ("t{0} is a scalar in the slice (2024-01-03): appended as one step",)
 
 
 # -- xarray's expand_dims as the judge ---------------------------------------------------------------------------------
@@ -514,7 +514,7 @@ def test_a_slice_source(tmp_path: Path) -> None:
         tmp_path / "t", lambda _: {"chl": (("y", "x"), VALUES)}, [f"in/{n}" for n in names], append_label=label
     )
     assert [s.notes for s in report.slices] == [
-        (rf"time is 2025-01-0{i} by name:_(\d{{8}}): appended as one step",) for i in (1, 2)
+        (rf"time is 2025-01-0{i} (from name:_(\d{{8}})): appended as one step",) for i in (1, 2)
     ]
     assert reading(tmp_path / "t").time.values.astype("M8[D]").astype(str).tolist() == ["2025-01-01", "2025-01-02"]
 
@@ -710,7 +710,7 @@ def test_a_single_value_beside_the_dimension(tmp_path: Path, zarr_format: int) -
     write_array(tmp_path / "s", "data2", VALUES[None], dims=["time", "y", "x"], zarr_format=zarr_format)
     error = refused(zapz.DimensionError, tmp_path / "t", tmp_path / "s")
     assert (error.what, error.expected) == (
-        "time is a single value in the slice, while other variables have the dimension 'time'",
+        "time is a scalar in the slice, but other variables have the dimension 'time'",
         "(time), as of data2",
     )
     assert zapz.append(tmp_path / "t", tmp_path / "s", **error.remedies).appended == 1
@@ -737,7 +737,7 @@ def test_a_target_that_is_one_step(tmp_path: Path) -> None:
     for number in (1, 2):
         write_step(tmp_path / f"s{number}", number, zarr_format=3)
     error = refused(zapz.UnsupportedError, tmp_path / "s1", tmp_path / "s2")
-    assert "append it to a new target first" in error.hint
+    assert "Append it to a new target first" in error.hint
     assert zapz.append(tmp_path / "t", [tmp_path / "s1", tmp_path / "s2"]).length == 2
 
 

@@ -127,7 +127,7 @@ def test_a_slice_source_that_returns_a_path(tmp_path: Path) -> None:
     (tmp_path / "day.nc").write_bytes(NETCDF_3)
     with pytest.raises(zapz.FormatError) as caught:
         zapz.append(tmp_path / "cube.zarr", tmp_path / "day.nc", slice_source=lambda path: path)
-    assert "return what opens" in caught.value.hint
+    assert "It must return the opened dataset" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", ["NETCDF3_64BIT", "NETCDF4"])
@@ -165,7 +165,7 @@ def test_a_pattern_that_matched_nothing(tmp_path: Path, pattern: str) -> None:
     for each in ("2026-01-01.zarr", "day1.zarr"):
         (tmp_path / each).mkdir()
     _, _, message = run("append", tmp_path / "cube.zarr", tmp_path / pattern)
-    assert "without quotation marks" in message
+    assert "Remove the quotation marks" in message
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_pattern_that_matched_nothing(tmp_path: Path, pattern: str) -> None:
 def test_a_pattern_of_uris(tmp_path: Path, uri: str, says: bool) -> None:
     with pytest.raises(zapz.NotFoundError) as caught:
         zapz.append(tmp_path / "cube.zarr", uri)
-    assert ("name every slice" in caught.value.hint) is says
+    assert ("Name every slice" in caught.value.hint) is says
 
 
 def test_a_slice_that_is_not_there_is_no_pattern(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_append_costs_what_exists(kind: str, tmp_path: Path) -> None:
     there = some(12)
     days = [write(tmp_path / f"{day}.zarr", day, there, kind=kind) for day in range(3)]
     target = tmp_path / "cube.zarr"
-    note = f"v: {EACH:,} chunks, 12 of them in the slice; the others read as missing"
+    note = f"v: {EACH:,} chunks, 12 of them in the slice; the others are read as missing"
     with within(20):
         dry = zapz.append(target, days, dry_run=True, **SETTINGS)
         assert dry.slices[0].notes == (note,)
@@ -166,7 +166,7 @@ def test_names_that_are_no_keys(kind: str, tmp_path: Path) -> None:
         (slice_ / "v" / name).write_bytes(b"junk")
     with within(20):
         report = zapz.append(tmp_path / "cube.zarr", slice_, **SETTINGS)
-    assert report.slices[0].notes == (f"v: {EACH:,} chunks, 1 of them in the slice; the others read as missing",)
+    assert report.slices[0].notes == (f"v: {EACH:,} chunks, 1 of them in the slice; the others are read as missing",)
     assert chunk_names(tmp_path / "cube.zarr", kind) == {KEYS[kind].key((0, 3, 4))}
 
 
@@ -263,10 +263,12 @@ def test_missing_chunks_that_read_otherwise(dry: bool, tmp_path: Path) -> None:
         zapz.append(target, write(tmp_path / "0.zarr", 0, some(3), kind="v3/", fill=7), **SETTINGS)
         before = tree(target)
         second = write(tmp_path / "1.zarr", 1, some(3), kind="v3/", fill=0)
-        with pytest.raises(SliceError, match=r"anew with fill value 7.*missing stay missing") as caught:
+        with pytest.raises(
+            SliceError, match=r"Rewrite .* with fill value 7.*Then missing chunks stay missing"
+        ) as caught:
             zapz.append(target, second, dry_run=dry, **SETTINGS)
         assert "v" in str(caught.value)
-        assert "which read as 0" in str(caught.value)
+        assert "which are read as 0" in str(caught.value)
         assert tree(target) == before
         third = write(tmp_path / "2.zarr", 1, some(3), kind="v3/", fill=7)
         assert zapz.append(target, third, **SETTINGS).appended == 1

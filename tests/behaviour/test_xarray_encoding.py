@@ -150,7 +150,7 @@ def test_beside_other_settings(tmp_path: Path) -> None:
         ({"sst": {"_FillValue": -1, "missing_value": -2}}, "argument encoding.sst.missing_value: expected the same as _FillValue, -1, found -2"),
         ({"sst": {"compressor": None, "compressors": numcodecs.Zstd(1)}}, "argument encoding.sst.compressor: expected the same as compressors"),
         ({"sst": "int16"}, "argument encoding.sst: expected a table of an encoding's keys, found 'int16'"),
-        ("int16", "argument encoding: expected a table that gives variables their encodings"),
+        ("int16", "argument encoding: expected a table of variables and their encodings"),
     ],
 )  # fmt: skip
 def test_what_is_refused(encoding: Any, says: str, tmp_path: Path) -> None:
@@ -163,9 +163,9 @@ def test_what_is_refused(encoding: Any, says: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "value", "says"),
     [
-        ("mode", "a", "argument mode: found 'mode'. zapz.append always appends, and makes a target where there is none: leave mode out."),
-        ("region", "auto", "leave region out"),
-        ("storage_options", {}, "target_storage_options and slice_storage_options"),
+        ("mode", "a", "argument mode: found 'mode'. Remove mode: zapz.append always appends, and creates a missing target."),
+        ("region", "auto", "Remove region"),
+        ("storage_options", {}, "Use target_storage_options or slice_storage_options"),
     ],
 )  # fmt: skip
 def test_other_words_of_to_zarr(word: str, value: Any, says: str, tmp_path: Path) -> None:

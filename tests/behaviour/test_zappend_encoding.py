@@ -186,7 +186,7 @@ TABLE = [
         slices=with_gap,
     ),
     Case(
-        says="no marker",
+        says="no missing marker",
         variables={"chl": {"encoding": {"fill_value": None, "dtype": "int32"}}},
         stored={"chl": {"dtype": "int32", "_FillValue": None}},
         slices=integers,

@@ -423,7 +423,7 @@ UNDEFINED_FILL = (
     Mutation("execution/sparse.py", "undefined = target.fill.image is None and (source is None or source.fill.image is not None)", "undefined = False", "what a slice says is written where the target says nothing", "behaviour/test_undefined_fill.py::test_zeros_of_a_slice_that_defines_them_are_written"),
     Mutation("execution/sparse.py", "(source is None or source.fill.image is not None)", "(source is not None and source.fill.image is not None)", "a variable that the slice has not is written where the target says nothing", "behaviour/test_undefined_fill.py::test_variable_that_the_slice_has_not"),
     Mutation("execution/sparse.py", "(source is None or source.fill.image is not None)", "True", "what nobody has said is not written", "behaviour/test_undefined_fill.py::test_what_neither_side_defines_is_not_written"),
-    Mutation("execution/chunk_builder.py", "                return True  # it stays as it was", "                return False  # it stays as it was", "old cells that nobody has written are not written", "behaviour/test_undefined_fill.py::test_what_neither_side_defines_is_not_written"),
+    Mutation("execution/chunk_builder.py", "                return True  # unchanged", "                return False  # unchanged", "old cells that nobody has written are not written", "behaviour/test_undefined_fill.py::test_what_neither_side_defines_is_not_written"),
 )
 
 REFERENCE_SETS = (
@@ -461,7 +461,7 @@ VALUES = (
     Mutation("operations/target.py", "    if around.pyramid is not None:\n", "    if False:\n", "a level is no target", "behaviour/test_larger_wholes.py::test_a_level_is_no_target"),
     Mutation("cf/encoding.py", '    if dtype.kind == "b":  #', "    if False:  #", "no boolean is missing", "behaviour/test_fill_values.py::test_no_boolean_is_missing"),
     Mutation("format/v2.py", "never_missing = array.is_label or is_boolean(array.dtype, attrs)", "never_missing = is_boolean(array.dtype, attrs)", "no label is missing", "behaviour/test_fill_values.py::test_a_label_that_equals_the_fill_value_is_a_label"),
-    Mutation("format/v2.py", '        if arrays[path].assumed and "_FillValue" not in arrays[path].attributes:  # no bound is missing\n', "        if False:\n", "no bound is missing", "behaviour/test_markers.py::test_no_bound_is_missing"),
+    Mutation("format/v2.py", '        if arrays[path].assumed and "_FillValue" not in arrays[path].attributes:  # bounds are never missing\n', "        if False:\n", "no bound is missing", "behaviour/test_markers.py::test_no_bound_is_missing"),
     Mutation("format/v2.py", "bool(packed and fill != 0)", "packed", "a fill value that nobody chose is unclear", "behaviour/test_packing.py::test_a_packed_cell_that_equals_the_fill_value"),
     Mutation("cf/kernels.py", "if (unclear := missing & mask(cells, source.unclear)).any():", "if False:", "what readers see differently is refused", "behaviour/test_fill_values.py::test_where_readers_differ_the_slice_is_refused"),
     Mutation("cf/kernels.py", "        missing &= ~marked  #", "        pass  #", "markers of the target stay what they are", "unit/cf/test_cf.py::test_a_marker_that_the_target_has_too_stays"),

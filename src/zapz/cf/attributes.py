@@ -1,4 +1,4 @@
-"""Names of attributes to which the CF conventions give a meaning, by what that is. Pure.
+"""Names of attributes to which the CF conventions give a meaning, grouped by that meaning. Pure.
 
 ======================  ========  ==========  ========  =========
 attribute               stored    in stored   names     CF section
@@ -21,8 +21,8 @@ formula_terms                                 x         4.3.3
 geometry                                      x         7.5
 ======================  ========  ==========  ========  =========
 
-*stored*: says what the numbers that are stored mean; *in stored*: is in terms of these numbers;
-*names*: names other variables. ``dtype`` is xarray's: the data type that the numbers had in memory.
+*stored*: defines what stored numbers mean; *in stored*: has a value in terms of stored numbers;
+*names*: names other variables. ``dtype`` comes from xarray: the data type of the numbers in memory.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from __future__ import annotations
 SAY_WHAT_IS_STORED = frozenset(
     ("_FillValue", "missing_value", "scale_factor", "add_offset", "units", "calendar", "_Unsigned", "dtype")
 )
-"""Say what stored numbers mean."""
+"""Attributes that define what stored numbers mean."""
 UNITS = frozenset(("units",))
-"""Of those, what may be configured as an attribute: it changes no value."""
+"""Those of ``SAY_WHAT_IS_STORED`` that may be configured as attributes: they change no value."""
 IN_STORED_UNITS = ("missing_value", "valid_min", "valid_max", "valid_range", "actual_range")
-"""In terms of stored numbers: wrong once these change."""
+"""Attributes in terms of stored numbers. They become wrong when stored numbers change."""
 MARKING = frozenset(("_FillValue", "missing_value", "_Unsigned"))
-"""Say which stored numbers stand for missing cells."""
+"""Attributes that define which stored numbers mean missing."""
 PACKING = frozenset(("scale_factor", "add_offset"))
-"""Say how numbers are packed."""
+"""Attributes that define how numbers are packed."""
 WITH_BOUNDS = ("bounds", "climatology")
-"""Name the bounds of a coordinate."""
+"""Attributes that name the bounds of a coordinate."""
 NAMES_NEEDED = ("coordinates", "grid_mapping", *WITH_BOUNDS, "ancillary_variables", "cell_measures", "formula_terms")
-"""Name other variables without which this one is not understood."""
+"""Attributes that name other variables, which readers need to interpret this one."""
 NAMES_ENCODED = ("grid_mapping", *WITH_BOUNDS, "geometry", "cell_measures", "formula_terms", "coordinates")
-"""Name other variables, and are kept by xarray among the encodings."""
+"""Attributes that name other variables, and that xarray keeps in ``encoding``."""
 NAMES_FIXED = (
     "coordinates",
     "grid_mapping",
@@ -54,9 +54,11 @@ NAMES_FIXED = (
     "geometry",
     "node_coordinates",
 )
-"""Name what says where the data are, which is the same at every step: no data."""
+"""Attributes that name variables for the location of data. They are equal at every step, and hold
+no data."""
 CONTAINS = frozenset(("grid_mapping_name", "crs_wkt", "spatial_ref", "geometry_type"))
-"""Say that a variable is there for its attributes: a grid mapping (CF section 5.6), a container of
-geometries (7.5)."""
+"""Attributes of variables that exist only for their attributes: a grid mapping (CF section 5.6), a
+container of geometries (7.5)."""
 READ_WHEN_CONVERTING = ("units", *WITH_BOUNDS)
-"""Decide how values are converted: may be configured, but not computed from the values."""
+"""Attributes that define how values are converted. They can be configured, but not computed from
+the values."""

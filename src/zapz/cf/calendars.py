@@ -1,14 +1,14 @@
-"""Time axes of the CF conventions: what "<unit> since <date>" means in which calendar, in exact rational seconds.
+"""Time axes of the CF conventions: "<unit> since <date>" in any calendar, in exact seconds.
 
 Sections 4.4 (time coordinate) and 4.4.1 (calendar) of the CF conventions. A calendar is a way to
-count days; every date becomes seconds on the day count of its calendar, and every stored label an
+count days. Every date becomes seconds on the day count of its calendar, and every stored label an
 exact fraction of seconds::
 
-    instant = origin + label * step            "hours since 1970-01-02"  ->  step 3600 s, origin 86400 s
+    instant = origin + label * step        "hours since 1970-01-02"  ->  step 3600 s, origin 86400 s
 
-The three calendars of the real sky (standard, proleptic_gregorian, julian) share one day count, so
-an instant has the same number of seconds in each. The model calendars (noleap, all_leap, 360_day)
-each have their own.
+The three calendars of real time (standard, proleptic_gregorian, julian) share one day count, so an
+instant has the same number of seconds in each. Each model calendar (noleap, all_leap, 360_day) has
+its own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CALENDARS: Final = {
     "366_day": "all_leap",
     "360_day": "360_day",
 }
-"""Every accepted calendar attribute (lower case) and the one name zapz uses for it (CF section
+"""Accepted calendar attributes (lower case), and the name that zapz uses for each (CF section
 4.4.1)."""
 
 UNITS: Final = {
@@ -47,7 +47,7 @@ UNITS: Final = {
     "microseconds": Fraction(1, 10**6),
     "nanoseconds": Fraction(1, 10**9),
 }
-"""Units of definite length, coarsest first, in seconds."""
+"""Units of fixed length, the longest first, in seconds."""
 NUMPY_UNITS: Final = {
     "D": "days",
     "h": "hours",
@@ -57,10 +57,10 @@ NUMPY_UNITS: Final = {
     "us": "microseconds",
     "ns": "nanoseconds",
 }
-"""Units of NumPy's times, by their symbols."""
+"""Units of NumPy's time types, by symbol."""
 
 GREGORIAN_START: Final = (1582, 10, 15)
-"""First day of the Gregorian part of the mixed calendar; the day before it is 1582-10-04."""
+"""First Gregorian day of the mixed calendar. The day before it is 1582-10-04."""
 
 _ALIASES: Final = {
     "days": "days day d",
@@ -93,18 +93,18 @@ _MAX_HOUR, _MAX_MINUTE, _MAX_SECOND = 23, 59, 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """One way to count time. Two equal axes give every label the same instant (CF section 4.4)."""
+    """One way to count time. In two equal axes, a label is the same instant (CF section 4.4)."""
 
     step: Fraction
-    """Seconds per unit; 0 if `opaque`."""
+    """Seconds per unit; 0 if ``opaque``."""
     origin: Fraction
-    """Instant of label 0, seconds since 1970-01-01T00:00:00 of `calendar`; 0 for durations and if
-    `opaque`."""
+    """Instant of label 0, in seconds since 1970-01-01T00:00:00 of ``calendar``; 0 for durations,
+    and if ``opaque``."""
     calendar: str
-    """Name of the calendar as in `CALENDARS`, or "duration" for lengths of time."""
+    """Name of the calendar, a value of ``CALENDARS``; "duration" for lengths of time."""
     opaque: str = ""
-    """The units' text if zapz does not compute with them (months, years, ambiguous dates): equal
-    only to itself."""
+    """Text of units with which zapz does not compute (months, years, ambiguous dates); such an axis
+    is equal only to itself."""
 
 
 @lru_cache(maxsize=256)
@@ -116,10 +116,10 @@ def parse_axis(units: str, calendar: str) -> Axis | None:
         calendar: The attribute ``calendar``, any accepted name.
 
     Returns:
-        The axis, or None if these are not units of time "<unit> since <date>".
+        The axis, or None if the units are not of the form "<unit> since <date>".
 
     Raises:
-        EncodingError: It is a unit of time, but the date or the calendar means nothing.
+        EncodingError: The units are time units, but the date or the calendar is invalid.
     """
     match = _SINCE.fullmatch(units)
     if match is None:
@@ -135,32 +135,39 @@ def parse_axis(units: str, calendar: str) -> Axis | None:
 
 
 def calendar_name(calendar: str) -> str:
-    """Return the one name zapz uses for a calendar attribute (CF section 4.4.1), or raise `EncodingError`."""
+    """Return the name that zapz uses for a calendar attribute (CF section 4.4.1).
+
+    Raises:
+        EncodingError: The calendar is unknown.
+    """
     name = CALENDARS.get(calendar.strip().lower())
     if name is None:
         known = ", ".join(CALENDARS)
-        raise _senseless(what="unknown calendar", expected=f"one of {known}", found=repr(calendar))
+        raise _invalid(what="unknown calendar", expected=f"one of {known}", found=repr(calendar))
     return name
 
 
 def unit_of(units: str | None) -> str | None:
-    """Return the name in `UNITS` of a unit of time alone ("h" is hours); None if it is none. Symbols are not words: "S" is siemens."""
+    """Return the name in ``UNITS`` of a unit of time ("h" is hours); else None.
+
+    Symbols are case-sensitive: "S" is siemens, not seconds.
+    """
     text = "" if units is None else units.strip()
     return _NAMES.get(text.lower() if len(text) > _SYMBOL else text)
 
 
 def reference_of(units: str) -> str:
-    """Return the date in units of time as it is written (CF section 4.4), or nothing."""
+    """Return the reference date in time units as written (CF section 4.4); "" if there is none."""
     match = _SINCE.fullmatch(units)
     return match[2] if match else ""
 
 
 def days_of(calendar: str, year: int, month: int, day: int) -> int:
-    """Count the days from 1970-01-01 to a date (CF section 4.4.1); years are astronomical: 0 is before 1.
+    """Return the number of days from 1970-01-01 to a date (CF section 4.4.1).
 
     Args:
-        calendar: Name as in `CALENDARS`' values.
-        year: Astronomical year.
+        calendar: Name of a calendar, a value of ``CALENDARS``.
+        year: Astronomical year: the year before 1 is 0.
         month: 1 to 12.
         day: 1 to the length of the month.
 
@@ -171,13 +178,16 @@ def days_of(calendar: str, year: int, month: int, day: int) -> int:
     gap = calendar == "standard" and (1582, 10, 5) <= (year, month, day) < GREGORIAN_START
     if not 1 <= month <= len(_MONTHS) or not 1 <= day <= _month_length(rule, year, month) or gap:
         expected = f"a date of the {calendar} calendar"
-        raise _senseless(what="no such date", expected=expected, found=f"{year}-{month}-{day}")
+        raise _invalid(what="no such date", expected=expected, found=f"{year}-{month}-{day}")
     whole = sum(_month_length(rule, year, earlier) for earlier in range(1, month))
     return _days_before(rule, year) + whole + day - 1 - _epoch(rule)
 
 
 def date_of(calendar: str, days: int) -> tuple[int, int, int]:
-    """Return astronomical year, month and day of a day count since 1970-01-01; undoes `days_of`."""
+    """Return the astronomical year, month and day of a number of days since 1970-01-01.
+
+    Inverse of ``days_of``.
+    """
     rule = calendar
     if calendar == "standard":
         rule = "proleptic_gregorian" if days >= days_of("proleptic_gregorian", *GREGORIAN_START) else "julian"
@@ -195,12 +205,12 @@ def date_of(calendar: str, days: int) -> tuple[int, int, int]:
 
 
 def months_after(calendar: str, seconds: Fraction, months: int) -> Fraction | None:
-    """Return the same day and time of another month; None if that month has no such day.
+    """Return the same day and time in another month; None if that month has no such day.
 
     Args:
-        calendar: Name as in `CALENDARS`' values.
+        calendar: Name of a calendar, a value of ``CALENDARS``.
         seconds: Seconds since 1970-01-01T00:00:00 of the calendar.
-        months: Calendar months later; negative for earlier.
+        months: Number of calendar months to add; negative to subtract.
     """
     days, clock = divmod(seconds, DAY)
     year, month, day = date_of(calendar, days)
@@ -211,12 +221,15 @@ def months_after(calendar: str, seconds: Fraction, months: int) -> Fraction | No
 
 
 def month_end_after(calendar: str, seconds: Fraction, months: int) -> Fraction | None:
-    """Return the same time on the last day of another month; None if ``seconds`` is not on the last day of its own.
+    """Return the same time on the last day of another month.
 
     Args:
-        calendar: Name as in `CALENDARS`' values.
+        calendar: Name of a calendar, a value of ``CALENDARS``.
         seconds: Seconds since 1970-01-01T00:00:00 of the calendar.
-        months: Calendar months later; negative for earlier.
+        months: Number of calendar months to add; negative to subtract.
+
+    Returns:
+        Seconds in the same count; None if ``seconds`` is not on the last day of its month.
     """
     days, clock = divmod(seconds, DAY)
     year, month, _ = date_of(calendar, days)
@@ -225,12 +238,12 @@ def month_end_after(calendar: str, seconds: Fraction, months: int) -> Fraction |
 
 
 def format_seconds(calendar: str, seconds: Fraction, digits: int = 9) -> str:
-    """Write an instant as ISO 8601 text, its seconds rounded to ``digits`` decimals.
+    """Return an instant as ISO 8601 text, with its seconds rounded to ``digits`` decimals.
 
     Args:
-        calendar: Name as in `CALENDARS`' values.
+        calendar: Name of a calendar, a value of ``CALENDARS``.
         seconds: Seconds since 1970-01-01T00:00:00 of the calendar.
-        digits: Decimals kept of the seconds; trailing zeros are not written.
+        digits: Decimals of the seconds; trailing zeros are left out.
     """
     unit = 10**digits
     whole, fraction = divmod(round(seconds * unit), unit)
@@ -245,16 +258,16 @@ def format_seconds(calendar: str, seconds: Fraction, digits: int = 9) -> str:
 
 
 def _parse_date(text: str, calendar: str) -> Fraction | None:
-    """Seconds of a reference date, or None if readers disagree about it.
+    """Return the seconds of a reference date, or None if readers disagree about it.
 
-    They do about a year 0 in calendars that have none, an hour without minutes, and a time zone
-    without a time of day.
+    Readers disagree about a year 0 in a calendar without one, an hour without minutes, and a time
+    zone without a time of day.
     """
     match = _DATE.fullmatch(text)
     clock = _clock(match) if match else None
     if match is None or clock is None:
         expected = 'a date such as "2000-01-01 00:00:00"'
-        raise _senseless(what="unreadable reference date", expected=expected, found=repr(text))
+        raise _invalid(what="invalid reference date", expected=expected, found=repr(text))
     year = int(match["year"])
     if calendar in _NO_YEAR_ZERO and year < 0:
         year += 1
@@ -268,19 +281,19 @@ def _parse_date(text: str, calendar: str) -> Fraction | None:
 
 
 def _clock(match: re.Match[str]) -> Fraction | None:
-    """Seconds of the time of day; None if there is no such time."""
+    """Return the seconds of the time of day; None if there is no such time."""
     hour, minute, second = int(match["hour"] or 0), int(match["minute"] or 0), Fraction(match["second"] or 0)
     glued = match["sign"] and not match["hour"] and not match.string[match.start("sign") - 1].isspace()  # 1-1-1990
     sound = hour <= _MAX_HOUR and minute <= _MAX_MINUTE and second < _MAX_SECOND and not glued
     return hour * 3600 + minute * 60 + second if sound else None
 
 
-def _senseless(*, what: str, expected: str, found: str) -> EncodingError:
+def _invalid(*, what: str, expected: str, found: str) -> EncodingError:
     return EncodingError(what, expected=expected, found=found, hint="Correct the attributes units and calendar.")
 
 
 def _rule(calendar: str, date: tuple[int, int, int]) -> str:
-    """The unmixed calendar that a date of ``calendar`` is counted in."""
+    """Return the unmixed calendar that defines a date of ``calendar``."""
     if calendar != "standard":
         return calendar
     return "proleptic_gregorian" if date >= GREGORIAN_START else "julian"
@@ -301,13 +314,13 @@ def _month_length(rule: str, year: int, month: int) -> int:
 
 
 def _month_after(year: int, month: int, months: int) -> tuple[int, int]:
-    """Year and month some months later; every calendar has twelve months."""
+    """Return year and month after adding months; every calendar has twelve months in a year."""
     years, rest = divmod(month - 1 + months, len(_MONTHS))
     return year + years, rest + 1
 
 
 def _days_before(rule: str, year: int) -> int:
-    """Days from 0001-01-01 (of the Gregorian rule, for the Julian one too) to the first day of ``year``."""
+    """Return the days from 0001-01-01 (Gregorian, also for Julian) to the first day of ``year``."""
     past = year - 1
     if rule == "julian":
         return 365 * past + past // 4 - 2
@@ -317,5 +330,5 @@ def _days_before(rule: str, year: int) -> int:
 
 
 def _epoch(rule: str) -> int:
-    """Days from 0001-01-01 to 1970-01-01; the Julian rule counts from the Gregorian epoch."""
+    """Return the days from 0001-01-01 to 1970-01-01; Julian counts from the Gregorian epoch."""
     return _days_before("proleptic_gregorian" if rule == "julian" else rule, 1970)

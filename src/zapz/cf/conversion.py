@@ -1,14 +1,14 @@
-"""What the stored numbers of an array mean, and exact conversion from one meaning to another, or refusal.
+"""Exact conversion from one meaning of stored numbers to another, or refusal.
 
-The CF conventions let the same value be stored in many ways: packed (section 8.1), with a marker
-    for missing cells
-(section 2.5.1), as a count of time units since a date (section 4.4)::
+The CF conventions allow many ways to store the same value: packed (section 8.1), with a marker for
+missing cells (section 2.5.1), as a count of time units since a date (section 4.4)::
 
-    stored 215  --scale_factor 0.1, add_offset 250-->  271.5       stored 0  --"days since 2024-01-02"-->  2024-01-02
+    stored 215  --scale_factor 0.1, add_offset 250-->    271.5
+    stored 0    --"days since 2024-01-02"-->             2024-01-02
 
-`encoding_of` reads such a meaning from attributes, `conversion` says how to get from the slice's to
-the target's, and `Conversion.apply` does it to stored values. What cannot be converted exactly
-(packed: to half a quantum) is refused.
+`encoding_of` reads such a meaning from attributes. `conversion` finds the way from the slice's
+meaning to the target's, and `Conversion.apply` converts stored values. A value that cannot be
+converted exactly (packed: to half a quantum) is refused.
 """
 
 from __future__ import annotations
@@ -40,39 +40,39 @@ __all__ = [
 ]
 
 BLOCK: Final = 1 << 20
-"""Cells converted at a time, so that temporaries stay small beside a chunk."""
+"""Number of cells converted at a time, so that temporary arrays are small compared to a chunk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """From one meaning of stored numbers to another; made by `conversion`, which has checked that it can be."""
+    """From one meaning of stored numbers to another; created by `conversion`, which checks it."""
 
     source: Encoding
-    """Meaning of the values given to `apply`."""
+    """Meaning of the values passed to `apply`."""
     target: Encoding
-    """Meaning of the values it returns."""
+    """Meaning of the values that `apply` returns."""
     identity: bool
-    """True if stored values already mean the same, so that copying bytes is right."""
+    """True if stored values already have the same meaning, so that bytes can be copied."""
     guards_marker: bool
-    """True if a real value could be the target's marker: then `apply` must see every chunk, even if
-    `identity`."""
+    """True if a valid value could equal the target's marker. Then `apply` must see every chunk,
+    even if ``identity``."""
     narrow: bool = False
     """True if the user chose the target's data type, so that numbers may be rounded to it."""
     name: str = ""
-    """The variable, for what errors say can be done."""
+    """The variable, for the hints of errors."""
 
     def apply(self, values: Stored) -> Stored:
         """Convert stored source values to stored target values (CF sections 2.5.1, 4.4 and 8.1).
 
         Args:
-            values: Stored values of the source's dtype, of any byte order. May be returned if
-                nothing changes.
+            values: Stored values of the source's dtype, in any byte order and of any shape. They
+                may be returned if nothing changes.
 
         Returns:
-            Stored target values: same shape, the target's dtype.
+            Stored values of the target's dtype, of the same shape.
 
         Raises:
-            EncodingError: A value cannot be converted; names the first such value and its index.
+            EncodingError: A value cannot be converted; the error names the first one and its index.
         """
         stored = np.asarray(values).astype(self.source.dtype, casting="equiv", copy=False)
         if self.identity and not self.guards_marker:
@@ -81,14 +81,14 @@ class Conversion:
         way = choose_kernel(source, target, narrow=self.narrow)
         flat = stored.reshape(-1).view(source.dtype) if self.source.reinterpreted else stored.reshape(-1)
         out = np.empty(0 if self.identity else flat.shape, target.dtype)
-        size = flat.size if way is relabelled else BLOCK  # only all labels together show whether two become equal
+        size = flat.size if way is relabelled else BLOCK  # all labels at once, to find two that become equal
         for start in range(0, flat.size, size or 1):
             cells = flat[start : start + size]
             try:
                 converted = masked(way, cells, source, target)
             except CellError as error:
                 index = tuple(int(i) for i in np.unravel_index(start + error.index, stored.shape))
-                found = f"{_told(source, cells[error.index])} at index {index}"
+                found = f"{_described(source, cells[error.index])} at index {index}"
                 raise error.at(self.name, found) from None
             if not self.identity:
                 out[start : start + size] = converted
@@ -97,19 +97,23 @@ class Conversion:
         return (out.view(self.target.dtype) if self.target.reinterpreted else out).reshape(stored.shape)
 
     def to_json(self) -> dict[str, object]:
-        """Return the conversion as values that JSON can hold exactly."""
+        """Return the conversion as values that JSON stores exactly."""
         sides = {"source": self.source.to_json(), "target": self.target.to_json()}
         return {**sides, "narrow": self.narrow, "name": self.name}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Conversion:
-        """Undo `to_json`."""
+        """Return the conversion that `to_json` returned as JSON values."""
         source, target = Encoding.from_json(data["source"]), Encoding.from_json(data["target"])
         return conversion(source, target, narrow=data.get("narrow", False), name=data.get("name", ""))
 
 
 def _kernel(source: Encoding, target: Encoding, *, narrow: bool, name: str) -> Kernel:
-    """Choose the kernel; where only the user can say that numbers may be rounded, say how that is said."""
+    """Choose the kernel; if the user can allow rounding, name the setting in the error's hint.
+
+    Raises:
+        DTypeError: The data type cannot be cast safely.
+    """
     try:
         return choose_kernel(source, target, narrow=narrow)
     except DTypeError as error:
@@ -120,21 +124,21 @@ def _kernel(source: Encoding, target: Encoding, *, narrow: bool, name: str) -> K
             if (wide := _wide_enough(source, target)) is None:
                 raise error from None
             raise error.advised(
-                f"Write the slice with the target's type; or make the target anew ({{force_new}}) with {{{setting}}}, "
-                "and append all slices again, the first one first.",
+                f"Write the slice with the target's data type; or create the target again ({{force_new}}) with {{{setting}}}, "
+                "and append all slices again, starting with the first.",
                 {"force_new": True, setting: str(wide)},
             ) from None
         raise DTypeError(
             error.what,
             expected=error.expected,
             found=error.found,
-            hint=f"Write the slice with the target's type; or {{{setting}}} rounds its values to that.",
+            hint=f"Write the slice with the target's data type; or use {{{setting}}} to round its values to that type.",
             remedies={setting: str(target.dtype)},
         ) from None
 
 
 def _wide_enough(source: Encoding, target: Encoding) -> np.dtype[Any] | None:
-    """Return a type that holds plain numbers of both sides; None if there is none."""
+    """Return a data type that holds unpacked numbers of both sides; None if there is none."""
     if not {source.dtype.kind, target.dtype.kind} <= set("iufc") or source.axis or target.axis:
         return None
     wide: np.dtype[Any] = np.result_type(source.dtype, target.dtype)
@@ -143,14 +147,14 @@ def _wide_enough(source: Encoding, target: Encoding) -> np.dtype[Any] | None:
 
 
 def conversion(source: Encoding, target: Encoding, *, narrow: bool = False, name: str = "") -> Conversion:
-    """Find how stored values of ``source`` become stored values of ``target`` with the same meaning.
+    """Return the conversion from stored values of ``source`` to the same values in ``target``.
 
     Args:
         source: Meaning of the slice's values.
         target: Meaning of the target's values.
-        narrow: Whether the user chose the target's data type, so that numbers may be rounded to it;
-            never beyond its range.
-        name: The variable, for what errors say can be done.
+        narrow: Whether the user chose the target's data type, so that numbers may be rounded to it,
+            but never beyond its range.
+        name: The variable, for the hints of errors.
 
     Raises:
         EncodingError: The meanings differ in a way that cannot be converted.
@@ -163,9 +167,9 @@ def conversion(source: Encoding, target: Encoding, *, narrow: bool = False, name
     markers, goals = plain.markers, goal.markers
     if way is cast:
         fill = goal.fill
-        # NaN is missing whatever the marker; but where the slice names it, it becomes the target's marker.
+        # NaN is always missing. If NaN is the slice's marker, it becomes the target's.
         lost = [v for v in markers if not (among(v, goals) or (is_nan(v) and (fill is None or is_nan(fill))))]
-        # Cells that may equal an unclear marker are examined; those that are copied equal none.
+        # Cells that may equal an unclear marker are examined; copied cells equal none.
         unclear = any(among(value, lost) for value in source.unclear)
         kept = all(among(value, source.unclear) for value in lost)
         same = plain.dtype == goal.dtype and kept and source.reinterpreted == target.reinterpreted
@@ -177,10 +181,11 @@ def conversion(source: Encoding, target: Encoding, *, narrow: bool = False, name
 
 
 def _alike_durations(source: Encoding, target: Encoding) -> tuple[Encoding, Encoding]:
-    """Settle whether numbers with a unit of time are durations: writers choose such units file by file, and not all say so.
+    """Decide whether numbers with a unit of time are durations, where only one side states it.
 
-    They are on both sides if one of them says so, or if the units differ: durations can be
-        converted.
+    Writers choose such units file by file, and not all state that the values are durations. Both
+    sides are durations if one of them states it, or if the units differ: durations can be
+    converted.
     """
     pair = [source, target]
     names = [calendars.unit_of(side.units if side.calendar == "duration" else side.other_units) for side in pair]
@@ -203,16 +208,20 @@ def _alike_durations(source: Encoding, target: Encoding) -> tuple[Encoding, Enco
 
 
 def to_instants(encoding: Encoding, values: Stored) -> list[Fraction | None]:
-    """Return the instants of stored labels (CF section 4.4), in order of storage.
+    """Return the instants of stored labels (CF section 4.4).
+
+    Args:
+        encoding: Meaning of the labels.
+        values: Stored labels, of any shape.
 
     Returns:
-        Exact seconds since 1970-01-01T00:00:00, counted in the calendar of the encoding; None where
-        missing. For standard, proleptic_gregorian and julian the seconds are the same time;
-        timedelta64 gives its length.
+        Exact seconds since 1970-01-01T00:00:00 in the calendar of the encoding, in C order; None
+        where missing. In standard, proleptic_gregorian and julian, equal seconds are the same
+        instant. For timedelta64, the lengths of time.
 
     Raises:
-        EncodingError: The array holds no times, times of indefinite units (months, years), or an
-            infinite one.
+        EncodingError: The array does not hold times, its units are indefinite (months, years), or a
+            label is infinite.
     """
     plain = encoding.plain
     axis = plain.axis
@@ -231,9 +240,11 @@ def to_instants(encoding: Encoding, values: Stored) -> list[Fraction | None]:
 
 
 def format_instant(encoding: Encoding, value: Any) -> str:
-    """Write one stored label as ISO 8601 text, "missing", or plainly if it is no time (CF section 4.4).
+    """Return one stored label as text: ISO 8601 (CF section 4.4), "missing", or the value.
 
-    Floating-point labels are written to the microsecond, integers to the nanosecond.
+    The value itself is shown if it is not a time.
+
+    Floating-point labels are rounded to microseconds, integers to nanoseconds.
     """
     axis = encoding.axis
     if axis is None or axis.opaque or axis.calendar == "duration":
@@ -245,8 +256,8 @@ def format_instant(encoding: Encoding, value: Any) -> str:
     return "missing" if instant is None else calendars.format_seconds(axis.calendar, instant, digits)
 
 
-def _told(encoding: Encoding, value: Any) -> str:
-    """Return a stored value as people know it: of a time that alone."""
+def _described(encoding: Encoding, value: Any) -> str:
+    """Return a stored value as text for display; a time without its stored number."""
     if encoding.units is None or encoding.dtype.kind not in "iuf" or not np.isfinite(value):
         return shown(encoding, value)
     if encoding.calendar != "duration":
@@ -256,10 +267,10 @@ def _told(encoding: Encoding, value: Any) -> str:
 
 
 def shown(encoding: Encoding, value: Any) -> str:
-    """Return a stored value for people, and what it means if that is a time or packed."""
+    """Return a stored value as text for display, with its meaning if it is a time or packed."""
     try:
         text = str(value.item()) if isinstance(value, np.generic) and value.dtype.kind not in "mMV" else str(value)
-    except OverflowError:  # NumPy cannot write every time that it can hold
+    except OverflowError:  # NumPy cannot format every time that it can hold
         text = f"{np.asarray(value).view(np.int64)} ticks of {encoding.dtype}"
     if encoding.units is not None and encoding.dtype.kind in "iuf" and np.isfinite(value):
         return f"{text} ({format_instant(encoding, value)})"

@@ -1,9 +1,8 @@
-"""What the stored numbers of one array mean: missing marker, packing, units of time, read from its attributes.
+"""The meaning of the stored numbers of one array, read from its attributes.
 
-An `Encoding` is a value: it compares (NaN equals NaN), hashes, and goes through JSON exactly.
-    Sections 2.5.1 (missing
-data), 3.1 (units), 4.4 (time) and 8.1 (packing) of the CF conventions; _Unsigned is a custom of
-NetCDF-Java.
+An `Encoding` is a value: it can be compared (NaN equals NaN) and hashed, and JSON stores it
+exactly. Sections 2.5.1 (missing data), 3.1 (units), 4.4 (time) and 8.1 (packing) of the CF
+conventions; _Unsigned is a convention of NetCDF-Java.
 """
 
 from __future__ import annotations
@@ -22,51 +21,50 @@ from zapz.cf.markers import (
     Scalar,
     among,
     has_nan,
+    invalid,
     is_flipped,
     is_nan,
     missing_values,
     other_signedness,
     scalar_of,
-    senseless,
     stored_values,
 )
 from zapz.errors import EncodingError
 
 _DURATION: Final = "duration"
 NOT_A_TIME: Final = np.int64(np.iinfo(np.int64).min)
-"""What xarray writes for a missing time as an integer."""
+"""Value that xarray writes for a missing time as an integer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Encoding:
-    """How the stored numbers of one array mean values (CF sections 2.5.1, 3.1, 4.4 and 8.1)."""
+    """The meaning of the stored numbers of one array (CF sections 2.5.1, 3.1, 4.4 and 8.1)."""
 
     dtype: np.dtype[Any]
-    """Data type of stored values, native byte order; object for strings of variable length."""
+    """Data type of stored values in native byte order; object for strings of variable length."""
     marker: Scalar | None = None
-    """Stored value that readers mask (_FillValue; the fill_value of Zarr v2), of `dtype`; None:
-    there is none."""
+    """Stored value of type ``dtype`` that readers mask (_FillValue; the fill_value of Zarr v2).
+    None if there is none."""
     missing: tuple[Scalar, ...] = ()
-    """Further stored values that readers mask (missing_value), of `dtype`."""
+    """Further stored values of type ``dtype`` that readers mask (missing_value)."""
     scale: float | None = None
-    """scale_factor: value per stored step; None: absent, the same as 1."""
+    """scale_factor: value per stored step. None if absent; the same as 1."""
     offset: float | None = None
-    """add_offset: value of stored 0; None: absent, the same as 0."""
+    """add_offset: value of stored 0. None if absent; the same as 0."""
     units: str | None = None
-    """Text "<unit> since <date>" of a time, or a unit if these are durations; None if the array
-    holds neither."""
+    """Text "<unit> since <date>" of times, or the unit of durations; None for other values."""
     calendar: str | None = None
-    """Calendar of `units`, by the one name zapz uses for it; "duration" for durations; None without
-    `units`."""
+    """Calendar of ``units``, by the name that zapz uses; "duration" for durations; None without
+    ``units``."""
     other_units: str | None = None
-    """Units of anything but a time "since"; None: absent."""
+    """Units of other values than times; None if absent."""
     reinterpreted: bool = False
-    """True if _Unsigned says that stored integers have the other signedness than `dtype`."""
+    """True if _Unsigned defines the signedness of stored integers opposite to ``dtype``."""
     unclear: tuple[Scalar, ...] = ()
     """Markers about which readers disagree: a fill_value of Zarr v2 that no attribute confirms, and
     an attribute that contradicts it."""
     boolean: bool = False
-    """True if stored integers 0 and 1 are false and true, as xarray before 2023.12 wrote booleans
+    """True if stored integers 0 and 1 are false and true, as xarray before 2023.12 stored booleans
     (attribute dtype)."""
 
     @property
@@ -76,12 +74,12 @@ class Encoding:
 
     @property
     def markers(self) -> tuple[Scalar, ...]:
-        """All stored values that readers mask (CF section 2.5.1), the one to write first."""
+        """All stored values that readers mask (CF section 2.5.1). The first one is written."""
         return self.missing if self.marker is None else (self.marker, *self.missing)
 
     @property
     def fill(self) -> Scalar | None:
-        """What a missing cell is stored as: the marker, else NaN or NaT; None if there is no way (CF section 2.5.1)."""
+        """Stored value of a missing cell: the marker, NaN, NaT or None (CF section 2.5.1)."""
         if self.markers:
             return self.markers[0]
         return (
@@ -92,7 +90,7 @@ class Encoding:
 
     @property
     def axis(self) -> Axis | None:
-        """The time axis of the stored numbers (CF section 4.4); None if they are no times."""
+        """The time axis of the stored numbers (CF section 4.4); None if they are not times."""
         if self.dtype.kind in "mM":
             unit, count = np.datetime_data(self.dtype)
             calendar = "proleptic_gregorian" if self.dtype.kind == "M" else _DURATION
@@ -105,7 +103,7 @@ class Encoding:
 
     @property
     def plain(self) -> Encoding:
-        """The same encoding without _Unsigned: over integers of the signedness that it says."""
+        """The same encoding without _Unsigned, over integers of the signedness that it defines."""
         if not self.reinterpreted:
             return self
         dtype = other_signedness(self.dtype)
@@ -114,7 +112,7 @@ class Encoding:
         return replace(self, dtype=dtype, marker=marker, missing=missing, reinterpreted=False)
 
     def to_json(self) -> dict[str, object]:
-        """Return the encoding as values that JSON can hold exactly."""
+        """Return the encoding as values that JSON stores exactly."""
         return {
             "dtype": _dtype_to_json(self.dtype),
             "marker": _scalar_to_json(self.dtype, self.marker),
@@ -131,7 +129,7 @@ class Encoding:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Undo `to_json`."""
+        """Return the encoding that `to_json` returned as JSON values."""
         dtype = _dtype_from_json(data["dtype"])
         several = {
             key: tuple(_scalar_from_json(dtype, value) for value in data.get(key, ())) for key in ("missing", "unclear")
@@ -149,23 +147,23 @@ class Encoding:
 def encoding_of(
     dtype: np.dtype[Any], attributes: Mapping[str, Any], marker: Scalar | None, *, unclear: Iterable[Scalar] = ()
 ) -> Encoding:
-    """Read what stored numbers mean (CF sections 2.5.1, 3.1, 4.4 and 8.1).
+    """Return the meaning of stored numbers (CF sections 2.5.1, 3.1, 4.4 and 8.1).
 
-    A marker that no stored value can equal (NaN for integers) is no marker. Bounds and
-    climatologies without units of their own have those of their parent (CF sections 7.1 and 7.4):
-    the caller puts them into ``attributes``.
+    A marker that no stored value can equal (NaN for integers) is ignored. Bounds and climatologies
+    without their own units have those of their parent (CF sections 7.1 and 7.4); the caller adds
+    these to ``attributes``.
 
     Args:
         dtype: Data type of the stored values.
         attributes: Attributes of the array.
-        marker: The missing marker: the attribute _FillValue, or for Zarr v2 the fill value.
+        marker: The missing marker: the attribute _FillValue, or the fill value of Zarr v2.
         unclear: Markers about which readers disagree.
 
     Raises:
-        EncodingError: The attributes make no sense.
+        EncodingError: An attribute is invalid.
     """
     dtype = dtype.newbyteorder("=")
-    if dtype.kind == "b":  # there is no missing boolean
+    if dtype.kind == "b":  # booleans are never missing
         return Encoding(dtype=dtype, other_units=_units(attributes))
     first = next(iter(stored_values("_FillValue", [marker], dtype, attributes)), None)
     doubtful = [value for value in stored_values("_FillValue", unclear, dtype, attributes) if not is_nan(value)]
@@ -178,7 +176,7 @@ def encoding_of(
     spans = dtype.kind in "iuf" and units in calendars.UNITS and str(attributes.get("dtype")).startswith("timedelta64")
     timed = units is not None and dtype.kind in "iuf" and (spans or calendars.parse_axis(units, calendar) is not None)
     if timed and dtype == np.int64 and not found:
-        found.append(NOT_A_TIME)  # xarray writes not-a-time so, and says no more about it
+        found.append(NOT_A_TIME)  # xarray writes NaT like this, without an attribute
     return Encoding(
         dtype=dtype,
         marker=first,
@@ -195,7 +193,7 @@ def encoding_of(
 
 
 def encoding_or_bare(dtype: np.dtype[Any], attributes: Mapping[str, Any], marker: Scalar | None) -> Encoding:
-    """Read what stored numbers mean; where the attributes make no sense, that they are just these numbers."""
+    """Return the meaning of stored numbers; just the numbers if the attributes are invalid."""
     try:
         return encoding_of(dtype, attributes, marker)
     except EncodingError:
@@ -203,7 +201,7 @@ def encoding_or_bare(dtype: np.dtype[Any], attributes: Mapping[str, Any], marker
 
 
 def is_boolean(dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> bool:
-    """Whether stored integers are booleans, as xarray before 2023.12 wrote them."""
+    """Return whether stored integers are booleans, as written by xarray before 2023.12."""
     return dtype.kind in "iu" and dtype.itemsize == 1 and attributes.get("dtype") == "bool"
 
 
@@ -222,9 +220,9 @@ def _number(dtype: np.dtype[Any], attributes: Mapping[str, Any], name: str) -> f
     except OverflowError:
         number = float("inf")
     if not np.isfinite(number) or number != item[0] or (number == 0 and name == "scale_factor"):
-        raise senseless(name=name, expected="a finite number, no scale of 0", found=value)
+        raise invalid(name=name, expected="a finite number; for scale_factor not 0", found=value)
     if dtype.kind not in "iuf":
-        raise senseless(name=name, expected=f"none for type {dtype}", found=value)
+        raise invalid(name=name, expected=f"no {name} for type {dtype}", found=value)
     return number
 
 
@@ -266,6 +264,6 @@ def _scalar_from_json(dtype: np.dtype[Any], data: Any) -> Any:
 
 
 def _dense(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype without padding, whose bytes would be random."""
+    """Return the dtype without padding, whose bytes would be random."""
     dense: np.dtype[Any] = repack_fields(dtype, recurse=True)
     return dense

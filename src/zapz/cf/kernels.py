@@ -1,7 +1,8 @@
-"""The ways in which stored values become others of the same meaning: cast, packed anew, relabelled; and which of them fits.
+"""The ways to convert stored values without changing their meaning, and the choice between them.
 
-Each takes cells, the mask of missing ones, and both encodings; missing cells may become anything.
-What does not come out exactly (packed: to half a quantum) is a `CellError`.
+Values are cast, repacked or relabelled. A kernel receives cells, the mask of missing ones, and both
+encodings; missing cells may become any value. A value that cannot be converted exactly (packed: to
+half a quantum) raises a `CellError`.
 """
 
 from __future__ import annotations
@@ -21,20 +22,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Kernel: TypeAlias = "Callable[[Stored, Stored, Encoding, Encoding], Stored]"
-"""Cells, the mask of missing ones, and both encodings, to cells."""
+"""Function of cells, the mask of missing ones, and both encodings; it returns converted cells."""
 NO_TIME: Final = "not a time"
 UNCLEAR: Final = (
-    "If such cells are values, as zarr-python reads them, {v2_fill_value} says so; "
-    'the same setting with "missing" says that they are missing, as xarray reads them.'
+    "To treat such cells as values, as zarr-python does, use {v2_fill_value}. "
+    'To treat them as missing, as xarray does, set it to "missing".'
 )
-"""What to do about a fill value of Zarr v2 that no attribute calls missing."""
+"""Remedy for a fill value of Zarr v2 that no attribute defines as missing."""
 _AS_VALUE: Final = {"v2_fill_value": "value"}
-_EPSILON: Final = 8 * float(np.finfo(np.float64).eps)  # relative allowance for a few roundings in float64
+_EPSILON: Final = 8 * float(np.finfo(np.float64).eps)  # relative tolerance for a few roundings in float64
 _EITHER_GREGORIAN: Final = {"standard", "proleptic_gregorian"}
 
 
 def masked(way: Kernel, cells: Stored, source: Encoding, target: Encoding) -> Stored:
-    """Convert cells; the missing ones become the target's marker, and no other may (CF section 2.5.1)."""
+    """Convert cells; exactly the missing ones become the target's marker (CF section 2.5.1).
+
+    Args:
+        way: The kernel.
+        cells: Stored values of the source, one-dimensional.
+        source: Meaning of the cells.
+        target: Meaning of the result.
+
+    Raises:
+        CellError: A cell cannot be converted.
+    """
     missing = mask(cells, source.markers)
     if way is relabelled or target.dtype.kind not in "fcmM":
         missing |= nans(cells)
@@ -44,17 +55,17 @@ def masked(way: Kernel, cells: Stored, source: Encoding, target: Encoding) -> St
     if landed.any():
         hint = "Give the slice the target's _FillValue." if not target.unclear else UNCLEAR
         raise CellError(
-            what="real value would read as missing",
+            what="valid value would be read as missing",
             bad=landed,
             expected=f"anything but {_list(target.markers)}",
             hint=hint,
             remedies=_AS_VALUE if target.unclear else None,
         )
     if way is cast:
-        missing &= ~marked  # what the target reads as missing anyway stays what it is
+        missing &= ~marked  # cells that are missing in the target too stay unchanged
     if (unclear := missing & mask(cells, source.unclear)).any():
         raise CellError(
-            what="a cell equals a marker that is missing for some readers and a value for others",
+            what="cell value is missing for some readers and valid for others",
             bad=unclear,
             expected=f"anything but {_list(source.unclear)}",
             hint=UNCLEAR,
@@ -66,16 +77,16 @@ def masked(way: Kernel, cells: Stored, source: Encoding, target: Encoding) -> St
             raise CellError(
                 what="missing cell",
                 bad=missing,
-                expected="none: the target has no marker",
+                expected="no missing cells: the target has no missing marker",
                 hint="Create the target with a _FillValue.",
-                anew=_marker_for(target.dtype),
+                recreate=_marker_for(target.dtype),
             )
         out[missing] = fill
     return out
 
 
 def _marker_for(dtype: np.dtype[Any]) -> tuple[str, object] | None:
-    """Return the setting that gives a new target a marker: the integer that is farthest from 0, as is the custom."""
+    """Return the setting of a new target's marker: by convention the integer farthest from 0."""
     if dtype.kind not in "iu":
         return None
     limits = np.iinfo(dtype)
@@ -83,7 +94,11 @@ def _marker_for(dtype: np.dtype[Any]) -> tuple[str, object] | None:
 
 
 def cast(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
-    """Same meaning of numbers: only the dtype changes."""
+    """Change only the dtype: numbers keep their meaning.
+
+    Raises:
+        CellError: An integer cannot be stored exactly.
+    """
     if source.dtype.kind in "iu" and target.dtype in (np.float64, np.complex128):
         inexact = _floats(cells)[1] & ~missing
         if inexact.any():
@@ -92,28 +107,33 @@ def cast(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> 
 
 
 def _narrow(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
-    """Floating-point numbers of another width: the nearest, or refused if there is none."""
+    """Convert floating-point numbers to the nearest of another width, or refuse."""
     del source
     with np.errstate(over="ignore"):
         out = cells.astype(target.dtype)
     outside = np.isinf(out) & ~np.isinf(cells) & ~missing
     if outside.any():
         expected = f"a finite {target.dtype}"
-        raise CellError(what="value does not fit", bad=outside, expected=expected, anew=("dtype", str(cells.dtype)))
+        raise CellError(what="value out of range", bad=outside, expected=expected, recreate=("dtype", str(cells.dtype)))
     return out
 
 
 def _round(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
-    """Numbers as the integers, or in the floating type, that the user chose: like packing with a quantum of 1."""
+    """Round numbers to the type that the user chose, like packing with a quantum of 1."""
     return _repack(cells, missing, source, target, rounded=source.dtype.kind == "f")
 
 
 def _repack(cells: Stored, missing: Stored, source: Encoding, target: Encoding, *, rounded: bool = False) -> Stored:
-    """Unpack to float64, pack as the target does: value = stored * scale_factor + add_offset (CF section 8.1)."""
+    """Unpack to float64, and pack as the target does (CF section 8.1).
+
+    The packed value is ``(value - add_offset) / scale_factor``.
+    """
     (scale, offset), (quantum, base) = source.packing, target.packing
     numbers, inexact = _floats(cells)
     if (inexact & ~missing).any():
-        raise CellError(what="integer is not exact in float64", bad=inexact & ~missing, expected="one below 2**53")
+        raise CellError(
+            what="integer is not exact in float64", bad=inexact & ~missing, expected="an integer below 2**53"
+        )
     with np.errstate(over="ignore", invalid="ignore"):
         value = np.where(missing, base, numbers * scale + offset)
         packed = (value - base) / quantum
@@ -137,46 +157,51 @@ def _repack(cells: Stored, missing: Stored, source: Encoding, target: Encoding, 
             & (source.packing == target.packing)
         )
         if moved.any():
-            raise CellError(what=f"integer is not exact in {target.dtype}", bad=moved, expected="a smaller one")
+            raise CellError(what=f"integer is not exact in {target.dtype}", bad=moved, expected="a smaller integer")
         return out
     again = out.astype(np.float64) * quantum + base
     allowed = _EPSILON * np.maximum(np.abs(value), max(abs(offset), abs(base)))
-    if rounded or (quantum, base) != (1, 0):  # integers that are not packed must be met exactly
+    if rounded or (quantum, base) != (1, 0):  # integers that are not packed must be exact
         allowed += abs(quantum) / 2
     far = (np.abs(again - value) > allowed) & ~missing
     if far.any():
         raise CellError(
             what="value would change",
             bad=far,
-            expected=f"a multiple of {quantum} beside {base}",
+            expected=f"{base} plus a multiple of {quantum}",
             hint="Create the target with a finer packing, or unpacked.",
         )
     return out
 
 
 def _truth(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
-    """Booleans that are stored as integers 0 and 1."""
+    """Convert between booleans and integers 0 and 1."""
     del source
     other = (cells != 0) & (cells != 1) & ~missing
     if other.any():
-        hint = "Readers differ about other numbers: write 1 for true in the slice."
+        hint = "Readers interpret other numbers differently. Write 1 for true in the slice."
         raise CellError(what="not a boolean", bad=other, expected="0 or 1", hint=hint)
     out: Stored = (cells == 1).astype(target.dtype)
     return out
 
 
 def _retext(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
-    """Text of another length, or of variable length: the same text, or refused."""
+    """Convert text to another length, or to variable length, unchanged, or refuse."""
     del source
     out = cells.astype(target.dtype)
     cut = (out.astype(cells.dtype) != cells) & ~missing
     if cut.any():
-        raise CellError(what="text is too long", bad=cut, expected=f"{target.dtype}", anew=("dtype", "string"))
+        raise CellError(what="text is too long", bad=cut, expected=f"{target.dtype}", recreate=("dtype", "string"))
     return out
 
 
 def relabelled(cells: Stored, missing: Stored, source: Encoding, target: Encoding) -> Stored:
-    """Other time units, calendar or packing of time: the same instants (CF section 4.4)."""
+    """Convert to other time units, calendar or packing: the same instants (CF section 4.4).
+
+    Raises:
+        CellError: A label cannot be converted.
+        TypeError: One of the encodings has no time axis.
+    """
     old, new = source.axis, target.axis
     if old is None or new is None:
         raise TypeError(NO_TIME)
@@ -196,12 +221,12 @@ def relabelled(cells: Stored, missing: Stored, source: Encoding, target: Encodin
     )
     out = out.view(target.dtype)
     if (lost := nans(out) & ~missing).any():
-        raise CellError(what="time would read as missing", bad=lost, expected=f"anything but {target.fill!r}")
+        raise CellError(what="time would be read as missing", bad=lost, expected=f"anything but {target.fill!r}")
     return out
 
 
 def _words(target: Encoding, axis: calendars.Axis, unit: Fraction, zero: Fraction) -> Words:
-    """Return what errors say of a target's labels, which count ``unit`` seconds from ``zero`` on."""
+    """Return the words for errors about labels that count ``unit`` seconds from ``zero``."""
     spans, units = axis.calendar == "duration", target.units or ""
 
     def meaning(label: int) -> str:
@@ -211,15 +236,19 @@ def _words(target: Encoding, axis: calendars.Axis, unit: Fraction, zero: Fractio
     counted = target.packing == (1, 0) and units
     return Words(
         units=f"UNIT since {calendars.reference_of(units)}" if units and not spans else "UNIT",
-        whole=f"a whole number of {units}"
-        if counted
-        else f"{meaning(0)}, or whole steps of {float(unit):.12g} s from it",
+        whole=f"a whole number of {units}" if counted else f"{meaning(0)} plus a multiple of {float(unit):.12g} s",
         meaning=meaning,
     )
 
 
 def choose_kernel(source: Encoding, target: Encoding, *, narrow: bool = False) -> Kernel:  # noqa: PLR0911 - one per kind of types
-    """Choose how to convert, or raise `DTypeError`. Time labels tell by their values whether they fit another type."""
+    """Choose the kernel for two encodings.
+
+    Whether a time label fits another type depends on its value, so ``relabelled`` checks it.
+
+    Raises:
+        DTypeError: The data type cannot be cast safely.
+    """
     axis, kinds = source.axis, source.dtype.kind + target.dtype.kind
     alike = axis == target.axis and source.packing == target.packing
     related = set(kinds) <= set("biufc") or kinds in {"UU", "SS"}
@@ -231,12 +260,14 @@ def choose_kernel(source: Encoding, target: Encoding, *, narrow: bool = False) -
         return _retext
     if axis is not None and not axis.opaque:
         return relabelled
-    small = max(source.dtype.itemsize, target.dtype.itemsize) <= 8  # noqa: PLR2004 - what float64 holds
+    small = max(source.dtype.itemsize, target.dtype.itemsize) <= 8  # noqa: PLR2004 - size of float64
     if set(kinds) <= set("iuf") and small:
         if narrow and alike:
             return _narrow if kinds == "ff" else _round
         packed = target.scale is not None or target.offset is not None
-        floats = kinds[0] == "f" and kinds[1] in "iu" and target.markers  # read as floats, since some were missing
+        floats = (
+            kinds[0] == "f" and kinds[1] in "iu" and target.markers
+        )  # integers that xarray read as floats, because some were missing
         if not alike or floats or packed:
             return _repack
     if narrow and kinds == "cc" and alike:
@@ -245,7 +276,12 @@ def choose_kernel(source: Encoding, target: Encoding, *, narrow: bool = False) -
 
 
 def check_units(source: Encoding, target: Encoding) -> None:
-    """Refuse units and calendars between which nothing can be converted (CF sections 3.1 and 4.4)."""
+    """Check that units and calendars can be converted (CF sections 3.1 and 4.4).
+
+    Raises:
+        EncodingError: They cannot.
+        DTypeError: Only one side is a time, or a duration.
+    """
     old, new = source.axis, target.axis
     if source.other_units and target.other_units and source.other_units != target.other_units:
         raise differ(name="units", expected=target.other_units, found=source.other_units)
@@ -266,22 +302,22 @@ def check_units(source: Encoding, target: Encoding) -> None:
 
 
 def _floats(cells: Stored) -> tuple[Stored, Stored]:
-    """The numbers as float64, and a mask of the integers that are not exact in it."""
+    """Return the numbers as float64, and a mask of the integers that are not exact in it."""
     numbers = cells.astype(np.float64)
     if cells.dtype.kind not in "iu" or cells.dtype.itemsize < 8:  # noqa: PLR2004
         return numbers, np.zeros(cells.shape, dtype=bool)
-    inside = numbers < float(np.iinfo(cells.dtype).max)  # which float64 rounds up to a power of two
+    inside = numbers < float(np.iinfo(cells.dtype).max)  # float64 rounds this limit up to a power of two
     return numbers, np.where(inside, numbers, 0).astype(cells.dtype) != cells
 
 
 def differ(*, name: str, expected: object, found: object) -> EncodingError:
-    """Return the error of two meanings that differ in an attribute."""
+    """Return the error for two meanings that differ in an attribute."""
     hint = f"Write the slice with the target's {name}."
     return EncodingError(f"{name} cannot be converted", expected=repr(expected), found=repr(found), hint=hint)
 
 
 def _wrong_dtype(source: Encoding, target: Encoding) -> DTypeError:
-    hint = "Write the slice with the target's type."
+    hint = "Write the slice with the target's data type."
     return DTypeError("data type cannot be cast safely", expected=str(target.dtype), found=str(source.dtype), hint=hint)
 
 

@@ -1,7 +1,7 @@
-"""Markers: stored values that stand for missing cells, in the attributes ``_FillValue`` and ``missing_value`` (CF section 2.5.1). Pure.
+"""Missing markers: stored values that mean "missing" (CF section 2.5.1). Pure.
 
-They are compared as they are stored: NaN equals NaN, JSON writes 1e20 where a float32 is meant, and
-    ``_Unsigned`` 255 for -1.
+The attributes ``_FillValue`` and ``missing_value`` define them. They are compared as stored: NaN
+equals NaN, 1e20 in JSON means the nearest float32, and with ``_Unsigned``, 255 means -1.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Scalar: TypeAlias = np.generic | str | bytes | int | float
-"""One stored value: a numpy scalar of the array's dtype, or a Python value for object arrays."""
+"""One stored value: a NumPy scalar of the array's dtype, or a Python value for object arrays."""
 Stored: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-"""Stored values, or a mask of them."""
+"""Stored values, or a mask of them, of any shape."""
 
 
 def is_nan(value: Scalar | None) -> bool:
-    """Whether a marker is NaN or NaT."""
+    """Return whether a marker is NaN or NaT."""
     return isinstance(value, np.generic) and has_nan(value.dtype) and bool(np.isnan(value))
 
 
 def among(value: Scalar, others: Iterable[Scalar]) -> bool:
-    """Whether a marker is one of others; NaN equals NaN."""
+    """Return whether a marker is one of others; NaN equals NaN."""
     return any((is_nan(value) and is_nan(other)) or bool(np.all(value == other)) for other in others)
 
 
 def nans(cells: Stored) -> Stored:
-    """Mask of NaN and NaT."""
+    """Return a mask of NaN and NaT."""
     return np.isnan(cells) if has_nan(cells.dtype) else np.zeros(cells.shape, dtype=bool)
 
 
 def mask(cells: Stored, markers: Iterable[Scalar]) -> Stored:
-    """Mask of the cells that equal one of some markers (CF section 2.5.1)."""
+    """Return a mask of the cells that equal one of the markers (CF section 2.5.1)."""
     found = np.zeros(cells.shape, dtype=bool)
     for value in markers:
         found |= nans(cells) if is_nan(value) else np.asarray(cells == value, dtype=bool)
@@ -45,10 +45,10 @@ def mask(cells: Stored, markers: Iterable[Scalar]) -> Stored:
 
 
 def missing_values(dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> list[Scalar]:
-    """Return the stored values that the attribute missing_value names (CF section 2.5.1).
+    """Return the stored values that the attribute missing_value lists (CF section 2.5.1).
 
     Raises:
-        EncodingError: It names something else.
+        EncodingError: The attribute is invalid for this data type.
     """
     listed = attributes.get("missing_value")
     several = listed if isinstance(listed, list | tuple | np.ndarray) else [listed]
@@ -58,10 +58,18 @@ def missing_values(dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> list[
 def stored_values(
     name: str, entries: Iterable[Any], dtype: np.dtype[Any], attributes: Mapping[str, Any]
 ) -> list[Scalar]:
-    """Return what an attribute names as scalars of the dtype; nothing for an entry that is None, or that no stored value can equal.
+    """Return the entries of an attribute as scalars of the dtype.
+
+    Entries that are None, or that no stored value can equal, are left out.
+
+    Args:
+        name: Name of the attribute, for errors.
+        entries: Its values.
+        dtype: Data type of the stored values.
+        attributes: All attributes of the array.
 
     Raises:
-        EncodingError: It names something of another kind.
+        EncodingError: An entry is not a value of this data type.
     """
     named = [entry for entry in entries if entry is not None]
     if not named:
@@ -72,7 +80,7 @@ def stored_values(
 
 
 def is_flipped(dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> bool:
-    """Whether _Unsigned says that stored integers have the other signedness than their type."""
+    """Return whether _Unsigned inverts the signedness of stored integers."""
     unsigned = _flag(attributes.get("_Unsigned"))
     return unsigned is not None and dtype.kind == ("i" if unsigned else "u")
 
@@ -86,17 +94,17 @@ def stored_scalar(
 ) -> Scalar | None:
     """Return a marker as a scalar of the dtype, or None if no stored value can equal it.
 
-    Numbers for a floating-point dtype become the nearest one: JSON writes 1e20 where a float32 was
+    Numbers for a floating-point dtype become the nearest one: JSON writes 1e20 where a float32 is
     meant.
 
     Args:
         dtype: Data type of the stored values.
-        value: A numpy scalar, or what JSON had.
-        name: Attribute to name in errors.
-        reinterpreted: _Unsigned is in force; the marker may be written with either sign.
+        value: A NumPy scalar, or a value parsed from JSON.
+        name: Name of the attribute, for errors.
+        reinterpreted: Whether _Unsigned applies; then the marker may be written with either sign.
 
     Raises:
-        EncodingError: It is of another kind: text for a number, say.
+        EncodingError: The marker is not a value of this data type, such as text for a number.
     """
     if reinterpreted and (plain := stored_scalar(other_signedness(dtype), value, name)) is not None:
         return scalar_of(np.asarray(plain).view(dtype))
@@ -106,7 +114,7 @@ def stored_scalar(
     except OverflowError:
         return None
     except (TypeError, ValueError):
-        raise senseless(name=name, expected=f"a value of type {dtype}", found=value) from None
+        raise invalid(name=name, expected=f"a value of type {dtype}", found=value) from None
 
 
 def _scalar(dtype: np.dtype[Any], value: Any) -> Scalar | None:
@@ -151,17 +159,17 @@ def _demand(sound: bool) -> None:  # noqa: FBT001 - a condition
 
 
 def scalar_of(array: Stored) -> Scalar:
-    """Return the only value of an array without axes."""
+    """Return the only value of a 0-dimensional array."""
     return cast("Scalar", array[()])  # numpy types it as an array
 
 
 def has_nan(dtype: np.dtype[Any]) -> bool:
-    """Whether values of a type can be NaN or NaT."""
+    """Return whether values of a type can be NaN or NaT."""
     return dtype.kind in "fcmM"
 
 
 def other_signedness(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the integer type of the same size with, or without, a sign."""
+    """Return the integer type of the same size and the opposite signedness."""
     return np.dtype(("u" if dtype.kind == "i" else "i") + str(dtype.itemsize))
 
 
@@ -170,10 +178,10 @@ def _flag(value: Any) -> bool | None:
         return None
     flags = {"true": True, "false": False}
     if str(value).lower() not in flags:
-        raise senseless(name="_Unsigned", expected='"true" or "false"', found=value)
+        raise invalid(name="_Unsigned", expected='"true" or "false"', found=value)
     return flags[str(value).lower()]
 
 
-def senseless(*, name: str, expected: str, found: object) -> EncodingError:
-    """Return the error that says that an attribute is not valid."""
-    return EncodingError(f"{name} makes no sense", expected=expected, found=repr(found), hint="Correct the attribute.")
+def invalid(*, name: str, expected: str, found: object) -> EncodingError:
+    """Return the error for an invalid attribute."""
+    return EncodingError(f"invalid {name}", expected=expected, found=repr(found), hint="Correct the attribute.")

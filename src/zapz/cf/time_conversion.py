@@ -1,12 +1,13 @@
-"""Labels of one time axis moved to another, exactly or not at all (CF section 4.4).
+"""Convert labels from one time axis to another, exactly or not at all (CF section 4.4).
 
-A label moves by ``label * factor + shift`` with rational factor and shift. Over a common
-denominator that is integer arithmetic, done for all labels at once: in int64 where it fits, with
-Python's integers where not::
+A label becomes ``label * factor + shift``, with rational factor and shift. Over a common
+denominator this is integer arithmetic, for all labels at once: in int64 where they fit, else with
+Python integers::
 
-    hours since 2024-01-02 -> days since 2024-01-01      factor 1/24, shift 1:      36 h -> (36 * 1 + 24) / 24 = 2.5
+    hours since 2024-01-02 -> days since 2024-01-01    (factor 1/24, shift 1)
+    36 h -> (36 * 1 + 24) / 24 = 2.5
 
-Floating-point labels are integers over a power of two, so they take the same way.
+A floating-point label is an integer divided by a power of two, so the same arithmetic applies.
 """
 
 from __future__ import annotations
@@ -24,28 +25,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Values: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-"""Labels, or a mask of them."""
+"""Labels, or a mask of them, one-dimensional."""
 
 MAX_SHIFT: Final = Fraction(1, 10**6)
-"""Seconds that rounding may move a floating-point label."""
+"""Maximum error of a rounded floating-point label, in seconds."""
 
-_SAFE: Final = 1 << 62  # int64 arithmetic below it cannot overflow
-_EXACT: Final = 1 << 53  # integers below it are exact in float64
+_SAFE: Final = 1 << 62  # below it, int64 arithmetic cannot overflow
+_EXACT: Final = 1 << 53  # below it, integers are exact in float64
 
 
 class Words(NamedTuple):
-    """What errors say of a target's labels."""
+    """Words for errors about a target's labels."""
 
     units: str
-    """Units as a target would name them; UNIT in it becomes a unit that fits."""
+    """Units that a target could have; UNIT stands for a unit that fits."""
     whole: str
-    """What a label has to be for an integer to hold it."""
+    """What an integer label must be."""
     meaning: Callable[[int], str]
-    """Says what an integer means as a label."""
+    """Returns the meaning of an integer label as text."""
 
 
 class CellError(Exception):
-    """One value of many cannot be converted; whoever knows the array makes an `EncodingError` of it."""
+    """One of many values cannot be converted; `at` creates the `EncodingError` for its array."""
 
     def __init__(
         self,
@@ -55,18 +56,18 @@ class CellError(Exception):
         expected: str = "",
         hint: str = "",
         remedies: Mapping[str, Any] | None = None,
-        anew: tuple[str, object] | None = None,
+        recreate: tuple[str, object] | None = None,
     ) -> None:
-        """Describe it.
+        """Describe the value.
 
         Args:
-            what: What is wrong with the value.
+            what: The problem.
             bad: A mask of such values.
-            expected: What would have been right.
+            expected: A valid value.
             hint: What the user can do.
             remedies: Settings that the hint names.
-            anew: A key of ``encoding`` and its value, with which a target that is made anew can
-                hold the value.
+            recreate: A key of ``encoding`` and its value: a target created again with it can hold
+                the value.
         """
         super().__init__(what)
         self.what = what
@@ -74,19 +75,19 @@ class CellError(Exception):
         self.expected = expected
         self.hint = hint
         self.remedies = remedies
-        self._anew = anew
+        self._recreate = recreate
 
     def at(self, name: str, found: str) -> EncodingError:
-        """Return the error for a variable, whose name is empty if it is not known, and for what was found in it."""
-        if self._anew is None:
+        """Return the error for a variable ("" if unknown) and the value that was found in it."""
+        if self._recreate is None:
             return EncodingError(self.what, expected=self.expected, found=found, hint=self.hint, remedies=self.remedies)
-        key, value = self._anew
+        key, value = self._recreate
         setting = f"variables.{name or 'NAME'}.encoding.{key}"
         return EncodingError(
             self.what,
             expected=self.expected,
             found=found,
-            hint=f"Make the target anew ({{force_new}}) with {{{setting}}}, and append all slices again, the first one first.",
+            hint=f"Create the target again ({{force_new}}) with {{{setting}}}, and append all slices again, starting with the first.",
             remedies={"force_new": True, setting: value},
         )
 
@@ -106,14 +107,17 @@ def relabel(
 
     Args:
         labels: Integers or floats, one-dimensional.
-        missing: Mask of labels that are none; what they become is undefined.
+        missing: Mask of missing labels; what they become is undefined.
         factor: Target units per source unit.
         shift: Target label of source label 0.
         unit: Seconds per target unit.
-        earliest: Least target label allowed; None: any.
-        dtype: Integer or floating type of the result; integers must be exact, floats within
-            `MAX_SHIFT`.
-        words: What errors say of labels of the target.
+        earliest: Smallest target label allowed; None for no limit.
+        dtype: Integer or floating type of the result. Integers must be exact, floats within
+            ``MAX_SHIFT``.
+        words: Words for errors about labels of the target.
+
+    Returns:
+        Labels of type ``dtype``, one-dimensional.
 
     Raises:
         CellError: A label cannot be stored, or (floats) two different labels would become equal.
@@ -134,7 +138,7 @@ def relabel(
         early = _compare(above * sign, ceil(earliest * sign * below)) & ~missing
         if early.any():
             raise CellError(
-                what="instant before 1582-10-15, where the calendars differ", bad=early, expected="a later one"
+                what="instant before 1582-10-15, where the calendars differ", bad=early, expected="a later time"
             )
     if dtype.kind == "f":
         return _to_floats(labels, above, below, missing, unit, dtype)
@@ -142,10 +146,10 @@ def relabel(
     if inexact.any():
         finer = words.units.replace("UNIT", _fitting_unit(above[~missing], below, unit))
         raise CellError(
-            what="time is no whole number of the target's units",
+            what="time cannot be stored exactly in the target's integer units",
             bad=inexact,
             expected=words.whole,
-            anew=("units", finer),
+            recreate=("units", finer),
         )
     return _to_integers(above // below, missing, words, dtype)
 
@@ -156,10 +160,10 @@ def _to_integers(result: Values, missing: Values, words: Words, dtype: np.dtype[
     if outside.any():
         key, value = ("dtype", "int64") if dtype != np.int64 else ("units", words.units.replace("UNIT", "seconds"))
         raise CellError(
-            what="time does not fit",
+            what="time out of range",
             bad=outside,
-            expected=f"{words.meaning(limits.min)} to {words.meaning(limits.max)} (what {dtype} holds)",
-            anew=(key, value),
+            expected=f"{words.meaning(limits.min)} to {words.meaning(limits.max)} (the range of {dtype})",
+            recreate=(key, value),
         )
     return np.where(missing, 0, result).astype(dtype)
 
@@ -167,7 +171,7 @@ def _to_integers(result: Values, missing: Values, words: Words, dtype: np.dtype[
 def _to_floats(
     labels: Values, above: Values, below: int, missing: Values, unit: Fraction, dtype: np.dtype[Any]
 ) -> Values:
-    """Nearest floats of above / below, none moved by more than `MAX_SHIFT`, no two made equal."""
+    """Return the nearest floats of above / below: distinct, and within ``MAX_SHIFT``."""
     small = above.dtype != object and below < _EXACT and not (np.abs(above) >= _EXACT).any()
     quotient = above / below if small else np.frompyfunc(_ratio, 2, 1)(above.astype(object), below).astype(np.float64)
     with np.errstate(over="ignore"):
@@ -175,7 +179,7 @@ def _to_floats(
     outside = ~np.isfinite(result)
     if outside.any():
         expected = f"a number of type {dtype}"
-        raise CellError(what="time does not fit", bad=outside, expected=expected, anew=("dtype", "float64"))
+        raise CellError(what="time out of range", bad=outside, expected=expected, recreate=("dtype", "float64"))
     if result.size and float(np.spacing(np.abs(result)).max()) * abs(unit) > MAX_SHIFT:
         whole, bits = _integers(result)
         moved = np.abs(whole.astype(object) * below - (above.astype(object) << bits))
@@ -183,11 +187,11 @@ def _to_floats(
         far = ~_compare(moved, limit.numerator // limit.denominator + 1) & ~missing
         if far.any():
             raise CellError(
-                what="time would move by rounding",
+                what="rounding would change the time",
                 bad=far,
                 expected="at most 1 microsecond",
                 hint="Create the target with finer units.",
-                anew=("dtype", "float64") if dtype != np.float64 else None,
+                recreate=("dtype", "float64") if dtype != np.float64 else None,
             )
     kept = np.flatnonzero(~missing)
     kept = kept[np.lexsort((labels[kept], result[kept]))]
@@ -195,12 +199,15 @@ def _to_floats(
     if equal.any():
         bad = np.zeros(labels.shape, dtype=bool)
         bad[kept[1:][equal]] = True
-        raise CellError(what="two different labels would become equal", bad=bad, expected="labels that stay apart")
+        raise CellError(what="two different labels would become equal", bad=bad, expected="distinct labels")
     return result
 
 
 def _integers(values: Values) -> tuple[Values, int]:
-    """Integers (int64, or objects where too large) and the bits below the point: value = integer / 2**bits."""
+    """Return integers and a number of bits, so that value = integer / 2**bits.
+
+    The integers are int64, or Python integers (object) where too large.
+    """
     if values.dtype.kind != "f":
         return (values.astype(object) if values.dtype == np.uint64 else values.astype(np.int64)), 0
     mantissa, exponent = np.frexp(values.astype(np.float64))
@@ -216,19 +223,22 @@ def _integers(values: Values) -> tuple[Values, int]:
 
 
 def _compare(values: Values, limit: int) -> Values:
-    """Mask of integers below a limit, which may be beyond int64 (the integers of int64 arrays stay below `_SAFE`)."""
+    """Return a mask of integers below a limit, which may exceed int64.
+
+    Integers of int64 arrays are below ``_SAFE``.
+    """
     return np.asarray(values < (limit if values.dtype == object else min(max(limit, -_SAFE), _SAFE)), dtype=bool)
 
 
 def _ratio(above: int, below: int) -> float:
     try:
-        return above / below  # of Python integers: the nearest float
+        return above / below  # for Python integers, this is the nearest float
     except OverflowError:
         return float("inf")
 
 
 def _fitting_unit(above: Values, below: int, unit: Fraction) -> str:
-    """The coarsest unit in which all labels are integers; nanoseconds if none is."""
+    """Return the longest unit in which all labels are integers; nanoseconds if there is none."""
     for name, length in UNITS.items():
         ratio = unit / length / below
         if not (above.astype(object) * ratio.numerator % ratio.denominator != 0).any():

@@ -1,4 +1,4 @@
-"""Times as people and file names write them, read exactly in any calendar of the CF conventions; without a zone they are UTC. Pure."""
+"""Times as text, read exactly in any CF calendar; without a time zone they are UTC. Pure."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from zapz.cf import calendars
 from zapz.errors import EncodingError
 
 _BASIC = re.compile(r"(\d{4})(\d\d)(\d\d)(?:[T ]?(\d\d)(\d\d)(?:(\d\d)([.]\d+)?)?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
-"""ISO 8601 without dashes and colons."""
+"""ISO 8601 without hyphens and colons."""
 
 
 def instant_of(text: str, style: str | None, calendar: str) -> Fraction | None:
-    """Read a time.
+    """Return the instant of a time given as text.
 
     Args:
         text: The time.
-        style: Its form, as ``datetime.strptime`` takes it; None for ISO 8601, dashes and colons
-            left out or not.
-        calendar: Name of a calendar as in ``calendars.CALENDARS``.
+        style: Format of the text as in ``datetime.strptime``; None for ISO 8601, with or without
+            hyphens and colons.
+        calendar: Name of a calendar, a key of ``calendars.CALENDARS``.
 
     Returns:
-        Seconds since 1970-01-01T00:00:00 of the calendar; None if it is not written so, or is no
-        time of the calendar.
+        Seconds since 1970-01-01T00:00:00 of the calendar. None if the text does not have this
+        format, or is not a time of the calendar.
     """
     try:
         if style is not None:
@@ -36,7 +36,7 @@ def instant_of(text: str, style: str | None, calendar: str) -> Fraction | None:
 
 
 def _styled(text: str, style: str, calendar: str) -> Fraction:
-    read = dt.datetime.strptime(text, style)  # noqa: DTZ007 - the zone, if there is one, is honoured below
+    read = dt.datetime.strptime(text, style)  # noqa: DTZ007 - a time zone is honoured below
     if read.tzinfo is not None:
         read = read.astimezone(dt.UTC)
     days = calendars.days_of(calendar, read.year, read.month, read.day)
@@ -45,7 +45,7 @@ def _styled(text: str, style: str, calendar: str) -> Fraction:
 
 
 def _extended(text: str) -> str:
-    """Return a time with dashes and colons."""
+    """Return a time with hyphens and colons."""
     match = _BASIC.fullmatch(text)
     if match is None:
         return text

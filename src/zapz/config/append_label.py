@@ -1,4 +1,4 @@
-"""The setting ``append_label``: which step a slice is that is one step and lacks the append dimension."""
+"""The setting ``append_label``: the label of a slice that is one step without append dimension."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class AppendLabelDict(_From, total=False):
 
 
 def _origin(given: str) -> str:
-    from zapz.config.label_origin import checked_origin  # imported where used: most slices have their labels
+    from zapz.config.label_origin import checked_origin  # imported here: most slices have their labels
 
     return checked_origin(given)
 
 
 def _format(given: str) -> str:
-    from zapz.config.label_origin import checked_format  # imported where used: the same
+    from zapz.config.label_origin import checked_format  # imported here: the same
 
     return checked_format(given)
 
@@ -42,26 +42,26 @@ APPEND_LABEL = table(
     {
         "from": Key(
             kind=text('"value:TEXT", "attr:NAME", "name:REGEX" or the name of a scalar variable', parse=_origin),
-            doc='Where the label comes from: the text itself (`"value:2025-01-06"`), an attribute of the slice (`"attr:NAME"`, or '
-            '`"attr:VARIABLE/NAME"`), the last part of its path, searched with a regular expression (`"name:REGEX"`: its first group, else '
-            "all that it matches), or a scalar variable; by default the scalar that is named like the append dimension.",
+            doc="Source of the label: the value itself (`value:2025-01-06`), an attribute of the slice (`attr:NAME`, or "
+            "`attr:VARIABLE/NAME`), a regular expression searched in the last part of its path (`name:REGEX`: its first group, else the "
+            "whole match), or a scalar variable. The default is the scalar variable with the name of the append dimension.",
             example=r"name:_(\d{8})_",
         ),
         "format": Key(
             kind=text('a format as of strptime, or "iso"', parse=_format),
-            doc="Form of a text that is a time, as Python's `strptime` reads it, in UTC; by default ISO 8601, but what looks like a number "
-            'is one. "iso": ISO 8601 always.',
+            doc="Format of a label that is a time, as in Python's `strptime`, in UTC. The default is ISO 8601, except that text that looks "
+            'like a number is a number. "iso" is always ISO 8601.',
             example="%Y%m%d",
         ),
         "units": Key(
             kind=text(),
-            doc="Units of the label in a new target; by default int64 `seconds since 1970-01-01` for times, and none for numbers.",
+            doc="Units of the label in a new target; by default int64 `seconds since 1970-01-01` for times, none for numbers.",
             example="hours since 2000-01-01",
         ),
         "variables": Key(
             kind=several(text()),
-            doc="Variables that get the append dimension in a new target; `*` stands for the data, which are the default: not coordinates, "
-            "and not what others name as bounds, cell measures or grid mapping. An existing target says itself which have it.",
+            doc="Variables that get the append dimension in a new target. The default `*` stands for the data variables: not coordinates, "
+            "and not variables that others name as bounds, cell measures or grid mapping. An existing target defines this itself.",
             example=["*", "angle"],
         ),
     },

@@ -1,4 +1,4 @@
-"""How an array is stored, as far as anybody says it: a configuration, or a slice that was never stored itself."""
+"""How an array is stored, as far as the configuration, or a slice in memory, defines it."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ T = TypeVar("T")
 
 
 class Unset(enum.Enum):
-    """Stands for what nobody has said; None is a value."""
+    """Marks a setting without a value; None is a value."""
 
     UNSET = "unset"
 
 
 UNSET: Final = Unset.UNSET
 Lengths = Sequence[int | None] | Mapping[str, int | None] | None
-"""Lengths along axes, or by name of the dimension; None is the whole dimension, or all of them."""
+"""Lengths along axes, in order or by dimension name; None is the whole dimension, or all
+dimensions."""
 
 
 def is_value(setting: T | Unset | None) -> TypeGuard[T]:
-    """Return whether a setting is given, and not None."""
+    """Return whether a setting has a value that is not None."""
     return setting is not None and setting is not UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayEncoding:
-    """How an array is stored; a field that is ``UNSET`` leaves that as it is."""
+    """How an array is stored; a field that is ``UNSET`` makes no requirement."""
 
     dtype: str | Unset = UNSET
-    """Data type as stored."""
+    """Stored data type."""
     chunks: Lengths | Unset = UNSET
     """Lengths of chunks, in cells."""
     shards: Lengths | Unset = UNSET
     """Lengths of shards, in cells; None for no shards."""
     fill_value: Scalar | Sequence[float | str] | Unset | None = UNSET
-    """Value, as stored, of cells that nobody wrote; None for none."""
+    """Stored value of cells that were never written; None for none."""
     scale_factor: float | Unset | None = UNSET
     """Packing: value = stored * scale_factor + add_offset; None for none."""
     add_offset: float | Unset | None = UNSET
@@ -50,36 +51,37 @@ class ArrayEncoding:
     calendar: str | Unset | None = UNSET
     """Calendar of stored times."""
     compressor: Mapping[str, JSON] | Unset | None = UNSET
-    """Compressor, as numcodecs configures it; empty for the format's default, None for none."""
+    """Compressor, as configured in numcodecs; empty for the default of the format, None for
+    none."""
     filters: Sequence[Mapping[str, JSON]] | Unset | None = UNSET
-    """Filters, as numcodecs configures them; None for none."""
+    """Filters, as configured in numcodecs; None for none."""
     codecs: Sequence[Mapping[str, JSON]] | Unset = UNSET
     """Codecs with name and configuration, instead of compressor and filters."""
     fill_is_marker: bool = False
-    """Whether cells that equal the fill value are missing whatever the cells are: a slice's own
-    encoding, or ``_FillValue``, says it."""
+    """Whether cells that equal the fill value are missing even if the array has no missing marker.
+    Set by ``_FillValue``, or by a slice's own encoding."""
 
     def __bool__(self) -> bool:
         return bool(self.given)
 
     @property
     def given(self) -> dict[str, Any]:
-        """The settings that are given, by name."""
+        """The settings that have a value, by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "fill_is_marker"}
         return {name: value for name, value in values.items() if value is not UNSET}
 
     @property
     def word(self) -> str:
-        """What the fill value is called where it is given, for messages."""
+        """Name under which the fill value was configured, for messages."""
         return "_FillValue" if self.fill_is_marker else "fill_value"
 
     def without(self, *names: str) -> ArrayEncoding:
-        """Return the encoding with some settings not given."""
+        """Return the encoding without some settings."""
         kept = {name: value for name, value in self.given.items() if name not in names}
         return ArrayEncoding(**kept, fill_is_marker=self.fill_is_marker)
 
     def over(self, other: ArrayEncoding) -> ArrayEncoding:
-        """Return the encoding with what is not given taken from another one."""
+        """Return the encoding, with unset settings taken from another one."""
         return ArrayEncoding(
             **{**other.given, **self.given}, fill_is_marker=self.fill_is_marker or other.fill_is_marker
         )

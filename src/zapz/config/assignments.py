@@ -1,16 +1,15 @@
-"""Settings written as ``NAME=VALUE``: what ``--set`` and variables of the environment say. Pure.
+"""Settings written as ``NAME=VALUE``, in ``--set`` and in environment variables. Pure.
 
 ::
 
     static=0.01                                   a number
-    label_order=any                               what is no TOML value is text as it stands
-    variables.sst.encoding.dtype=int16            dots lead into tables
+    label_order=any                               text, because it is not a TOML value
+    variables.sst.encoding.dtype=int16            dots separate the keys of nested tables
     excluded_variables=["a", "b"]                 any TOML value
 
-A variable ``ZAPZ_SET_STATIC=0.01`` says the same as ``--set static=0.01``, and
-``ZAPZ_SET_VARIABLES__SST__ENCODING__DTYPE=int16`` leads into tables: two underscores are a dot.
-Names that zapz knows are found in any case; those that it cannot know, such as ``SST``, stand as
-they are written.
+A variable ``ZAPZ_SET_STATIC=0.01`` has the effect of ``--set static=0.01``. In the name of a
+variable, two underscores stand for a dot: ``ZAPZ_SET_VARIABLES__SST__ENCODING__DTYPE=int16``. The
+case of names that zapz knows does not matter. Other names, such as ``SST``, are used as written.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from zapz.config.types import Key, Place, shown
 from zapz.errors import ConfigError
 
 VARIABLE = "ZAPZ_SET_"
-"""What the name of a variable of the environment begins with that is a setting."""
+"""Prefix of environment variables that are settings."""
 
 _STRUCTURED = ("[", "{", '"', "'")
-"""What a value begins with that must be TOML."""
+"""First characters of a value that must be TOML."""
 
 
 def assigned(text: str, where: str = "--set") -> Layer:
@@ -35,33 +34,33 @@ def assigned(text: str, where: str = "--set") -> Layer:
 
     Args:
         text: ``NAME=VALUE``.
-        where: What said so, for messages.
+        where: Origin of the text, for messages.
 
     Raises:
-        ConfigError: It is something else.
+        ConfigError: The text has another form, or the value is invalid TOML.
     """
     name, mark, value = text.partition("=")
     steps = _steps(name.strip())
     if not mark or not steps:
         raise ConfigError(
-            "not a setting",
+            "invalid assignment",
             where=where,
             expected="NAME=VALUE",
             found=repr(text),
-            hint=f"Such as `{where} static=0.01`.",
+            hint=f"For example: `{where} static=0.01`.",
         )
     return Layer(nested(steps, _value(value.strip(), f"{where} {name}")), Place(f"{where} "))
 
 
 def assigned_by_variable(variable: str, text: str) -> Layer:
-    """Return the layer of one setting that a variable of the environment gives.
+    """Return the layer of one setting in an environment variable.
 
     Args:
         variable: Its name: ``ZAPZ_SET_NAME``, or ``ZAPZ_SET_NAME__KEY`` for a key of a table.
         text: Its value.
 
     Raises:
-        ConfigError: It is no such name, or no value.
+        ConfigError: The name or the value is invalid.
     """
     steps: list[str] = []
     keys: Mapping[str, Key] = SETTINGS.keys
@@ -73,13 +72,15 @@ def assigned_by_variable(variable: str, text: str) -> Layer:
         steps.append(step)
     if not all(steps):
         raise ConfigError(
-            "not a setting", where=variable, expected="ZAPZ_SET_NAME, or ZAPZ_SET_NAME__KEY for a key of a table"
+            "invalid name of a setting",
+            where=variable,
+            expected="ZAPZ_SET_NAME, or ZAPZ_SET_NAME__KEY for a key of a table",
         )
     return Layer(nested(steps, _value(text.strip(), variable)), Place(f"{variable}, "))
 
 
 def nested(steps: list[str], value: Any) -> dict[str, Any]:
-    """Return tables inside of one another that hold a value."""
+    """Return nested tables, with these keys from the outside in, that hold a value."""
     for step in reversed(steps):
         value = {step: value}
     found: dict[str, Any] = value
@@ -87,7 +88,7 @@ def nested(steps: list[str], value: Any) -> dict[str, Any]:
 
 
 def _steps(name: str) -> list[str]:
-    """Return the keys of a dotted name, which may be quoted as in TOML; none if it is no such name."""
+    """Return the keys of a dotted name, quoted as in TOML if needed; an empty list if invalid."""
     quoted = '"' in name or "'" in name
     table: Any = _parsed(f"{name} = 0") if quoted else None
     if not quoted:
@@ -105,24 +106,24 @@ def _steps(name: str) -> list[str]:
 
 
 def _value(text: str, where: str) -> Any:
-    from zapz.config.parsers import dates_as_text  # imported where used
+    from zapz.config.parsers import dates_as_text  # imported only when needed
 
     table = _parsed(f"value = {text}")
     if table is not None and list(table) == ["value"]:
         return dates_as_text(table["value"])
     if text.startswith(_STRUCTURED):
         raise ConfigError(
-            "not a value",
+            "invalid value",
             where=where,
             expected='a TOML value, such as 0.01, true, "text" or ["a", "b"]',
-            found="something else (not shown)" if "storage_options" in where.casefold() else shown(text),
-            hint="Put the whole of NAME=VALUE into single quotes, so that the shell leaves it alone.",
+            found="another value (not shown)" if "storage_options" in where.casefold() else shown(text),
+            hint="Put NAME=VALUE into single quotes, so that the shell does not change it.",
         )
     return text
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
-    import tomli  # imported where used: most appends set nothing so
+    import tomli  # imported here: most appends have no assignments
 
     try:
         return tomli.loads(text)

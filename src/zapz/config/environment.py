@@ -1,8 +1,8 @@
-"""Variables of the environment in a configuration file: what they stand for, and where those that hold secrets may not stand.
+"""Environment variables in a configuration file: their values, and a check for published secrets.
 
-Variables are replaced in the text, before it is parsed, so that they can be numbers or tables. What
-a variable has brought is known by where it stands in the text, not by what it is: no value that
-happens to be the same is taken for it, and no text around it hides it.
+Variables are replaced in the text before it is parsed, so that they can be numbers or tables. The
+value of a variable is known by its position in the text, not by its content. So an equal value
+elsewhere is not mistaken for it, and surrounding text does not hide it.
 """
 
 from __future__ import annotations
@@ -19,43 +19,46 @@ _VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*)|(\{))", re.AS
 
 
 class Value(NamedTuple):
-    """What a variable stands for, at one place of a text."""
+    """The value of a variable at one place in a text."""
 
     name: str
-    """The variable."""
+    """Name of the variable."""
     line: int
-    """Line of the file, before anything was replaced."""
+    """Line of the file, before the replacements."""
     start: int
-    """Offset of its first character, after all was replaced."""
+    """Offset of its first character, after the replacements."""
     end: int
-    """Offset behind its last one."""
+    """Offset after its last character."""
 
 
 class Span(NamedTuple):
-    """A part of a text that belongs to a setting: a key or a value in it, or all of it."""
+    """A part of a text that belongs to a setting: all of it, or a key or value in it."""
 
     setting: str
     """The setting."""
     start: int
     """Offset of its first character."""
     end: int
-    """Offset behind its last one."""
+    """Offset after its last character."""
 
 
 def substituted(
     text: str, where: str, environment: Mapping[str, str] | None, origin: Origin = Origin.ELSEWHERE
 ) -> tuple[str, list[Value]]:
-    """Replace variables of the environment in a text, wherever they stand in it; tell where their values are.
+    """Replace all environment variables in a text.
 
     Args:
         text: The text.
         where: The file, for messages.
-        environment: The variables; None if the text may not use them. ``$$`` stands for ``$`` all
-            the same.
-        origin: Where the file comes from, for messages.
+        environment: The variables by name; None if the text may not use them. ``$$`` becomes ``$``
+            in either case.
+        origin: Origin of the file, for messages.
+
+    Returns:
+        The new text, and the positions of the values in it.
 
     Raises:
-        ConfigError: One is not set, or may not be used; names the line.
+        ConfigError: A variable is not set, or may not be used; names the line.
     """
     parts: list[str] = []
     values: list[Value] = []
@@ -72,16 +75,16 @@ def substituted(
 
 
 def without_variables(text: str, where: str, place: str, origin: Origin) -> str:
-    """Return a text of a file that may not use variables; ``$$`` stands for ``$``.
+    """Return a text from a file that may not use variables; ``$$`` becomes ``$``.
 
     Args:
         text: The text.
         where: The file, for messages.
         place: The place in it, for messages.
-        origin: Where the file comes from.
+        origin: Origin of the file.
 
     Raises:
-        ConfigError: It uses one.
+        ConfigError: The text uses a variable.
     """
 
     def dollar(match: re.Match[str]) -> str:
@@ -95,11 +98,13 @@ def without_variables(text: str, where: str, place: str, origin: Origin) -> str:
 def _forbidden(found: str, where: str, place: str, origin: Origin) -> ConfigError:
     limited = origin in LIMITED
     return ConfigError(
-        f"{described(origin) if limited else where} may not use variables of the environment",
+        f"{described(origin) if limited else where} may not use environment variables",
         where=place,
-        expected="$$, if a dollar sign is meant",
+        expected="$$ for a dollar sign",
         found=found,
-        hint=advice(origin, where) if limited else "Put the setting into a file of its own, and name that: `-c FILE`.",
+        hint=advice(origin, where)
+        if limited
+        else "Put the setting into a separate configuration file, and pass it: `-c FILE`.",
     )
 
 
@@ -110,28 +115,28 @@ def _value(
     if environment is None:
         raise _forbidden(match[0] if name else text[match.start() :][:20], where, place, origin)
     if match[3]:
-        raise ConfigError("not a variable", where=place, expected="${NAME}", found=text[match.start() :][:20])
+        raise ConfigError("invalid variable", where=place, expected="${NAME}", found=text[match.start() :][:20])
     if name in environment:
         return environment[name]
     meant = nearest(name, environment)
     raise ConfigError(
-        "a variable of the environment is not set",
+        "environment variable is not set",
         where=place,
         found=match[0],
-        hint=(f"Did you mean {meant!r}? " if meant else "") + "Set it, or write $$ for a dollar sign.",
+        hint=(f"Did you mean {meant!r}? " if meant else "") + "Set the variable, or write $$ for a dollar sign.",
     )
 
 
 def refuse_secrets(values: Iterable[Value], spans: Callable[[], Iterable[Span]], where: str) -> None:
-    """Refuse secrets where they would be published, whole or in part of a key or a value.
+    """Refuse secrets in keys and values that would be published, also as a part of them.
 
     Args:
-        values: What variables stand for.
-        spans: Where in the text each setting stands.
+        values: The values of variables.
+        spans: Returns the positions of settings in the text.
         where: The file, for messages.
 
     Raises:
-        ConfigError: One would be; names variable and place, never the value.
+        ConfigError: A secret would be published; names variable and place, never the value.
     """
     secrets = [value for value in values if value.end > value.start and looks_secret(value.name)]
     if not secrets:
@@ -143,7 +148,7 @@ def refuse_secrets(values: Iterable[Value], spans: Callable[[], Iterable[Span]],
                 raise ConfigError(
                     "a secret would be published in the target's metadata",
                     where=f"{where}, line {secret.line}, {span.setting}",
-                    expected="variables that hold no secret",
+                    expected="variables without secrets",
                     found=f"${{{secret.name}}}",
-                    hint="Secrets belong in storage options. If it is none, rename the variable: its name says that it is one.",
+                    hint="Put secrets into storage options. If the value is not a secret, rename the variable: its name suggests a secret.",
                 )

@@ -1,4 +1,4 @@
-"""Configuration files: found, read, and merged with what a call was given."""
+"""Configuration files: find and read them, and merge them with the arguments of a call."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Layers = Sequence[Mapping[str, object] | ConfigFile | Layer]
 """Several, of which some have been read already."""
 
 PROJECT_FILE = "pyproject.toml"
-"""A file of which only the table ``[tool.zapz]`` holds settings."""
+"""A file whose table ``[tool.zapz]`` holds settings; the rest of it is ignored."""
 
 _MOST = 16 << 20
-"""Bytes that a configuration file may have."""
+"""Maximum size of a configuration file, in bytes."""
 
 
 def resolve(
@@ -37,20 +37,20 @@ def resolve(
     environment: Mapping[str, str] | None = None,
     encoding: Encodings | None = None,
 ) -> Config:
-    """Make a configuration from what an API call was given: later layers win, and ``settings`` win over all.
+    """Return the configuration for an API call: later layers win, and ``settings`` win over all.
 
     Args:
-        config: A configuration, a mapping of settings, a configuration file, or a sequence of the
-            last two.
+        config: A configuration, a mapping of settings, a configuration file, or a sequence of
+            mappings and files.
         settings: Settings by name.
-        environment: What variables in files stand for; the process's environment if None.
-        encoding: Encodings of variables in the words of xarray, which are settings too.
+        environment: Values for variables in files; the environment of the process if None.
+        encoding: Encodings of variables as in xarray, which are settings too.
 
     Raises:
-        ConfigError: A file cannot be read, or a setting is wrong, or may not be set where it is.
+        ConfigError: A file cannot be read, or a setting is invalid or not allowed in its place.
     """
     if encoding is not None:
-        from zapz.config import xarray_encoding  # imported where used: most appends do without
+        from zapz.config import xarray_encoding  # imported here: most appends do without
 
         settings = xarray_encoding.with_encodings(settings, encoding)
     arguments = Layer(settings, Place("argument "))
@@ -62,8 +62,8 @@ def resolve(
         parts = config
     else:
         parts = [config]
-    said = [table["trust_config"] for table in map(_of_the_caller, (*parts, settings)) if "trust_config" in table]
-    trusted = said[-1:] == [True]
+    given = [table["trust_config"] for table in map(_of_the_caller, (*parts, settings)) if "trust_config" in table]
+    trusted = given[-1:] == [True]
     return make(*(_layer(part, environment, trusted=trusted) for part in parts), arguments)
 
 
@@ -81,7 +81,7 @@ def _layer(part: Any, environment: Mapping[str, str] | None, *, trusted: bool) -
     if isinstance(part, str | os.PathLike):
         return load(part, environment, trusted=trusted)
     raise ConfigError(
-        "not a configuration",
+        "unsupported configuration type",
         where="config",
         expected="a path or URI, a table of settings, or a list of these",
         found=type(part).__name__,
@@ -91,23 +91,26 @@ def _layer(part: Any, environment: Mapping[str, str] | None, *, trusted: bool) -
 def load(
     file: ConfigFile, environment: Mapping[str, str] | None = None, *, trusted: bool = False, found: bool = False
 ) -> Layer:
-    """Read one configuration file: TOML, JSON or YAML, as its name ends; of a ``pyproject.toml`` the table ``[tool.zapz]``.
+    """Read one configuration file: TOML, JSON or YAML, by its suffix.
+
+    From a ``pyproject.toml``, only the table ``[tool.zapz]`` is used.
 
     Args:
         file: Path or URI.
-        environment: What variables in it stand for; the process's environment if None.
-        trusted: Whether a file that is not local may do what a local one may: use such variables,
-            and set anything.
-        found: Whether nobody named it: it may do no more than one that is not local.
+        environment: Values for variables in the file; the environment of the process if None.
+        trusted: Whether a file that is not local may set anything and use variables, as a local
+            file may.
+        found: Whether zapz found the file, and the caller did not name it. Such a file is limited
+            like one that is not local.
 
     Returns:
-        Its settings, not validated yet, with the lines where they stand and what they may set.
+        Its settings, not validated yet, with their lines and what they may set.
 
     Raises:
-        ConfigError: It cannot be read, or is not what its name says, or uses variables and may not;
-            names the line where it can.
+        ConfigError: The file cannot be read, does not match its suffix, or uses variables and may
+            not; names the line where possible.
     """
-    from zapz.config.parsers import read, read_project  # imported where used: most appends read no file
+    from zapz.config.parsers import read, read_project  # imported here: most appends read no file
 
     given = os.fspath(file)
     where = redact(given)
@@ -127,7 +130,7 @@ def load(
 
 
 def same_file(given: ConfigFile, path: str) -> bool:
-    """Return whether a configuration file, as it was given, is the one at a local path."""
+    """Return whether a configuration file is the file at a local path."""
     text = os.fspath(given)
     try:
         return is_local(text) and local_path(text).samefile(path)
@@ -140,16 +143,16 @@ def _bytes_of(uri: str, where: str) -> bytes:
     try:
         with _open(uri) as stream:
             data: bytes = stream.read(_MOST + 1)
-    except Exception as error:  # every backend has errors of its own
+    except Exception as error:  # every backend has its own errors
         raise ConfigError(what, where=where, found=told(error)) from error
     if len(data) > _MOST:
-        raise ConfigError("the configuration file is too long", where=where, expected=f"at most {_MOST} bytes")
+        raise ConfigError("the configuration file is too large", where=where, expected=f"at most {_MOST} bytes")
     return data
 
 
 def _open(uri: str) -> Any:
     if is_local(uri):
         return Path(local_path(uri)).open("rb")
-    import fsspec  # imported where used
+    import fsspec  # imported only when needed
 
     return fsspec.open(uri, "rb")

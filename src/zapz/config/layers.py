@@ -1,4 +1,4 @@
-"""Layers of settings, from files and callers, become one validated configuration."""
+"""Layers of settings, from files and callers, are merged into one validated configuration."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """Settings with the place that they come from."""
+    """Settings, with their place and origin."""
 
     settings: Settings
     """The settings, as given."""
     place: Place
-    """Where they stand, for messages."""
+    """Their place, for messages."""
     origin: Origin = Origin.CALLER
-    """Where they come from, which decides what they may set."""
+    """Their origin, which decides what they may set."""
 
 
 _FIELDS: Mapping[str, Key] = {f.name: f.metadata["key"] for f in fields(Config)}
@@ -38,18 +38,18 @@ SETTINGS: SettingType = table(
     "a table of settings",
     {**_FIELDS, _ALIAS: Key(kind=_FIELDS[_ALIASED].kind, doc=f"Another name of {_ALIASED}.", example=2)},
 )
-"""The kind of a whole configuration."""
+"""Type of a whole configuration."""
 
 
 def make(*layers: Settings | Layer) -> Config:
-    """Merge layers of settings, later ones winning, and validate the result.
+    """Merge layers of settings, of which later ones win, and validate the result.
 
-    Tables merge key by key at any depth; lists and codecs are replaced; None takes back what an
-    earlier layer gave. In settings that a program gives, a dotted name leads into a table, so that
-    ``error.remedies`` can be given as they are.
+    Tables are merged key by key at any depth; lists and codecs are replaced. None removes what an
+    earlier layer set. In settings of a caller, a dotted name stands for a key in nested tables, so
+    that ``error.remedies`` can be passed unchanged.
 
     Raises:
-        ConfigError: A setting is unknown, has an invalid value, or may not be set where it is.
+        ConfigError: A setting is unknown, invalid, or not allowed in its place.
     """
     merged: dict[str, Any] = {}
     for given in layers:
@@ -58,7 +58,7 @@ def make(*layers: Settings | Layer) -> Config:
             layer = replace(layer, settings=_nested(layer.settings))
         checked = _checked(layer)
         if layer.origin is not Origin.CALLER and "logging" in merged:
-            from zapz.config import logging_types  # imported where used: most appends read no file
+            from zapz.config import logging_types  # imported here: most appends read no file
 
             merged["logging"] = logging_types.without_replaced(merged["logging"], checked.get("logging"))
         merged = SETTINGS.merge(merged, checked)
@@ -67,7 +67,7 @@ def make(*layers: Settings | Layer) -> Config:
 
 
 def _nested(settings: Settings) -> Settings:
-    """Return settings of a caller with dotted names, which the remedies of an error have, as tables inside of one another."""
+    """Return a caller's settings with dotted names (as in remedies) expanded to nested tables."""
     dots = [name for name in settings if isinstance(name, str) and "." in name] if is_table(settings) else []
     if not dots:
         return settings
@@ -89,14 +89,14 @@ def _checked(layer: Layer) -> dict[str, Any]:
         trust.check_trust((name for name in meant if name in _FIELDS), layer.origin, layer.place)
     checked: dict[str, Any] = SETTINGS.check(layer.settings, layer.place)
     if layer.origin is not Origin.CALLER and checked.get("logging"):
-        from zapz.config import logging_types  # imported where used
+        from zapz.config import logging_types  # imported only when needed
 
         logging_types.check_logging_of_file(checked.get("logging"), layer.place / "logging")
     if _ALIAS in checked:
         alias = checked.pop(_ALIAS)
         if checked.setdefault(_ALIASED, alias) != alias:
             raise ConfigError(
-                "a setting is given twice, under two names",
+                "setting given twice, under two names",
                 where=str(layer.place / _ALIAS),
                 expected=f"the same as {_ALIASED} ({checked[_ALIASED]})",
                 found=str(alias),

@@ -1,9 +1,9 @@
-"""What the setting ``logging`` may hold in a configuration file: an allow-list of what `logging.config.dictConfig` takes. Pure.
+"""The setting ``logging`` in a configuration file: an allow-list for ``dictConfig``. Pure.
 
-``dictConfig`` calls what ``()`` and ``class`` name, sets attributes (``.``), and imports what any
-text that begins with ``ext://`` or ``cfg://`` leads to. In a file, a handler is one of four
-classes, streams are the two of the process, files are appended to, and no other text means more
-than itself.
+`logging.config.dictConfig` calls what ``()`` and ``class`` name, sets attributes (``.``), and
+imports what text beginning with ``ext://`` or ``cfg://`` names. In a file, a handler has one of
+four classes, a stream is standard output or standard error, files are only appended to, and all
+other text is plain text.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from zapz.config.types import Key, Place, SettingType, choice, either, flag, num
 from zapz.errors import ConfigError
 
 _HINT = (
-    "In a file, logging may hold levels, formats, and handlers of the classes StreamHandler, FileHandler, RotatingFileHandler and "
-    "NullHandler, but no code. A table that is given in Python may hold all that logging.config.dictConfig takes."
+    "In a file, logging may contain levels, formats, and handlers of the classes StreamHandler, FileHandler, RotatingFileHandler and "
+    "NullHandler, but no code. In Python, it may contain all that logging.config.dictConfig accepts."
 )
 _CONVERTED = re.compile(r"(ext|cfg)://", re.IGNORECASE)
 _FILES = "logging.FileHandler", "logging.handlers.RotatingFileHandler"
@@ -31,14 +31,14 @@ _OF_CLASS: Mapping[str, tuple[str, ...]] = {
     _FILES[1]: ("filename", "mode", "encoding", "delay", "errors", "maxBytes", "backupCount"),
     "logging.NullHandler": (),
 }
-"""Classes of handlers, with the keys that each takes besides those of all."""
+"""Classes of handlers, and the keys of each besides the keys of all handlers."""
 _OF_ALL = ("class", "level", "formatter", "filters")
 _MOST_BACKUPS = 1000
 
 
 def _plain(given: str) -> str:
     if _CONVERTED.search(given):
-        raise ValueError("Text with ext:// or cfg:// would be looked up as code.")
+        raise ValueError("dictConfig would resolve text with ext:// or cfg:// as code.")
     return given
 
 
@@ -51,49 +51,49 @@ def _key(kind: SettingType) -> Key:
 
 
 def _named(item: SettingType) -> SettingType:
-    """A table in which every name, also an empty one, has a value of one kind."""
+    """Return the type of a table whose values are all of one type; a name may be empty."""
 
     def read(value: Mapping[Any, Any], place: Place) -> dict[str, Any]:
         return {name: None if inner is None else item.check(inner, place / str(name)) for name, inner in value.items()}
 
-    return replace(table(f"a table that gives names {item.words} each", {}), read=read)
+    return replace(table(f"a table of names, each with {item.words}", {}), read=read)
 
 
 def _handler(value: Mapping[str, Any], place: Place) -> Any:
-    """Read a handler: the keys that its class takes; without a class, only those that all have."""
+    """Read a handler: the keys of its class; without a class, only those of all handlers."""
     read = _HANDLER_KEYS.read(value, place)
     name = read.get("class")
     allowed = (*_OF_ALL, *_OF_CLASS.get(name, ()))
     for key in read:
         if key not in allowed:
             raise ConfigError(
-                f"a handler of the class {name} has no such key" if name else "a handler has no class",
+                f"unknown key for a handler of class {name}" if name else "handler without class",
                 where=str(place / key),
-                expected=", ".join(allowed) if name else f'"class" beside {key!r}',
+                expected=", ".join(allowed) if name else f'"class" in addition to {key!r}',
                 found=repr(key),
             )
     if name == _FILES[1] and PurePath(str(read.get("filename"))).suffix != ".log":
         raise ConfigError(
-            "the name of a log that rotates does not end in .log",
+            "name of a rotating log does not end in .log",
             where=str(place / "filename"),
-            expected='a name that ends in ".log", because rotating removes old files',
+            expected='a name that ends in ".log", because rotation removes old files',
             found=repr(read.get("filename")),
         )
     return read
 
 
 def _style(value: Mapping[str, Any], place: Place) -> Any:
-    """Read a formatter: formats with braces name fields of a record, and nothing inside of them."""
+    """Read a formatter: a format with braces may name fields of a record, but not parts of them."""
     read = _FORMATTER_KEYS.read(value, place)
     if read.get("style") == "{" and isinstance(read.get("format"), str):
         try:
             parts = list(string.Formatter().parse(read["format"]))
         except ValueError as error:
-            raise ConfigError("not a format", where=str(place / "format"), found=str(error)) from error
+            raise ConfigError("invalid format", where=str(place / "format"), found=str(error)) from error
         for _, field, spec, _ in parts:
             if field is not None and (not field.isidentifier() or "{" in (spec or "")):
                 raise ConfigError(
-                    "a format that looks into the fields of a record",
+                    "format accesses parts of a field",
                     where=str(place / "format"),
                     expected="names of fields, such as {message}",
                     found=repr(f"{{{field}}}"),
@@ -133,7 +133,7 @@ _FORMATTER_KEYS = table(
 )
 _LOGGER = {"level": _key(_LEVEL), "handlers": _key(_NAMES), "filters": _key(_NAMES)}
 _LOGGING = table(
-    "a table as logging.config.dictConfig takes it",
+    "a table for logging.config.dictConfig",
     {
         "version": _key(choice(1)),
         "disable_existing_loggers": _key(flag()),
@@ -147,14 +147,14 @@ _LOGGING = table(
 
 
 def check_logging_of_file(given: Any, place: Place) -> None:
-    """Refuse what ``logging`` may not hold in a file.
+    """Check ``logging`` in a file against the allow-list.
 
     Args:
-        given: The setting; only a table can hold anything.
-        place: Where it stands.
+        given: The setting; only a table needs a check.
+        place: Its place, for messages.
 
     Raises:
-        ConfigError: It holds what it may not; names the place inside.
+        ConfigError: The table has something that is not allowed; names the place in it.
     """
     if not is_table(given):
         return
@@ -166,14 +166,14 @@ def check_logging_of_file(given: Any, place: Place) -> None:
 
 
 def without_replaced(earlier: Any, later: Any) -> Any:
-    """Return an earlier table without the handlers, formatters and filters that a file defines anew.
+    """Return an earlier table without handlers, formatters and filters that a file defines again.
 
-    They are not merged key by key, or a file could give the arguments to a handler whose class and
-    mode the caller chose.
+    They are not merged key by key. Otherwise a file could set the arguments of a handler whose
+    class and mode the caller chose.
 
     Args:
         earlier: The setting so far.
-        later: What the file says.
+        later: The setting in the file.
     """
     if not is_table(earlier) or not is_table(later):
         return earlier

@@ -1,4 +1,4 @@
-"""Settings with a form of their own: how to wait for slices, logging, profiling; sizes and steps, which may be text."""
+"""Types of particular settings: waiting for slices, logging, profiling, sizes and steps."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from zapz.config.types import Key, SettingType, choice, either, flag, number, se
 from zapz.errors import ConfigError
 
 _FOREVER = 1e9
-"""Seconds that nobody waits."""
+"""Maximum waiting time, in seconds."""
 _SIZE = r"(\d+(?:\.\d+)?) ?(?:([kmgt])(i?))?b?"
 
 
 def bytes_of(given: str) -> int:
-    """Return how many bytes a text such as "512MB" or "2GiB" means.
+    """Return the number of bytes in a text such as "512MB" or "2GiB".
 
     Raises:
-        ValueError: It is no such text.
+        ValueError: The text is not a size.
     """
     match = re.fullmatch(_SIZE, given.strip(), re.IGNORECASE)
     if match is None:
@@ -30,21 +30,24 @@ def bytes_of(given: str) -> int:
 
 
 STEP = '"+" or "-" or a duration such as "12h", "-1D", "PT1H" or "P1M"'
-"""What an ``append_step`` that is text can be."""
+"""Words for an ``append_step`` that is text."""
 
 
 def step_of(given: str) -> str:
-    """Return the text of an ``append_step``.
+    """Return the text of an ``append_step``, after a check.
 
     Raises:
-        ValueError: It is none; the text says which rule of durations it breaks.
+        ValueError: It is not a step; the text of the error names a rule of durations that it
+            breaks.
     """
-    from zapz.cf.durations import DurationError, check_step  # imported where used: most appends set no step
+    from zapz.cf.durations import DurationError, check_step  # imported here: most appends set no step
 
     try:
         check_step(given)
     except ConfigError as error:
-        raise ValueError(f"A duration has {error.expected}." if isinstance(error, DurationError) else "") from error
+        raise ValueError(
+            f"A duration must have {error.expected}." if isinstance(error, DurationError) else ""
+        ) from error
     return given
 
 
@@ -53,13 +56,13 @@ class Polling:
     """How to wait for slices."""
 
     interval: float = 2.0
-    """Seconds between two looks."""
+    """Time between checks, in seconds."""
     timeout: float = 60.0
-    """Seconds until giving up."""
+    """Maximum time to wait, in seconds."""
 
 
 def polling_of(given: Any) -> Polling | None:
-    """Return what the setting ``slice_polling`` means; None if slices are not waited for."""
+    """Return the setting ``slice_polling`` as a value; None for no waiting."""
     if isinstance(given, Mapping):
         timeout = given.get("timeout", 60.0)
         return Polling(interval=given.get("interval", min(2.0, timeout / 5) or 2.0), timeout=timeout)
@@ -69,8 +72,8 @@ def polling_of(given: Any) -> Polling | None:
 POLLING = table(
     "a table of `interval` and `timeout`",
     {
-        "interval": Key(kind=number(above=0, most=_FOREVER), doc="Seconds between two looks.", default=2.0),
-        "timeout": Key(kind=number(least=0, most=_FOREVER), doc="Seconds until giving up.", default=60.0),
+        "interval": Key(kind=number(above=0, most=_FOREVER), doc="Time between checks, in seconds.", default=2.0),
+        "timeout": Key(kind=number(least=0, most=_FOREVER), doc="Maximum time to wait, in seconds.", default=60.0),
     },
 )
 LEVEL = choice("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
@@ -83,15 +86,13 @@ PROFILING = table(
     {
         "enabled": Key(kind=flag(), doc="Whether the append is profiled.", default=True),
         "path": Key(kind=text(path=True), doc="File to which the report is written.", example="profile.txt"),
-        "log_level": Key(
-            kind=LEVEL, doc="Level at which the report is logged; NOTSET does not log it.", default="INFO"
-        ),
+        "log_level": Key(kind=LEVEL, doc="Level at which the report is logged; NOTSET for not at all.", default="INFO"),
         "keys": Key(
-            kind=several(_SORTED_BY), doc="Columns by which the report is sorted (as `pstats`).", default=["tottime"]
+            kind=several(_SORTED_BY), doc="Columns by which the report is sorted (see `pstats`).", default=["tottime"]
         ),
         "restrictions": Key(
             kind=several(either(number(integer=True, least=1), number(least=0, most=1), text("a pattern"))),
-            doc="What is left of the report: so many lines, such a share of them, names that match.",
+            doc="Lines that the report keeps: a number of lines, a fraction of them, or a pattern that they match.",
             example=[20],
         ),
     },
@@ -101,20 +102,20 @@ LOGGING: SettingType = replace(
     free("a table with `version` = 1"),
     schema={"type": "object", "properties": {"version": {"const": 1}}, "required": ["version"]},
 )
-"""What `logging.config.dictConfig` takes; what is in it is that function's business."""
+"""Type of a table for `logging.config.dictConfig`, which validates it."""
 
 
 def check_logging(given: Any) -> None:
-    """Refuse a table for ``logging``, merged from all layers, that does not say its version.
+    """Check that the merged table for ``logging`` states its version.
 
     Raises:
         ConfigError: It does not.
     """
     if isinstance(given, Mapping) and given.get("version") != 1:
         raise ConfigError(
-            "a logging table says which version it is",
+            "logging table without a valid version",
             where="logging.version",
             expected="1",
             found=repr(given.get("version")),
-            hint="See Python's logging.config.dictConfig; or give just a level.",
+            hint="Set version to 1, as Python's logging.config.dictConfig requires, or set only a level.",
         )

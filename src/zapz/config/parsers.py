@@ -1,4 +1,4 @@
-"""The text of a configuration file becomes settings, with the line of each key: TOML, JSON and YAML."""
+"""Parse configuration files, TOML, JSON and YAML, into settings with the line of each key."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Lines = Mapping[Steps, int]
 """Line of each key."""
 _Read = tuple[Any, Lines]
 _MOST = 1_000_000
-"""Values that a YAML file may have, counted as often as it refers to them."""
+"""Maximum number of values in a YAML file; each use of an alias counts again."""
 _PROJECT_TABLE = ("tool", "zapz")
-"""Where in a ``pyproject.toml`` settings stand."""
+"""Path of the table with settings in a ``pyproject.toml``."""
 
 
 def read(
@@ -30,23 +30,23 @@ def read(
     environment: Mapping[str, str] | None,
     origin: Origin = Origin.ELSEWHERE,
 ) -> tuple[dict[str, Any], Lines]:
-    """Return the settings that a file holds, and the lines of their keys.
+    """Return the settings in a file, and the lines of their keys.
 
     Args:
         text: Its text.
-        suffix: What its name ends with, which says what it is.
+        suffix: Suffix of its name, which defines the format.
         where: The file, for messages.
-        environment: Variables that ``$NAME`` and ``${NAME}`` stand for, None if they may not be
-            used; ``$$`` stands for ``$``.
-        origin: Where the file comes from, for messages.
+        environment: Values for ``$NAME`` and ``${NAME}``; None if variables may not be used. ``$$``
+            becomes ``$``.
+        origin: Origin of the file, for messages.
 
     Raises:
-        ConfigError: The suffix is unknown, the text is not what it says, a variable is not set or
-            may not be used, or holds a secret that would be published.
+        ConfigError: The suffix is unknown, the text does not match it, a variable is not set or not
+            allowed, or a secret would be published.
     """
     if suffix.lower() not in _READERS:
         raise ConfigError(
-            "cannot tell what a configuration file is",
+            "unknown type of configuration file",
             where=where,
             expected=" or ".join(_READERS),
             found=suffix or "no suffix",
@@ -58,7 +58,7 @@ def read(
     except RecursionError as error:
         raise ConfigError("the configuration file is nested too deeply", where=where) from error
     if not isinstance(settings, dict):
-        what = f"the configuration file is {name}, but holds no settings"
+        what = f"the configuration file is {name}, but not a table of settings"
         raise ConfigError(what, where=where, expected="keys and their values", found=type(settings).__name__)
     refuse_secrets(values, lambda: spans(text), where)
     return settings, lines
@@ -67,16 +67,16 @@ def read(
 def read_project(text: str, where: str, origin: Origin) -> tuple[dict[str, Any], Lines]:
     """Return the settings in ``[tool.zapz]`` of a ``pyproject.toml``, and the lines of their keys.
 
-    The rest of the file is of no concern, and its dollar signs are its own; so variables of the
-    environment are left to files of ours.
+    The rest of the file does not belong to zapz and may contain dollar signs. So environment
+    variables are only available in configuration files of zapz.
 
     Args:
         text: Its text.
         where: The file, for messages.
-        origin: Where it comes from, for messages.
+        origin: Origin of the file, for messages.
 
     Raises:
-        ConfigError: It is no TOML, has no such table, or uses variables there.
+        ConfigError: The file is not TOML, does not have this table, or uses variables in it.
     """
     try:
         settings, lines = _toml(text, where)
@@ -86,7 +86,7 @@ def read_project(text: str, where: str, origin: Origin) -> tuple[dict[str, Any],
         settings = settings.get(step) if isinstance(settings, dict) else None
     if not isinstance(settings, dict):
         found = "no table" if settings is None else type(settings).__name__
-        raise ConfigError("a project file without settings", where=where, expected="a table [tool.zapz]", found=found)
+        raise ConfigError("project file without settings", where=where, expected="a table [tool.zapz]", found=found)
     depth = len(_PROJECT_TABLE)
     lines = {steps[depth:]: line for steps, line in lines.items() if steps[:depth] == _PROJECT_TABLE}
     return _without_variables(settings, where, Place(f"{where}, ", lines), origin), lines
@@ -106,7 +106,7 @@ def _without_variables(value: Any, where: str, place: Place, origin: Origin) -> 
 
 
 def _toml(text: str, where: str) -> _Read:
-    import tomli  # imported where used
+    import tomli  # imported only when needed
 
     try:
         return dates_as_text(tomli.loads(text)), lines_of(text)
@@ -124,7 +124,7 @@ def _json(text: str, where: str) -> _Read:
 
 
 def _lines_with(text: str, quoted: str) -> str:
-    """Say on which lines a key stands that is quoted in a message; nothing if it is no key."""
+    """Return text with the lines of a key that is quoted in a message; "" if it is not a key."""
     pattern = rf'"{re.escape(quoted[1:-1])}"\s*:'
     lines = sorted({text.count("\n", 0, match.start()) + 1 for match in re.finditer(pattern, text)})
     return f" (line {', '.join(map(str, lines))})" if lines else ""
@@ -145,14 +145,14 @@ def _json_spans(text: str) -> Iterator[Span]:
 
 def _yaml(text: str, where: str) -> _Read:
     try:
-        import yaml  # type: ignore[import-untyped] # imported where used
+        import yaml  # type: ignore[import-untyped] # imported only when needed
     except ImportError as error:
         raise ConfigError(
-            "reading YAML takes another package", where=where, found=str(error), hint="pip install 'zapz[yaml]'"
+            "the package for YAML is not installed", where=where, found=str(error), hint="pip install 'zapz[yaml]'"
         ) from error
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
-        """Leaves dates the text that they are."""
+        """Keeps dates as text."""
 
     Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
     lines: dict[Steps, int] = {}
@@ -169,10 +169,16 @@ def _yaml(text: str, where: str) -> _Read:
 
 
 def _yaml_lines(node: Any, where: str, steps: Steps, lines: dict[Steps, int], sizes: dict[int, int]) -> int:
-    """Note the line of each key of a YAML node, once if it is referred to again; return how many values it has with what it refers to.
+    """Record the line of each key of a YAML node, once if aliases refer to it again.
 
-    Refuse a key that stands twice in one table, and aliases that make a few lines an enormous
+    Refuse duplicate keys in a table, and aliases that expand a few lines to an enormous
     configuration.
+
+    Returns:
+        The number of values in the node, with aliases expanded.
+
+    Raises:
+        ConfigError: A key is a duplicate, or the expanded node is too large.
     """
     if id(node) in sizes or not isinstance(getattr(node, "value", None), list):
         return sizes.get(id(node), 1)
@@ -183,7 +189,7 @@ def _yaml_lines(node: Any, where: str, steps: Steps, lines: dict[Steps, int], si
     else:
         size += _yaml_table(node, where, steps, lines, sizes)
     if size > _MOST:
-        raise _broken("YAML", where, f"aliases that make more than {_MOST:,} values of it")
+        raise _broken("YAML", where, f"aliases that expand to more than {_MOST:,} values")
     sizes[id(node)] = size
     return size
 
@@ -193,7 +199,7 @@ def _yaml_table(node: Any, where: str, steps: Steps, lines: dict[Steps, int], si
     for key, inner in node.value:
         here, line = (*steps, str(key.value)), key.start_mark.line + 1
         if here in lines:
-            found = f"a key stands twice in one table: {key.value!r} at lines {lines[here]} and {line}"
+            found = f"duplicate key in a table: {key.value!r} at lines {lines[here]} and {line}"
             raise _broken("YAML", where, found)
         lines[here] = line
         size += _yaml_lines(inner, where, here, lines, sizes)
@@ -201,7 +207,7 @@ def _yaml_table(node: Any, where: str, steps: Steps, lines: dict[Steps, int], si
 
 
 def _yaml_spans(text: str) -> Iterator[Span]:
-    """Where the values of each setting stand: also behind aliases, and in tables that are merged into the root."""
+    """Yield the positions of the values of each setting, also behind aliases and merge keys."""
     import yaml
 
     root = yaml.compose(text, yaml.SafeLoader)
@@ -225,7 +231,7 @@ def _yaml_spans(text: str) -> Iterator[Span]:
 
 
 def dates_as_text(value: Any) -> Any:
-    """Return a TOML value with dates and times as the text that they are."""
+    """Return a TOML value in which dates and times are text."""
     if isinstance(value, dict):
         return {name: dates_as_text(inner) for name, inner in value.items()}
     if isinstance(value, list):

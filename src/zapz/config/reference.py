@@ -1,4 +1,4 @@
-"""The reference of all settings, written from their definitions: Markdown, JSON schema, a commented TOML template."""
+"""The reference of all settings, generated from their declarations: Markdown, JSON schema, TOML."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NESTED = {
     "slice_polling": "`slice_polling`",
     "profiling": "`profiling`",
 }
-"""Tables inside settings that get a table of their own, with its heading."""
+"""Nested tables that have their own table in the reference, with its heading."""
 
 _BARE_KEY = re.compile(r"[\w-]+", re.ASCII)
 
@@ -44,7 +44,7 @@ def render(style: str) -> str:
     """Return the reference as "md", "json" (JSON schema) or "toml".
 
     Raises:
-        ConfigError: Another style is asked for.
+        ConfigError: Another style is requested.
     """
     renderers = {"md": _markdown, "json": _schema, "toml": _template}
     if style not in renderers:
@@ -72,7 +72,7 @@ def put_between(page: str, what: str, text: str) -> str:
         text: Its new text.
 
     Raises:
-        ConfigError: The page has no markers.
+        ConfigError: The markers are missing.
     """
     opening, closing = markers(what)
     before, opened, rest = page.partition(opening)
@@ -123,7 +123,7 @@ def _template() -> str:
 
 
 def _every_key(prefix: str, keys: Mapping[str, Key]) -> Iterator[tuple[str, Key]]:
-    """Every key with its path and, behind it, the keys of its table."""
+    """Yield every key with its path, followed by the keys of its nested table."""
     for name, key in keys.items():
         path = f"{prefix}{name}"
         yield path, key
@@ -133,12 +133,12 @@ def _every_key(prefix: str, keys: Mapping[str, Key]) -> Iterator[tuple[str, Key]
 
 
 def keys_by_path() -> dict[str, Key]:
-    """Return every setting, and every key of a table, by its dotted name; ``NAME`` stands for any name."""
+    """Return every setting and every key of a table by dotted name; ``NAME`` is any name."""
     return dict(_every_key("", SETTINGS.keys))
 
 
 def toml_line(steps: Sequence[str], value: Any) -> str:
-    """Return a line of TOML that sets a key of tables inside of one another."""
+    """Return a line of TOML that sets a key in nested tables."""
     return f"{'.'.join(map(_toml_key, steps))} = {toml(value)}"
 
 

@@ -1,4 +1,7 @@
-"""The configuration: one frozen value. Each setting is declared once; validation, merging and the reference all come from that."""
+"""The configuration as one frozen value; each setting is declared once.
+
+Validation, merging and the reference are all derived from that declaration.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from zapz.format.jsontext import JSON
 from zapz.format.metadata import check_path
 
 SliceSource = str | Callable[..., object]
-"""What names or is a slice source."""
+"""Name of a slice source, or the slice source itself."""
 
 
 def _key_of(given: str) -> str:
@@ -45,46 +48,47 @@ def _options(doc: str, example: Any = None) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Config:
-    """Every setting of an append. The names are also those of configuration files and of keyword arguments."""
+    """Settings of an append; the same names are used in files and as keyword arguments."""
 
-    version: Literal[1] = _setting(choice(1), "Version of the form of configurations.", default=1)
+    version: Literal[1] = _setting(choice(1), "Version of the configuration format.", default=1)
     target_dir: str | None = _setting(
-        text("a path or URI", path=True), "Target, where it is not given as an argument.", example="cube.zarr"
+        text("a path or URI", path=True), "Path or URI of the target, if it is not an argument.", example="cube.zarr"
     )
-    target_storage_options: Mapping[str, object] = _options("fsspec storage options of the target.")
+    target_storage_options: Mapping[str, object] = _options("Storage options of the target for fsspec.")
     append_dim: str = _setting(text(), "Name of the dimension along which slices are appended.", default="time")
     append_step: float | str | None = _setting(
         either(number(finite=True, nonzero=True), text(STEP, parse=step_of)),
-        'Required difference between neighbouring labels: a number in the labels\' own units, a duration ("12h", "-1D", "PT1H", '
-        '"P1M"), or just "+" or "-".',
+        'Required difference between neighbouring labels: a number in the units of the labels, a duration ("12h", "-1D", "PT1H", '
+        '"P1M"), or only a direction ("+" or "-").',
         example="1D",
     )
     label_order: Literal["increasing", "decreasing", "any"] | None = _setting(
         choice("increasing", "decreasing", "any"),
-        "Order of the labels of the append dimension; by default increasing, or decreasing where the target's already are. "
-        '"any": none; then all labels of the target are read, once a call, to recognise a slice that is there already.',
+        'Required order of the labels of the append dimension: by default "increasing", or "decreasing" if the labels of the target are. '
+        '"any" requires no order; then each call reads all labels of the target once, to recognise slices that are already there.',
         example="increasing",
     )
     append_label: AppendLabelDict = _setting(  # noqa: RUF009 - it makes a field, as the others do
         APPEND_LABEL,
-        "Label of a slice that is one step and lacks the append dimension; a scalar of that name is taken without asking.",
+        "Label of a slice that is one step and has no append dimension. A scalar variable with the name of the dimension is used "
+        "automatically.",
         default={},
         example={"from": r"name:_(\d{8})_", "format": "%Y%m%d"},
     )
     slice_size: int | Literal["chunk"] | None = _setting(
         either(number(integer=True, least=1), choice("chunk")),
-        'Size that every slice must have along the append dimension; "chunk" demands the target\'s chunk length.',
+        'Required size of each slice along the append dimension, in steps; "chunk" requires the target\'s chunk length.',
         example=1,
     )
     fixed_dims: Mapping[str, int] = _setting(
         names("a table of sizes", number(integer=True, least=1)),
-        "Sizes that dimensions other than the append dimension must have.",
+        "Required sizes of dimensions other than the append dimension, in cells.",
         default={},
         example={"lat": 180, "lon": 360},
     )
     included_variables: tuple[str, ...] = _setting(
         several(text()),
-        "Variables to append, with the coordinates that they need; by default all.",
+        "Variables to append, together with the coordinates that they need; by default all.",
         default=(),
         example=["chl"],
     )
@@ -93,196 +97,204 @@ class Config:
     )
     variables: Mapping[str, Mapping[str, object]] = _setting(
         VARIABLES,
-        "How variables of a new target are made; what is not given is as in the first slice. An existing target must not contradict.",
+        "Dimensions, encoding and attributes of variables in a new target. What is not set is taken from the first slice. "
+        "An existing target must not contradict these values.",
         default={},
     )
     attrs: Mapping[str, JSON] = _setting(
         ATTRIBUTES,
-        "Attributes of the target's root group, put over what attrs_update_mode leaves; values may hold `{{ … }}`.",
+        "Attributes of the target's root group, set after attrs_update_mode is applied. Values may contain expressions `{{ … }}`.",
         default={},
         example={"title": "A cube", "time_coverage_end": "{{ upper_bound(ds.time) }}"},
     )
     attrs_update_mode: Literal["keep", "replace", "update", "ignore"] = _setting(
         choice("keep", "replace", "update", "ignore"),
-        "Group attributes: the target's are kept, replaced by the slice's, updated with them, or the slice's ignored.",
+        'What happens to group attributes: "keep" leaves those of an existing target unchanged, "replace" replaces them with the slice\'s, '
+        '"update" merges the slice\'s into them, and "ignore" never uses the slice\'s, not even in a new target.',
         default="keep",
     )
-    permit_eval: bool = _flag("Not needed: expressions in attributes are never Python's.")
+    permit_eval: bool = _flag("Accepted but ignored: expressions in attributes never run Python code.")
     zarr_format: Literal[2, 3] | None = _setting(
-        choice(2, 3), "Zarr format of a new target; the first slice's if not given.", example=3
+        choice(2, 3), "Zarr format of a new target; by default that of the first slice.", example=3
     )
     label_units: Literal["auto", "keep"] = _setting(
         choice("auto", "keep"),
-        'Units of times in a new target whose first slice has one step: "auto" makes them seconds if they only count from that step '
-        'itself, so that labels in between can follow; "keep" keeps them.',
+        'Units of times in a new target, if the first slice has one step. "auto" changes them to seconds if they only count from that '
+        'step, so that later labels need not be whole units after it. "keep" leaves them unchanged.',
         default="auto",
     )
     label_chunk: int | Literal["keep"] = _setting(
         either(number(integer=True, least=1, most=1 << 20), choice("keep")),
-        "Least chunk length, along the append dimension, of a new target's small variables (one step at most 256 "
-        'bytes); "keep" leaves the slice\'s.',
+        "Minimum chunk length of small variables (at most 256 bytes per step) in a new target, in steps along the append dimension. "
+        '"keep" uses the chunk length of the slice.',
         default=1024,
     )
     consolidated: bool = _flag(
-        "Write consolidated metadata at every commit; the promise to readers rests on it.", default=True
+        "Write consolidated metadata at every commit. Readers rely on them for a consistent view.", default=True
     )
-    force_new: bool = _flag("Replace an existing target by a new one, once the first slice is in it.")
-    slice_storage_options: Mapping[str, object] = _options("fsspec storage options of the slices.")
+    force_new: bool = _flag("Replace an existing target with a new one, as soon as the new one holds the first slice.")
+    slice_storage_options: Mapping[str, object] = _options("Storage options of the slices for fsspec.")
     slice_references: tuple[str, ...] | None = _setting(
         several(text("a folder or a URI prefix", parse=trust.place_of_references, path=True)),
-        "Where the references of a reference set (`reference://`) may lead: folders and URI prefixes; by default only below the folder "
-        "of the set's own file. `[]`: nowhere.",
+        "Locations to which a reference set (`reference://`) may refer: folders and URI prefixes. By default only the folder of the set's "
+        "own file and the folders below it; `[]` allows none.",
         example=["s3://bucket/archive/"],
     )
     slice_polling: Mapping[str, float] | bool | None = _setting(
         either(flag(), POLLING),
-        "Wait for slices that are not there or not complete: true (look every 2 seconds, for 60), or a table of `interval` and "
-        "`timeout` in seconds. The target is not locked meanwhile.",
+        "Wait for slices that do not exist yet or are not complete: true checks every 2 seconds, for at most 60 seconds; a table sets "
+        "`interval` and `timeout` in seconds. The target is not locked while zapz waits.",
         example=True,
     )
     slice_ready: str | None = _setting(
         text("the name of an object in the slice", parse=_key_of),
-        'An object (such as "_SUCCESS") that a slice holds once it is complete; without it, it is not appended.',
+        'Name of an object in the slice, such as "_SUCCESS", that marks it as complete. A slice without it is not appended.',
         example="_SUCCESS",
     )
     slice_complete: Literal["metadata", "chunks"] = _setting(
         choice("metadata", "chunks"),
-        'When a slice is complete: as soon as its "metadata" are, or when all its "chunks" are there.',
+        'When a slice counts as complete: as soon as its "metadata" are complete, or when all its "chunks" exist.',
         default="metadata",
     )
     slice_order: Literal["given", "labels"] = _setting(
         choice("given", "labels"),
-        'Append slices in the order in which they are "given", or sorted by their first "labels": of a list of paths or URIs.',
+        'Order in which slices are appended: as "given", or sorted by their first "labels", which requires a list of paths or URIs.',
         default="given",
     )
     create: Literal["auto", "never", "always"] = _setting(
         choice("auto", "never", "always"),
-        '"auto" creates the target if it does not exist, "never" refuses then, "always" refuses if it exists.',
+        '"auto" creates the target if it does not exist; "never" requires an existing target, "always" a new one.',
         default="auto",
     )
-    slice_source: SliceSource | None = _setting(  # noqa: RUF009 - it makes a field, as the others do
+    slice_source: SliceSource | None = _setting(  # noqa: RUF009 - creates a field, as the others do
         either(text('"module:name" or "module.name"'), function()),
-        "What makes a slice of each item: a function, context manager or class.",
+        "Function, context manager or class that creates a slice from each item.",
         example="my_slices:open_slice",
     )
     slice_source_kwargs: Mapping[str, object] = _setting(
-        free(), "Keyword arguments of the slice source, besides the item's own.", default={}, example={"level": 2}
+        free(), "Keyword arguments of the slice source, besides those of each item.", default={}, example={"level": 2}
     )
     extra: Mapping[str, Any] = _setting(
         free(),
-        "Settings of your own: a slice source finds them in `ctx.config.extra`.",
+        "Your own settings. A slice source reads them from `ctx.config.extra`.",
         default={},
         example={"sensor": "A"},
     )
-    slice_engine: str | None = _setting(text(), "Accepted and not used: slices are Zarr.", example="zarr")
-    persist_mem_slices: bool = _flag("Compute a slice into a temporary store first, whatever its size.")
+    slice_engine: str | None = _setting(text(), "Accepted but ignored: slices are opened as Zarr.", example="zarr")
+    persist_mem_slices: bool = _flag("Compute each slice into a temporary store first, whatever its size.")
     temp_dir: str | None = _setting(
         text("a path", path=True),
         "Local folder for computed slices that are larger than memory_limit.",
         example="scratch",
     )
-    temp_storage_options: Mapping[str, object] = _options("Accepted and not used: temporary files are local.")
+    temp_storage_options: Mapping[str, object] = _options("Accepted but ignored: temporary files are local.")
     disable_rollback: bool = _flag(
-        "Accepted and not used: zapz has nothing to roll back, it decides before it changes."
+        "Accepted but ignored: uncommitted changes are always rolled back, at no extra cost."
     )
     prefetch: int = _setting(
-        number(integer=True, least=0), "How many slices are opened or computed ahead while one is written.", default=0
+        number(integer=True, least=0), "Number of slices opened or computed ahead while one is written.", default=0
     )
     static: float | Literal["equal", "ignore"] = _setting(
         either(choice("equal", "ignore"), number(least=0)),
-        'Static variables of a slice must be "equal" to the target\'s, are "ignore"d, or may differ by at most this number.',
+        'Static variables of a slice must be "equal" to the target\'s, may differ from them by at most this number, or are not compared '
+        '("ignore").',
         default="equal",
     )
     on_missing: Literal["refuse", "fill"] = _setting(
         choice("refuse", "fill"),
-        'What to do if a slice lacks a variable of the target: "fill" appends missing cells (its marker, else its fill value).',
+        'What happens if a slice lacks a variable of the target: "refuse" refuses the slice, "fill" appends missing cells (the missing '
+        "marker, else the fill value).",
         default="refuse",
     )
     on_extra: Literal["refuse", "ignore"] = _setting(
         choice("refuse", "ignore"),
-        "What to do if a slice has a variable, with the append dimension, that the target lacks.",
+        'What happens if a slice has a variable with the append dimension that the target lacks: "refuse" refuses the slice, "ignore" '
+        "does not append the variable.",
         default="refuse",
     )
     on_existing: Literal["resume", "skip", "refuse"] = _setting(
         choice("resume", "skip", "refuse"),
-        'What to do with a slice whose labels are all in the target: "resume" passes over it if it equals what is there and '
-        'refuses it if not, "skip" passes over it without comparing, "refuse" refuses it.',
+        'What happens to a slice whose labels are all in the target: "resume" skips it if it is equal to the data there and refuses it '
+        'otherwise, "skip" skips it without comparing, "refuse" refuses it.',
         default="resume",
     )
     resume_budget: int = _setting(
         either(number(integer=True, least=0), text('a size such as "64MB"', parse=bytes_of)),
-        "Bytes of slices that are there already which a call compares with the target, as a sample that is spread over slices, arrays and "
-        "chunks; on object stores one request for each million. `verify` compares all.",
+        "Maximum amount of data, in bytes, that a call compares for slices that are already in the target, as a sample spread over slices, "
+        "arrays and chunks. On object stores, each million bytes allow one request. `verify` compares all data.",
         default=64_000_000,
     )
     v2_fill_value: Literal["missing", "value"] | None = _setting(
         choice("missing", "value"),
-        "What cells are that equal the `fill_value` of a Zarr v2 array if no attribute `_FillValue` says the same: "
-        '"missing", as xarray reads them, or a "value", as zarr-python does; an attribute that says something else is the marker then. '
-        "If not given, a slice is refused where it makes a difference.",
+        "Meaning of cells that equal the `fill_value` of a Zarr v2 array, if no attribute `_FillValue` confirms it: "
+        '"missing", as in xarray, or a "value", as in zarr-python; with "value", an attribute `_FillValue` with another value is the '
+        "marker. "
+        "If not set, a slice is refused where the meaning makes a difference.",
         example="value",
     )
     recompress: bool = _flag(
-        "Re-encode chunks whose compressor parameters differ from the target's, even where the target's codecs can read them."
+        "Re-encode chunks whose compressor parameters differ from the target's, even if the target's codecs can decode them."
     )
-    verify: bool = _flag("Decode every chunk that is copied, to find damage that its outside does not show.")
+    verify: bool = _flag("Decode every copied chunk, to find damage that its length and headers do not show.")
     durability: Literal["full", "process"] = _setting(
         choice("full", "process"),
-        '"full" survives a power failure; "process" survives only the death of the process, and never waits for the disk.',
+        '"full" survives a power failure; "process" survives only a crash of the process, and never waits for the disk.',
         default="full",
     )
     lock_wait: float = _setting(
-        number(least=0), "Seconds to wait for a target that another process holds.", default=0.0
+        number(least=0), "Maximum time to wait for a target that another process has locked, in seconds.", default=0.0
     )
     journal: Literal["inside", "beside"] = _setting(
         choice("inside", "beside"),
-        'Where lock and journal lie: "inside" the target in `.zapz`, or "beside" it in `TARGET.zapz`. The same for all writers.',
+        'Location of lock and journal: "inside" the target in `.zapz`, or "beside" it in `TARGET.zapz`. All writers must '
+        "use the same value.",
         default="inside",
     )
     register: bool = _flag(
-        "Remember the last slices in the target (on object stores that is always done), so that a slice without labels is recognised "
-        "when the same command is run again."
+        "Record the most recent slices in the target, so that a slice without labels is recognised when the same command is run again. "
+        "On object stores they are always recorded.",
     )
     single_writer: bool = _flag(
-        "Append to storage that cannot keep two writers apart; only if certainly nobody else writes to the target."
+        "Append to storage that cannot exclude a second writer. Set this only if no other process writes to the target."
     )
-    follow_links: bool = _flag("Whether linked folders may lead out of the target or a slice.")
+    follow_links: bool = _flag("Allow linked folders that lead out of the target or a slice.")
     workers: int | None = _setting(
-        number(integer=True, least=1), "Threads that move chunks; by default one per processor, at most 8.", example=4
+        number(integer=True, least=1), "Number of worker threads; by default one per processor, at most 8.", example=4
     )
     memory_limit: int = _setting(
         either(number(integer=True, least=1), text('a size such as "512MB" or "2GiB"', parse=bytes_of)),
-        "Bytes of memory for chunks under way, and again for a computed slice; what is more of that goes to a temporary file.",
+        "Memory for chunks in progress, in bytes, and as much again for a computed slice; larger computed slices spill to a temporary "
+        "file.",
         default=1_000_000_000,
     )
-    dry_run: bool = _flag("Plan and check, but touch nothing.")
+    dry_run: bool = _flag("Plan and check, but change nothing.")
     logging: bool | str | Mapping[str, object] | None = _setting(
         either(flag(), LEVEL, LOGGING),
-        "Log to standard error: true (level INFO), a level, or a table as Python's `logging.config.dictConfig` takes it; in a file, "
-        "one without code.",
+        "Log to standard error: true (level INFO), a level, or a table for Python's `logging.config.dictConfig`. In a file, the table must "
+        "not contain code.",
         example="INFO",
     )
     profiling: bool | str | Mapping[str, object] | None = _setting(
         either(flag(), text("the path of a file", path=True), PROFILING),
-        "Profile the append: true (the report is logged), a file for the report (new, or such a report), or a table.",
+        "Profile the append: true logs the report, a path writes it to a file (a new one, or an earlier report), a table sets the details.",
         example="profile.txt",
     )
     trust_config: bool = _flag(
-        "Let configuration files from URIs set what local files may, and use variables of the environment. No file may set it."
+        "Allow configuration files from URIs to set all that local files may set, and to use environment variables. No file may set this."
     )
 
     def __repr__(self) -> str:
-        """Return what differs from the defaults, without secrets."""
+        """Return the settings that differ from the defaults, without secrets."""
         shown = (f"{f.name}={getattr(self, f.name)!r}" if f.repr else f"{f.name}=..." for f in changed(self))
         return f"Config({', '.join(shown)})"
 
     @property
     def polling(self) -> Polling | None:
-        """How to wait for slices; None if they are not waited for."""
+        """How to wait for slices; None for not at all."""
         return polling_of(self.slice_polling)
 
     def variable(self, path: str) -> VariableSettings:
-        """Return what is configured for a variable: its own entry, merged over that of "*"."""
+        """Return the settings of a variable: its own entry, merged over that of "*"."""
         return settings_of(self.variables, path)
 
 
@@ -292,14 +304,14 @@ def changed(config: Config) -> list[Field[Any]]:
 
 
 def remarks(config: Config) -> list[str]:
-    """Return one line for each setting that is accepted but does not do what its name says, if it was set."""
+    """Return a line for each setting that is set but lacks the effect that its name suggests."""
     lines = {
-        "permit_eval": "expressions in attributes need no permission: they cannot run Python.",
-        "slice_engine": "slices are opened as Zarr, whatever engine is named; open others with slice_source.",
-        "disable_rollback": "there is nothing to disable: an append decides before it changes anything, and costs no copy of the target.",
-        "temp_storage_options": "temporary files are local, and need none.",
-        "temp_dir": "nothing is kept there for rolling back; it is used for computed slices larger than memory_limit"
-        + (", but only if it is a local folder: this one is not used." if "://" in (config.temp_dir or "") else "."),
+        "permit_eval": "ignored: expressions in attributes never run Python code.",
+        "slice_engine": "ignored: slices are opened as Zarr, whatever the engine. Open other formats with slice_source.",
+        "disable_rollback": "ignored: uncommitted changes are always rolled back, at no extra cost.",
+        "temp_storage_options": "ignored: temporary files are local.",
+        "temp_dir": "not used for rollback, only for computed slices larger than memory_limit"
+        + (", and only if it is a local folder, which this one is not." if "://" in (config.temp_dir or "") else "."),
     }
     given = {f.name for f in changed(config)}
     return [f"{name}: {line}" for name, line in lines.items() if name in given]

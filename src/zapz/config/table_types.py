@@ -1,4 +1,4 @@
-"""Kinds of tables: with known keys, with any names, with anything. How tables merge is decided here."""
+"""Types of tables: with known keys, with any names, with any content; and how tables merge."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from zapz.config.types import Key, Place, SettingType, nearest, shown
 from zapz.errors import ConfigError
 
 ANY_NAME = "NAME"
-"""Stands in the reference for a key that can have any name."""
+"""Stands for any name in the reference."""
 
 _DEEPEST = 50
-"""Levels of nesting that a table of JSON values may have."""
+"""Maximum nesting depth of a table of JSON values."""
 
 
 def table(words: str, keys: Mapping[str, Key], *, unsets: bool = True) -> SettingType:
-    """A table of known keys; tables given later are merged into it key by key.
+    """Return the type of a table with known keys; later tables are merged into it key by key.
 
     Args:
-        words: What it is.
+        words: Description of the table.
         keys: The keys.
-        unsets: Whether null, where it is no value of a key, takes back what was given earlier; it
-            is refused otherwise.
+        unsets: Whether null, for a key that does not accept it, removes an earlier value; otherwise
+            it is refused.
     """
 
     def read(value: Any, place: Place) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def table(words: str, keys: Mapping[str, Key], *, unsets: bool = True) -> Settin
 
 
 def names(words: str, item: SettingType) -> SettingType:
-    """A table in which every name has a value of one kind."""
+    """Return the type of a table with any names, whose values are all of one type."""
 
     def read(value: Any, place: Place) -> dict[str, Any]:
         return {
@@ -75,13 +75,13 @@ def free(
     secret: bool = False,
     look: Callable[[str, str], object] | None = None,
 ) -> SettingType:
-    """A table of anything; null is a value in it.
+    """Return the type of a table with any content, including null.
 
     Args:
-        words: What it is.
-        plain: Whether it must be what JSON can hold; dates become text then.
-        secret: Whether a wrong value is kept out of messages.
-        look: Looks at every text of a plain table, with its place; a ConfigError refuses it.
+        words: Description of the table.
+        plain: Whether all values must be valid JSON; dates become text.
+        secret: Whether messages must not show an invalid value.
+        look: Checks every text of a plain table, given its place; a ConfigError refuses it.
     """
 
     def read(value: Any, place: Place) -> dict[str, Any]:
@@ -99,20 +99,20 @@ def free(
 
 
 def codec(words: str, naming: str, others: SettingType | None = None) -> SettingType:
-    """A table that configures one codec; a later one replaces it whole.
+    """Return the type of a table that configures one codec; a later one replaces all of it.
 
     Args:
-        words: What it is.
+        words: Description of the table.
         naming: The key that names the codec.
-        others: Kind of the other keys' table, if only those are allowed; anything JSON can hold if
-            None.
+        others: Type of a table with the other keys, if only those are allowed; None for any JSON
+            values.
     """
     inside = others or free(plain=True)
 
     def read(value: Any, place: Place) -> dict[str, Any]:
         given = dict(inside.check(value, place))
         if not isinstance(given.get(naming), str) or not given[naming]:
-            raise ValueError(f"It has no {naming!r}.")
+            raise ValueError(f"The key {naming!r} is missing.")
         return given
 
     properties = {naming: {"type": "string", "minLength": 1}}
@@ -130,7 +130,7 @@ def is_table(value: Any) -> bool:
 
 
 def nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema that takes null too."""
+    """Return a schema that also accepts null."""
     if isinstance(schema.get("type"), str):
         return {**schema, "type": [schema["type"], "null"]}
     if "enum" in schema:
@@ -139,7 +139,7 @@ def nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def property_schema(key: Key, *, unsets: bool) -> dict[str, Any]:
-    """Return the JSON schema of a key's value, with what documents it."""
+    """Return the JSON schema of a key's value, with its documentation."""
     known = {"default": key.default, "examples": None if key.example is None else [key.example]}
     return {
         "description": key.doc,
@@ -152,29 +152,29 @@ def _items(value: Mapping[Any, Any], place: Place) -> Iterator[tuple[str, Any]]:
     for name, inner in value.items():
         if not isinstance(name, str) or not name:
             raise ConfigError(
-                "a key is no text", where=str(place), expected="a name", found=shown(name), hint="Put it in quotes."
+                "keys must be strings", where=str(place), expected="a name", found=shown(name), hint="Put it in quotes."
             )
         yield name, inner
 
 
 def _unknown(name: str, keys: Mapping[str, Key], place: Place) -> ConfigError:
-    from zapz.config.other_words import OTHER_WORDS  # imported where used: only messages need it
+    from zapz.config.other_words import OTHER_WORDS  # imported here: only messages need it
 
     meant = nearest(name, keys)
     deeper = [f"{outer}.{name}" for outer, key in keys.items() if name in key.kind.keys]
     if not place.steps and name in OTHER_WORDS:
         hint = OTHER_WORDS[name]
     elif deeper:
-        hint = f"It belongs one level deeper: {deeper[0]!r}."
+        hint = f"This setting belongs one level deeper: {deeper[0]!r}."
     elif meant:
         hint = f"Did you mean {meant!r} ({keys[meant].kind.words})?"
     else:
-        hint = "`zapz config` lists all settings." if not place.steps else f"It can have {', '.join(keys)}."
+        hint = "`zapz config` lists all settings." if not place.steps else f"Known keys: {', '.join(keys)}."
     return ConfigError("unknown setting", where=str(place / name), found=repr(name), hint=hint)
 
 
 def _merged(earlier: Any, later: Mapping[str, Any], kinds: Mapping[str, SettingType]) -> dict[str, Any]:
-    """Merge key by key; None takes a key back where it is no value of it."""
+    """Merge key by key; None removes a key that does not accept it as a value."""
     result = dict(earlier) if is_table(earlier) else {}
     for name, value in later.items():
         if value is None and not kinds[name].takes(None):
@@ -194,9 +194,9 @@ def _deeply(earlier: Any, later: Any) -> Any:
 
 
 def _plain(value: Any, place: Place, look: Callable[[str, str], object] | None) -> Any:
-    """Return what JSON can hold: of NumPy's scalars and arrays their values, of dates their text."""
+    """Return a value as JSON can hold it: NumPy scalars and arrays as values, dates as text."""
     if len(place.steps) > _DEEPEST:
-        raise ConfigError("nested too deeply", where=str(place)[:200], expected=f"at most {_DEEPEST} levels")
+        raise ConfigError("value is nested too deeply", where=str(place)[:200], expected=f"at most {_DEEPEST} levels")
     if is_table(value):
         return {name: _plain(inner, place / name, look) for name, inner in _items(value, place)}
     if isinstance(value, list | tuple):
@@ -210,8 +210,8 @@ def _plain(value: Any, place: Place, look: Callable[[str, str], object] | None) 
     if hasattr(value, "tolist") and value.dtype.kind in "biufU":
         return _plain(value.tolist(), place, look)
     raise ConfigError(
-        "not a value that Zarr attributes can hold",
+        "value cannot be stored as a Zarr attribute",
         where=str(place),
-        expected="text, a number, true or false, null, a list or a table of such",
+        expected="text, a number, true, false, null, or a list or table of these",
         found=shown(value),
     )

@@ -1,4 +1,7 @@
-"""Where in a TOML document each key and its value stand: its parser does not say. The text has been parsed before, so it is well-formed."""
+"""Positions of keys and values in a TOML document, which its parser does not report.
+
+The document has been parsed before, so it is well-formed.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _TOKEN = re.compile(
 
 class _Token(NamedTuple):
     kind: str | None
-    """Name of the group in the pattern; None behind the end."""
+    """Name of the group in the pattern; None after the end."""
     text: str
     line: int
     start: int
@@ -29,21 +32,21 @@ class _Token(NamedTuple):
 
 
 def lines_of(text: str) -> dict[Steps, int]:
-    """Return the line of each key of a document, by its path from the root down; list items are steps too."""
+    """Return the line of each key of a document, by its path of keys and list indexes."""
     document = _Document(text)
     document.read()
     return document.lines
 
 
 def spans_of(text: str) -> Iterator[Span]:
-    """Return where the keys and values of each setting stand; comments belong to none."""
+    """Return the positions of the keys and values of each setting, without comments."""
     document = _Document(text)
     document.read()
     yield from document.spans
 
 
 class _Document:
-    """Reads tokens one by one and notes where keys are."""
+    """Reads tokens one by one, and records the positions of keys."""
 
     def __init__(self, text: str) -> None:
         self.lines: dict[Steps, int] = {}
@@ -55,7 +58,7 @@ class _Document:
                 self._tokens.append(_Token(match.lastgroup, match.group(), line, match.start()))
             line += match.group().count("\n")
         self._tokens.append(_Token(None, "", line, len(text)))
-        self._tokens.reverse()  # so that the next one is cheap to take
+        self._tokens.reverse()  # so that removing the next one is cheap
         self._all = self._tokens.copy()
 
     @property
@@ -63,7 +66,7 @@ class _Document:
         return self._tokens[-1]
 
     def _passes(self, mark: str) -> bool:
-        """Take the next token if it is this mark."""
+        """Consume the next token if it is this mark; return whether it was."""
         found = self._next.text == mark and self._next.kind in {"mark", "end"}
         if found:
             self._tokens.pop()
@@ -81,7 +84,7 @@ class _Document:
                 self._note(self._pair(table), before)
 
     def _note(self, steps: Steps, before: int) -> None:
-        """Note that the tokens that have been taken, since there were so many, belong to a setting."""
+        """Record that the tokens consumed since ``before`` tokens were left belong to a setting."""
         taken = self._all[len(self._tokens) : before]
         self.spans += [Span(str(steps[0]), token.start, token.start + len(token.text)) for token in taken]
 
@@ -101,8 +104,8 @@ class _Document:
         return table
 
     def _key(self) -> list[str]:
-        """Take a key, dotted perhaps."""
-        import tomli  # imported where used
+        """Consume a key, which may be dotted, and return its parts."""
+        import tomli  # imported only when needed
 
         names = []
         while self._next.kind in {"bare", "quoted"}:

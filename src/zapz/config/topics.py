@@ -1,6 +1,6 @@
-"""What settings are about, and each of them in a few words: what ``zapz config`` shows on a terminal. Pure.
+"""Settings by topic, each in a few words, as shown by ``zapz config`` on a terminal. Pure.
 
-``config.settings`` declares them and says all that there is to say.
+``config.settings`` declares and documents them.
 """
 
 from __future__ import annotations
@@ -10,81 +10,81 @@ from typing import Any
 
 TOPICS: Mapping[str, Mapping[str, str]] = {
     "Target": {
-        "target_dir": "Where it is, if no argument says so.",
-        "target_storage_options": "fsspec's options for its storage.",
+        "target_dir": "Path or URI, if not an argument.",
+        "target_storage_options": "Storage options for fsspec.",
         "append_dim": "Dimension along which it grows.",
         "attrs": "Attributes of its root group.",
-        "attrs_update_mode": "Group attributes: the target's or the slice's.",
+        "attrs_update_mode": "Whose group attributes are kept.",
         "consolidated": "Write consolidated metadata.",
-        "create": "Whether it may, or must, be new.",
+        "create": "Whether the target may or must be new.",
         "force_new": "Replace an existing target.",
     },
     "Encoding of a new target": {
         "variables": "Data types, chunks, packing, codecs, attributes.",
-        "zarr_format": "2 or 3; by default as the first slice.",
-        "label_units": "Units of times that one step says little of.",
-        "label_chunk": "Least chunk length of labels.",
+        "zarr_format": "2 or 3; by default as in the first slice.",
+        "label_units": "Units of times if there is only one step.",
+        "label_chunk": "Minimum chunk length of labels.",
         "recompress": "Re-encode chunks that could be copied.",
-        "v2_fill_value": "What cells equal to a v2 fill_value are.",
+        "v2_fill_value": "Meaning of cells equal to a v2 fill_value.",
     },
     "Slices": {
         "included_variables": "Variables to append; by default all.",
         "excluded_variables": "Variables not to append.",
-        "slice_size": "Size that each must have.",
+        "slice_size": "Required size in steps.",
         "slice_order": "As given, or by their first labels.",
-        "fixed_dims": "Sizes that other dimensions must have.",
-        "static": "How equal static variables must be.",
-        "on_missing": "If one lacks a variable.",
-        "on_extra": "If one has a variable too many.",
-        "slice_storage_options": "fsspec's options for their storage.",
-        "slice_references": "Where reference sets may lead.",
-        "slice_polling": "Wait for those that are not there yet.",
-        "slice_ready": "Object that says that one is complete.",
-        "slice_complete": "When one is complete.",
+        "fixed_dims": "Required sizes of other dimensions.",
+        "static": "Allowed difference of static variables.",
+        "on_missing": "If a variable is missing.",
+        "on_extra": "If there is an extra variable.",
+        "slice_storage_options": "Storage options for fsspec.",
+        "slice_references": "Locations that reference sets may use.",
+        "slice_polling": "Wait for slices that do not exist yet.",
+        "slice_ready": "Object that marks a complete slice.",
+        "slice_complete": "When a slice is complete.",
     },
-    "Slices made by a function": {
+    "Slices created by a function": {
         "slice_source": "The function, such as xarray:open_dataset.",
         "slice_source_kwargs": "Its keyword arguments.",
-        "extra": "Settings of your own, for it.",
+        "extra": "Your own settings for the function.",
         "persist_mem_slices": "Compute each into a temporary store first.",
-        "temp_dir": "Where large ones are kept meanwhile.",
+        "temp_dir": "Folder for large computed slices.",
     },
     "Labels": {
         "append_label": "Label of slices without the dimension.",
         "label_order": "Whether they increase or decrease.",
-        "append_step": "Step that neighbours must keep.",
-        "on_existing": "If those of a slice are there already.",
-        "resume_budget": "Bytes of such slices that are compared.",
+        "append_step": "Required step between labels.",
+        "on_existing": "If a slice's labels are already there.",
+        "resume_budget": "Bytes of such slices to compare.",
     },
     "Safety": {
         "durability": "What an append survives.",
         "verify": "Decode every chunk that is copied.",
         "lock_wait": "Seconds to wait for another writer.",
-        "journal": "Where lock and journal lie.",
+        "journal": "Location of lock and journal.",
         "register": "Recognise slices without labels.",
-        "single_writer": "Allow storage that keeps no two writers apart.",
+        "single_writer": "Allow storage without writer exclusion.",
         "follow_links": "Allow linked folders that lead out.",
         "trust_config": "Trust configuration files from URIs.",
     },
     "Speed and memory": {
-        "workers": "Threads that move chunks.",
+        "workers": "Number of worker threads.",
         "prefetch": "Slices opened or computed ahead.",
-        "memory_limit": "Bytes for chunks under way.",
+        "memory_limit": "Bytes of memory for chunks in progress.",
     },
     "The run": {
-        "dry_run": "Plan and check; touch nothing.",
-        "logging": "Log to standard error, or as a table says.",
-        "profiling": "Report where the time went.",
-        "version": "Version of the form of configurations.",
+        "dry_run": "Plan and check; change nothing.",
+        "logging": "Log to standard error, or as configured.",
+        "profiling": "Report where the time is spent.",
+        "version": "Version of the configuration format.",
     },
-    "Accepted and not used": {
-        "permit_eval": "Expressions need no permission.",
-        "slice_engine": "Slices are Zarr.",
+    "Accepted but ignored": {
+        "permit_eval": "Expressions never run Python code.",
+        "slice_engine": "Slices are opened as Zarr.",
         "temp_storage_options": "Temporary files are local.",
-        "disable_rollback": "There is nothing to roll back.",
+        "disable_rollback": "Changes are always rolled back.",
     },
 }
-"""Topics, and the settings of each."""
+"""Topics, with the settings of each."""
 
 SAMPLES: Mapping[str, Any] = {
     "append_dim": "step",
@@ -99,4 +99,4 @@ SAMPLES: Mapping[str, Any] = {
     "temp_storage_options": {"anon": True},
     "variables": {"sst": {"encoding": {"dtype": "int16"}}},
 }
-"""Values that show how a setting is given, where its declaration has no example."""
+"""Sample values, for settings whose declaration has no example."""

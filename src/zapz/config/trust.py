@@ -1,9 +1,9 @@
-"""Who may set what: the origin of settings, and the one table of those that are harmless. Pure.
+"""Which settings each origin may set, and the list of harmless settings. Pure.
 
-A configuration can name code to run, files to write and secrets to publish. What the caller says,
-in Python or on the command line, is the caller's own. A local file that the caller names may do
-nearly as much. A file that comes from somewhere else, or that nobody named, may set only what
-`HARMLESS` lists: a new setting stays out of its reach until it is added there.
+A configuration can name code to run, files to write and secrets to publish. What the caller sets,
+in Python or on the command line, is trusted. A local file that the caller names may set nearly
+everything. A file from elsewhere, or one that the caller did not name, may set only the settings in
+`HARMLESS`. A new setting is not available to such files until it is added there.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from zapz.errors import ConfigError
 
 
 class Origin(Enum):
-    """Where settings come from."""
+    """Origin of settings."""
 
     CALLER = auto()
-    """Keyword arguments, mappings and `Config` objects in Python, and what a command line says
-    (flags, `--set`, `ZAPZ_SET_…`): trusted."""
+    """Keyword arguments, mappings and `Config` objects in Python, and the command line (flags,
+    `--set`, `ZAPZ_SET_…`): trusted."""
     LOCAL_FILE = auto()
-    """A local file that the caller names, or any file that the caller trusts: may set everything
-    but `UNFILED`."""
+    """A local file that the caller names, or any file that the caller trusts: may set all but
+    `UNFILED`."""
     ELSEWHERE = auto()
-    """A file that the caller may not have written: may set what is `HARMLESS`, and may not read the
-    environment."""
+    """A file that the caller may not have written: may set what is `HARMLESS`, and not use
+    environment variables."""
     FOUND = auto()
-    """A file that the command line found in the folder, or in one above, and that nobody named: as
-    `ELSEWHERE`."""
+    """A file that the command line found in the folder or in one above, not named by the caller:
+    like `ELSEWHERE`."""
 
 
 LIMITED = frozenset({Origin.ELSEWHERE, Origin.FOUND})
-"""Origins of which only what is `HARMLESS` is taken."""
+"""Origins that may set only what is `HARMLESS`."""
 
 
 HARMLESS = frozenset(
     {
-        # which data follow, and how they are laid out
+        # which data are appended, and how they are stored
         "version",
         "append_dim",
         "append_label",
@@ -61,7 +61,7 @@ HARMLESS = frozenset(
         "on_missing",
         "on_extra",
         "v2_fill_value",
-        # more care, or waiting
+        # more checks, or waiting
         "recompress",
         "verify",
         "register",
@@ -69,30 +69,33 @@ HARMLESS = frozenset(
         "slice_polling",
         "slice_ready",
         "slice_complete",
-        # accepted, and without effect
+        # accepted but ignored
         "slice_engine",
         "disable_rollback",
     }
 )
-"""Settings that a file may set which the caller did not write.
+"""Settings that any file may set, also one that the caller did not write.
 
-Each of them says something about the data of the slices and the target that the caller names, and
-nothing else. A setting does not belong here if it names code, a place or an option of a storage;
-reads or writes a file other than slices and target, or reaches beyond them by links; weakens what
-is promised about crashes, power failures and readers, or replaces data that are there; asks for the
-machine's memory or threads; changes what the command does; or says whom to trust.
+Each of them describes only data of the slices and the target that the caller names. A setting does
+not belong here if it
+
+- names code, a location, or a storage option;
+- reads or writes a file other than slices and target, or follows links beyond them;
+- weakens the guarantees for crashes, power failures or readers, or replaces existing data;
+- reserves memory or threads of the machine;
+- changes what the command does, or defines who is trusted.
 """
 
 UNFILED = frozenset({"trust_config"})
 """Settings that no file may set, whatever its origin."""
 
 PUBLISHED = frozenset({"attrs", "variables"})
-"""Settings whose values go into the metadata of the target, where everybody reads them."""
+"""Settings whose values are written to the metadata of the target, which all its readers see."""
 
-_TRUST_HINT = "If you trust the file like a program: --trust-config (in Python trust_config=True)."
-"""How a caller lets a file from elsewhere do what a local one may."""
+_TRUST_HINT = "If you trust the file as you trust a program, use --trust-config (in Python trust_config=True)."
+"""How a caller allows a file from elsewhere to do what a local file may."""
 
-_REVEALING = (  # compiled where it is used: most runs need none of the patterns of configurations
+_REVEALING = (  # compiled on use: most runs do not need it
     r"SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|PASSCODE|CREDENTIAL|PRIVATE|BEARER|COOKIE|CONNECTION_?STRING"
     r"|(API|ACCESS|ACCOUNT|STORAGE|SIGNING|ENCRYPTION|MASTER|SHARED|AUTH|SSH|HMAC|AES|RSA)_?KEY"
     r"|(^|_)(JWT|SAS|PAT)(_|$)|_(PASS|PWD)$"
@@ -100,37 +103,37 @@ _REVEALING = (  # compiled where it is used: most runs need none of the patterns
 
 
 def looks_secret(name: str) -> bool:
-    """Return whether a variable of the environment holds a secret, by its name."""
+    """Return whether the name of an environment variable suggests a secret."""
     return re.search(_REVEALING, name, re.IGNORECASE) is not None
 
 
 def described(origin: Origin) -> str:
-    """Return what a file of limited trust is, for messages."""
+    """Return the name of a file of limited trust, for messages."""
     return "an unnamed configuration file" if origin is Origin.FOUND else "a configuration file from a URI"
 
 
 def advice(origin: Origin, file: str) -> str:
-    """Return how a caller lets a file do what a local one that is named may do.
+    """Return how a caller allows a file to do what a named local file may do.
 
     Args:
-        origin: Where it comes from.
+        origin: Origin of the file.
         file: The file.
     """
     if origin is Origin.FOUND:
-        return f"If you trust it, name it: `-c {file}`. To do without it: `--no-config`."
+        return f"If you trust the file, pass it: `-c {file}`. To ignore it, use `--no-config`."
     return _TRUST_HINT
 
 
 def check_trust(names: Iterable[str], origin: Origin, place: Place) -> None:
-    """Refuse settings that may not come from where they do.
+    """Check that an origin may set these settings.
 
     Args:
-        names: Settings that are there, also those without a value.
-        origin: Where they come from.
+        names: Names of the settings that are present, also of those without a value.
+        origin: Their origin.
         place: Their table, for messages.
 
     Raises:
-        ConfigError: One may not be set there.
+        ConfigError: A setting is not allowed there.
     """
     if origin is Origin.CALLER:
         return
@@ -140,7 +143,7 @@ def check_trust(names: Iterable[str], origin: Origin, place: Place) -> None:
                 "a setting that no file may set",
                 where=str(place / name),
                 found=dotted((name,)),
-                hint=f"Remove it. The caller says so: --{name.replace('_', '-')} on the command line, {name}=True in Python.",
+                hint=f"Remove it from the file. Use --{name.replace('_', '-')} on the command line, or {name}=True in Python.",
             )
         if origin in LIMITED and name not in HARMLESS:
             elsewhere = "Set it in a local file, or as a flag or an argument. " if origin is Origin.ELSEWHERE else ""
@@ -153,7 +156,7 @@ def check_trust(names: Iterable[str], origin: Origin, place: Place) -> None:
 
 
 def place_of_references(value: str) -> str:
-    """Return a folder or a URI prefix to which references may lead, as it is compared with them."""
-    from zapz.storage.references.locations import reference_place  # imported where used: few configurations have any
+    """Return a folder or a URI prefix for references in the form in which it is compared."""
+    from zapz.storage.references.locations import reference_place  # imported here: few configurations have any
 
     return reference_place(value)

@@ -1,8 +1,8 @@
-"""Kinds of values that settings can have: a kind checks a value, merges a later one over it, and says what it takes.
+"""Types of settings: each type validates values, merges them, and describes them in words.
 
-A configuration is declared once, as a tree of kinds (``config.settings``, ``config.variables``).
-Validation, merging and the reference are all read from that tree, so they cannot disagree. What a
-kind takes it says in words, and as JSON schema. Tables are in ``config.table_types``.
+A configuration is declared once, as a tree of types (``config.settings``, ``config.variables``).
+Validation, merging and the reference are all derived from that tree, so they cannot disagree. Each
+type describes its values in words and as JSON schema. Tables are in ``config.table_types``.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from typing import Any
 from zapz.errors import ConfigError
 
 Steps = tuple[str | int, ...]
-"""Keys and list indexes from the root of a configuration down."""
+"""Keys and list indexes, from the root of a configuration downwards."""
 
 _PLAIN_KEY = r"[\w*/-]+"
 _SHOWN = 80
-"""Characters of a wrong value that a message shows."""
+"""Maximum length of an invalid value in a message, in characters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """Where in a configuration a value stands, for messages."""
+    """Place of a value in a configuration, for messages."""
 
     prefix: str = ""
-    """What stands before the path: a file's name and a comma, or "argument "."""
+    """Text before the path: the name of a file and a comma, or "argument "."""
     lines: Mapping[Steps, int] = field(default_factory=dict)
-    """Line of each key, where it is known."""
+    """Line of each key, if known."""
     steps: Steps = ()
     """The path."""
 
@@ -46,7 +46,7 @@ class Place:
 
 
 def dotted(steps: Steps) -> str:
-    """Return a path as a person would write it: ``variables.chl.encoding.filters[0]``."""
+    """Return a path as a user would write it: ``variables.chl.encoding.filters[0]``."""
     text = ""
     for step in steps:
         if isinstance(step, int):
@@ -57,8 +57,8 @@ def dotted(steps: Steps) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that was probably meant."""
-    import difflib  # imported where used: only messages need it
+    """Return the known name that is most similar to a name, or None."""
+    import difflib  # imported here: only messages need it
 
     folded = {k.casefold(): k for k in known}
     found = difflib.get_close_matches(name.casefold(), folded, n=1)
@@ -66,13 +66,13 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def shown(value: Any) -> str:
-    """Return a value for a message, cut short."""
+    """Return a value for a message, truncated if long."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def word(value: Any) -> str:
-    """Return a simple value as files write it."""
+    """Return a simple value as written in files."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -82,34 +82,34 @@ def _later(_: Any, later: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SettingType:
-    """A kind of value."""
+    """A type of value."""
 
     words: str
-    """What a value can be, in words."""
+    """The allowed values, in words."""
     schema: Mapping[str, Any]
-    """The same as JSON schema."""
+    """The allowed values, as JSON schema."""
     takes: Callable[[Any], bool]
-    """Whether a value is of this kind, looked at from outside."""
+    """Returns whether a value has this type, without details."""
     read: Callable[[Any, Place], Any]
-    """Turns a value that is taken into the form in which it is kept; a ValueError refuses it, its
-    text being the hint."""
+    """Returns an accepted value in the form that is kept. A ValueError refuses it; its text is the
+    hint."""
     merge: Callable[[Any, Any], Any] = _later
-    """What holds if the second value comes over the first, which is None if there was none; both
-    have been read."""
+    """Returns the result of merging a later value over an earlier one, which is None if there is
+    none. Both have been read."""
     keys: Mapping[str, Key] = field(default_factory=dict)
-    """Keys of a table that are known."""
+    """Known keys of a table."""
 
     def check(self, value: Any, place: Place) -> Any:
-        """Return a value in the form in which it is kept.
+        """Return a value in the form that is kept.
 
         Raises:
-            ConfigError: It is none of this kind, or something inside it is wrong.
+            ConfigError: The value does not have this type, or something inside it is invalid.
         """
         hint = ""
         if self.takes(value):
             try:
                 return self.read(value, place)
-            except ConfigError:  # names a place inside, or is more precise
+            except ConfigError:  # has a place inside the value, or is more precise
                 raise
             except ValueError as error:
                 hint = str(error)
@@ -127,23 +127,23 @@ class Key:
     """One known key of a table."""
 
     kind: SettingType
-    """What its value can be."""
+    """Type of its value."""
     doc: str
-    """What it means."""
+    """Its meaning."""
     default: Any = None
-    """What holds if it is not given."""
+    """Value if it is not set."""
     example: Any = None
-    """A value that shows its form, where the default does not."""
+    """A sample value, if the default does not show the form."""
 
 
 def text(
     words: str = "text", *, parse: Callable[[str], Any] = str, path: bool = False, empty: bool = False
 ) -> SettingType:
-    """Text.
+    """Return the type of text.
 
     Args:
-        words: What text it is.
-        parse: Turns it into the form in which it is kept; a ValueError refuses it.
+        words: Description of the text.
+        parse: Returns the text in the form that is kept; a ValueError refuses it.
         path: Whether it may also be a path object.
         empty: Whether it may be empty.
     """
@@ -151,7 +151,7 @@ def text(
     def read(value: Any, _: Place) -> Any:
         given = value if isinstance(value, str) else value.__fspath__()
         if not given and not empty:
-            raise ValueError("It is empty.")
+            raise ValueError("The value is empty.")
         return parse(given)
 
     return SettingType(
@@ -163,7 +163,7 @@ def text(
 
 
 def choice(*choices: str | int) -> SettingType:
-    """One of some texts or integers."""
+    """Return the type of a choice between texts or integers."""
 
     def read(value: Any, _: Place) -> Any:
         if value not in choices:
@@ -189,14 +189,14 @@ def number(
     finite: bool = False,
     nonzero: bool = False,
 ) -> SettingType:
-    """A number, a NumPy scalar perhaps, within bounds; truth values are none.
+    """Return the type of numbers within limits, NumPy scalars included; booleans are not numbers.
 
     Args:
         integer: Whether it must be an integer.
-        least: The least that it can be.
-        above: It must be greater than this.
-        most: The most that it can be.
-        finite: Whether infinities and not-a-number are refused.
+        least: Minimum, included.
+        above: Minimum, excluded.
+        most: Maximum, included.
+        finite: Whether infinities and NaN are refused.
         nonzero: Whether 0 is refused.
     """
     words, schema = ("an integer", "integer") if integer else ("a number", "number")
@@ -222,7 +222,7 @@ def number(
 
 
 def flag() -> SettingType:
-    """True or false."""
+    """Return the type of true and false."""
     return SettingType(
         words="true or false",
         schema={"type": "boolean"},
@@ -231,8 +231,8 @@ def flag() -> SettingType:
     )
 
 
-def null(other: bool | str) -> SettingType:  # noqa: FBT001 - it is a value, not a switch
-    """None as a value of its own, and what says the same in TOML, which has no null."""
+def null(other: bool | str) -> SettingType:  # noqa: FBT001 - a value, not a switch
+    """Return the type of null, and of the value that stands for it in TOML, which has no null."""
     return SettingType(
         words=f"null (or {word(other)})",
         schema={"enum": [None, other]},
@@ -242,9 +242,9 @@ def null(other: bool | str) -> SettingType:  # noqa: FBT001 - it is a value, not
 
 
 def function() -> SettingType:
-    """Something that can be called; no file can hold it."""
+    """Return the type of a callable, which no file can hold."""
     return SettingType(
-        words="(from Python) something that can be called",
+        words="(in Python) a function or another callable",
         schema={"not": {}},
         takes=callable,
         read=lambda value, _: value,
@@ -252,12 +252,12 @@ def function() -> SettingType:
 
 
 def several(item: SettingType, *, distinct: bool = False, length: int | None = None) -> SettingType:
-    """A list, kept as a tuple.
+    """Return the type of a list, kept as a tuple.
 
     Args:
-        item: Kind of its values.
-        distinct: Whether none may stand twice.
-        length: How many there must be; any number if None.
+        item: Type of its values.
+        distinct: Whether duplicates are refused.
+        length: Required number of values; any number if None.
     """
 
     def read(value: Any, place: Place) -> tuple[Any, ...]:
@@ -265,11 +265,13 @@ def several(item: SettingType, *, distinct: bool = False, length: int | None = N
             raise ValueError
         checked = tuple(item.check(part, place / position) for position, part in enumerate(value))
         if distinct and len(set(checked)) != len(checked):
-            raise ValueError("One stands there twice.")
+            raise ValueError("A value occurs twice.")
         return checked
 
     return SettingType(
-        words=f"a list, each {item.words}" if " or " in item.words else f"a list of {item.words}",
+        words=f"a list, each {item.words}"
+        if " or " in item.words or item.words.startswith("a ")
+        else f"a list of {item.words}",
         schema={
             "type": "array",
             "items": item.schema,
@@ -282,7 +284,7 @@ def several(item: SettingType, *, distinct: bool = False, length: int | None = N
 
 
 def either(*kinds: SettingType) -> SettingType:
-    """A value of one of several kinds; where several take it, the first that does not refuse it."""
+    """Return the type of a value of any of these types; the first that accepts it applies."""
 
     def read(value: Any, place: Place) -> Any:
         hint = ""
@@ -291,7 +293,7 @@ def either(*kinds: SettingType) -> SettingType:
                 try:
                     return kind.check(value, place)
                 except ConfigError as error:
-                    if error.where != str(place):  # something inside is wrong
+                    if error.where != str(place):  # something inside the value is invalid
                         raise
                     hint = error.hint or hint
         raise ValueError(hint)

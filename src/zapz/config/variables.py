@@ -1,4 +1,4 @@
-"""Settings of variables: what an entry of ``variables`` can hold, in which form it is kept, and which entry holds for a variable."""
+"""Settings of variables: the entries of ``variables``, and how they apply to a variable."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ from zapz.errors import ConfigError
 from zapz.format.jsontext import JSON
 
 ALL = "*"
-"""Name of the entry that holds for all variables."""
+"""Name of the entry for all variables."""
 
 DTYPES = (
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
     *("float16", "float32", "float64", "complex64", "complex128", "bool", "string", "bytes"),
 )
-"""Data types that have a plain name; "string" and "bytes" are of variable length."""
+"""Data types with a plain name; "string" and "bytes" have variable length."""
 
 _SIZED = r"[<|=]?([US][1-9]\d*)"
 _TIME = r"[<=]?(?:(datetime64)|(timedelta64)|(M8)|(m8))\[([1-9]\d*)?(Y|M|W|D|h|m|s|ms|us|ns)\]"
 _SHORT = r"[<|=]?[iufcb][1-9]\d?"
 _CODED = ("compressor", "filters")
-"""What makes bytes in Zarr v2's form; ``codecs`` does it in v3's."""
+"""Codecs in the form of Zarr v2; ``codecs`` has those in the form of v3."""
 DISPLACED: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(_CODED, ("codecs",)),
     "codecs": _CODED,
     "fill_value": ("_FillValue",),
     "_FillValue": ("fill_value",),
 }
-"""Keys of an encoding that say the same in another form: of those the later one holds."""
+"""Keys of an encoding that state the same in another form; the key in the later layer wins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariableSettings:
-    """What is configured for one variable."""
+    """The settings of one variable."""
 
     dims: tuple[str, ...] | None = None
-    """Names of its dimensions, in order; None if they are not configured."""
+    """Names of its dimensions, in order; None if not configured."""
     encoding: ArrayEncoding = field(default_factory=ArrayEncoding)
-    """How it is stored, as far as that is configured."""
+    """Its configured encoding."""
     attrs: Mapping[str, JSON] = field(default_factory=dict)
     """Its configured attributes."""
 
 
 def parse_dtype(given: Any) -> str:
-    """Return the one text that zapz uses for a data type.
+    """Return the name that zapz uses for a data type.
 
     Args:
-        given: Text such as "int16", "i2", "U8", "datetime64[s]", "string"; or what NumPy makes a
-            data type of.
+        given: Text such as "int16", "i2", "U8", "datetime64[s]", "string", or anything that NumPy
+            accepts as a data type.
 
     Raises:
-        ValueError: It is none, or none that zapz creates; the text says what to do, if there is
-            something.
+        ValueError: It is not a data type, or not one that zapz creates. The text of the error is a
+            hint, if there is one.
     """
     name = given if isinstance(given, str) else _numpy_name(given)
     if name in DTYPES:
@@ -84,7 +84,7 @@ def parse_dtype(given: Any) -> str:
 
 def _numpy_name(given: Any) -> str:
     dtype = np.dtype(given)
-    if dtype.kind == "T":  # NumPy's strings of variable length
+    if dtype.kind == "T":  # NumPy's variable-length strings
         return "string"
     exact = not dtype.isnative or (dtype.kind in "US" and dtype.itemsize)
     return str(dtype.str if exact else dtype.name)
@@ -92,29 +92,29 @@ def _numpy_name(given: Any) -> str:
 
 def _dtype_hint(name: str) -> str:
     if name.startswith(">"):
-        return "Byte order belongs to the codecs, not to the type."
+        return "Byte order is a property of the codecs, not of the data type."
     if name.startswith(("datetime64", "timedelta64", "M8", "m8")):
-        return "It takes a unit, as in 'datetime64[s]'."
+        return "Add a unit, as in 'datetime64[s]'."
     if name == "object":
-        return "Text of variable length is 'string'."
+        return "For text of variable length, use 'string'."
     meant = nearest(name, DTYPES)
     return f"Did you mean {meant!r}?" if meant else ""
 
 
 def _check_expressions(value: str, where: str) -> None:
     if "{{" in value:
-        from zapz.expressions.parser import parts_of  # imported where used: few attributes have expressions
+        from zapz.expressions.parser import parts_of  # imported here: few attributes have expressions
 
         parts_of(value, where)
 
 
 ATTRIBUTES: SettingType = free("a table of attributes", plain=True, look=_check_expressions)
-"""Attributes: any JSON value; expressions in texts can be read."""
+"""Type of attributes: any JSON value. Expressions in text must be well-formed."""
 
 
 def _dtype() -> SettingType:
     return SettingType(
-        words='the name of a NumPy number, "bool", "string", "bytes", "U8" or "S8" (any length), "datetime64[s]" or "timedelta64[s]" '
+        words='the name of a NumPy number type, "bool", "string", "bytes", "U8" or "S8" (any length), "datetime64[s]" or "timedelta64[s]" '
         "(any unit)",
         schema={"type": "string", "minLength": 1},
         takes=lambda value: isinstance(value, str | type | np.dtype),
@@ -123,9 +123,9 @@ def _dtype() -> SettingType:
 
 
 def _lengths(*, whole: SettingType) -> SettingType:
-    """Lengths by dimension: a list, or a table that names dimensions; null is the whole dimension."""
+    """Return the type of lengths by dimension: a list, or a table; null is the whole dimension."""
     length = either(number(integer=True, least=1), null("whole"))
-    words = f"a list of {length.words}, or a table of such by dimension"
+    words = f"a list, each {length.words}, or a table of these by dimension"
     return replace(
         either(several(length), names("lengths by dimension", length), whole), words=f"{words}, or {whole.words}"
     )
@@ -138,19 +138,23 @@ def _fill_value() -> SettingType:
 
 
 def _check_forms(value: Mapping[str, Any], place: Place) -> None:
-    """Refuse an encoding that says one thing in two forms."""
+    """Refuse an encoding that states the same in two forms.
+
+    Raises:
+        ConfigError: It does.
+    """
     both = [name for name in _CODED if name in value]
     if both and "codecs" in value:
         raise ConfigError(
-            "codecs are given twice",
+            "codecs given in two forms",
             where=str(place / both[0]),
             expected="`codecs`, or `compressor` and `filters`",
             found=" and ".join([*both, "codecs"]),
-            hint="Remove one of the two forms; either serves both Zarr formats.",
+            hint="Remove one of the two forms. Each works for both Zarr formats.",
         )
     if "fill_value" in value and "_FillValue" in value:
         raise ConfigError(
-            "the fill value is given twice",
+            "fill value given twice",
             where=str(place / "_FillValue"),
             expected="`fill_value` or `_FillValue`",
             found="both",
@@ -159,7 +163,11 @@ def _check_forms(value: Mapping[str, Any], place: Place) -> None:
 
 
 def _encoding() -> SettingType:
-    """The encoding: codecs, and the fill value, in one of two forms, of which a later one displaces an earlier one."""
+    """Return the type of an encoding.
+
+    Codecs and the fill value each have two forms. A later layer with one form removes the other
+    form from an earlier layer.
+    """
     plain = table("a table of the encoding's keys", ENCODING, unsets=False)
 
     def read(value: Any, place: Place) -> Any:
@@ -175,16 +183,16 @@ def _encoding() -> SettingType:
 
 
 def _or_object(kind: SettingType, naming: str) -> SettingType:
-    """The kind of a codec's configuration, which takes codec objects of numcodecs and zarr too."""
+    """Return the type of a codec's configuration that also accepts numcodecs and zarr objects."""
 
     def read(value: Any, place: Place) -> Any:
         if is_table(value):
             return kind.read(value, place)
-        from zapz.config import codec_objects  # imported where used: most configurations have none
+        from zapz.config import codec_objects  # imported here: most configurations have none
 
         config = codec_objects.in_v2_form(value) if naming == "id" else codec_objects.in_v3_form(value)
         if config is None:
-            raise ValueError("It has no such form: give all codecs as `codecs`.")
+            raise ValueError("Zarr v2 does not define this codec. Give all codecs as `codecs`.")
         return kind.check(config, place)
 
     def takes(value: Any) -> bool:
@@ -221,22 +229,23 @@ ENCODING: Mapping[str, Key] = {
     "dtype": Key(kind=_dtype(), doc="Data type as stored.", example="int16"),
     "chunks": Key(
         kind=_lengths(whole=null("whole")),
-        doc="Chunk lengths; null, or `whole`, is the whole dimension, or all of them.",
+        doc="Chunk lengths, in cells. null or `whole` stands for the whole dimension, or for all dimensions.",
         example=[1, "whole", 512],
     ),
     "shards": Key(
         kind=_lengths(whole=null(other=False)),
-        doc="Shard lengths, multiples of the chunks' (Zarr v3); null for no shards.",
+        doc="Shard lengths, in cells: multiples of the chunk lengths (Zarr v3 only); null for no shards.",
         example={"time": 64},
     ),
     "fill_value": Key(
         kind=_fill_value(),
-        doc="Value, as stored, of cells that nobody wrote; readers of Zarr v2 take it for missing. Null for none.",
+        doc="Stored value of cells that were never written, null for none. Readers of Zarr v2 treat it as missing.",
         example=-9999,
     ),
     "_FillValue": Key(
         kind=_fill_value(),
-        doc="The same in xarray's word, and cells that equal it are missing, whatever the first slice holds.",
+        doc="Same as fill_value, under the name used by xarray. Cells that equal it are missing even if the first slice has no missing "
+        "marker.",
         example=-9999,
     ),
     "scale_factor": Key(
@@ -247,17 +256,17 @@ ENCODING: Mapping[str, Key] = {
     "calendar": Key(kind=choice(*CALENDARS), doc="Calendar of stored times.", example="standard"),
     "compressor": Key(
         kind=either(_V2_CODEC, _DEFAULT_CODEC, null(other=False)),
-        doc="Compressor in the form of Zarr v2, for either format; {} for the format's default, null for none.",
+        doc="Compressor in the form of Zarr v2, for both formats; {} for the default of the format, null for none.",
         example={"id": "zstd", "level": 5},
     ),
     "filters": Key(
         kind=either(several(_V2_CODEC), null(other=False)),
-        doc="Filters in the form of Zarr v2, for either format; null for none.",
+        doc="Filters in the form of Zarr v2, for both formats; null for none.",
         example=[{"id": "delta", "dtype": "<i2"}],
     ),
     "codecs": Key(
         kind=several(_V3_CODEC),
-        doc="Codecs in the form of Zarr v3, for either format; instead of compressor and filters.",
+        doc="Codecs in the form of Zarr v3, for both formats, instead of compressor and filters.",
         example=[{"name": "bytes"}, {"name": "zstd", "configuration": {"level": 5}}],
     ),
 }
@@ -266,29 +275,29 @@ ENCODING: Mapping[str, Key] = {
 _ENTRY: Mapping[str, Key] = {
     "dims": Key(
         kind=several(text(), distinct=True),
-        doc="Names of the variable's dimensions, in order; a slice's must be the same.",
+        doc="Names of the variable's dimensions, in order. Those of each slice must be the same.",
         example=["time", "lat", "lon"],
     ),
-    "encoding": Key(kind=_encoding(), doc="How the variable is stored; what is not given is as in the first slice."),
+    "encoding": Key(kind=_encoding(), doc="How the variable is stored. What is not set is taken from the first slice."),
     "attrs": Key(
         kind=ATTRIBUTES,
-        doc="Attributes, put over those of the first slice; values may hold `{{ … }}`.",
+        doc="Attributes, added to those of the first slice. Values may contain expressions `{{ … }}`.",
         example={"units": "mg m-3"},
     ),
 }
 
 _ENTRY_KIND = table("a table of `dims`, `encoding` and `attrs`", _ENTRY)
 
-VARIABLES: SettingType = names("a table that gives variables (`*`: all) their entries", _ENTRY_KIND)
-"""The kind of the setting ``variables``."""
+VARIABLES: SettingType = names("a table of variables (`*` for all)", _ENTRY_KIND)
+"""Type of the setting ``variables``."""
 
 
 def settings_of(entries: Mapping[str, Mapping[str, Any]], path: str) -> VariableSettings:
-    """Return what holds for a variable: its own entry, merged over the one for all.
+    """Return the settings of a variable: its own entry, merged over the one for all.
 
     Args:
-        entries: The setting ``variables``, validated.
-        path: The variable.
+        entries: The validated setting ``variables``.
+        path: Path of the variable.
     """
     merged: Mapping[str, Any] = {}
     for name in (ALL, path):

@@ -1,4 +1,4 @@
-"""The ``encoding`` of xarray's ``to_zarr``, as the setting ``variables`` says the same. Pure; loaded only where it is given."""
+"""The argument ``encoding`` of xarray's ``to_zarr``, as the setting ``variables``. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from zapz.errors import ConfigError
 from zapz.format import documents as doors
 
 _AUTOMATIC = ("auto", "default")
-"""What stands for the codecs that come of themselves."""
+"""Values that stand for the default codecs."""
 _ANYTHING: Mapping[str, Any] = {"anyOf": [{}]}
 _ARGUMENT = Place("argument ") / "encoding"
 
 
 def _codecs(words: str) -> SettingType:
-    """Codecs, kept as a list; None if those are meant that come of themselves."""
+    """Return the type of codecs, kept as a list; None for the default codecs."""
 
     def read(value: Any, _: Place) -> list[Any] | None:
         if isinstance(value, str):
@@ -39,7 +39,7 @@ def _codecs(words: str) -> SettingType:
 
 
 def _scalar(kind: SettingType) -> SettingType:
-    """The same kind, which takes NumPy's scalars too."""
+    """Return the same type, which also accepts NumPy scalars."""
 
     def read(value: Any, place: Place) -> Any:
         plain = value.item() if hasattr(value, "item") and not getattr(value, "ndim", 1) else value
@@ -59,18 +59,18 @@ _CODEC = "a codec of numcodecs or zarr, or its configuration"
 _KINDS: Mapping[str, SettingType] = {
     **{name: ENCODING[name].kind for name in _NUMBERS},
     **dict.fromkeys(_MARKERS, _scalar(ENCODING["fill_value"].kind)),
-    **dict.fromkeys((*_COMPRESSORS, "filters"), _codecs(f"{_CODEC}, or a list of such, or None")),
+    **dict.fromkeys((*_COMPRESSORS, "filters"), _codecs(f"{_CODEC}, or a list of these, or None")),
     "serializer": _codecs(_CODEC),
-    **dict.fromkeys(("preferred_chunks", "source", "original_shape"), _passed_over()),  # as xarray does
+    **dict.fromkeys(("preferred_chunks", "source", "original_shape"), _passed_over()),  # as in xarray
 }
 _ENCODINGS = names(
-    "a table that gives variables their encodings",
+    "a table of variables and their encodings",
     table("a table of an encoding's keys", {name: Key(kind=kind, doc="") for name, kind in _KINDS.items()}),
 )
 
 
 def with_encodings(settings: Mapping[str, Any], encoding: Any) -> dict[str, Any]:
-    """Return settings with what xarray's ``encoding`` says added to ``variables``.
+    """Return settings with xarray's ``encoding`` added to ``variables``.
 
     Args:
         settings: Settings by name.
@@ -78,18 +78,18 @@ def with_encodings(settings: Mapping[str, Any], encoding: Any) -> dict[str, Any]
             (1, 90, 180)}}``.
 
     Raises:
-        ConfigError: A key is unknown, has an invalid value, or is given in ``variables`` too.
+        ConfigError: A key is unknown, has an invalid value, or is also given in ``variables``.
     """
     variables = _copied(settings.get("variables"))
     for name, encoded in variables_of(encoding).items():
         entry = None if variables is None else _copied(variables.get(name))
         own = None if entry is None else _copied(entry.get("encoding"))
-        if variables is None or entry is None or own is None:  # no tables: they are refused as they are
+        if variables is None or entry is None or own is None:  # not tables: validation refuses them later
             continue
         twice = next((key for word in encoded for key in (word, *DISPLACED.get(word, ())) if key in own), None)
         if twice is not None:
             raise ConfigError(
-                "an encoding is given twice",
+                "encoding given twice",
                 where=str(_ARGUMENT / name),
                 found=f"argument variables.{name}.encoding.{twice} as well",
                 hint="Remove one of the two.",
@@ -99,12 +99,12 @@ def with_encodings(settings: Mapping[str, Any], encoding: Any) -> dict[str, Any]
 
 
 def _copied(given: Any) -> dict[str, Any] | None:
-    """Return a copy of a table, which is empty if nothing is given; None if it is no table."""
+    """Return a copy of a table; empty if nothing is given, None if it is not a table."""
     return {} if given is None else dict(given) if isinstance(given, Mapping) else None
 
 
 def variables_of(encoding: Any) -> dict[str, dict[str, Any]]:
-    """Return xarray's encodings, by variable, as ``variables.NAME.encoding`` says the same.
+    """Return xarray's encodings as ``variables.NAME.encoding``, by variable.
 
     Raises:
         ConfigError: A key is unknown, or has an invalid value.
@@ -125,13 +125,13 @@ def _settings(given: Mapping[str, Any], place: Place) -> dict[str, Any]:
 
 
 def _one_of(words: tuple[str, ...], given: Mapping[str, Any], place: Place) -> str | None:
-    """Return which of some words for the same thing is given; None if none is."""
+    """Return which of several names for the same thing is given, or None."""
     found = [word for word in words if word in given]
     for word in found[1:]:
         first, other = given[found[0]], given[word]
         if first != other and (first == first or other == other):  # noqa: PLR0124 - NaN
             raise ConfigError(
-                "an encoding says two things",
+                "contradictory encoding",
                 where=str(place / word),
                 expected=f"the same as {found[0]}, {first!r}",
                 found=repr(other),
@@ -141,7 +141,7 @@ def _one_of(words: tuple[str, ...], given: Mapping[str, Any], place: Place) -> s
 
 
 def _coded(filters: list[Any] | None, serializer: list[Any] | None, compressors: list[Any] | None) -> dict[str, Any]:
-    """Return codecs in the form of Zarr v2 if that has words for all of them, else as one list in the form of v3."""
+    """Return codecs in the form of Zarr v2 if it defines all of them, else as a list as in v3."""
     coded = [in_v2_form(codec) for codec in filters or ()]
     last = [in_v2_form(codec) for codec in compressors or ()]
     if serializer or len(last) > 1 or None in (*coded, *last):

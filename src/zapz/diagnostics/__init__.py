@@ -1,6 +1,6 @@
-"""What happened during an append, for those who look later: the settings ``logging`` and ``profiling``.
+"""Logs and profiles of an append: the settings ``logging`` and ``profiling``.
 
 May import: ``errors``.
-Begin with ``diagnosed`` (the context in which an append runs if either is set); ``profile_file``
-writes the report of a profile.
+Begin with ``diagnosed``, the context in which an append runs if one of them is set.
+``profile_file`` writes the report of a profile.
 """

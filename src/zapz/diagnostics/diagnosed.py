@@ -1,6 +1,6 @@
-"""What happened, for those who look later: the settings ``logging`` and ``profiling``, in force during one append.
+"""The settings ``logging`` and ``profiling``, applied during one append.
 
-Outside of `diagnosed` zapz leaves Python's logging alone: it only writes to the logger "zapz".
+Outside of `diagnosed`, zapz does not change Python's logging: it only writes to the logger "zapz".
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from zapz.errors import ConfigError, printable
 _NAME: Final = "zapz"
 _FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
 _UNDER_WAY: Final[ContextVar[bool]] = ContextVar("zapz_diagnosed", default=False)
-"""Whether this call is part of one that is diagnosed already: the command line's around the API's."""
+"""Whether an outer call is already diagnosed: the command line calls the Python API."""
 
 
 class Settings(Protocol):
-    """The settings that are read."""
+    """The settings that this module reads."""
 
     @property
     def logging(self) -> bool | str | Mapping[str, Any] | None:
-        """True for INFO, a level's name, or a table for `logging.config.dictConfig`."""
+        """True for INFO, the name of a level, or a table for `logging.config.dictConfig`."""
 
     @property
     def profiling(self) -> bool | str | Mapping[str, Any] | None:
-        """True, a path of the report, or a table of both and more."""
+        """True, the path of the report, or a table of these and other keys."""
 
 
 def logger() -> logging.Logger:
-    """Return the logger to which zapz writes."""
+    """Return the logger of zapz."""
     return logging.getLogger(_NAME)
 
 
 @contextlib.contextmanager
 def diagnosed(config: Settings) -> Iterator[None]:
-    """Log and profile what runs in the block, as configured. Within a block that is diagnosed already, do nothing.
+    """Log and profile the block as configured; do nothing inside another such block.
 
-    Logging to standard error ends with the block, also where several threads log at once; a
-    configuration for ``dictConfig`` stays in force, as Python's logging has no way back. The
-    profile is of the calling thread.
+    Logging to standard error ends with the block, also if several threads log at once. A
+    configuration for ``dictConfig`` stays active, because Python's logging cannot undo it. The
+    profile covers the calling thread.
 
     Raises:
-        ConfigError: Logging cannot be set up so, or the profile cannot be written there; the block
-            is not entered.
+        ConfigError: Logging cannot be configured, or the profile cannot be written. The block is
+            not entered.
     """
     if _UNDER_WAY.get():
         yield
@@ -70,7 +70,7 @@ def diagnosed(config: Settings) -> Iterator[None]:
 
 
 class _StandardError:
-    """One handler for every append that logs to standard error, as long as there is one."""
+    """The handler shared by all appends that log to standard error, while there are any."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -80,7 +80,7 @@ class _StandardError:
 
     @contextlib.contextmanager
     def at(self, level: int) -> Iterator[None]:
-        """Log at a level; where several do, the most talkative one is heard."""
+        """Log at a level; of several levels, the most detailed one applies."""
         with self._lock:
             if not self._levels:
                 self._before = logger().level
@@ -112,7 +112,13 @@ def _logged(setting: bool | str | Mapping[str, Any] | None) -> contextlib.Abstra
 
 
 def _configure(setting: Mapping[str, Any]) -> None:
-    """Hand a table to ``dictConfig``; what it says of the logger "zappend" holds for zapz, and other loggers stay as they are."""
+    """Pass a table to ``dictConfig``.
+
+    A logger "zappend" in it configures the logger "zapz". Other loggers are not disabled.
+
+    Raises:
+        ConfigError: ``dictConfig`` refuses the table.
+    """
     import logging.config
 
     table: dict[str, Any] = {"disable_existing_loggers": False, **setting}
@@ -123,10 +129,10 @@ def _configure(setting: Mapping[str, Any]) -> None:
         logging.config.dictConfig(table)
     except (ValueError, TypeError, AttributeError) as error:
         found = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
-        expected = "a table that Python's logging.config.dictConfig takes"
-        hint = "Correct it, or give just a level."
+        expected = "a table for Python's logging.config.dictConfig"
+        hint = "Correct the table, or set only a level."
         raise ConfigError(
-            "logging cannot be set up", where="logging", expected=expected, found=found, hint=hint
+            "logging cannot be configured", where="logging", expected=expected, found=found, hint=hint
         ) from error
 
 
@@ -138,17 +144,18 @@ class _Profile:
     """How a profile is reported."""
 
     path: Path | None = None
-    """File of the report; None: there is none."""
+    """File of the report; None for none."""
     level: int = logging.INFO
-    """Level at which it is logged; NOTSET: it is not."""
+    """Level at which the report is logged; NOTSET for not at all."""
     keys: tuple[str, ...] = ("tottime",)
-    """Columns by which it is sorted."""
+    """Columns by which the report is sorted."""
     restrictions: tuple[int | float | str, ...] = ()
-    """Which lines it has: how many, what part of them, or those that match."""
+    """Which lines the report has: a number of lines, a fraction of them, or a pattern that they
+    match."""
 
 
 def _profile_of(setting: bool | str | Mapping[str, Any] | None) -> _Profile | None:  # noqa: FBT001 - a setting
-    """Read the setting; None if nothing is profiled."""
+    """Return the setting as a profile; None if nothing is profiled."""
     if setting is None or isinstance(setting, bool):
         return _Profile() if setting else None
     table: Mapping[str, Any] = {"path": setting} if isinstance(setting, str) else setting
@@ -163,7 +170,7 @@ def _profile_of(setting: bool | str | Mapping[str, Any] | None) -> _Profile | No
             where="profiling.path",
             expected="a file in a folder that exists",
             found=str(path),
-            hint="Make the folder, or name another file.",
+            hint="Create the folder, or choose another path.",
         )
     if path is not None:
         profile_file.check_place(path)
@@ -173,18 +180,21 @@ def _profile_of(setting: bool | str | Mapping[str, Any] | None) -> _Profile | No
             re.compile(pattern if isinstance(pattern, str) else "")
         except re.error as error:
             raise ConfigError(
-                "not a pattern",
+                "invalid pattern",
                 where="profiling.restrictions",
                 expected="a regular expression",
                 found=f"{pattern!r}: {error}",
-                hint="See Python's re.",
+                hint="See the documentation of Python's module re.",
             ) from error
     return _Profile(path=path, level=level, keys=tuple(table.get("keys", ("tottime",))), restrictions=restrictions)
 
 
 @contextlib.contextmanager
 def _profiled(profile: _Profile | None) -> Iterator[None]:
-    """Profile the block and report, also if it fails; a report that cannot be written fails nothing that is done."""
+    """Profile the block and report, also if it fails.
+
+    A report that cannot be written does not fail the block.
+    """
     if profile is None:
         yield
         return
@@ -193,8 +203,8 @@ def _profiled(profile: _Profile | None) -> Iterator[None]:
     found = cProfile.Profile()
     try:
         found.enable()
-    except ValueError as error:  # Python 3.12 and later have one profiler per process
-        logger().warning("not profiled: %s", error)
+    except ValueError as error:  # Python 3.12 and later allow one profiler per process
+        logger().warning("no profile: %s", error)
         yield
         return
     try:

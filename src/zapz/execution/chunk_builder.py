@@ -1,4 +1,4 @@
-"""Build the chunks of one array: copy, look, assemble, encode; nothing in here knows where they go."""
+"""Build the chunks of one array: copy, check, assemble and encode them, without writing."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BuiltChunk:
-    """A chunk's (shard's) bytes, before they are anywhere."""
+    """The bytes of a chunk (shard) before they are written."""
 
     parts: Parts
-    """Its bytes. They can be taken once: those of a shard are made on the way."""
+    """Its bytes. They can be iterated only once: those of a shard are created on the way."""
     copied: bool = False
-    """Whether they are the slice's own bytes."""
+    """Whether they are copied from the slice."""
 
     def to_bytes(self) -> bytes:
-        """Return all of it."""
+        """Return all bytes of the chunk."""
         return b"".join(octets(part) for part in self.parts)
 
 
 class ChunkBuilder:
-    """Builds the chunks of one array: from the slice's chunks and those that the target has, without knowing where they go."""
+    """Builds the chunks of one array from those of slice and target, without writing."""
 
     def __init__(
         self,
@@ -64,16 +64,16 @@ class ChunkBuilder:
         verify: bool = False,
         present: IndexSet | None = None,
     ) -> None:
-        """Describe an array of a plan.
+        """Create a builder for an array of a plan.
 
         Args:
-            plan: What happens.
+            plan: The plan.
             path: The array.
             source: The slice's store.
             target: The target's store, to read boundary chunks from.
-            cache_bytes: Decoded chunks of the slice are kept up to this size.
-            verify: Decode every chunk that is copied.
-            present: The chunks that the slice has, if that is known.
+            cache_bytes: Maximum size of cached decoded chunks of the slice, in bytes.
+            verify: Whether to decode every copied chunk.
+            present: Chunks that the slice has, if known.
         """
         self._plan: ArrayPlan = plan.arrays[path]
         self._verify = verify
@@ -100,13 +100,13 @@ class ChunkBuilder:
             self._shards = ShardBuilder(config, self._old, target)
 
     def build(self, step: Step) -> BuiltChunk | None:
-        """Return a chunk; None if it need not exist, because all of it reads as the fill value.
+        """Return a chunk; None if it need not exist, because all of it is read as the fill value.
 
-        If something lies at the chunk's key already, it must be replaced by what ``filled``
-        returns: left there, it would be read.
+        If there is already an object at the chunk's key, it must be replaced by the result of
+        ``filled``. Otherwise readers would see its old content.
 
         Raises:
-            ChunkError: A chunk is damaged or will not encode.
+            ChunkError: A chunk is damaged, or cannot be encoded.
             SliceError: A value cannot be converted.
             StoreError: Storage failed.
         """
@@ -120,7 +120,11 @@ class ChunkBuilder:
         return self._lacked(step.index)
 
     def filled(self, step: Step) -> BuiltChunk:
-        """Return a chunk all of which reads as the fill value, for a step that ``build`` answers with None; raises as that does."""
+        """Return a chunk of only the fill value, for a step for which ``build`` returns None.
+
+        Raises:
+            ChunkError, SliceError, StoreError: As in ``build``.
+        """
         if self._shards is not None:
             return BuiltChunk(parts=self._shards.empty())
         array = self._plan.target
@@ -128,7 +132,7 @@ class ChunkBuilder:
         cells = np.broadcast_to(fill_cells(array), array.units.chunks)
         return BuiltChunk(parts=[self._encoded(cells, step.index, old)])
 
-    # -- copying ---------------------------------------------------------------------------------------------------------
+    # -- copying -------------------------------------------------------------
 
     def _copied(self, step: CopyChunk) -> BuiltChunk | None:
         reader = self._reader()
@@ -140,11 +144,11 @@ class ChunkBuilder:
 
     def _reader(self) -> ChunkReader:
         if self._new is None:
-            raise AssertionError("a step reads from a slice that has no such array")
+            raise AssertionError("a step reads from a slice without this array")
         return self._new
 
     def _look(self, reader: ChunkReader, index: Index, data: bytes) -> None:
-        """Look at the outside of a chunk; decode it where that was asked for, or where values must be seen."""
+        """Check the headers of a copied chunk; decode it if requested, or to examine its values."""
         table = reader.inspect(index, data)
         if self._verify or self._plan.examined:
             for unit in indices(reader.array.units_in(index)):
@@ -153,7 +157,7 @@ class ChunkBuilder:
                     self._examine(reader, unit, reader.decode(raw, unit))
 
     def _examine(self, reader: ChunkReader, unit: Index, cells: Cells) -> None:
-        """Let the conversion see the cells of a chunk that is copied; those beyond the shape do not count."""
+        """Let the conversion check the cells of a copied chunk, except those beyond the shape."""
         if self._plan.examined and self._conversion is not None:
             box = reader.array.units.box(unit)
             self._convert(cells[tuple(slice(0, b - a) for a, b in box)], reader.name(unit))
@@ -166,10 +170,10 @@ class ChunkBuilder:
         except ZapzError as error:
             raise error.at(where) from None
 
-    # -- what the slice lacks --------------------------------------------------------------------------------------------
+    # -- what the slice lacks -------------------------------------------------------------
 
     def _lacked(self, index: Index) -> BuiltChunk | None:
-        """Return a chunk that the slice lacks, and that must read as the slice's fill value, in the target's terms."""
+        """Return a chunk that the slice lacks: the slice's fill value, in the target's encoding."""
         value, is_fill = self._missing_value()
         if is_fill:
             return None
@@ -179,15 +183,15 @@ class ChunkBuilder:
         return _whole([self._encoded(np.broadcast_to(value, self._plan.target.grid.chunks), index)])
 
     def _missing_value(self) -> tuple[Cells, bool]:
-        """Return the target's value for cells that the slice lacks, and whether that is the target's fill value."""
+        """Return the target's value for cells missing in the slice, and whether it is its fill."""
         if self._missing is None:
             self._missing = missing_value(self._plan, self._where)
         return self._missing
 
-    # -- encoding --------------------------------------------------------------------------------------------------------
+    # -- encoding -------------------------------------------------------------
 
     def _assemble(self, step: EncodeChunk) -> Cells | None:
-        """Put a unit together; None if every cell of it is a missing one that reads as the fill value."""
+        """Build a unit from pieces; None if all cells are missing and read as the fill value."""
         array = self._plan.target
         shape = array.units.chunks
         if len(step.pieces) == 1 and (cells := self._single(step.pieces[0])) is not None:
@@ -204,7 +208,7 @@ class ChunkBuilder:
         return None if missing else out
 
     def _single(self, piece: Piece) -> Cells | None:
-        """Return a unit that is one whole unit of the slice, without copying its cells; None if it is not, or is missing."""
+        """Return a whole unit of the slice without a copy; None if it does not match."""
         reader = self._reader() if piece.origin == "slice" else None
         if reader is None or any(
             b - a != c for (a, b), c in zip(piece.put, self._plan.target.units.chunks, strict=True)
@@ -216,13 +220,13 @@ class ChunkBuilder:
         return None if cells is None else self._convert(cells, reader.name(piece.index))
 
     def _place(self, piece: Piece, out: Cells) -> bool:
-        """Put one piece into ``out``; return whether it is missing and reads as the fill value."""
+        """Write one piece to ``out``; return whether it is missing and read as the fill value."""
         there = out[slices(piece.put)]
         if piece.origin == "target":
             cells = self._old.unit(piece.index)
             if cells is None:
                 there[...] = fill_cells(self._plan.target)
-                return True  # it stays as it was: without a fill value no more was known of these cells before
+                return True  # unchanged: without a fill value, these cells had no defined value before
             there[...] = cells[slices(piece.take)]
             return False
         reader = self._reader()
@@ -239,12 +243,16 @@ class ChunkBuilder:
         return False
 
     def _encoded(self, cells: Cells, unit: Index, old: tuple[Box, ...] = ()) -> Buffer:
-        """Encode a unit; where the chain is lossy, see whether it gives back what it must.
+        """Encode a unit; if the chain is lossy, check that it keeps what it must.
 
         Args:
             cells: The unit's cells.
             unit: Its index.
             old: Blocks of it that the target already had.
+
+        Raises:
+            ChunkError: The unit cannot be encoded.
+            EncodingError: A lossy filter changes old cells, or new ones too much.
         """
         array = self._plan.target
         try:
@@ -257,16 +265,16 @@ class ChunkBuilder:
             _check_lossy(array, cells, self._old.decode(data, unit), unit, old, self._old.name(unit))
         return data
 
-    # -- shards ----------------------------------------------------------------------------------------------------------
+    # -- shards -------------------------------------------------------------
 
     def _shard(self, index: Index, inner: Iterable[tuple[int, Inner]], *, extends: bool) -> BuiltChunk | None:
         if self._shards is None:
-            raise AssertionError("a step makes a shard of an array that has none")
+            raise AssertionError("a step builds a shard of an array without shards")
         chunks = ((n, step if isinstance(step, KeepInner) else self._inner(step)) for n, step in inner)
         return _whole(self._shards.build(index, chunks, extends=extends))
 
     def _inner(self, step: CopyChunk | EncodeChunk | ClearChunk) -> Buffer | None:
-        """Return the bytes of an inner chunk; None if it is missing and reads as the fill value."""
+        """Return the bytes of an inner chunk; None if missing and read as the fill value."""
         if isinstance(step, CopyChunk):
             reader = self._reader()
             raw = reader.raw_unit(step.source)
@@ -291,7 +299,7 @@ def _whole(parts: Parts | None) -> BuiltChunk | None:
 
 
 def _check_lossy(array: Array, cells: Cells, again: Cells, unit: Index, old: tuple[Box, ...], where: str) -> None:
-    """A lossy filter must give back the old cells to the bit, and the new ones as near as it promises."""
+    """Check that a lossy filter keeps old cells bit by bit, and new ones within its limits."""
     filters = ", ".join(s.id for s in array.unit_codecs.stages)
     for block in old:
         if cells[slices(block)].tobytes() != again[slices(block)].tobytes():
@@ -299,15 +307,15 @@ def _check_lossy(array: Array, cells: Cells, again: Cells, unit: Index, old: tup
                 "the target's lossy filter would change old values",
                 where=where,
                 found=filters,
-                hint="Give the target a chunk length that slices fill, so that chunks are not rewritten.",
+                hint="Create the target with a chunk length that slices fill, so that chunks are not rewritten.",
             )
     inside = tuple((0, b - a) for a, b in array.units.box(unit))
     if not near(array, cells[slices(inside)], again[slices(inside)]):
         raise EncodingError(
-            "the target's filter cannot hold the slice's values",
+            "the target's filter cannot store the slice's values",
             where=where,
             found=filters,
-            hint="They are outside its range, or missing cells do not survive it: create the target without it.",
+            hint="The values are outside its range, or it loses missing cells. Create the target without this filter.",
         )
 
 

@@ -1,8 +1,8 @@
-"""Run a plan in bounded memory: read, look, write; decode and encode only where the plan says so.
+"""Run a plan in bounded memory: read, check and write chunks; decode only where the plan says so.
 
-Nothing is kept in lists: steps come lazily, a window of them is under way, and a source chunk that
-    several target chunks need is kept
-decoded in a cache whose size is bounded by the number of workers.
+Nothing is collected in lists: steps are created lazily, and a window of them is in progress. A
+source chunk needed for several target chunks stays decoded in a cache, whose size is limited by the
+number of workers.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _BATCH = 8
-"""Steps that a worker takes at a time."""
+"""Number of steps that a worker receives at a time."""
 _INLINE = 16
-"""Plans of at most so many small chunks are run without starting threads."""
+"""Plans with at most this many small chunks are run without threads."""
 _SMALL = 1 << 16
 
 
@@ -46,22 +46,22 @@ def run(
     """Execute every step of a plan.
 
     Args:
-        plan: What to do.
+        plan: The plan.
         source: The slice's store.
         target: The target's store, to read boundary chunks from.
         sink: Where chunks are written.
-        workers: Steps under way at once.
-        verify: Decode every chunk that is copied.
-        progress: Called with the numbers of steps that were done just now and of bytes that they
-            wrote, from any thread.
-        found: What exists of arrays with very many chunks, if that was looked for.
-        spent: Called with the seconds that some steps took, from any thread.
+        workers: Number of steps in progress at a time.
+        verify: Whether to decode every copied chunk.
+        progress: Called from any thread with the number of steps just completed, and the number of
+            bytes that they wrote.
+        found: What exists of arrays with very many chunks, if known.
+        spent: Called from any thread with the time that some steps took, in seconds.
 
     Raises:
-        ChunkError: A chunk is damaged or will not encode.
+        ChunkError: A chunk is damaged, or cannot be encoded.
         SliceError: A value cannot be converted.
         StoreError: Storage failed.
-        ConflictError: Somebody else wrote a planned chunk.
+        ConflictError: Another process wrote a planned chunk.
     """
     found = found or Found()
     builders = _builders(plan, source, target, workers, found, verify=verify)
@@ -69,16 +69,16 @@ def run(
     guard = threading.Lock()
 
     def batch(steps: list[Step]) -> None:
-        mine = Counts()
+        own = Counts()
         began = time.perf_counter() if spent is not None else 0.0
         for step in steps:
-            write_step(builders[step.path], step, sink, mine)
+            write_step(builders[step.path], step, sink, own)
         with guard:
-            total.add(mine)
+            total.add(own)
         if spent is not None:
             spent(time.perf_counter() - began)
         if progress is not None:
-            progress(len(steps), mine.bytes)
+            progress(len(steps), own.bytes)
 
     steps = plan.steps() if not found.needed else _steps(plan, found, sink)
     first = list(islice(steps, _INLINE + 1))
@@ -87,7 +87,7 @@ def run(
         for step in chain(first, steps):
             batch([step])
     else:
-        from concurrent.futures import ThreadPoolExecutor  # imported where used: small slices do without threads
+        from concurrent.futures import ThreadPoolExecutor  # imported here: small slices need no threads
 
         with ThreadPoolExecutor(workers, thread_name_prefix="zapz") as threads:
             pump(threads, batches(chain(first, steps)), batch, workers)
@@ -97,7 +97,7 @@ def run(
 def _builders(
     plan: Plan, source: ReadableStore, target: ReadableStore, workers: int, found: Found, *, verify: bool
 ) -> dict[str, ChunkBuilder]:
-    """Return what builds the chunks of each array; all together keep as many decoded chunks as there are workers."""
+    """Return the builder of each array; together they cache as many decoded chunks as workers."""
     units = (max(p.target.unit_bytes, p.source.unit_bytes if p.source else 0) for p in plan.arrays.values())
     cache = workers * max(units, default=0)
     return {
@@ -109,7 +109,7 @@ def _builders(
 
 
 def _steps(plan: Plan, found: Found, sink: Sink) -> Iterator[Step]:
-    """Yield the steps of a plan that have something to do."""
+    """Yield the steps of a plan that have an effect."""
     for path in sorted(plan.arrays):
         each = plan.arrays[path]
         if path not in found.needed:
@@ -123,14 +123,14 @@ def _steps(plan: Plan, found: Found, sink: Sink) -> Iterator[Step]:
 
 
 def batches(steps: Iterable[T]) -> Iterator[list[T]]:
-    """Yield what workers take at a time."""
+    """Yield the batches that workers receive."""
     iterator = iter(steps)
     while batch := list(islice(iterator, _BATCH)):
         yield batch
 
 
 def pump(executor: Executor, work: Iterator[list[T]], action: Callable[[list[T]], None], workers: int) -> None:
-    """Keep a window of batches under way; the first error stops it, and nothing is left running."""
+    """Keep a window of batches in progress; at the first error, stop and wait for all of them."""
     from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, wait
 
     running: set[Future[None]] = set()
@@ -147,10 +147,10 @@ def pump(executor: Executor, work: Iterator[list[T]], action: Callable[[list[T]]
 
 
 def _collect(running: set[Future[None]], when: str) -> None:
-    """Wait for batches, take those that are done out of ``running``, and raise the first error."""
+    """Wait for batches, remove the finished ones from ``running``, and raise the first error."""
     from concurrent.futures import wait
 
     done, rest = wait(running, return_when=when)
     running.intersection_update(rest)
     while done:
-        done.pop().result()  # kept here, a future would know the error, which knows this frame: nothing would free the slice
+        done.pop().result()  # not kept in a variable: future, error and frame would be a cycle that keeps the slice in memory

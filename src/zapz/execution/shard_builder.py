@@ -1,9 +1,9 @@
-"""Put shards together from inner chunks, which are moved as bytes where they can be.
+"""Build shards from inner chunks, which are moved as bytes if possible.
 
 ::
 
-    old shard    [ a b . | index ]            before: two inner chunks, and dead bytes (.)
-    new shard    [ a b c d | index ]          c goes where the old index refers to nothing, d behind it
+    old shard    [ a b . | index ]            two inner chunks, unused bytes (.)
+    new shard    [ a b c d | index ]          c is in the unused bytes, d after them
 """
 
 from __future__ import annotations
@@ -21,35 +21,37 @@ from zapz.storage.chunk_reader import ChunkReader
 from zapz.storage.store import PlacedParts, ReadableStore
 
 _BLOCK = 1 << 22
-"""Bytes of an old shard that are moved at a time."""
+"""Size of the blocks in which an old shard is moved, in bytes."""
 
 InnerChunks = Iterable[tuple[int, Buffer | KeepInner | None]]
-"""Numbers in the shard with bytes; ``KeepInner`` for what the old shard has there, None for what
-reads as the fill value."""
+"""Numbers of inner chunks in the shard, with their bytes. ``KeepInner`` keeps that of the old
+shard; None is read as the fill value."""
 
 
 class ShardBuilder:
     """Builds the shards of one array; its unit of memory is the inner chunk."""
 
     def __init__(self, config: Shards, old: ChunkReader, store: ReadableStore) -> None:
-        """Describe how.
+        """Create a builder for the shards of an array.
 
         Args:
-            config: How the array's shards are made.
-            old: Reads the shards that are there.
-            store: The target's, where these lie.
+            config: Sharding of the array.
+            old: Reads the existing shards.
+            store: The target's store, which holds the existing shards.
         """
         self._config = config
         self._old = old
         self._store = store
 
     def build(self, index: Index, inner: InnerChunks, *, extends: bool) -> PlacedParts | None:
-        """Return a shard's parts with their offsets, made as they are taken; None if all of it reads as the fill value.
+        """Return the parts of a shard with their offsets, created on iteration.
+
+        Return None if all of it is read as the fill value.
 
         Args:
-            index: Which shard.
+            index: Index of the shard.
             inner: Its inner chunks.
-            extends: Whether it is one that is there, with what that holds.
+            extends: Whether an existing shard is extended, with its contents.
         """
         old, size = self._old.shard_index(index) if extends else (None, 0)
         made = shards.empty(self._old.array.units_per_chunk)
@@ -58,11 +60,11 @@ class ShardBuilder:
         return None if first is None else PlacedParts(parts=self._with_index(chain([first], body), made))
 
     def empty(self) -> PlacedParts:
-        """Return a shard without inner chunks: all of it reads as the fill value."""
+        """Return a shard without inner chunks: all of it is read as the fill value."""
         return PlacedParts(parts=self._with_index((), shards.empty(self._old.array.units_per_chunk)))
 
     def _with_index(self, body: Iterable[tuple[int, Buffer]], made: ShardIndex) -> Iterator[tuple[int, Buffer]]:
-        """Yield a shard's parts, then its index, which is complete only then."""
+        """Yield the parts of a shard, then its index, which is complete only at the end."""
         config = self._config
         end = 0 if config.index_location == "end" else shards.index_bytes(config, self._old.array.units_per_chunk)
         for offset, data in body:
@@ -73,11 +75,10 @@ class ShardBuilder:
     def _body(
         self, index: Index, inner: InnerChunks, made: ShardIndex, old: ShardIndex | None, size: int
     ) -> Iterator[tuple[int, Buffer]]:
-        """Yield a shard's bytes with their offsets, and fill in the index on the way.
+        """Yield the bytes of a shard with their offsets, and fill in its index.
 
-        Old inner chunks stay where they are. New ones go where the old index refers to nothing,
-            then behind it: whoever has just
-        read the old index still finds the old cells.
+        Old inner chunks keep their place. New ones are written where the old index does not refer
+        to, then after it. So a reader that has just read the old index still finds the old cells.
         """
         room = shards.FreeSpace.of(self._config, old, size, self._old.array.units_per_chunk)
         for offset in range(room.start, room.stop, _BLOCK):

@@ -1,12 +1,12 @@
-"""Arrays with far more chunks than exist: which of their steps have anything to do.
+"""Arrays with far more chunks than exist: select the steps that have an effect.
 
-A plan has a step for every chunk that it touches. Where these are very many, and a chunk that the
-slice lacks reads as missing in the target too, only those steps are carried out whose chunk the
-slice or the target has::
+A plan has a step for every chunk that it touches. If there are very many, and a chunk that the
+slice lacks is read as missing in the target too, then only those steps are executed whose chunk
+exists in the slice or in the target::
 
     touched chunks    [ . . . . . a . . . . . . . b . . . . . . ]
     in the slice                  x                                  copied, or encoded
-    at the target's key                           x                  made to read as missing
+    at the target's key                           x                  cleared: is read as missing
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from zapz.storage.presence import MANY, IndexSet, present
 from zapz.storage.store import ReadableStore
 
 VERY_MANY = 1 << 22
-"""At most so many chunks that the slice lacks are written, where they must be; a remote slice is
-listed only if it has more."""
+"""Maximum number of chunks that are written because the slice lacks them. A remote slice is listed
+only if it has more chunks."""
 _DENSE = 8
-"""If one chunk in so many exists, all steps are carried out, in the order that suits caches."""
+"""If at least one chunk in this many exists, all steps are executed, in cache order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,18 +42,18 @@ class Found:
     present: Mapping[str, IndexSet] = field(default_factory=dict)
     """Chunks (shards) of the slice, per array."""
     needed: Mapping[str, IndexSet] = field(default_factory=dict)
-    """Chunks of the target that chunks of the slice touch, for arrays of which only these have to
-    be made, and those that exist there."""
+    """Chunks of the target to write, per array: those that chunks of the slice touch. Existing ones
+    are added later."""
     notes: tuple[str, ...] = ()
-    """What is worth telling."""
+    """Notes for the user."""
 
     def steps(self, plan: ArrayPlan) -> int:
-        """Return how many steps of an array have something to do."""
+        """Return the number of steps of an array that have an effect."""
         return len(self.needed[plan.path]) if plan.path in self.needed else plan.copies + plan.encodes
 
 
 def missing_cells(array: Array) -> Cells:
-    """Return what readers take for missing, as a 0-dimensional array: marker, NaN or not-a-time, else the fill value."""
+    """Return a missing cell as a 0-dimensional array: marker, NaN or NaT, else the fill value."""
     out = fill_cells(array)
     if array.dtype.kind not in "OV":
         missing = encoding_or_bare(array.dtype, array.attributes, array.marker).fill
@@ -63,14 +63,17 @@ def missing_cells(array: Array) -> Cells:
 
 
 def missing_value(plan: ArrayPlan, where: str) -> tuple[Cells, bool]:
-    """Return the target's value for cells that the slice lacks, and whether that is the target's fill value.
+    """Return the target's value for cells that the slice lacks, and whether it is the fill value.
 
     Args:
-        plan: What happens to the array.
-        where: The slice.
+        plan: The plan of the array.
+        where: The slice, for messages.
+
+    Returns:
+        A 0-dimensional array, and True if it is the target's fill value.
 
     Raises:
-        ZapzError: The slice's fill value has no place in the target's encoding.
+        ZapzError: The slice's fill value cannot be stored in the target's encoding.
     """
     target, source = plan.target, plan.source
     if source is None:
@@ -89,12 +92,12 @@ def missing_value(plan: ArrayPlan, where: str) -> tuple[Cells, bool]:
 
 
 def look(plan: Plan, source: ReadableStore, target: ReadableStore) -> Found:
-    """Find out what exists of the slice's arrays with very many chunks.
+    """Find what exists of the slice's arrays with very many chunks.
 
     Raises:
-        SliceError: More chunks that the slice lacks would have to be written than can be.
-        StoreError: The slice cannot be listed, or the target would have to hold more chunks than
-            can be written.
+        SliceError: The slice lacks more chunks than can be written.
+        StoreError: The slice cannot be listed, or an object store would need more chunks than can
+            be written.
     """
     found: dict[str, IndexSet] = {}
     needed: dict[str, IndexSet] = {}
@@ -107,7 +110,7 @@ def look(plan: Plan, source: ReadableStore, target: ReadableStore) -> Found:
         unfit: ZapzError | None = None
         try:
             value, is_fill = missing_value(each, plan.slice_uri)
-        except ZapzError as error:  # which matters only if the slice lacks a chunk
+        except ZapzError as error:  # matters only if the slice lacks a chunk
             value, is_fill, unfit = fill_cells(each.target), False, error
         written = not (local and is_fill)
         if size <= VERY_MANY and (written or source.abilities.requests):
@@ -127,12 +130,12 @@ def look(plan: Plan, source: ReadableStore, target: ReadableStore) -> Found:
         if len(goal) * _DENSE >= touched:
             continue
         found[path], needed[path] = there, goal
-        notes.append(f"{path}: {touched:,} chunks, {len(there):,} of them in the slice; the others read as missing")
+        notes.append(f"{path}: {touched:,} chunks, {len(there):,} of them in the slice; the others are read as missing")
     return Found(present=found, needed=needed, notes=tuple(notes))
 
 
 def _size(plan: ArrayPlan) -> int:
-    """Return how many units (inner chunks, if there are shards) would have to be gone through."""
+    """Return the number of units (inner chunks, if sharded) that would be visited."""
     return max(count(plan.unit_spans), math.prod(plan.source.units.counts) if plan.source is not None else 0)
 
 
@@ -158,7 +161,12 @@ def _covered(plan: ArrayPlan, index: Index) -> Box:
 
 
 def _require_few(plan: Plan, each: ArrayPlan, lacking: int, value: Cells, *, is_fill: bool) -> None:
-    """Refuse to write out more chunks than anybody waits for."""
+    """Refuse to write more chunks than is practical.
+
+    Raises:
+        StoreError: On an object store, too many chunks would have to be written.
+        SliceError: Too many chunks would have another value in the target.
+    """
     if lacking <= VERY_MANY:
         return
     where = f"{plan.slice_uri}, {each.path}"
@@ -169,18 +177,18 @@ def _require_few(plan: Plan, each: ArrayPlan, lacking: int, value: Cells, *, is_
             where=where,
             expected=f"at most {VERY_MANY:,}",
             found=found,
-            hint="Append to a local copy of the target, or make the target with larger chunks.",
+            hint="Append to a local copy of the target, or create the target with larger chunks.",
         )
     fill = fill_cells(each.target)[()]
     remedy = (
-        f"Put {each.path} into the slice, with fill value {fill!s}"
+        f"Add {each.path} to the slice with fill value {fill!s}"
         if each.source is None
-        else f"Write {each.path} of the slice anew with fill value {fill!s}"
+        else f"Rewrite {each.path} of the slice with fill value {fill!s}"
     )
     raise SliceError(
         "the slice lacks too many chunks that would have another value in the target",
         where=where,
         expected=f"at most {VERY_MANY:,}, or the target's fill value {fill!s}",
-        found=f"{found}, which read as {np.asarray(value)[()]!s}",
-        hint=f"{remedy}, the target's: then chunks that are missing stay missing.",
+        found=f"{found}, which are read as {np.asarray(value)[()]!s}",
+        hint=f"{remedy}, as in the target. Then missing chunks stay missing.",
     )

@@ -1,4 +1,4 @@
-"""Write what a step makes: the only place that asks what lies at a chunk's key, and that counts."""
+"""Write what a step builds: the only module that checks existing keys, and that counts."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from zapz.storage.store import Parts
 
 
 class Sink(Protocol):
-    """Where steps write to; a transaction is one."""
+    """Destination of steps, such as a transaction."""
 
     def put(self, path: str, index: Index, parts: Parts) -> Receipt:
-        """Write a chunk, and return what became of it."""
+        """Write a chunk, and return its receipt."""
 
     def replaces(self, path: str, index: Index) -> bool:
-        """Return whether something lies at a chunk's key already."""
+        """Return whether there is already an object at a chunk's key."""
 
     def replaced(self) -> Iterable[str]:
-        """Return the keys at which something lies already, where only those are replaced."""
+        """Return the existing keys of planned chunks, if only those are replaced."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Counts:
-    """What a run did."""
+    """Counts of a run."""
 
     copied: int = 0
-    """Chunks (shards) whose bytes were copied."""
+    """Number of chunks (shards) whose bytes were copied."""
     encoded: int = 0
-    """Chunks that were put together from decoded cells, or shards from inner chunks."""
+    """Number of chunks that were built from decoded cells, or shards from inner chunks."""
     bytes: int = 0
-    """Bytes written to chunks."""
+    """Number of bytes written to chunks."""
     notes: tuple[str, ...] = ()
-    """What is worth telling."""
+    """Notes for the user."""
 
     def add(self, other: Counts) -> None:
-        """Add another run's counts."""
+        """Add the counts of another run."""
         self.copied += other.copied
         self.encoded += other.encoded
         self.bytes += other.bytes
 
 
 def write_step(builder: ChunkBuilder, step: Step, sink: Sink, counts: Counts) -> Receipt | None:
-    """Carry out one step; return what was written, None if nothing had to be.
+    """Execute one step; return what was written, or None if nothing had to be.
 
     Args:
-        builder: Makes the chunks of its array.
+        builder: Builds the chunks of its array.
         step: The step.
-        sink: Where chunks are written.
-        counts: Is added to.
+        sink: Destination of chunks.
+        counts: Counts to which the step is added.
 
     Raises:
-        ZapzError: As ``ChunkBuilder.build`` and the sink do.
+        ZapzError: As in ``ChunkBuilder.build``, or from the sink.
     """
     built = builder.build(step)
     if built is None:

@@ -1,6 +1,5 @@
-"""Expressions in attribute values: ``{{ lower_bound(ds.time) }}`` and the like.
+"""Expressions in attribute values, such as ``{{ lower_bound(ds.time) }}``.
 
-Pure: no input or output; expressions are never Python's. May import: ``errors``, ``cf``.
-Begin with ``evaluator`` (what an expression may say, and what becomes of it);
-``parser`` turns text into parts.
+Pure: no input or output; expressions never run Python code. May import: ``errors``, ``cf``.
+Begin with ``evaluator`` (what an expression may contain, and its value); ``parser`` parses text.
 """

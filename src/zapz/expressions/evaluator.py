@@ -1,22 +1,22 @@
-"""Expressions in attribute values: ``{{ ... }}`` in a text is replaced by what it says of the dataset. Pure.
+"""Evaluate expressions in attribute values: ``{{ ... }}`` is replaced by its value. Pure.
 
-- ``ds.time``, ``ds["time"]``, ``ds["group/time"]``: a variable, by name; at most 1000 values, as a
-    list
-- ``ds.time[0]``, ``ds.time[-1]``, ``ds.time[0:3]``, ``ds.x[0, 1:3]``: values of it, counted as in
-    Python
-- ``lower_bound(ds.time)``, ``upper_bound(ds.time)``: the ends of the cells that its labels stand
-    for
-- ``upper_bound(ds.time, ref="center")``: the same where labels are not the "lower" ends of their
-    cells, but their "center" or "upper"
-- ``len(ds.time)``, ``ds.sizes.time``, ``ds.dims["time"]``: a length; ``ds.attrs.title``: an
-    attribute of the root group
+- ``ds.time``, ``ds["time"]``, ``ds["group/time"]``: a variable by name, as a list of at most 1000
+  values
+- ``ds.time[0]``, ``ds.time[-1]``, ``ds.time[0:3]``, ``ds.x[0, 1:3]``: some of its values, with
+  indices as in Python
+- ``lower_bound(ds.time)``, ``upper_bound(ds.time)``: the ends of the cells of its labels
+- ``upper_bound(ds.time, ref="center")``: the same if labels are the "center" or "upper" end of
+  their cells, and not the "lower" end
+- ``len(ds.time)``, ``ds.sizes.time``, ``ds.dims["time"]``: a length
+- ``ds.attrs.title``: an attribute of the root group
 - ``12``, ``-0.5``, ``"text"``: a number or text; ``{{ "{{" }}`` writes two braces
 
-Times become ISO 8601 in their own calendar (``2024-01-02T00:00:00``), lengths of time too
-(``PT6H``); a missing time becomes the text NaT, every other missing value and NaN the text NaN. A
-text that is one expression and nothing else becomes its value (number, text, list), every other one
-stays a text. There is nothing else: no arithmetic, no attributes of results, no other functions;
-names are looked up in tables, never in Python.
+Times become ISO 8601 text in their own calendar (``2024-01-02T00:00:00``), and so do durations
+(``PT6H``). A missing time becomes the text NaT; other missing values, and NaN, become the text NaN.
+Text that is a single expression becomes its value (number, text, list). All other text stays text.
+
+Nothing else is possible: no arithmetic, no attributes of results, no other functions. Names are
+looked up in tables, never in Python.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from zapz.errors import ConfigError, EncodingError
 from zapz.expressions.parser import ArrayNode, Attribute, Bound, Constant, Expression, Length, Size, parts_of, shown
 
 MAX_VALUES: Final = 1000
-"""Values that one expression may become."""
+"""Maximum number of values of one expression."""
 MAX_DEPTH: Final = 100
-"""Tables and lists within one another."""
+"""Maximum nesting depth of tables and lists."""
 
 _CORRECT: Final = "Correct the expression."
 _T = TypeVar("_T")
@@ -50,37 +50,40 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Time:
-    """An instant or a length of time, or a missing one."""
+    """An instant or a duration, which may be missing."""
 
     seconds: Fraction | None
-    """Seconds since 1970-01-01T00:00:00 of `calendar`, or of length; None if it is missing."""
+    """Seconds since 1970-01-01T00:00:00 of ``calendar``, or of a duration; None if missing."""
     calendar: str
-    """Name as in the values of `zapz.cf.calendars.CALENDARS`, or "duration" for a length of time."""
+    """A value of ``zapz.cf.calendars.CALENDARS``, or "duration"."""
 
     def iso(self) -> str:
-        """Return it as ISO 8601 text, with a fraction of a second only where there is one; NaT if it is missing."""
+        """Return the time as ISO 8601 text; NaT if missing.
+
+        A fraction of a second is written only if it is not 0.
+        """
         if self.seconds is None:
             return "NaT"
         return iso_of(self.seconds) if self.calendar == "duration" else format_seconds(self.calendar, self.seconds)
 
 
 Cell: TypeAlias = int | float | str | bool | Time | None
-"""What one stored value means; None is a missing value that is no time."""
+"""Meaning of one stored value; None for a missing value that is not a time."""
 
 
 class VariableView(Protocol):
-    """What an expression sees of a variable."""
+    """The part of a variable that an expression can read."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Length of each dimension."""
+        """Length of each dimension, in cells."""
 
     def cell(self, index: tuple[int, ...]) -> Cell:
-        """Return what the value at an index means; the index is inside the shape and not negative."""
+        """Return the meaning of the value at an index inside the shape, not negative."""
 
 
 class DatasetView(Protocol):
-    """What an expression sees of a dataset."""
+    """The part of a dataset that an expression can read."""
 
     @property
     def variables(self) -> Mapping[str, VariableView]:
@@ -88,7 +91,7 @@ class DatasetView(Protocol):
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """Length of each dimension."""
+        """Length of each dimension, in cells."""
 
     @property
     def attrs(self) -> Mapping[str, Any]:
@@ -96,20 +99,21 @@ class DatasetView(Protocol):
 
 
 def check(attributes: Mapping[str, Any], where: str) -> None:
-    """Check that every expression can be read, at any depth; none is evaluated.
+    """Check that every expression can be parsed, at any depth; none is evaluated.
 
     Args:
         attributes: Attribute values as in a configuration.
         where: Path of the table, for errors.
 
     Raises:
-        ConfigError: One cannot be read; names its path, the column, and what was expected there.
+        ConfigError: An expression is invalid; names its path, the column, and what was expected
+            there.
     """
     _mapped(attributes, where, parts_of)
 
 
 def has_expressions(attributes: Mapping[str, Any]) -> bool:
-    """Whether any value, at any depth, holds an expression, readable or not."""
+    """Return whether any value contains an expression, at any depth, valid or not."""
     found: list[bool] = []
     _mapped(attributes, "attrs", lambda text, _: found.append("{{" in text))
     return any(found)
@@ -120,29 +124,28 @@ def evaluate(attributes: Mapping[str, Any], dataset: DatasetView, where: str = "
 
     Args:
         attributes: Attribute values as in a configuration.
-        dataset: What expressions may see.
+        dataset: The dataset that expressions may read.
         where: Path of the table, for errors.
 
     Returns:
         New attributes that JSON can hold.
 
     Raises:
-        ConfigError: An expression cannot be read, or names what the dataset does not have.
-        ZapzError: What reading a cell raises.
+        ConfigError: An expression is invalid, or names what the dataset does not have.
+        ZapzError: A cell cannot be read.
     """
     result: dict[str, Any] = _mapped(attributes, where, lambda text, place: _replaced(text, dataset, place))
     return result
 
 
 def cell_of(encoding: Encoding, stored: Scalar) -> Cell:
-    """Return what one stored value means (CF sections 2.5.1, 4.4 and 8.1).
+    """Return the meaning of one stored value (CF sections 2.5.1, 4.4 and 8.1).
 
-    A time stored as a floating-point number is the shortest decimal of a second that is stored as
-    that number.
+    A time stored as a floating-point number becomes the shortest decimal number of seconds that is
+    stored as that number.
 
     Raises:
-        ConfigError: It is nothing that an attribute can hold: a structure, or a time in months or
-            years.
+        ConfigError: An attribute cannot hold the value: a structure, or a time in months or years.
     """
     axis = encoding.axis
     if axis is not None:
@@ -177,45 +180,47 @@ def cell_of(encoding: Encoding, stored: Scalar) -> Cell:
 
 
 def _shortest(instant: Fraction, spacing: Fraction) -> Fraction:
-    """The instant with the fewest decimals that is nearer to it than to any neighbour it could be stored as."""
+    """Return the instant with the fewest decimals that is stored as the same number."""
     rounded = (Fraction(round(instant * 10**digits), 10**digits) for digits in range(10))
     return next((near for near in rounded if abs(near - instant) * 2 < abs(spacing)), instant)
 
 
 def _unwritable(found: str) -> NoReturn:
-    expected = "a number, text, truth value, or time in definite units"
-    hint = "Take the expression out of the attributes."
-    raise ConfigError("this cannot be written as an attribute", expected=expected, found=found, hint=hint)
+    expected = "a number, text, true, false, or a time in units of fixed length"
+    hint = "Remove the expression from the attributes."
+    raise ConfigError("value cannot be written as an attribute", expected=expected, found=found, hint=hint)
 
 
 def _mapped(value: Any, where: str, change: Callable[[str, str], Any], depth: int = 0) -> Any:
-    """Change every text, at any depth; tables and lists become new ones."""
+    """Return a value with every text in it changed, at any depth, in new tables and lists."""
     if isinstance(value, str):
         return change(value, where)
     if not isinstance(value, Mapping | list | tuple):
         return value
     if depth == MAX_DEPTH:
-        expected = f"at most {MAX_DEPTH} tables or lists within one another"
-        raise ConfigError("attributes are nested too deeply", where=where[:80], expected=expected, hint="Flatten them.")
+        expected = f"at most {MAX_DEPTH} levels of tables and lists"
+        raise ConfigError(
+            "attributes are nested too deeply", where=where[:80], expected=expected, hint="Reduce the nesting."
+        )
     if isinstance(value, Mapping):
         return {key: _mapped(item, f"{where}.{key}", change, depth + 1) for key, item in value.items()}
     return [_mapped(item, f"{where}[{i}]", change, depth + 1) for i, item in enumerate(value)]
 
 
 def _replaced(text: str, dataset: DatasetView, where: str) -> Any:
-    """A text with its expressions replaced."""
+    """Return a text with its expressions replaced."""
     parts = parts_of(text, where)
     try:
         values = [part if isinstance(part, str) else _value(part, dataset) for part in parts]
     except ConfigError as error:
-        raise error.at(f"{where} = {shown(text)}")  # noqa: B904 - it is the same error
+        raise error.at(f"{where} = {shown(text)}")  # noqa: B904 - the same error
     if len(values) == 1:
         return values[0]
     return "".join(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values)
 
 
 def _value(expression: Expression, dataset: DatasetView) -> Any:
-    """What one expression becomes."""
+    """Return the value of one expression."""
     if isinstance(expression, Constant):
         return expression.value
     if isinstance(expression, Attribute):
@@ -236,22 +241,22 @@ def _entry(table: Mapping[str, _T], name: str, kind: str) -> _T:
     if name in table:
         return table[name]
     near = difflib.get_close_matches(name, table, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(list(table)[:20]) or 'none'}."
+    hint = f"Did you mean {near[0]!r}?" if near else f"Available: {', '.join(list(table)[:20]) or 'none'}."
     raise ConfigError(f"the dataset has no such {kind}", found=repr(name), hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
-    """A part of a variable; nothing of it has been read."""
+    """A part of a variable; no cell of it has been read."""
 
     variable: VariableView
     """The variable."""
     taken: tuple[int | range, ...]
-    """What is taken along each dimension; a dimension with one index is gone."""
+    """Selected indices along each dimension; a single index removes the dimension."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Length of each dimension that is left."""
+        """Length of each remaining dimension, in cells."""
         return tuple(len(part) for part in self.taken if isinstance(part, range))
 
 
@@ -268,18 +273,18 @@ def _view(array: ArrayNode, dataset: DatasetView) -> _View:
         elif -length <= index < length:
             taken.append(index % length)
         else:
-            expected = f"{-length} to {length - 1}" if length else "none: there are no values"
+            expected = f"{-length} to {length - 1}" if length else "no index: the dimension is empty"
             raise ConfigError(f"no such index of {array.name}", expected=expected, found=str(index), hint=_CORRECT)
     return _View(variable=variable, taken=tuple(taken))
 
 
 def _nested(view: _View) -> Any:
-    """The values of a view as lists in lists, one per dimension; a single value if none is left."""
+    """Return the values of a view as nested lists, one level per dimension; else a single value."""
     shape = view.shape
     if math.prod(max(length, 1) for length in shape) > MAX_VALUES:
         found = " x ".join(map(str, shape))
         raise ConfigError(
-            "too many values", expected=f"at most {MAX_VALUES}", found=found, hint="Take a part, as in ds.x[0:3]."
+            "too many values", expected=f"at most {MAX_VALUES}", found=found, hint="Select a part, as in ds.x[0:3]."
         )
     axes = [part if isinstance(part, range) else (part,) for part in view.taken]
     values: list[Any] = [_written(view.variable.cell(index)) for index in product(*axes)]
@@ -290,7 +295,7 @@ def _nested(view: _View) -> Any:
 
 
 def _bound(bound: Bound, view: _View) -> Cell:
-    """One end of the cells of labels; at most three of them are read."""
+    """Return one end of the cells of labels, after reading at most three labels."""
     if len(view.shape) != 1 or not view.shape[0]:
         found = f"shape {view.shape}"
         raise ConfigError("only labels have bounds", expected="one dimension, not empty", found=found, hint=_CORRECT)
@@ -316,21 +321,24 @@ def _bound(bound: Bound, view: _View) -> Cell:
 
 
 def _position(label: Cell) -> Fraction:
-    """Where a label lies: seconds, or the decimal number that it is written as, so that 0.3 and 0.1 make 0.4."""
+    """Return a label as a number: in seconds, or as the decimal number that is written.
+
+    So 0.3 and 0.1 are 0.4 together.
+    """
     if isinstance(label, Time) and label.seconds is not None:
         return label.seconds
     if isinstance(label, int | float) and not isinstance(label, bool) and math.isfinite(label):
         return Fraction(repr(label))
     raise ConfigError(
         "only numbers and times have bounds",
-        expected="labels of them, none missing",
+        expected="number or time labels, none missing",
         found=repr(_written(label)),
         hint=_CORRECT,
     )
 
 
 def _written(cell: Cell) -> Any:
-    """A value as JSON can hold it."""
+    """Return a value as JSON can hold it."""
     if isinstance(cell, Time):
         return cell.iso()
     if cell is None or cell != cell:  # noqa: PLR0124 - NaN

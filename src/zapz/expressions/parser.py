@@ -1,14 +1,18 @@
-"""How an expression in an attribute's text is written: text becomes parts, or an error that names the column. Pure.
+"""Parse expressions in the text of attributes; an error names the column. Pure.
 
-No part nests in another of its kind, so reading one takes a loop and no recursion, however it is
-written::
+No rule contains itself, so a loop without recursion parses any expression::
 
-    expression = array | length | size | attribute | bound | literal array      = variable [ "["
-    index { "," index } "]" ]         variable = "ds" member index      = integer | [integer] ":"
-    [integer] [ ":" [integer] ] length     = "len" "(" array ")" size       = "ds" "." ("sizes" |
-    "dims") member               member   = "." NAME | "[" TEXT "]" attribute  = "ds" "." "attrs"
-    member                          literal  = NUMBER | TEXT bound      = ("lower_bound" |
-    "upper_bound") "(" array [ "," ["ref" "="] ( "lower" | "center" | "upper" ) ] ")"
+    expression = array | length | size | attribute | bound | literal
+    array      = variable [ "[" index { "," index } "]" ]
+    variable   = "ds" member
+    index      = integer | [integer] ":" [integer] [ ":" [integer] ]
+    length     = "len" "(" array ")"
+    size       = "ds" "." ("sizes" | "dims") member
+    member     = "." NAME | "[" TEXT "]"
+    attribute  = "ds" "." "attrs" member
+    literal    = NUMBER | TEXT
+    bound      = ("lower_bound" | "upper_bound") "(" array [ "," ["ref" "="] ref ] ")"
+    ref        = ( "lower" | "center" | "upper" )
 """
 
 from __future__ import annotations
@@ -22,13 +26,13 @@ from typing import Final, Literal, NoReturn, TypeAlias, cast
 from zapz.errors import ConfigError
 
 MAX_TEXT: Final = 10_000
-"""Characters of the longest text that may hold expressions."""
+"""Maximum length of a text with expressions, in characters."""
 MAX_EXPRESSION: Final = 500
-"""Characters of the longest expression; Python reads integers of that many digits under every limit
-it can be given."""
+"""Maximum length of an expression, in characters. Python parses integers of this length under every
+limit that can be set."""
 
 Ref: TypeAlias = Literal["lower", "center", "upper"]
-"""Where in its cell a label lies."""
+"""Position of a label in its cell."""
 
 _REFS: Final = ("lower", "center", "upper")
 _TABLES: Final = ("sizes", "dims", "attrs")
@@ -41,14 +45,14 @@ _TOKEN: Final = re.compile(
 )
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _HINT: Final = (
-    'An expression is ds.NAME or ds["NAME"], perhaps with [INDEX] behind it; lower_bound(ds.NAME) or upper_bound(ds.NAME); '
-    "len(ds.NAME); ds.sizes.NAME; ds.attrs.NAME; a number; or a text in quotes."
+    'An expression is ds.NAME or ds["NAME"], optionally followed by [INDEX]; lower_bound(ds.NAME) or upper_bound(ds.NAME); '
+    "len(ds.NAME); ds.sizes.NAME; ds.attrs.NAME; a number; or text in quotes."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
-    """A number or text that stands for itself."""
+    """A number or text as such."""
 
     value: float | str
     """The number or text."""
@@ -56,29 +60,29 @@ class Constant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayNode:
-    """A variable or a part of it."""
+    """A variable, or a part of it."""
 
     name: str
     """Path of the variable."""
     indices: tuple[int | slice, ...] = ()
-    """One per dimension, from the first on; dimensions without one are taken whole."""
+    """One index per dimension, from the first one on; the other dimensions are selected whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """One end of the cells that the labels of a variable stand for."""
+    """One end of the cells of a variable's labels."""
 
     of: ArrayNode
     """The labels."""
     upper: bool
     """Whether it is the upper end."""
     ref: Ref = "lower"
-    """Where in its cell a label lies."""
+    """Position of a label in its cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Length:
-    """How long a variable is along its first dimension."""
+    """Length of a variable along its first dimension."""
 
     of: ArrayNode
     """The variable."""
@@ -104,14 +108,14 @@ Expression: TypeAlias = Constant | ArrayNode | Bound | Length | Size | Attribute
 
 
 def parts_of(text: str, where: str) -> tuple[str | Expression, ...]:
-    """Split a text into what stands for itself and its expressions, in order; empty text is left out.
+    """Split a text into plain text and expressions, in order; empty text is left out.
 
     Args:
         text: Value of an attribute.
-        where: Path of the attribute, for the error.
+        where: Path of the attribute, for errors.
 
     Raises:
-        ConfigError: An expression cannot be read; names the column (from 1) in the text.
+        ConfigError: An expression is invalid; names the column (from 1) in the text.
     """
     if "{{" not in text:
         return (text,) if text else ()
@@ -121,7 +125,7 @@ def parts_of(text: str, where: str) -> tuple[str | Expression, ...]:
             where=where,
             expected=f"at most {MAX_TEXT} characters",
             found=str(len(text)),
-            hint='Shorten it. A "{{" that begins no expression is written {{ "{{" }}.',
+            hint='Shorten the text. For "{{" without an expression, write {{ "{{" }}.',
         )
     parts: list[str | Expression] = []
     start = 0
@@ -132,23 +136,23 @@ def parts_of(text: str, where: str) -> tuple[str | Expression, ...]:
     if "{{" in rest:
         column = start + rest.index("{{") + 1
         raise ConfigError(
-            "expression has no end",
+            "expression is not closed",
             where=where,
             expected='"}}"',
             found=f'"{{{{" at column {column} of {shown(text, column - 1)}',
-            hint='Close it. A "{{" that begins no expression is written {{ "{{" }}.',
+            hint='Close it. For "{{" without an expression, write {{ "{{" }}.',
         )
     return tuple(part for part in (*parts, rest) if part != "")
 
 
 def shown(text: str, at: int = 0) -> str:
-    """Return a text for an error message, of a long one what is around an offset."""
+    """Return a text for an error message; of a long text, the part around an offset."""
     start, stop = max(0, at - 60), at + 60
     return repr(f"{'...' if start else ''}{text[start:stop]}{'...' if text[stop:] else ''}")
 
 
 class _Reader:
-    """Reads one expression, token by token."""
+    """Parser of one expression, token by token."""
 
     def __init__(self, text: str, start: int, stop: int, where: str) -> None:
         self._text, self._where = text, where
@@ -159,7 +163,7 @@ class _Reader:
         self._next()
 
     def expression(self) -> Expression:
-        """Read the whole expression."""
+        """Return the whole expression."""
         word = self._word if self._kind == "name" else ""
         result: Expression
         if word == "ds":
@@ -179,7 +183,7 @@ class _Reader:
             result = Constant(value=self._word[1:-1])
             self._next()
         else:
-            self._fail("ds, len, lower_bound, upper_bound, a number or a text in quotes")
+            self._fail("ds, len, lower_bound, upper_bound, a number or text in quotes")
         if self._word == "." and isinstance(result, ArrayNode) and not result.indices:
             self._refuse_member(result.name)
         if self._kind:
@@ -189,7 +193,7 @@ class _Reader:
     def _of_dataset(self) -> Expression:
         dotted = self._word == "."
         name = self._member('the name of a variable, such as ds.x or ds["x"]')
-        if not dotted or name not in _TABLES:  # a variable that is called sizes is ds["sizes"]
+        if not dotted or name not in _TABLES:  # a variable with the name sizes is ds["sizes"]
             return self._subscripted(name)
         member = self._member(f'a name, such as ds.{name}.x or ds.{name}["x"]')
         return Attribute(name=member) if name == "attrs" else Size(name=member)
@@ -199,7 +203,7 @@ class _Reader:
             self._next()
             name = self._word
             if self._kind != "name" or name.startswith("__"):
-                self._fail(f"{expected}; one that is no word, or begins with __, in brackets and quotes")
+                self._fail(f"{expected}; other names, and names with __ at the beginning, need brackets and quotes")
             self._next()
             return name
         if self._word != "[":
@@ -260,7 +264,7 @@ class _Reader:
             return self._integer()
         value = float(self._word)
         if not math.isfinite(value):
-            self._fail("a number that is finite")
+            self._fail("a finite number")
         self._next()
         return value
 
@@ -304,18 +308,18 @@ class _Reader:
             at = match.end()
 
     def _refuse_member(self, name: str) -> NoReturn:
-        """Refuse what is asked of a variable; xarray's size is a form of its own here."""
+        """Refuse a member of a variable; the hint explains the form for xarray's size."""
         found, at = '"."', self._at
         self._next()
         hint = (
             f"The length of a dimension is ds.sizes.{name}." if self._word == "size" and name.isidentifier() else _HINT
         )
         self._at = at
-        self._refuse("expression cannot be read", '"[" or "}}"', found, hint)
+        self._refuse("invalid expression", '"[" or "}}"', found, hint)
 
     def _fail(self, expected: str) -> NoReturn:
         found = f'"{self._word}"' if self._kind and self._kind != "text" else self._word or "the end of the expression"
-        self._refuse("expression cannot be read", expected, found)
+        self._refuse("invalid expression", expected, found)
 
     def _refuse(self, what: str, expected: str, found: str, hint: str = _HINT) -> NoReturn:
         place = f"{found} at column {self._at + 1} of {shown(self._text, self._at)}"

@@ -1,6 +1,7 @@
-"""Do consolidated metadata say what the documents of the nodes say? Pure.
+"""Compare consolidated metadata with the documents of the nodes. Pure.
 
-Readers open a dataset by one or by the other; where they disagree, they see different datasets.
+Some readers open a dataset by its consolidated metadata, others by its documents. Where the two
+differ, these readers see different datasets.
 """
 
 from __future__ import annotations
@@ -14,32 +15,32 @@ from zapz.format import jsontext, v2, v3
 from zapz.format.metadata import join, name, parent
 
 _NOTHING: Any = object()
-"""Stands for a member that is not there."""
+"""Marks a member that is missing."""
 _LONGEST = 120
-"""Characters of a value that are told."""
+"""Maximum length of a reported value, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
-    """A document that consolidated metadata do not repeat as it is."""
+    """A document that the consolidated metadata repeat differently."""
 
     consolidated: str
     """Key of the document that holds the consolidated metadata."""
     document: str
     """Key of the document that they should repeat."""
     expected: str
-    """What that says."""
+    """The value in the document."""
     found: str
-    """What they say instead."""
+    """The value in the consolidated metadata."""
 
 
 def disagreements(documents: Mapping[str, bytes]) -> Iterator[Disagreement]:
-    """Yield where consolidated metadata, at any depth, are not what the documents of their nodes are.
+    """Yield the documents, at any depth, that consolidated metadata repeat differently.
 
-    A group without a document of its own counts as agreed upon: some writers leave them out.
+    A group without its own document is not a disagreement: some writers leave it out.
 
     Raises:
-        MetadataError: A document is broken.
+        MetadataError: A document is invalid.
     """
     for key in sorted(documents):
         entries = _entries(documents, key)
@@ -47,9 +48,9 @@ def disagreements(documents: Mapping[str, bytes]) -> Iterator[Disagreement]:
             continue
         prefix = f"{parent(key)}/" if parent(key) else ""
         own = {k: _plain(documents, k) for k in documents if k.startswith(prefix) and k != key and _is_repeated(k, key)}
-        told = {join(parent(key), k): _without_own(value) for k, value in entries.items()}
-        for document in sorted(own.keys() | told.keys()):
-            here, there = own.get(document, _NOTHING), told.get(document, _NOTHING)
+        repeated = {join(parent(key), k): _without_own(value) for k, value in entries.items()}
+        for document in sorted(own.keys() | repeated.keys()):
+            here, there = own.get(document, _NOTHING), repeated.get(document, _NOTHING)
             if here is _NOTHING and doors.is_only_group(name(document)):
                 continue
             if here is _NOTHING and isinstance(there, dict) and there.get("node_type") == "group":
@@ -60,7 +61,7 @@ def disagreements(documents: Mapping[str, bytes]) -> Iterator[Disagreement]:
 
 
 def _entries(documents: Mapping[str, bytes], key: str) -> dict[str, Any] | None:
-    """Return the documents that consolidated metadata repeat, by keys relative to their group; None if there are none in ``key``."""
+    """Return the documents that consolidated metadata in ``key`` repeat, by key; else None."""
     if name(key) == v2.CONSOLIDATED:
         entries = _parsed(documents, key).get("metadata")
         return entries if isinstance(entries, dict) else None
@@ -72,7 +73,7 @@ def _entries(documents: Mapping[str, bytes], key: str) -> dict[str, Any] | None:
 
 
 def _is_repeated(document: str, consolidated: str) -> bool:
-    """Return whether consolidated metadata of one kind repeat a document."""
+    """Return whether consolidated metadata of this format repeat such a document."""
     return name(document) in (v2.NODES if name(consolidated) == v2.CONSOLIDATED else v3.NODES)
 
 
@@ -85,12 +86,12 @@ def _plain(documents: Mapping[str, bytes], key: str) -> Any:
 
 
 def _without_own(value: Any) -> Any:
-    """Return a document without the consolidated metadata of its own, which may be repeated or not."""
+    """Return a document without its consolidated metadata, which need not be repeated."""
     return {k: v for k, v in value.items() if k != "consolidated_metadata"} if isinstance(value, dict) else value
 
 
 def _equal(a: Any, b: Any) -> bool:
-    """Return whether two values are equal; NaN, which some writers write plainly, equals NaN."""
+    """Return whether two values are equal. NaN equals NaN: some writers store it unquoted."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
     if isinstance(a, list) and isinstance(b, list):
@@ -99,16 +100,16 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _first_difference(a: Any, b: Any, place: str = "") -> tuple[str, str]:
-    """Return the first members in which two values differ, as texts."""
+    """Return the first members in which two values differ, as text."""
     if isinstance(a, dict) and isinstance(b, dict):
         for key in (*a, *(k for k in b if k not in a)):
             here, there = a.get(key, _NOTHING), b.get(key, _NOTHING)
             if not _equal(here, there):
                 return _first_difference(here, there, f"{place}.{key}" if place else str(key))
-    return _told(a, place), _told(b, place)
+    return _reported(a, place), _reported(b, place)
 
 
-def _told(value: Any, place: str) -> str:
+def _reported(value: Any, place: str) -> str:
     if value is _NOTHING:
         return f"no {place}" if place else "no such document"
     text = jsontext.dumps(value) if place else "a document"

@@ -1,4 +1,4 @@
-"""Attributes: values of Python as JSON, and text of JSON in which only what changed is written anew."""
+"""Attributes: Python values as JSON, and JSON text in which only changed values are rewritten."""
 
 from __future__ import annotations
 
@@ -15,10 +15,16 @@ from zapz.format.fields import DIMS
 
 
 def plain(value: Any, where: str) -> Any:
-    """Return an attribute's value as JSON can hold it: NumPy scalars as numbers, arrays as lists, times as ISO 8601 text.
+    """Return an attribute's value in a form that JSON can hold.
+
+    NumPy scalars become numbers, arrays become lists, and times become ISO 8601 strings.
+
+    Args:
+        value: The value.
+        where: Name of the attribute, for error messages.
 
     Raises:
-        ConfigError: JSON cannot hold it.
+        ConfigError: JSON cannot hold the value.
     """
     found = value
     if isinstance(value, np.ndarray | np.generic):
@@ -27,7 +33,7 @@ def plain(value: Any, where: str) -> Any:
     elif isinstance(value, dt.date | dt.time):
         found = value.isoformat()
     elif isinstance(value, bytes):
-        with contextlib.suppress(UnicodeDecodeError):  # what is no text is refused below
+        with contextlib.suppress(UnicodeDecodeError):  # bytes that are not text are refused below
             found = value.decode()
     if found is None or isinstance(found, str | bool | int | float):
         return found
@@ -36,20 +42,24 @@ def plain(value: Any, where: str) -> Any:
     if isinstance(found, list | tuple):
         return [plain(item, f"{where}[{i}]") for i, item in enumerate(found)]
     raise ConfigError(
-        "an attribute holds what JSON cannot",
+        "attribute value cannot be stored as JSON",
         where=where,
-        expected="text, numbers, true or false, lists and tables of them",
+        expected="text, a number, true, false, or a list or table of these",
         found=f"{type(value).__name__} {str(value)[:60]!r}",
     )
 
 
 def plain_attributes(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return attributes as JSON can hold them, without the names of dimensions; raises as ``plain`` does."""
+    """Return attributes in a form that JSON can hold, without ``_ARRAY_DIMENSIONS``.
+
+    Raises:
+        ConfigError: JSON cannot hold a value.
+    """
     return {str(key): plain(value, str(key)) for key, value in given.items() if key != DIMS}
 
 
 def retext(text: str, attributes: Mapping[str, Any]) -> str:
-    """Return the JSON text of attributes, taking from the old text every value that has not changed."""
+    """Return the JSON text of attributes; unchanged values keep their old text."""
     old = {m.key: text[m.start : m.end] for m in jsontext.members(text)}
     parts = {}
     for name, value in attributes.items():
@@ -59,4 +69,4 @@ def retext(text: str, attributes: Mapping[str, Any]) -> str:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    return repr(a) == repr(b)  # 1 and 1.0 and true are different texts; NaN is itself
+    return repr(a) == repr(b)  # tells 1, 1.0 and True apart; NaN equals NaN

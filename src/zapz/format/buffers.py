@@ -1,4 +1,4 @@
-"""What a chunk is made of: stored bytes of any kind, as one kind of view, and decoded cells."""
+"""The data of a chunk: stored bytes as a uniform view, and decoded cells."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 Buffer = bytes | bytearray | memoryview | np.ndarray[Any, Any]
-"""Bytes, whoever holds them."""
+"""Bytes, in any object that holds them."""
 Cells = np.ndarray[Any, Any]
-"""Decoded cells: an axis for each dimension."""
+"""Decoded cells: one axis per dimension."""
 
 
 def octets(data: Buffer) -> memoryview:
-    """Return data of any kind as a flat view of bytes, without copying what is contiguous."""
+    """Return any buffer as a flat view of bytes, without copying contiguous data."""
     if isinstance(data, np.ndarray):
         flat: Any = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
         return memoryview(flat)

@@ -1,7 +1,7 @@
-"""What zapz knows about each codec: one row per codec, by numcodecs id, and nothing about it anywhere else.
+"""Facts about codecs: one row per codec, by numcodecs id, and the only place that holds them.
 
-A new codec is one more row. What no row knows is copied where both sides agree on it, and never
-decoded.
+To add a codec, add a row. zapz copies chunks of a codec without a row where both sides use it with
+the same configuration, and never decodes them.
 """
 
 from __future__ import annotations
@@ -18,42 +18,43 @@ _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class CodecFacts(NamedTuple):
-    """What is known about one codec."""
+    """Facts about one codec."""
 
     is_serializer: bool = False
     """Whether it turns items of variable length into bytes."""
     is_filter: bool = False
-    """Whether it only prepares for a compressor: what v2 lists as a filter."""
+    """Whether it only prepares data for a compressor; v2 lists such codecs as filters."""
     is_array_filter: bool = False
-    """Whether v3 has it among the codecs that take and give arrays (``numcodecs.*``)."""
+    """Whether v3 lists it among the array-to-array codecs (``numcodecs.*``)."""
     is_lossy: bool = False
-    """Whether encoding may change values: re-encoding old cells with it is checked."""
+    """Whether encoding may change values. Re-encoding existing cells with it is then checked."""
     moves: Callable[[Mapping[str, Any]], tuple[float, float]] | None = None
-    """How far encoding may move a value, by its configuration: absolutely, and relatively."""
+    """Returns how far encoding with a configuration may move a value: (absolute, relative)."""
     keeps_length: bool = False
-    """Whether what it gives is as long as what it got."""
+    """Whether its output has the length of its input."""
     self_describing: bool = False
-    """Whether its stream carries what a decoder needs, so that streams are equal whatever the other
-    parameters were."""
+    """Whether its stream carries all that a decoder needs, so that two streams are interchangeable
+    whatever their other parameters."""
     described_with: Mapping[str, Any] = _NOTHING
-    """Settings that it must have for that."""
+    """Settings that this requires."""
     defaults: Mapping[str, Any] = _NOTHING
-    """Defaults of numcodecs, so that a configuration that spells them out equals one that does not."""
+    """Defaults of numcodecs: a configuration that leaves them out equals one that states them."""
     v3_fields: tuple[str, ...] | None = None
-    """Fields of its configuration in v3's own words; None if v3 does not have it, or by numcodecs'
-    name only."""
+    """Names of its configuration fields in v3. None if v3 does not define the codec, or only under
+    its numcodecs name."""
     in_v3: bool = False
-    """Whether v3 has it by numcodecs' name (``numcodecs.*``), among the codecs of bytes."""
+    """Whether v3 lists it by its numcodecs name (``numcodecs.*``) among the bytes-to-bytes
+    codecs."""
     into: bool = False
-    """Whether numcodecs decodes it into an array that is given."""
+    """Whether numcodecs can decode it into an existing array."""
     declared: Callable[[memoryview], int | None] | None = None
-    """Returns how many bytes a stream says it holds."""
+    """Returns the number of decoded bytes that a stream states."""
     inspect: Callable[[memoryview, int | None], None] | None = None
-    """Checks what a stream says about itself, undecoded."""
+    """Checks what a stream states about itself, without decoding it."""
     decompressor: Decompressor | None = None
-    """Makes the standard library's decompressor, which can be told a largest length."""
+    """Creates a decompressor of the standard library, which accepts a maximum output length."""
     several: bool = False
-    """Whether its streams may follow one another."""
+    """Whether a chunk may hold several of its streams, one after another."""
     compress: Callable[[Mapping[str, Any], Buffer], Buffer] | None = None
     """Compresses without numcodecs."""
 
@@ -129,23 +130,24 @@ CODECS: Mapping[str, CodecFacts] = {
     "fletcher32": CodecFacts(in_v3=True),
     "jenkins_lookup3": CodecFacts(defaults={"initval": 0, "prefix": None}, in_v3=True),
     "base64": CodecFacts(),
-    # serializers; anything else on objects could run code (pickle)
+    # serializers; any other codec for objects could run code (pickle)
     "vlen-utf8": CodecFacts(is_serializer=True),
     "vlen-bytes": CodecFacts(is_serializer=True),
     "json2": CodecFacts(is_serializer=True),
     "msgpack2": CodecFacts(is_serializer=True),
 }
-"""Codecs, by numcodecs id, that zapz decodes and encodes. An unknown one is only ever copied."""
+"""Codecs, by numcodecs id, that zapz decodes and encodes. Chunks of other codecs are only
+copied."""
 _UNKNOWN = CodecFacts()
 
 
 def facts(identifier: str) -> CodecFacts:
-    """Return what is known about a codec; nothing about an unknown one."""
+    """Return the facts about a codec; the defaults of ``CodecFacts`` for an unknown one."""
     return CODECS.get(identifier, _UNKNOWN)
 
 
 def is_filter(identifier: str) -> bool:
-    """Return whether a codec only prepares for a compressor."""
+    """Return whether a codec only prepares data for a compressor."""
     return facts(identifier).is_filter
 
 

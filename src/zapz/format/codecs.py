@@ -1,14 +1,16 @@
-"""Codec chains: one canonical form for v2 and v3, when bytes may be copied, and how one chunk is encoded and decoded.
+"""Codec chains: one form for v2 and v3, when bytes may be copied, and how to encode and decode.
 
-A chain turns a chunk into bytes in this order, whatever the format it was written in::
+A chain turns a chunk into bytes in this order, in either format::
 
     array --transpose--> array --serializer (byte order, or variable-length strings)--> buffer
     --stages--> bytes
 
-v2 ``order: F`` is the reversing transpose, v2 byte order is the v3 ``bytes`` codec's, v2 filters
-    and compressor are stages, and so are
-v3's bytes-to-bytes codecs and numcodecs' array filters (whose bytes are the same). What does not
-fit is *foreign*: copied between equal configurations, decoded only by zarr's own pipeline.
+v2 ``order: F`` is a reversing transpose. v2 byte order is that of the v3 ``bytes`` codec. v2
+filters and the v2 compressor are stages. So are the bytes-to-bytes codecs of v3, and its array
+filters from numcodecs, whose bytes are the same.
+
+Any other list of codecs is *foreign*: zapz copies its chunks between equal configurations, and only
+zarr-python's own pipeline decodes them.
 """
 
 from __future__ import annotations
@@ -35,20 +37,20 @@ class Codec:
     """One buffer-to-buffer stage."""
 
     id: str
-    """numcodecs id, or the v3 name of a codec zapz does not know."""
+    """numcodecs id, or the v3 name of a codec that zapz does not know."""
     config: Mapping[str, JSON] = field(hash=False)
-    """Its configuration, defaults left as written."""
+    """Its configuration as written, without added defaults."""
 
     @property
     def canonical(self) -> str:
-        """Text that is equal for two codecs whose streams decode alike."""
+        """Text that is equal for two codecs if each can decode the other's streams."""
         known = facts(self.id)
         config = {**known.defaults, **self.config}
         if known.self_describing and all(config.get(name) == value for name, value in known.described_with.items()):
             return self.id
         for name in ("dtype", "astype", "encode_dtype", "decode_dtype"):
             if isinstance(config.get(name), str):
-                with contextlib.suppress(TypeError):  # a type that NumPy does not know equals only itself
+                with contextlib.suppress(TypeError):  # a type unknown to NumPy equals only itself
                     config[name] = np.dtype(config[name]).str
         return self.id + dumps(dict(sorted(config.items())))
 
@@ -58,37 +60,38 @@ class Shards:
     """The ``sharding_indexed`` codec (Zarr v3 codec specification)."""
 
     inner_shape: tuple[int, ...]
-    """Shape of an inner chunk, in cells; divides the shard's shape."""
+    """Shape of an inner chunk, in cells; it divides the shard's shape."""
     inner: CodecChain
     """Codec chain of an inner chunk."""
     index_endian: Endian
     """Byte order of the index."""
     index_crc32c: bool
-    """Whether the index ends with a CRC32C."""
+    """Whether a CRC32C follows the index."""
     index_location: Literal["start", "end"]
-    """Where the index lies in the shard."""
+    """Position of the index in the shard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecChain:
-    """How one chunk becomes bytes."""
+    """The steps that turn one chunk into bytes."""
 
     order: tuple[int, ...] | None = None
-    """Axes of the stored array in terms of the chunk's (v3 ``transpose``); None if they are the
-    same."""
+    """Axes of the stored array, in terms of the chunk's axes (v3 ``transpose``). None if they are
+    the same."""
     serializer: str = "bytes"
-    """"bytes", or the codec that turns variable-length items into bytes."""
+    """``bytes``, or the id of the codec that turns variable-length items into bytes."""
     serializer_config: str = "{}"
     """Its configuration, as JSON text."""
     endian: Endian | None = "little"
-    """Byte order of stored numbers; None where there is none to speak of (one byte, opaque
+    """Byte order of stored numbers. None where byte order does not apply (one byte, opaque
     structures)."""
     stages: tuple[Codec, ...] = ()
-    """Buffer-to-buffer codecs, first applied first."""
+    """Buffer-to-buffer codecs, in the order in which they encode."""
     shards: Shards | None = None
-    """Set if the chunk is a shard; then nothing else of this chain is used."""
+    """Set if the chunk is a shard. No other field of this chain is used then."""
     foreign: str | None = None
-    """Canonical text of a chain that only zarr's own pipeline can decode; None for all others."""
+    """Canonical text of a chain that only zarr-python's own pipeline can decode; None for all
+    others."""
 
     @property
     def canonical(self) -> str:
@@ -102,21 +105,24 @@ class CodecChain:
 
     @property
     def strict(self) -> str:
-        """Like ``canonical``, but equal only if the parameters of compressors are equal too (for ``recompress``)."""
+        """Like ``canonical``, but the parameters of compressors count too (for ``recompress``)."""
         if self.shards is not None:
             return f"{self.canonical} {self.shards.inner.strict}"
         return f"{self.canonical} {[(s.id, sorted(s.config.items(), key=str)) for s in self.stages]}"
 
     @property
     def unknown(self) -> str | None:
-        """Name of a codec that zapz cannot decode by itself, or None."""
+        """Name of a codec that zapz cannot decode itself, or None."""
         if self.foreign is not None:
             return "foreign"
         chain = self.shards.inner if self.shards is not None else self
         return next((stage.id for stage in chain.stages if stage.id not in CODECS), None) or chain.foreign
 
     def for_dtype(self, dtype: np.dtype[Any], serializer: str) -> CodecChain:
-        """Return the chain of one unit for cells of another type: filters, which depend on it, are left out."""
+        """Return the chain of one unit for cells of another data type.
+
+        Filters are left out, because they depend on the data type.
+        """
         stages = () if self.foreign is not None else tuple(s for s in self.stages if not is_filter(s.id))
         endian = endian_of(dtype, self.endian or "little") if serializer == "bytes" else None
         return CodecChain(order=self.order, serializer=serializer, endian=endian, stages=stages)
@@ -129,7 +135,10 @@ class CodecChain:
 
 
 def normal(chain: CodecChain) -> str:
-    """Return a chain as text in which defaults that were left out are written: equal for two that say the same."""
+    """Return a chain as text in which omitted defaults are filled in.
+
+    Two chains with the same effective configuration have the same text.
+    """
     unit = chain.shards.inner if chain.shards is not None else chain
     if unit.foreign is not None:
         return unit.foreign
@@ -143,18 +152,21 @@ def normal(chain: CodecChain) -> str:
 
 
 def _is_float_delta(stage: Codec) -> bool:
-    """Whether a stage stores differences of floating-point numbers: sums of them are not what was summed."""
+    """Return whether a stage stores differences of floats, whose sums are rounded."""
     names = (stage.config.get("dtype"), stage.config.get("astype"))
     return stage.id == "delta" and any(isinstance(n, str) and n.lstrip("<>=|")[:1] in {"f", "c"} for n in names)
 
 
 def same_bytes(a: CodecChain, b: CodecChain) -> bool:
-    """Return whether ``b`` decodes the bytes that ``a`` wrote to the same cells, given equal chunk shapes and data types."""
+    """Return whether ``b`` decodes bytes that ``a`` wrote to the same cells.
+
+    Chunk shapes and data types must be equal.
+    """
     return a.canonical == b.canonical
 
 
 def endian_of(dtype: np.dtype[Any], endian: Endian) -> Endian | None:
-    """Return ``endian`` where byte order matters for ``dtype``, else None: so chains of bytes and bools compare equal."""
+    """Return ``endian``, or None for types without byte order: their chains compare equal."""
     return None if dtype.itemsize == 1 or dtype.kind in "SVO" or dtype.kind == "b" else endian
 
 
@@ -175,18 +187,18 @@ def decode(
     """Decode one chunk to an array of ``shape`` in native byte order.
 
     Args:
-        chain: Codec chain of the chunk; not sharded, not foreign.
-        dtype: Data type, native byte order.
+        chain: Codec chain of the chunk; neither sharded nor foreign.
+        dtype: Data type, in native byte order.
         shape: Chunk shape, in cells.
         data: The stored bytes.
-        out: A C-contiguous array of the same shape and type to decode into where that saves a copy.
+        out: C-contiguous array of the same shape and type. It is decoded into if this saves a copy.
 
     Returns:
-        The cells; ``out`` itself where it was used. It may be read-only.
+        Array of ``shape``; ``out`` itself where it was used. It may be read-only.
 
     Raises:
         ChunkError: The bytes do not decode to exactly ``shape`` cells.
-        UnsupportedError: A codec is not one that zapz runs.
+        UnsupportedError: zapz cannot run one of the codecs.
     """
     cells = math.prod(shape)
     plain = chain.serializer == "bytes"
@@ -238,8 +250,8 @@ def _variable(chain: CodecChain, cells: int, buffer: Buffer) -> np.ndarray[Any, 
     compressors.check_items(chain.serializer, chain.serializer_config, buffer, cells)
     try:
         items = np.asarray(compressors.numcodec(chain.serializer, chain.serializer_config).decode(buffer), dtype=object)
-    except Exception as error:  # numcodecs raises whatever its C code does
-        raise ChunkError("chunk does not decode", expected=chain.serializer, found=str(error)) from error
+    except Exception as error:  # numcodecs passes on any exception of its C code
+        raise ChunkError("chunk cannot be decoded", expected=chain.serializer, found=str(error)) from error
     if items.size != cells:
         raise ChunkError("chunk has the wrong length", expected=f"{cells} items", found=f"{items.size}")
     return items.reshape(-1)
@@ -248,9 +260,14 @@ def _variable(chain: CodecChain, cells: int, buffer: Buffer) -> np.ndarray[Any, 
 def encode(chain: CodecChain, dtype: np.dtype[Any], cells: np.ndarray[Any, Any]) -> Buffer:
     """Encode one full chunk.
 
+    Args:
+        chain: Codec chain of the chunk; neither sharded nor foreign.
+        dtype: Data type, in native byte order.
+        cells: The cells, in the shape of the chunk.
+
     Raises:
-        ChunkError: A codec refuses the values.
-        UnsupportedError: A codec is not one that zapz runs.
+        ChunkError: A codec cannot encode the values.
+        UnsupportedError: zapz cannot run one of the codecs.
     """
     array = cells if chain.order is None else cells.transpose(chain.order)
     if chain.serializer == "bytes":
@@ -261,8 +278,8 @@ def encode(chain: CodecChain, dtype: np.dtype[Any], cells: np.ndarray[Any, Any])
             buffer = compressors.numcodec(chain.serializer, chain.serializer_config).encode(
                 np.ascontiguousarray(array, dtype=object).reshape(-1)
             )
-        except Exception as error:  # numcodecs raises whatever its C code does
-            raise ChunkError("values do not encode", expected=chain.serializer, found=str(error)) from error
+        except Exception as error:  # numcodecs passes on any exception of its C code
+            raise ChunkError("values cannot be encoded", expected=chain.serializer, found=str(error)) from error
     for stage in chain.stages:
         _allowed(stage)
         buffer = compressors.encode_stage(stage.id, stage.config, buffer)
@@ -272,20 +289,26 @@ def encode(chain: CodecChain, dtype: np.dtype[Any], cells: np.ndarray[Any, Any])
 def _allowed(stage: Codec) -> None:
     if stage.id not in CODECS:
         raise UnsupportedError(
-            "codec cannot be decoded or encoded by zapz",
+            "zapz cannot run this codec",
             found=stage.id,
-            hint="Chunks with it can only be copied: give slice and target the same codecs, chunks and meaning.",
+            hint="Its chunks can only be copied. Use the same codecs, chunks and CF encoding in slice and target.",
         )
 
 
 def inspect(chain: CodecChain, dtype: np.dtype[Any], cells: int, data: Buffer) -> None:
-    """Look at the outside of a chunk that will be copied undecoded.
+    """Check a chunk that will be copied, without decoding it.
 
-    Raw chunks must have exactly their length; Blosc, zstd and gzip say how long they are and how
-    much they hold; CRC32C is verified.
+    A raw chunk must have exactly its length. Blosc, zstd and gzip streams state their length or
+    decoded size. A CRC32C is verified.
+
+    Args:
+        chain: Codec chain of the chunk.
+        dtype: Data type.
+        cells: Number of cells of a full chunk.
+        data: The stored bytes.
 
     Raises:
-        ChunkError: The chunk is empty, truncated or oversized, as far as its outside can tell.
+        ChunkError: The chunk is empty, truncated or oversized, as far as this can be seen.
     """
     view = octets(data)
     if not view.nbytes:

@@ -1,8 +1,8 @@
-"""One buffer-to-buffer stage: decode within a bound, encode, and look at a compressed stream from outside.
+"""One buffer-to-buffer stage: decode it within a limit, encode it, and inspect its stream.
 
-zlib, gzip, bz2 and lzma go through the standard library's decompressors, because those can be told
-a largest length; Blosc, zstd and LZ4 say it in their header, which is checked before anything is
-allocated.
+zlib, gzip, bz2 and lzma use the decompressors of the standard library, because these accept a
+maximum output length. Blosc, zstd and LZ4 state the decoded size in their header, which is checked
+before anything is allocated.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from zapz.format.streams import bounded, zstd_end
 
 @lru_cache(maxsize=128)
 def numcodec(identifier: str, config: str) -> Any:
-    """Return the numcodecs codec with this id and configuration (JSON text), made once."""
-    from numcodecs.registry import get_codec  # imported where used: it costs more than copying a slice does
+    """Return the numcodecs codec with this id and configuration (JSON text), created once."""
+    from numcodecs.registry import get_codec  # imported here: the import takes longer than copying a slice
 
     return get_codec({**parse_object(config, "codec configuration"), "id": identifier})
 
@@ -34,8 +34,8 @@ def numcodec(identifier: str, config: str) -> Any:
 def _codec(identifier: str, config: Mapping[str, Any]) -> Any:
     try:
         return numcodec(identifier, dumps(dict(config)))
-    except Exception as error:  # codecs validate their configuration with every kind of exception
-        raise ChunkError("codec cannot be made", found=f"{identifier} {dict(config)}: {error}") from error
+    except Exception as error:  # codecs report invalid configurations with any exception
+        raise ChunkError("invalid codec configuration", found=f"{identifier} {dict(config)}: {error}") from error
 
 
 def decode_stage(
@@ -53,12 +53,15 @@ def decode_stage(
         identifier: numcodecs id.
         config: Its configuration.
         data: Encoded bytes.
-        limit: Most bytes that the result may have.
-        exact: Whether it must have exactly ``limit`` bytes.
-        out: Decode into this array if the codec can.
+        limit: Maximum size of the result, in bytes.
+        exact: Whether the result must have exactly ``limit`` bytes.
+        out: Array to decode into if the codec can.
+
+    Returns:
+        The decoded bytes; ``out`` itself where it was used.
 
     Raises:
-        ChunkError: The bytes are not a stream of this codec, or hold more or less than they may.
+        ChunkError: The bytes are not a stream of this codec, or decode to a wrong number of bytes.
     """
     known = facts(identifier)
     if known.decompressor is not None:
@@ -67,20 +70,22 @@ def decode_stage(
         if known.declared is not None:
             inspect_stage(identifier, data, limit if exact else None)
             if (size := known.declared(octets(data))) is not None and size > limit:
-                raise ChunkError("chunk claims to hold too much", expected=f"at most {limit} bytes", found=f"{size}")
+                raise ChunkError(
+                    "stated size of the decoded chunk is too large", expected=f"at most {limit} bytes", found=f"{size}"
+                )
         codec = _codec(identifier, config)
         try:
             if identifier == "zstd" and zstd_end(octets(data)) != octets(data).nbytes:
-                raise ChunkError("chunk does not decode", expected="one zstd frame", found="bytes behind it")
+                raise ChunkError("chunk cannot be decoded", expected="one zstd frame", found="more bytes after it")
             if identifier == "zstd" and out is None and exact:
-                out = np.empty(limit, np.uint8)  # a frame need not say how much it holds: so it cannot hold more
+                out = np.empty(limit, np.uint8)  # limits the output of a frame that does not state its size
             if out is not None and exact and known.into:
                 codec.decode(data, out)
                 return out
             result = codec.decode(data)
-        except Exception as error:  # numcodecs raises whatever its C code does
+        except Exception as error:  # numcodecs passes on any exception of its C code
             raise ChunkError(
-                "chunk does not decode", expected=identifier, found=str(error) or type(error).__name__
+                "chunk cannot be decoded", expected=identifier, found=str(error) or type(error).__name__
             ) from error
     if exact and octets(result).nbytes != limit:
         raise ChunkError(
@@ -93,27 +98,34 @@ def encode_stage(identifier: str, config: Mapping[str, Any], data: Buffer) -> Bu
     """Apply one stage.
 
     Raises:
-        ChunkError: The codec refuses the data.
+        ChunkError: The codec cannot encode the data.
     """
     if (compress := facts(identifier).compress) is not None:
         return compress(config, data)
     try:
-        with np.errstate(invalid="ignore", over="ignore"):  # what does not survive is found by decoding it again
+        with np.errstate(invalid="ignore", over="ignore"):  # lost values are found by decoding them again
             result: Buffer = _codec(identifier, config).encode(data)
     except ChunkError:
         raise
-    except Exception as error:  # numcodecs raises whatever its C code does
+    except Exception as error:  # numcodecs passes on any exception of its C code
         raise ChunkError(
-            "values do not encode", expected=identifier, found=str(error) or type(error).__name__
+            "values cannot be encoded", expected=identifier, found=str(error) or type(error).__name__
         ) from error
     return result
 
 
 def check_items(serializer: str, config: str, data: Buffer, cells: int) -> None:
-    """Check how many items a chunk of variable-length items says it holds, before anything is allocated for them.
+    """Check the stated number of variable-length items before anything is allocated for them.
+
+    Args:
+        serializer: numcodecs id of the serializer.
+        config: Its configuration, as JSON text.
+        data: The serialized items.
+        cells: Expected number of items.
 
     Raises:
-        ChunkError: It is not ``cells``.
+        ChunkError: The number is not ``cells``, or cannot be read.
+        UnsupportedError: The serializer needs a package that is not installed.
     """
     view = octets(data)
     try:
@@ -126,17 +138,17 @@ def check_items(serializer: str, config: str, data: Buffer, cells: int) -> None:
 
             found = _items(msgpack.unpackb(bytes(view)))
     except (struct.error, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise ChunkError("chunk does not decode", expected=serializer, found=str(error)) from error
+        raise ChunkError("chunk cannot be decoded", expected=serializer, found=str(error)) from error
     except ImportError as error:
         raise UnsupportedError(
-            "codec needs a package that is not installed", found=serializer, hint="Install msgpack."
+            "a package for this codec is not installed", found=serializer, hint="Install msgpack."
         ) from error
     if found != cells:
         raise ChunkError("chunk has the wrong length", expected=f"{cells} items", found=f"{found}")
 
 
 def _items(document: Any) -> int:
-    """Return the number of items of numcodecs' JSON and MsgPack layouts: the last member is the shape."""
+    """Return the number of items in a JSON or MsgPack document of numcodecs (shape last)."""
     shape = document[-1]
     if not isinstance(shape, list) or not all(isinstance(n, int) for n in shape):
         raise TypeError("no shape")
@@ -144,10 +156,15 @@ def _items(document: Any) -> int:
 
 
 def inspect_stage(identifier: str, data: Buffer, expected: int | None) -> None:
-    """Check what a compressed stream says about itself, undecoded.
+    """Check what a compressed stream states about itself, without decoding it.
+
+    Args:
+        identifier: numcodecs id.
+        data: The stream.
+        expected: Expected size of the decoded data, in bytes; None if unknown.
 
     Raises:
-        ChunkError: Its lengths contradict the file's length or the chunk's.
+        ChunkError: The stated sizes contradict the length of the stream, or ``expected``.
     """
     view = octets(data)
     if not view.nbytes:

@@ -1,4 +1,4 @@
-"""The door between stored documents and metadata: the only place that picks a format."""
+"""From stored documents to metadata and back: the only module that selects the Zarr format."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zapz.format import jsontext, v2, v3
 from zapz.format.metadata import Array, ChunkKeys, Dataset, check_path, join, name, parent
 
 DOCUMENT_NAMES = (*v2.NODES, v2.CONSOLIDATED, v3.NODE)
-"""Every name a metadata document can have."""
+"""All names that a metadata document can have."""
 ARRAY_NAMES = (v2.ARRAY, v3.NODE)
-"""Names of the documents that can govern an array, and with it its chunks."""
+"""Names of the documents that can define an array, and so its chunk keys."""
 NODE_NAMES = (v2.GROUP, *ARRAY_NAMES)
-"""Names of the documents that make a folder a node."""
+"""Names of the documents that define a node."""
 CONSOLIDATED_NAMES = (v3.NODE, v2.CONSOLIDATED)
 """Names of the documents that can hold consolidated metadata."""
 CONSOLIDATED = v2.CONSOLIDATED
@@ -23,68 +23,81 @@ _VISIBILITY = (v2.ATTRIBUTES, v2.ARRAY, v2.GROUP, v3.NODE, v2.CONSOLIDATED)
 
 
 class Format(Protocol):
-    """What a format of Zarr does with documents; the modules ``v2`` and ``v3`` are the two there are."""
+    """Operations of a Zarr format on documents; implemented by the modules ``v2`` and ``v3``."""
 
     @property
-    def FORMAT(self) -> int:  # noqa: N802 - a module's constant
+    def FORMAT(self) -> int:  # noqa: N802 - constant of a module
         """2 or 3."""
 
     @property
-    def NODES(self) -> tuple[str, ...]:  # noqa: N802 - a module's constant
+    def NODES(self) -> tuple[str, ...]:  # noqa: N802 - constant of a module
         """Names of the documents that describe one node."""
 
     @property
-    def MARKS_BY_FILL(self) -> bool:  # noqa: N802 - a module's constant
-        """Whether readers take cells that equal the fill value for missing."""
+    def MARKS_BY_FILL(self) -> bool:  # noqa: N802 - constant of a module
+        """Whether readers treat cells that equal the fill value as missing."""
 
     @property
-    def HAS_SHARDS(self) -> bool:  # noqa: N802 - a module's constant
-        """Whether several chunks can lie in one object."""
+    def HAS_SHARDS(self) -> bool:  # noqa: N802 - constant of a module
+        """Whether one object can hold several chunks."""
 
     @property
-    def KEYS(self) -> ChunkKeys:  # noqa: N802 - a module's constant
-        """How keys of chunks are made, where nothing else is said."""
+    def KEYS(self) -> ChunkKeys:  # noqa: N802 - constant of a module
+        """Default chunk key encoding."""
 
     @property
-    def COMPRESSOR(self) -> Mapping[str, Any]:  # noqa: N802 - a module's constant
-        """The compressor where nothing else is said, as a numcodecs configuration."""
+    def COMPRESSOR(self) -> Mapping[str, Any]:  # noqa: N802 - constant of a module
+        """Default compressor, as a numcodecs configuration."""
 
     @property
-    def HOLDS_ATTRIBUTES(self) -> tuple[str, jsontext.Path]:  # noqa: N802 - a module's constant
-        """Name of the document that holds a node's attributes, and their place in it."""
+    def HOLDS_ATTRIBUTES(self) -> tuple[str, jsontext.Path]:  # noqa: N802 - constant of a module
+        """Name of the document that holds a node's attributes, and the path to them in it."""
 
     def read(self, documents: Mapping[str, bytes]) -> Dataset:
-        """Read every node of a hierarchy from all its documents.
+        """Read every node of a hierarchy.
+
+        Args:
+            documents: All documents of the hierarchy, by key.
 
         Raises:
-            MetadataError: A document is broken.
-            UnsupportedError: One says something that zapz does not know.
+            MetadataError: A document is invalid.
+            UnsupportedError: A document uses a feature that zapz does not support.
         """
 
     def write_array(self, array: Array, attributes: str, extra: Mapping[str, Any] | None = None) -> dict[str, bytes]:
-        """Return the documents of an array, with the text of its attributes, and members that zapz does not know.
+        """Return the documents of an array.
+
+        Args:
+            array: The array.
+            attributes: Its attributes, as JSON text.
+            extra: Further members, which zapz does not interpret.
 
         Raises:
-            UnsupportedError: The format cannot say it.
+            UnsupportedError: The format cannot express the array.
         """
 
     def adopt(self, array: Array, attributes: Mapping[str, str], *, marks: bool) -> dict[str, bytes]:
         """Return the documents of an array of the other format.
 
-        For readers a v2 fill value is also the missing marker and a v3 one is not, so the marker
+        Readers treat a v2 fill value also as the missing marker, but not a v3 one. So the marker
         moves between the two places.
 
         Args:
-            array: The array, as the other format says it.
-            attributes: Its attributes, as JSON texts by name.
+            array: The array, as read from the other format.
+            attributes: Its attributes: JSON texts by name.
             marks: Whether cells that equal its marker are missing.
 
         Raises:
-            UnsupportedError: The format cannot say it.
+            UnsupportedError: The format cannot express the array.
         """
 
     def write_group(self, path: str, attributes: str) -> dict[str, bytes]:
-        """Return the documents of a group, with the text of its attributes."""
+        """Return the documents of a group.
+
+        Args:
+            path: The group.
+            attributes: Its attributes, as JSON text.
+        """
 
     def regrid(
         self,
@@ -93,31 +106,37 @@ class Format(Protocol):
         shape: tuple[int, ...],
         chunks: tuple[int, ...] | None = None,
     ) -> dict[str, bytes]:
-        """Return the changed document of an array that gets another shape, or chunks; every other character stays."""
+        """Return the changed document of an array with a new shape, and new chunks if given.
+
+        Every other character of the document stays.
+        """
 
     def attributes_text(self, documents: Mapping[str, bytes], path: str) -> str:
-        """Return the text of a node's attributes, without the names of dimensions."""
+        """Return the JSON text of a node's attributes, without the dimension names."""
 
     def with_attributes(self, documents: Mapping[str, bytes], path: str, attributes: str) -> dict[str, bytes]:
-        """Return the document of a group that gets this text as its attributes."""
+        """Return the changed document of a group whose attributes become this JSON text."""
 
     def set_attributes(self, documents: Mapping[str, bytes], path: str, values: Mapping[str, Any]) -> dict[str, bytes]:
-        """Return the document of a node that gets some attributes besides those it has; nothing if it has them."""
+        """Return the changed document of a node with these attributes set; nothing if equal."""
 
     def hides(self, array: Array, value: Any) -> bool:
-        """Return whether xarray takes a label of this value for missing, because it is the fill value."""
+        """Return whether xarray treats this label as missing, because it is the fill value."""
 
     def hides_some(self, array: Array) -> bool:
-        """Return whether some value would be missing to xarray, and to nothing else. NaN is missing anyway."""
+        """Return whether xarray alone treats some value as missing, except NaN."""
 
     def without_fill(self, documents: Mapping[str, bytes], path: str) -> dict[str, bytes]:
-        """Return the changed document of an array whose fill value hides nothing any more; nothing if it hides nothing."""
+        """Return the changed document of an array after its fill value hides no value any more.
+
+        Return nothing if no value is hidden (see ``hides``).
+        """
 
     def consolidate(self, documents: Mapping[str, bytes], *, create: bool) -> dict[str, bytes]:
-        """Return the consolidated metadata: refreshed where there are some, added at the root if ``create``.
+        """Return consolidated metadata, refreshed, and added at the root if ``create``.
 
         Raises:
-            MetadataError: Those that there are are broken.
+            MetadataError: The existing consolidated metadata are invalid.
         """
 
 
@@ -125,7 +144,7 @@ FORMATS: Final[Mapping[int, Format]] = {2: v2, 3: v3}
 
 
 def of(zarr_format: int) -> Format:
-    """Return what reads and writes a format."""
+    """Return the module that reads and writes this format."""
     return FORMATS[zarr_format]
 
 
@@ -133,8 +152,8 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
     """Read a hierarchy from its documents.
 
     Raises:
-        MetadataError: They are broken, or there are none.
-        UnsupportedError: v2 and v3 are mixed.
+        MetadataError: A document is invalid, or there is none.
+        UnsupportedError: v2 and v3 are mixed, or a feature is not supported.
     """
     kinds = {3 if name(key) == v3.NODE else 2 for key in documents}
     if not kinds:
@@ -142,9 +161,9 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
     if len(kinds) > 1:
         mixed = sorted(documents)[:3]
         raise UnsupportedError(
-            "v2 and v3 metadata in one place",
+            "v2 and v3 metadata in the same dataset",
             found=", ".join(mixed),
-            hint="Remove one of the two, so that all readers see the same.",
+            hint="Remove the documents of one format, so that all readers see the same data.",
         )
     zarr_format = kinds.pop()
     dataset = of(zarr_format).read(documents)
@@ -152,7 +171,7 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
         holder = parent(path)
         while path:
             if holder in dataset.arrays:
-                raise MetadataError("an array lies inside another array", where=path, found=f"array {holder or '/'}")
+                raise MetadataError("array inside another array", where=path, found=f"array {holder or '/'}")
             if not holder:
                 break
             holder = parent(holder)
@@ -160,15 +179,18 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
 
 
 def visibility(key: str) -> int:
-    """Return when a document of a node becomes visible, beside the node's others: attributes before the array, consolidated last."""
+    """Return the rank at which a node's document becomes visible.
+
+    Within a node, attributes come before the array; consolidated metadata come last.
+    """
     return _VISIBILITY.index(name(key))
 
 
 def is_array(documents: Mapping[str, bytes], path: str) -> bool:
-    """Return whether a node is an array, going by its documents.
+    """Return whether the documents of a node define an array.
 
     Raises:
-        MetadataError: They are broken.
+        MetadataError: A document is invalid.
     """
     key = join(path, v3.NODE)
     if join(path, v2.ARRAY) in documents:
@@ -180,41 +202,45 @@ def is_array(documents: Mapping[str, bytes], path: str) -> bool:
 
 
 def says_array(key: str) -> bool:
-    """Return whether a document makes its node an array by its name alone."""
+    """Return whether the name of a document alone defines its node as an array."""
     return name(key) == v2.ARRAY
 
 
 def foreign_document(documents: Mapping[str, bytes], path: str) -> bytes | None:
-    """Return the document of an array from which zarr-python makes codecs that zapz does not run; None if there is none."""
+    """Return the document from which zarr-python creates the codecs of a foreign chain, or None."""
     return documents.get(join(path, v3.NODE))
 
 
 def searched_names(root: Collection[str]) -> tuple[str, ...]:
-    """Return the names of documents that nodes below a root may have, by those that lie right in it."""
-    if (v3.NODE in root) == bool(set(root) & {*v2.NODES, v2.CONSOLIDATED}):  # nothing is known, or they are mixed
+    """Return the names that documents below a root can have.
+
+    Args:
+        root: Names of the documents directly in the root.
+    """
+    if (v3.NODE in root) == bool(set(root) & {*v2.NODES, v2.CONSOLIDATED}):  # the format is unknown, or mixed
         return (*v2.NODES, *v3.NODES)
     return v3.NODES if v3.NODE in root else v2.NODES
 
 
 def may_hold_consolidated(names: Collection[str], searched: Collection[str]) -> bool:
-    """Return whether a group below the root has a document of consolidated metadata of its own."""
+    """Return whether a group below the root may have its own document of consolidated metadata."""
     return v2.CONSOLIDATED in names and v2.GROUP in searched
 
 
 def is_only_group(document: str) -> bool:
-    """Return whether a document of this name says no more than that there is a group."""
+    """Return whether a document of this name only states that there is a group."""
     return document == v2.GROUP
 
 
 def consolidated_names(root: Mapping[str, bytes], *, whole: bool = False) -> list[str]:
-    """Return the keys of documents that a root's consolidated metadata name and that must be there.
+    """Return the keys of documents that a root's consolidated metadata name and that must exist.
 
     Args:
-        root: The documents that lie right in the root.
-        whole: Whether documents without which a node can do (groups, attributes) are returned too.
+        root: The documents directly in the root, by key.
+        whole: Whether to include documents that a node can do without (groups, attributes).
 
     Raises:
-        MetadataError: The consolidated metadata are broken.
+        MetadataError: The consolidated metadata are invalid.
     """
     names: list[str] = []
     if v2.CONSOLIDATED in root:
@@ -232,7 +258,13 @@ def consolidated_names(root: Mapping[str, bytes], *, whole: bool = False) -> lis
 
 
 def without_consolidated(key: str, data: bytes) -> bytes:
-    """Return a document that says nothing about other nodes: what a slice says about its own is not true of a new target."""
+    """Return a document without inline consolidated metadata.
+
+    A slice's consolidated metadata are not valid for a new target.
+
+    Raises:
+        MetadataError: The document is invalid.
+    """
     if name(key) != v3.NODE:
         return data
     text = jsontext.text_of(data, key)

@@ -1,11 +1,11 @@
-"""Data types and fill values of Zarr v2 and v3, to and from NumPy's.
+"""Data types and fill values of Zarr v2 and v3, to and from NumPy.
 
-NumPy types here are in native byte order: stored byte order is the codecs' business. Strings and
-    bytes of variable length are ``object``.
+NumPy types here are in native byte order; codecs define the stored byte order. Strings and bytes of
+variable length are ``object``.
+
 Sources: Zarr v2 specification, "Data type encoding" and "Fill value encoding"; Zarr v3 core
-    specification, "Data types" and "Fill value";
-zarr-extensions for ``numpy.datetime64``, ``numpy.timedelta64``, ``fixed_length_utf32``,
-``null_terminated_bytes``, ``struct``.
+specification, "Data types" and "Fill value"; zarr-extensions for ``numpy.datetime64``,
+``numpy.timedelta64``, ``fixed_length_utf32``, ``null_terminated_bytes``, ``struct``.
 """
 
 from __future__ import annotations
@@ -48,10 +48,14 @@ _NUMBER = (int, float)
 
 
 def read_v2(text: Any, where: str) -> tuple[DType, Endian | None]:
-    """Read a v2 ``dtype``: the native NumPy type, and the stored byte order (None where there is none).
+    """Read a v2 ``dtype``.
+
+    Returns:
+        The NumPy type in native byte order, and the stored byte order (None where it does not
+        apply).
 
     Raises:
-        MetadataError: It is not a NumPy type string or list of fields.
+        MetadataError: The value is not a NumPy type string or list of fields.
     """
     try:
         if isinstance(text, list):
@@ -59,12 +63,12 @@ def read_v2(text: Any, where: str) -> tuple[DType, Endian | None]:
         if not isinstance(text, str):
             raise TypeError(f"a {type(text).__name__}")
         if text.startswith("="):
-            raise ValueError("the byte order of whoever reads it")
+            raise ValueError('"=" is the byte order of the reader')
         dtype = np.dtype(text)
     except (TypeError, ValueError) as error:
         raise MetadataError("unknown data type", where=where, found=f"{text!r} ({error})") from error
     if dtype.itemsize == 0:
-        raise MetadataError("data type has no size", where=where, found=repr(text))
+        raise MetadataError("data type has size 0", where=where, found=repr(text))
     big = text.startswith(">")
     if dtype.itemsize == 1 or dtype.kind in "SVO":
         return dtype, None
@@ -72,7 +76,7 @@ def read_v2(text: Any, where: str) -> tuple[DType, Endian | None]:
 
 
 def write_v2(dtype: DType, endian: Endian | None) -> Any:
-    """Write a v2 ``dtype``."""
+    """Return a data type as a v2 ``dtype``."""
     if dtype.fields is not None:
         return [[name, *_field_v2(dtype[name])] for name in dtype.names or ()]
     return dtype.newbyteorder(">" if endian == "big" else "<").str if endian is not None else dtype.str
@@ -84,17 +88,22 @@ def _field_v2(dtype: DType) -> list[Any]:
 
 
 def read_v3(data: Any, where: str) -> tuple[DType, str]:
-    """Read a v3 ``data_type``: the native NumPy type, and the serializer its items need ("bytes", "vlen-utf8", "vlen-bytes").
+    """Read a v3 ``data_type``.
+
+    Returns:
+        The NumPy type in native byte order, and the serializer ("bytes", "vlen-utf8",
+        "vlen-bytes").
 
     Raises:
-        UnsupportedError: It is not a type that zapz knows.
+        MetadataError: The configuration is invalid.
+        UnsupportedError: zapz does not know the type.
     """
     name, config = (data, {}) if isinstance(data, str) else (None, {})
     if isinstance(data, dict):
         name, config = data.get("name"), data.get("configuration", {})
     try:
         if not isinstance(config, dict) or not isinstance(name, str):
-            raise TypeError("no name, or a configuration that is no object")
+            raise TypeError("no name, or the configuration is not an object")
         if name in _PLAIN:
             return np.dtype(name), "bytes"
         if name in _STRINGS:
@@ -104,12 +113,12 @@ def read_v3(data: Any, where: str) -> tuple[DType, str]:
         if name in _CONFIGURED:
             return _CONFIGURED[name](config, where), "bytes"
     except (KeyError, TypeError, ValueError) as error:
-        raise MetadataError("data type does not make sense", where=where, found=f"{data!r} ({error})") from error
+        raise MetadataError("invalid data type", where=where, found=f"{data!r} ({error})") from error
     raise UnsupportedError(
         "unknown data type",
         where=where,
         found=repr(data),
-        hint="zapz appends the core types, datetimes, strings and structures.",
+        hint="zapz supports the core types, datetimes, strings and structures.",
     )
 
 
@@ -149,10 +158,10 @@ _CONFIGURED: dict[str, Callable[[dict[str, Any], str], DType]] = {
 
 
 def write_v3(dtype: DType, serializer: str) -> Any:
-    """Write a v3 ``data_type``.
+    """Return a data type as a v3 ``data_type``.
 
     Raises:
-        UnsupportedError: v3 has no name for it.
+        UnsupportedError: v3 does not define the type.
     """
     if dtype.name in _PLAIN:
         return dtype.name
@@ -165,8 +174,8 @@ def write_v3(dtype: DType, serializer: str) -> Any:
             "configuration": {"unit": unit, "scale_factor": scale},
         }
     if dtype.subdtype is not None or (dtype.fields is not None and not dtype.isnative):
-        hint = "Fields must be plain and in native byte order."
-        raise UnsupportedError("Zarr v3 cannot store this structure as it is", found=str(dtype), hint=hint)
+        hint = "Fields must be scalars in native byte order."
+        raise UnsupportedError("Zarr v3 cannot store this structured data type", found=str(dtype), hint=hint)
     if dtype.fields is not None:
         return {
             "name": "structured",
@@ -175,7 +184,7 @@ def write_v3(dtype: DType, serializer: str) -> Any:
     names = {"U": "fixed_length_utf32", "S": "null_terminated_bytes", "V": "raw_bytes"}
     if dtype.kind in names:
         return {"name": names[dtype.kind], "configuration": {"length_bytes": dtype.itemsize}}
-    raise UnsupportedError("Zarr v3 has no name for this data type", found=f"{dtype} ({serializer})")
+    raise UnsupportedError("Zarr v3 does not define this data type", found=f"{dtype} ({serializer})")
 
 
 def read_fill(value: Any, dtype: DType, where: str, serializer: str = "bytes") -> FillValue:
@@ -184,11 +193,11 @@ def read_fill(value: Any, dtype: DType, where: str, serializer: str = "bytes") -
     Args:
         value: The JSON value; None (v2 ``null``) leaves it undefined.
         dtype: The array's type.
-        where: For the message.
-        serializer: What turns items of variable length into bytes.
+        where: Key of the document, for messages.
+        serializer: Codec that turns items of variable length into bytes.
 
     Raises:
-        MetadataError: It cannot be a value of this type.
+        MetadataError: The value is not valid for this type.
     """
     if value is None:
         return FillValue.of(None)
@@ -223,7 +232,7 @@ def _fill(value: Any, dtype: DType, serializer: str) -> Any:
 
 
 def _variable(value: Any, serializer: str) -> Any:
-    """Some writers put 0 into arrays of strings: text "0", as zarr-python reads it."""
+    """Read a value of variable length; some writers use 0, which is "0" to zarr-python."""
     if serializer == "vlen-bytes":
         return (
             b"" if value == 0 else bytes(value) if isinstance(value, list) else base64.b64decode(value, validate=True)
@@ -267,14 +276,14 @@ def _real(value: Any, dtype: DType) -> Any:
 
 
 def undefined(dtype: DType) -> Any:
-    """Return what zarr-python reads where v2 leaves the fill value undefined (``null``): not-a-time, the empty string, or zero."""
+    """Return what zarr-python reads for an undefined v2 fill value (``null``): NaT, "" or zero."""
     if dtype.kind == "O":
         return ""
     return np.array("NaT", dtype=dtype)[()] if dtype.kind in "Mm" else np.zeros(1, dtype=dtype)[0]
 
 
 def write_fill(fill: FillValue, dtype: DType) -> Any:
-    """Write a fill value as either format's JSON value (v3 bit patterns only where NaN carries a payload)."""
+    """Return a fill value as JSON of either format; only NaN payloads need a bit pattern (v3)."""
     value = fill.value
     if value is None:
         return None
@@ -303,10 +312,13 @@ def _write_real(value: Any, dtype: DType) -> Any:
 
 
 def read_marker(value: Any, dtype: DType, where: str) -> Any:
-    """Read a ``_FillValue`` attribute: a number, text, or xarray's base64 of a little-endian double; None if there is none.
+    """Read a ``_FillValue`` attribute: a number, text, or base64 as written by xarray.
+
+    Returns:
+        The marker as a NumPy scalar or text; None if there is no attribute.
 
     Raises:
-        MetadataError: It cannot be a value of this type.
+        MetadataError: The value is not valid for this type.
     """
     if value is None:
         return None
@@ -329,14 +341,16 @@ def read_marker(value: Any, dtype: DType, where: str) -> Any:
 def has_attribute(marker: Any, dtype: DType) -> bool:
     """Return whether a marker is written as ``_FillValue`` in Zarr v3.
 
-    Only numbers: not-a-time is missing without being said to be, and xarray reads no other such
-        attribute.
+    Only numbers: NaT needs no marker, and xarray reads ``_FillValue`` only for numbers.
     """
     return marker is not None and dtype.kind in "iufc"
 
 
 def write_marker(value: Any, dtype: DType) -> Any:
-    """Write a ``_FillValue`` attribute the way xarray does for v3 (floats as base64 of a little-endian double)."""
+    """Return a marker as a ``_FillValue`` attribute of v3, as xarray writes it.
+
+    Floats become the base64 of a little-endian float64.
+    """
     if dtype.kind == "f":
         return base64.b64encode(np.asarray(value, dtype="<f8").tobytes()).decode()
     if dtype.kind == "c":

@@ -1,16 +1,16 @@
 """The regular chunk grid: counts, boxes, and what an append does to it.
 
-A grid cuts an array of some shape into equal chunks; the last chunk along an axis may reach beyond
-the shape. Appending ``M`` steps to ``N`` along one axis touches the boundary chunk (if ``N`` ends
-inside one) and creates the chunks after it::
+A grid cuts an array into equal chunks; the last chunk along an axis may extend beyond the shape.
+Appending ``M`` steps to ``N`` along one axis rewrites the boundary chunk (if ``N`` is inside a
+chunk) and creates the chunks after it::
 
-      N = 5, chunk = 3                 append M = 5                  after: 10
-      +-------+-------+                                              +-------+-------+-------+-------+
-      | 0 1 2 | 3 4 . |    +    | a b c d e |              =         | 0 1 2 | 3 4 a | b c d | e . . |
-      +-------+-------+                                              +-------+-------+-------+-------+
-                  ^ boundary chunk                                            rewritten  new     new
+    N = 5, chunk = 3         append M = 5                 after: 10
+    +-------+-------+                                     +-------+-------+-------+-------+
+    | 0 1 2 | 3 4 . |    +   | a b c d e |          =     | 0 1 2 | 3 4 a | b c d | e . . |
+    +-------+-------+                                     +-------+-------+-------+-------+
+                ^ boundary chunk                                  rewritten  new     new
 
-All arithmetic is on Python integers: a grid of ten million chunks costs no more than one of ten.
+All arithmetic uses Python integers: a grid of ten million chunks costs no more than one of ten.
 """
 
 from __future__ import annotations
@@ -40,31 +40,37 @@ class RegularGrid:
     """A regular chunk grid (Zarr v3 core specification, "regular grids")."""
 
     shape: tuple[int, ...]
-    """Length of every axis, in cells."""
+    """Length of each axis, in cells."""
     chunks: tuple[int, ...]
-    """Length of a chunk along every axis, in cells; at least 1."""
+    """Length of a chunk along each axis, in cells; at least 1."""
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """Number of chunks along every axis."""
+        """Number of chunks along each axis."""
         return tuple(ceil_div(n, c) for n, c in zip(self.shape, self.chunks, strict=True))
 
     @property
     def chunk_size(self) -> int:
-        """Number of cells of one (full) chunk."""
+        """Number of cells in a full chunk."""
         return math.prod(self.chunks)
 
     def box(self, index: Index) -> Box:
-        """Return the cells of chunk ``index`` that lie inside the shape."""
+        """Return the cells of chunk ``index`` that are inside the shape."""
         return tuple((i * c, min((i + 1) * c, n)) for i, c, n in zip(index, self.chunks, self.shape, strict=True))
 
     def covering(self, box: Box) -> Box:
-        """Return the range of chunk indices, per axis, that overlap ``box``."""
+        """Return the range of chunk indices per axis that overlaps ``box`` (in cells)."""
         return tuple((a // c, ceil_div(b, c)) for (a, b), c in zip(box, self.chunks, strict=True))
 
 
 def touched(old: int, new: int, chunk: int) -> Span:
-    """Return the range of chunks along the append axis that an append from ``old`` to ``new`` steps writes."""
+    """Return the chunks along the append axis that an append from ``old`` to ``new`` steps writes.
+
+    Args:
+        old: Length before, in steps.
+        new: Length after, in steps.
+        chunk: Length of a chunk, in steps.
+    """
     return (old // chunk, ceil_div(new, chunk)) if new > old else (old // chunk, old // chunk)
 
 
@@ -80,12 +86,12 @@ def shift(box: Box, origin: Sequence[int], sign: int = 1) -> Box:
 
 
 def slices(box: Box) -> tuple[Any, ...]:
-    """Return ``box`` as an index expression for NumPy that gives a view, of a 0-dimensional array too."""
+    """Return ``box`` as a NumPy index that yields a view, also of a 0-dimensional array."""
     return (*(slice(a, b) for a, b in box), ...)
 
 
 def indices(spans: Box) -> Iterator[Index]:
-    """Yield every index of a box of chunk indices, in C order, in constant memory."""
+    """Yield every index in a box of chunk indices, in C order and constant memory."""
     if not spans:
         yield ()
         return
@@ -101,7 +107,7 @@ def count(spans: Box) -> int:
 
 
 def ravel(index: Index, spans: Box) -> int:
-    """Return the place of an index among those of a box, in C order (the order of a shard's index table)."""
+    """Return the position of an index in a box, in C order (as in the index of a shard)."""
     number = 0
     for i, (a, b) in zip(index, spans, strict=True):
         number = number * (b - a) + (i - a)
@@ -109,7 +115,7 @@ def ravel(index: Index, spans: Box) -> int:
 
 
 def unravel(number: int, spans: Box) -> Index:
-    """Return the index at a place among those of a box, in C order."""
+    """Return the index at a position in a box, in C order."""
     index: list[int] = []
     for a, b in reversed(spans):
         number, i = divmod(number, b - a)
@@ -118,21 +124,21 @@ def unravel(number: int, spans: Box) -> Index:
 
 
 def resized(shape: tuple[int, ...], axis: int | None, length: int) -> tuple[int, ...]:
-    """Return a shape with another length along an axis; as it is if there is no axis."""
+    """Return a shape with a new length along an axis; unchanged if there is no axis."""
     return tuple(length if i == axis else n for i, n in enumerate(shape))
 
 
 def grouped(spans: Box, target: Sequence[int], source: Sequence[int], origin: Sequence[int]) -> Iterator[Index]:
-    """Yield the indices of ``spans`` source block by source block, so that neighbours share source chunks.
+    """Yield the indices of ``spans`` source chunk by source chunk, so that each is read once.
 
-    Drawn for one axis, target chunks of 2 and source chunks of 6: ``[0 1 2] [3 4 5]``, all of a
-        bracket before the next.
+    Example for one axis, with target chunks of 2 and source chunks of 6 cells: ``[0 1 2] [3 4 5]``.
+    The indices in a pair of brackets come from one source chunk.
 
     Args:
-        spans: Range of target chunk indices per axis.
+        spans: Range of target chunk indices, per axis.
         target: Target chunk shape, in cells.
         source: Source chunk shape, in cells.
-        origin: Target cell at which the source's first cell lies.
+        origin: Target cell of the source's first cell, per axis.
     """
     for block in _blocks(tuple(zip(spans, target, source, origin, strict=True))):
         yield from indices(block)

@@ -1,8 +1,8 @@
 """JSON as text: parse strictly, and change one value while every other character stays.
 
-Metadata of a ten-year cube carries numbers that a parser would not give back (``1e400``, ``1.10``,
-2^70, ``NaN``) and members in an order somebody chose. So a document is never re-serialised: the
-text of one value is cut out and another is put in.
+Metadata may contain numbers that a parser does not preserve (``1e400``, ``1.10``, 2^70, ``NaN``),
+and members in an order that their author chose. So zapz never re-serialises a document: it replaces
+the text of single values.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any, TypeAlias, Union
 from zapz.errors import MetadataError
 
 MAX_BYTES = 256 * 1024 * 1024
-"""Largest metadata document accepted, in bytes."""
+"""Maximum size of a metadata document, in bytes."""
 
 MAX_DEPTH = 200
-"""Deepest nesting of a metadata document accepted."""
+"""Maximum nesting depth of a metadata document."""
 
 JSON: TypeAlias = Union[str, int, float, bool, Sequence["JSON"], Mapping[str, "JSON"], None]  # noqa: UP007 - it names itself
 """A value as JSON holds it: of an attribute, or in a document."""
 
 Path = tuple[str, ...]
-"""Names of members from the root of a document down."""
+"""Names of members, from the root of a document downwards."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
@@ -33,18 +33,22 @@ _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Member:
-    """One member of an object, as it stands in the text."""
+    """One member of an object, and where its value is in the text."""
 
     key: str
     """Name of the member, unescaped."""
     start: int
-    """Offset of the value's first character."""
+    """Offset of the first character of the value."""
     end: int
-    """Offset behind the value's last character."""
+    """Offset after the last character of the value."""
 
 
 def text_of(data: bytes, where: str) -> str:
-    """Decode a document (RFC 8259: UTF-8); a byte order mark is tolerated, as many readers do."""
+    """Decode a document (RFC 8259: UTF-8); a byte order mark is accepted, as in many readers.
+
+    Raises:
+        MetadataError: The document is too large, or not UTF-8.
+    """
     if len(data) > MAX_BYTES:
         raise MetadataError(
             "metadata document is too large", where=where, expected=f"at most {MAX_BYTES} bytes", found=f"{len(data)}"
@@ -59,26 +63,30 @@ def parse(text: str, where: str) -> Any:
     """Parse a document strictly.
 
     Raises:
-        MetadataError: The text is not JSON, holds a key twice in one object, or is nested too
+        MetadataError: The text is not JSON, has a duplicate key in an object, or is nested too
             deeply.
     """
     _check_depth(text, where)
     try:
         return _decoder.decode(text)
     except json.JSONDecodeError as error:
-        reason = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")  # as the decoder ends some of its sentences
+        reason = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")  # some messages end with " at"
         found = f"{reason} at line {error.lineno}, column {error.colno}"
         raise MetadataError(
-            "broken JSON", where=where, found=found, hint="Restore the document or rewrite the dataset."
+            "invalid JSON", where=where, found=found, hint="Restore the document, or rewrite the dataset."
         ) from error
     except _DuplicateKeyError as error:
-        raise MetadataError("a key stands twice in one JSON object", where=where, found=repr(error.args[0])) from error
-    except ValueError as error:  # an integer longer than Python converts (sys.get_int_max_str_digits)
-        raise MetadataError("a number is too long", where=where, found=str(error)) from error
+        raise MetadataError("duplicate key in a JSON object", where=where, found=repr(error.args[0])) from error
+    except ValueError as error:  # an integer too long for Python (sys.get_int_max_str_digits)
+        raise MetadataError("number has too many digits", where=where, found=str(error)) from error
 
 
 def parse_object(text: str, where: str) -> dict[str, Any]:
-    """Parse a document that must be a JSON object."""
+    """Parse a document that must be a JSON object.
+
+    Raises:
+        MetadataError: The text is not a JSON object, or ``parse`` refuses it.
+    """
     value = parse(text, where)
     if not isinstance(value, dict):
         raise MetadataError(
@@ -114,7 +122,7 @@ def _check_depth(text: str, where: str) -> None:
         if mark in "[{":
             depth += 1
             if depth > MAX_DEPTH:
-                raise MetadataError("nested too deeply", where=where, expected=f"at most {MAX_DEPTH} levels")
+                raise MetadataError("JSON is nested too deeply", where=where, expected=f"at most {MAX_DEPTH} levels")
         elif mark in "]}":
             depth -= 1
 
@@ -123,13 +131,13 @@ _encoder = json.JSONEncoder(ensure_ascii=False)
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
-    """Serialise a value that zapz itself made."""
+    """Return the JSON text of a value that zapz created; lone surrogates are escaped."""
     text = _encoder.encode(value) if indent is None else json.dumps(value, ensure_ascii=False, indent=indent)
     return text if text.isprintable() or _encodable(text) else json.dumps(value, indent=indent)
 
 
 def _encodable(text: str) -> bool:
-    """Whether a text has no lone surrogates, which JSON can say (escaped) but UTF-8 cannot."""
+    """Return whether UTF-8 can encode a text: lone surrogates must be escaped."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -141,7 +149,7 @@ _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().raw_decode
 
 
 def members(text: str, start: int = 0) -> list[Member]:
-    """Return the members of the object that begins at or after ``start``; the text must have been parsed before."""
+    """Return the members of the object at or after ``start``, in text that is known to be JSON."""
     position = _skip(text, start) + 1
     result: list[Member] = []
     while text[(position := _skip(text, position))] != "}":
@@ -160,9 +168,10 @@ def _skip(text: str, position: int) -> int:
 
 
 def replaced(text: str, values: Mapping[Path, str]) -> str:
-    """Return ``text`` with the value at each path replaced by the given JSON text.
+    """Return ``text`` with the value at each path replaced by other JSON text.
 
-    A path whose last name is missing is added at the end of its object; its parents must exist.
+    If the last name of a path is missing, it is added at the end of its object. Its parents must
+    exist.
     """
     edits: list[tuple[int, int, str]] = []
     _collect(text, 0, dict(values), edits)
@@ -172,7 +181,7 @@ def replaced(text: str, values: Mapping[Path, str]) -> str:
 
 
 def without(text: str, key: str) -> str:
-    """Return the text of an object without one of its members; every other character stays."""
+    """Return the text of an object without one member; every other character stays."""
     found = members(text)
     place = next((i for i, member in enumerate(found) if member.key == key), None)
     if place is None:
@@ -204,7 +213,7 @@ def _collect(text: str, start: int, values: dict[Path, str], edits: list[tuple[i
 
 
 def _separator(text: str, found: list[Member]) -> str:
-    """The comma and white space that the object puts between its members, so that a new one looks like the others."""
+    """Return the comma and white space between members, so that a new member is formatted alike."""
     if len(found) == 1:
         return ", "
     between = text[found[-2].end : found[-1].start]
@@ -213,10 +222,14 @@ def _separator(text: str, found: list[Member]) -> str:
 
 
 def joined(parts: Mapping[str, str], indent: int | None) -> str:
-    """Return the text of an object whose values are given as JSON text, member by member on a line if ``indent`` is given.
+    """Return the text of an object with these members.
 
-    Line feeds inside the given texts are indented along: a JSON string cannot hold a raw one, so no
-        value changes.
+    Line breaks inside the values are indented too. This changes no value, because a JSON string
+    cannot hold an unescaped one.
+
+    Args:
+        parts: Values as JSON text, by key.
+        indent: Number of spaces before each member, one member per line; None for a single line.
     """
     if indent is None or not parts:
         return "{" + ", ".join(f"{dumps(key)}: {text}" for key, text in parts.items()) + "}"

@@ -1,4 +1,4 @@
-"""Filters that lose precision: how far they may move a value. Pure."""
+"""Limits of the error that lossy filters may cause. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from zapz.format.metadata import Array
 
 
 def near(array: Array, here: Cells, there: Cells) -> bool:
-    """Return whether a lossy chain moved values no further than its filters say; what is not finite, or missing, not at all.
+    """Return whether a lossy chain moved values no further than its filters allow.
+
+    Non-finite and missing cells must be unchanged.
 
     Args:
-        array: The array whose filters they are.
-        here: Cells before.
-        there: The same cells after encoding and decoding, or as they are stored.
+        array: The array with the filters.
+        here: Cells before encoding.
+        there: The same cells, of the same shape, after encoding and decoding, or as stored.
     """
     absolute = relative = 0.0
     for stage in array.unit_codecs.stages:

@@ -1,12 +1,11 @@
-"""File formats that are no Zarr, told by how their files begin: what a file is, and how it becomes a slice all the same. Pure.
+"""Recognise files that are not Zarr by their first bytes, and suggest how to append them. Pure.
 
 ::
 
-    43 44 46 01              CDF.        NetCDF-3         89 48 44 46 0d 0a 1a 0a    .HDF....    NetCDF-4, HDF5
-    47 52 49 42              GRIB        GRIB             49 49 2a 00                II*.        TIFF
+    43 44 46 01   CDF.   NetCDF-3     89 48 44 46 0d 0a 1a 0a   .HDF....   NetCDF-4, HDF5
+    47 52 49 42   GRIB   GRIB         49 49 2a 00               II*.       TIFF
 
-An HDF5 file may have something else in front, whose length is 512 bytes or twice, four times as
-many, and so on.
+An HDF5 file may begin with other data, of 512, 1024, 2048, … bytes.
 """
 
 from __future__ import annotations
@@ -14,38 +13,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BEGINNING = 8192 + 8
-"""Bytes of a file that are enough to tell what it is."""
+"""Number of leading bytes that are enough to recognise a file."""
 _BLOCK = 512
-"""An HDF5 file begins here, or at twice, four times … as many bytes, if it does not begin at once."""
+"""If an HDF5 file does not begin at byte 0, it begins at this byte, or at twice, four times, …
+it."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TAR = (257, b"ustar")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFormat:
-    """A format of files."""
+    """A file format."""
 
     name: str
-    """What such a file is called, with its article."""
+    """Name of such a file, with its article."""
     packages: str = ""
-    """Python packages that read it, as ``pip install`` takes them; empty if there is no remedy with
-    some."""
+    """Python packages that read it, as arguments of ``pip install``; empty if there are none."""
     opener: str = ""
-    """The ``slice_source`` that makes a slice of such a file, without anything else."""
+    """The ``slice_source`` that opens such a file, without further settings."""
     remedy: str = ""
-    """What can be done otherwise, in sentences."""
+    """Other ways to append such a file, as sentences."""
 
 
 _NETCDF = {"packages": "xarray netCDF4", "opener": "xarray:open_dataset"}
 _GRIB = (
-    "A file of a single time needs a function of yours that gives it the time dimension, named by the setting slice_source "
+    "If the file holds a single time, write a function that adds the time dimension, and name it in the setting slice_source "
     '(MODULE:FUNCTION): return xarray.open_dataset(path).drop_vars("valid_time").expand_dims("time").'
 )
 _IMAGE = (
-    "An image does not say its time, so it needs a function of yours, named by the setting slice_source (MODULE:FUNCTION), that "
-    'returns such as rioxarray.open_rasterio(path).expand_dims(time=[…]).to_dataset(name="…") (pip install rioxarray).'
+    "An image does not state its time. Write a function that adds it, and name it in the setting slice_source (MODULE:FUNCTION): "
+    'return rioxarray.open_rasterio(path).expand_dims(time=[…]).to_dataset(name="…") (pip install rioxarray).'
 )
-_UNPACK = "Unpack it, and append what is in it."
+_UNPACK = "Unpack it, and append its contents."
 NETCDF_4 = FileFormat(name="a NetCDF-4 file (HDF5)", **_NETCDF)
 NETCDF_3 = FileFormat(name="a NetCDF-3 file", **_NETCDF)
 GRIB = FileFormat(name="a GRIB file", packages="xarray cfgrib", opener="xarray:open_dataset", remedy=_GRIB)
@@ -71,21 +70,21 @@ _STARTS = (
     (b"PAR1", FileFormat(name="a Parquet table", remedy=_CONVERT)),
     (
         b"\x93NUMPY",
-        FileFormat(name="a NumPy array", remedy="In Python, a slice may be a mapping of names to (dims, array)."),
+        FileFormat(name="a NumPy array", remedy="In Python, pass a mapping of names to (dims, array) as the slice."),
     ),
     (b"\x1f\x8b", FileFormat(name="a file compressed by gzip", remedy=_UNPACK)),
     (b"BZh", FileFormat(name="a file compressed by bzip2", remedy=_UNPACK)),
     (b"\xfd7zXZ\0", FileFormat(name="a file compressed by xz", remedy=_UNPACK)),
     (b"\x28\xb5\x2f\xfd", FileFormat(name="a file compressed by zstd", remedy=_UNPACK)),
 )
-"""How files begin, and what they are."""
+"""First bytes of files, and the formats they indicate."""
 
 
 def format_of(beginning: bytes) -> FileFormat | None:
-    """Return the format of a file that begins so; None if it is none that is known here.
+    """Return the format of a file with these first bytes; None if it is not known.
 
     Args:
-        beginning: Its first ``BEGINNING`` bytes, or all that it has.
+        beginning: The first ``BEGINNING`` bytes of the file, or all of a shorter one.
     """
     for start, found in _STARTS:
         if beginning.startswith(start):

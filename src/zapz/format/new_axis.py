@@ -1,8 +1,7 @@
-"""An array that gets another axis, of length 1: its documents change, and not a byte of its chunks.
+"""An array gets another axis of length 1: its documents change, its chunks do not.
 
-A chunk ``(y, x)`` is byte for byte the chunk ``(1, y, x)``, and ``(y, 1, x)``, in whichever order
-its axes are stored: an axis of length 1 may stand anywhere. What the documents say about anything
-else stays as it is written there.
+A chunk ``(y, x)`` has the same bytes as the chunks ``(1, y, x)`` and ``(y, 1, x)``, in any stored
+order of axes: an axis of length 1 may be anywhere. All other text of the documents is kept.
 """
 
 from __future__ import annotations
@@ -19,31 +18,33 @@ from zapz.format.v3_codecs import named
 
 _COORDINATES = "coordinates"
 Order = tuple[int, ...]
-"""Axes of the stored array in terms of the chunk's."""
+"""Axes of the stored array, in terms of the chunk's axes."""
 
 
 def with_axis(dataset: Dataset, path: str, axis: int, dim: str, like: Order | None = None) -> dict[str, bytes]:
-    """Return the changed documents of an array that gets an axis of length 1; as a dimension it is no coordinate any more.
+    """Return the changed documents of an array that gets an axis of length 1.
+
+    The name of the new dimension is removed from the array's ``coordinates``.
 
     Args:
-        dataset: Where the array is.
+        dataset: The dataset of the array.
         path: The array.
-        axis: Place of the new axis.
+        axis: Position of the new axis.
         dim: Name of the new dimension.
-        like: The order in which another array stores these axes (see ``CodecChain.order``): the new
-            axis goes to its place there, if the others stand alike.
+        like: Order in which another array stores these axes (see ``CodecChain.order``). The new
+            axis is stored in the same position, if the other axes are in the same order.
 
     Raises:
-        UnsupportedError: The array has a codec that zapz does not run, whose bytes may depend on
-            the number of axes.
+        UnsupportedError: zapz cannot run a codec of the array, and its bytes may depend on the
+            axes.
     """
     array = dataset.arrays[path]
     if (unknown := array.codecs.unknown) is not None:
         raise UnsupportedError(
-            f"an array cannot get the dimension {dim!r} without being decoded, and it has codecs that zapz does not run",
+            f"cannot add the dimension {dim!r}: zapz cannot run the codecs of this array",
             where=path,
             found=(array.codecs.foreign or unknown)[:120],
-            hint=f'Write the slice with the dimension (in xarray: ds.expand_dims("{dim}")), or leave it out: {{excluded_variables}}.',
+            hint=f'Write the slice with the dimension (in xarray: ds.expand_dims("{dim}")), or exclude the array: {{excluded_variables}}.',
             remedies={"excluded_variables": [path]},
         )
     order = _order(array.unit_codecs.order, array.ndim + 1, axis, like, any_order=dataset.zarr_format == v3.FORMAT)
@@ -76,7 +77,7 @@ def with_axis(dataset: Dataset, path: str, axis: int, dim: str, like: Order | No
 
 
 def without_coordinate(dataset: Dataset, group: str, dim: str) -> dict[str, bytes]:
-    """Return the changed document of a group that lists a dimension among its ``coordinates``; nothing if it does not."""
+    """Return the changed document of a group without ``dim`` in ``coordinates``; else nothing."""
     changes = _without(dataset.groups[group].get(_COORDINATES), dim)
     if not changes:
         return {}
@@ -91,7 +92,7 @@ def _inserted(values: Sequence[Any], axis: int, value: Any) -> list[Any]:
 
 
 def _order(old: Order | None, ndim: int, axis: int, like: Order | None, *, any_order: bool) -> Order | None:
-    """Return the order in which an array with one more axis is stored; None if that is the order of its axes."""
+    """Return the stored order of an array with one more axis; None if it is the axes' own."""
     identity = tuple(range(ndim))
     reverse = identity[::-1]
     before = old or identity[:-1]
@@ -104,7 +105,10 @@ def _order(old: Order | None, ndim: int, axis: int, like: Order | None, *, any_o
 
 
 def _codecs(codecs: Sequence[Any], axis: int, order: Order | None, where: str) -> list[Any]:
-    """Return v3's codecs of an array with one more axis: of those that zapz runs only shards and transpositions know of axes."""
+    """Return the v3 codecs of an array with one more axis.
+
+    Of the codecs that zapz runs, only shards and transpositions depend on axes.
+    """
     name, config = named(codecs[0], where)
     if name == "sharding_indexed":
         shape, inner = _inserted(config["chunk_shape"], axis, 1), _codecs(config["codecs"], axis, order, where)
@@ -115,7 +119,7 @@ def _codecs(codecs: Sequence[Any], axis: int, order: Order | None, where: str) -
 
 
 def _without(coordinates: Any, dim: str) -> dict[str, str | None]:
-    """Return the change of an attribute ``coordinates`` that no longer names a variable, if it does."""
+    """Return the change that removes a name from an attribute ``coordinates``, if it is there."""
     words = coordinates.split() if isinstance(coordinates, str) else []
     if dim not in words:
         return {}
@@ -124,7 +128,7 @@ def _without(coordinates: Any, dim: str) -> dict[str, str | None]:
 
 
 def _changed(text: str, changes: Mapping[str, str | None]) -> str:
-    """Return the text of an object with other members; those that are None are left out."""
+    """Return the text of an object with changed members; members that become None are removed."""
     for name in changes:
         if changes[name] is None:
             text = jsontext.without(text, name)
@@ -132,6 +136,6 @@ def _changed(text: str, changes: Mapping[str, str | None]) -> str:
 
 
 def _changed_attributes(text: str, changes: Mapping[str, str | None]) -> str:
-    """Return the text of a v3 document with other attributes."""
+    """Return the text of a v3 document with changed attributes."""
     member = next(m for m in jsontext.members(text) if m.key == "attributes")
     return text[: member.start] + _changed(text[member.start : member.end], changes) + text[member.end :]

@@ -1,13 +1,12 @@
-"""Shards: the index of a shard is read, checked and built; inner chunks are moved as bytes, never decoded.
+"""Shards: read, check and build a shard's index; inner chunks are moved as bytes, never decoded.
 
-A shard holds inner chunks in any order and an index that says where each lies::
+A shard holds inner chunks in any order, and an index of their positions::
 
     index at the end:    [ inner 0 | inner 2 | dead | inner 1 ][ offset, length of 0 1 2 … ][crc32c]
     index at the start:  [ index ][ inner chunks … ]
 
-Extending keeps old inner chunks at their offsets, and puts new ones where the old index refers to
-    nothing: a reader who has read
-the old index still reads the old cells.
+When a shard is extended, old inner chunks keep their offsets, and new ones are written where the
+old index does not refer to. A reader that has read the old index still reads the old cells.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from zapz.format.buffers import Buffer, octets
 from zapz.format.codecs import Shards
 
 MISSING = 2**64 - 1
-"""Offset and length of an inner chunk that the shard does not hold."""
+"""Offset and length of an inner chunk that is not in the shard."""
 
 Range = tuple[int, int]
 """Offset and length, in bytes."""
@@ -31,42 +30,42 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShardIndex:
-    """Where the inner chunks of one shard lie."""
+    """Positions of the inner chunks of one shard."""
 
     entries: np.ndarray[Any, np.dtype[np.uint64]]
     """Shape (inner chunks, 2): offset and length in bytes, in C order of the inner chunk index."""
 
     def range(self, number: int) -> Range | None:
-        """Return where inner chunk ``number`` lies; None if it is missing."""
+        """Return the range of inner chunk ``number``; None if it is missing."""
         offset, length = (int(v) for v in self.entries[number])
         return None if offset == MISSING else (offset, length)
 
     @property
     def live_bytes(self) -> int:
-        """Bytes of all inner chunks that the index names."""
+        """Total size of the inner chunks in the index, in bytes."""
         held = self.entries[self.entries[:, 0] != MISSING]
         return int(held[:, 1].sum())
 
 
 def empty(count: int) -> ShardIndex:
-    """Return the index of a shard that holds none of its ``count`` inner chunks."""
+    """Return the index of a shard that has none of its ``count`` inner chunks."""
     return ShardIndex(entries=np.full((count, 2), MISSING, dtype=np.uint64))
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class FreeSpace:
-    """Where new inner chunks of a shard may go: into gaps that its index refers to nowhere, then behind all."""
+    """Free space for new inner chunks of a shard: gaps between old ones, then the end."""
 
     start: int
-    """First byte of inner chunks."""
+    """Offset of the first byte of inner chunks."""
     stop: int
-    """Byte behind the last one; the old index, if it is at the end, begins here."""
+    """Offset after the last inner chunk. An old index at the end begins here."""
     gaps: list[Range]
-    """Offset and length of what nothing refers to."""
+    """Ranges that the index does not refer to."""
 
     @classmethod
     def of(cls, shards: Shards, index: ShardIndex | None, size: int, count: int) -> FreeSpace:
-        """Return the room in a shard of ``size`` bytes; in a new one if there is no index."""
+        """Return the free space in a shard of ``size`` bytes, or in a new one without index."""
         length = index_bytes(shards, count)
         start = length if shards.index_location == "start" else 0
         if index is None:
@@ -83,7 +82,11 @@ class FreeSpace:
         return cls(start=start, stop=stop, gaps=gaps)
 
     def take(self, length: int) -> int:
-        """Return the offset for a new inner chunk: the first gap that holds it, else the end."""
+        """Reserve ``length`` bytes in the first gap that is large enough, else at the end.
+
+        Returns:
+            The offset, in bytes.
+        """
         for i, (offset, room) in enumerate(self.gaps):
             if room >= length:
                 self.gaps[i] = (offset + length, room - length)
@@ -94,12 +97,12 @@ class FreeSpace:
 
 
 def index_bytes(shards: Shards, count: int) -> int:
-    """Return the length of an index, in bytes."""
+    """Return the length of an index of ``count`` inner chunks, in bytes."""
     return 16 * count + (4 if shards.index_crc32c else 0)
 
 
 def index_range(shards: Shards, count: int, size: int) -> Range:
-    """Return where the index lies in a shard of ``size`` bytes.
+    """Return the range of the index in a shard of ``size`` bytes.
 
     Raises:
         ChunkError: The shard is too short to hold it.
@@ -113,9 +116,15 @@ def index_range(shards: Shards, count: int, size: int) -> Range:
 def parse_index(shards: Shards, count: int, data: Buffer, size: int) -> ShardIndex:
     """Read and check the index of a shard of ``size`` bytes.
 
+    Args:
+        shards: The sharding codec.
+        count: Number of inner chunks.
+        data: Bytes of the index.
+        size: Size of the shard, in bytes.
+
     Raises:
-        ChunkError: The checksum is wrong, or an inner chunk would lie outside the file or inside
-            the index.
+        ChunkError: The checksum is wrong, or an inner chunk would be outside the file or inside the
+            index.
     """
     if shards.index_crc32c:
         data = compressors.decode_stage("crc32c", {}, data, limit=16 * count, exact=True)
@@ -129,9 +138,7 @@ def parse_index(shards: Shards, count: int, data: Buffer, size: int) -> ShardInd
     entries = view.reshape(count, 2).astype(np.uint64)
     held = entries[:, 0] != MISSING
     if np.any((entries[:, 1] == MISSING) == held):
-        raise ChunkError(
-            "shard index is damaged", expected="offset and length both missing or both given", found="one of them"
-        )
+        raise ChunkError("shard index is damaged", expected="offset and length, or neither", found="only one of them")
     offsets, lengths = entries[held, 0], entries[held, 1]
     start, stop = (
         (index_bytes(shards, count), size)
@@ -144,10 +151,10 @@ def parse_index(shards: Shards, count: int, data: Buffer, size: int) -> ShardInd
         or np.any(lengths > stop - np.minimum(offsets, np.uint64(stop)))
     ):
         raise ChunkError(
-            "shard index points outside the shard", expected=f"inner chunks within bytes {start} to {stop}"
+            "shard index refers to bytes outside the shard", expected=f"inner chunks within bytes {start} to {stop}"
         )
     if np.any(lengths == 0):
-        raise ChunkError("shard index names an empty inner chunk", expected="at least one byte")
+        raise ChunkError("empty inner chunk in the shard index", expected="at least one byte")
     return ShardIndex(entries=entries)
 
 

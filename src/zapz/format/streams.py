@@ -1,4 +1,4 @@
-"""Compressed streams seen from outside: what they say about themselves, and standard ones decompressed within a bound."""
+"""Compressed streams: the sizes that they state, and decompression with a size limit."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ _BLOSC_HEADER = 16
 _ZSTD_BLOCK_RLE = 1
 _ZSTD_BLOCK = 1 << 17
 _UNSAID = 1 << 24
-"""A zstd frame that does not say what it holds may hold this much in any case, in bytes."""
+"""Size limit in bytes below which a zstd frame need not state its decoded size."""
 
 Decompressor = Callable[[Mapping[str, Any]], Any]
-"""Makes a decompressor of the standard library from a codec's configuration."""
+"""Creates a decompressor of the standard library from a codec's configuration."""
 
 
 def zlib_decompressor(_: Mapping[str, Any]) -> Any:
-    """Make one for zlib streams."""
+    """Return a decompressor for zlib streams."""
     return zlib.decompressobj()
 
 
 def gzip_decompressor(_: Mapping[str, Any]) -> Any:
-    """Make one for gzip streams."""
+    """Return a decompressor for gzip streams."""
     return zlib.decompressobj(wbits=31)
 
 
 def bz2_decompressor(_: Mapping[str, Any]) -> Any:
-    """Make one for bzip2 streams."""
+    """Return a decompressor for bzip2 streams."""
     return bz2.BZ2Decompressor()
 
 
 def lzma_decompressor(config: Mapping[str, Any]) -> Any:
-    """Make one for LZMA streams, or raw ones if the configuration says so."""
+    """Return a decompressor for LZMA streams, or for raw ones if the configuration says so."""
     form = config.get("format", lzma.FORMAT_XZ)
     if form == lzma.FORMAT_RAW:
         return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=config.get("filters"))
@@ -60,18 +60,18 @@ def compress_gzip(config: Mapping[str, Any], data: Buffer) -> Buffer:
 def bounded(
     identifier: str, make: Decompressor, config: Mapping[str, Any], data: Buffer, limit: int, *, several: bool
 ) -> bytes:
-    """Decompress a stream of the standard library.
+    """Decompress a stream with a decompressor of the standard library.
 
     Args:
         identifier: numcodecs id, for messages.
-        make: Makes its decompressor.
+        make: Creates the decompressor.
         config: The codec's configuration.
         data: The stream.
-        limit: Most bytes that the result may have.
-        several: Whether streams may follow one another.
+        limit: Maximum size of the result, in bytes.
+        several: Whether another stream may follow.
 
     Raises:
-        ChunkError: It is none, is cut short, or holds more.
+        ChunkError: The data are not such a stream, are truncated, or decode to more than ``limit``.
     """
     rest: Any = octets(data)
     parts: list[bytes] = []
@@ -83,7 +83,9 @@ def bounded(
             length += len(part)
             parts.append(part)
             if length > limit:
-                raise ChunkError("chunk holds too much", expected=f"at most {limit} decoded bytes", found="more")
+                raise ChunkError(
+                    "chunk decodes to too many bytes", expected=f"at most {limit} decoded bytes", found="more"
+                )
             if not decoder.eof:
                 raise ChunkError(
                     "chunk is truncated",
@@ -94,45 +96,56 @@ def bounded(
             if not rest or not several or (identifier == "gzip" and not rest.strip(b"\0")):
                 break
     except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError) as error:
-        raise ChunkError("chunk does not decode", expected=f"a {identifier} stream", found=str(error)) from error
+        raise ChunkError("chunk cannot be decoded", expected=f"a {identifier} stream", found=str(error)) from error
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def declared_blosc(view: memoryview) -> int | None:
-    """Return how many bytes a Blosc stream says it holds; None if it is too short to say it."""
+    """Return the decoded size that a Blosc stream states, in bytes; None if it is too short."""
     return int(struct.unpack_from("<I", view, 4)[0]) if view.nbytes >= _BLOSC_HEADER else None
 
 
 def declared_zstd(view: memoryview) -> int | None:
-    """Return how many bytes a zstd frame says it holds, or can hold at most; None if that is little anyway."""
+    """Return the decoded size of a zstd frame, stated or at most, in bytes; None if small anyway.
+
+    Raises:
+        ChunkError: The data are not a zstd frame.
+    """
     size = _zstd_frame(view)[0]
     return size if size is not None or _most(view) <= _UNSAID else _most(view)
 
 
 def declared_lz4(view: memoryview) -> int | None:
-    """Return how many bytes numcodecs' LZ4 says it holds: it begins with the length, 4 bytes."""
+    """Return the decoded size that numcodecs' LZ4 states in its first 4 bytes, or None."""
     return int(struct.unpack_from("<I", view, 0)[0]) if view.nbytes > 4 else None  # noqa: PLR2004 - the length
 
 
 def inspect_blosc(view: memoryview, expected: int | None) -> None:
-    """Check what a stream says about itself; raises as ``compressors.inspect_stage`` does."""
+    """Check the sizes that a Blosc stream states.
+
+    Raises:
+        ChunkError: As in ``compressors.inspect_stage``.
+    """
     if view.nbytes < _BLOSC_HEADER:
         raise ChunkError("chunk is truncated", expected="a Blosc header of 16 bytes", found=f"{view.nbytes} bytes")
     size, _, stored = struct.unpack_from("<III", view, 4)
     if stored != view.nbytes:
         raise ChunkError(
-            "chunk is not as long as its Blosc header says", expected=f"{stored} bytes", found=f"{view.nbytes}"
+            "chunk length differs from its Blosc header", expected=f"{stored} bytes", found=f"{view.nbytes}"
         )
     if expected is not None and size != expected:
-        raise ChunkError(
-            "chunk holds the wrong number of bytes", expected=f"{expected}", found=f"{size} (Blosc header)"
-        )
+        raise ChunkError("chunk has the wrong decoded size", expected=f"{expected}", found=f"{size} (Blosc header)")
 
 
 def _zstd_frame(view: memoryview) -> tuple[int | None, int, bool]:
-    """Return content size if stated, offset of the first block, and whether a checksum ends the frame (RFC 8878, section 3.1.1)."""
+    """Read the header of a zstd frame (RFC 8878, section 3.1.1).
+
+    Returns:
+        The decoded size in bytes if stated, the offset of the first block, and whether a checksum
+        ends the frame.
+    """
     if view.nbytes < 6 or struct.unpack_from("<I", view, 0)[0] != _ZSTD_MAGIC:  # noqa: PLR2004 - magic, descriptor, one more
-        raise ChunkError("chunk does not decode", expected="a zstd frame", found=f"bytes {bytes(view[:4]).hex()}…")
+        raise ChunkError("chunk cannot be decoded", expected="a zstd frame", found=f"bytes {bytes(view[:4]).hex()}…")
     descriptor = view[4]
     single = bool(descriptor & 0x20)
     position = 5 + (0 if single else 1) + (0, 1, 2, 4)[descriptor & 3]
@@ -144,7 +157,7 @@ def _zstd_frame(view: memoryview) -> tuple[int | None, int, bool]:
 
 
 def _most(view: memoryview) -> int:
-    """Return how much a zstd frame that does not say it can hold at most: its blocks hold at most 128 KiB each (RFC 8878)."""
+    """Return the maximum decoded size of a zstd frame: 128 KiB per block (RFC 8878)."""
     position, most, last = _zstd_frame(view)[1], 0, False
     while not last and position + 3 <= view.nbytes:
         header = int.from_bytes(view[position : position + 3], "little")
@@ -155,15 +168,23 @@ def _most(view: memoryview) -> int:
 
 
 def inspect_zstd(view: memoryview, expected: int | None) -> None:
-    """Check what a stream says about itself; raises as ``compressors.inspect_stage`` does."""
+    """Check the sizes that a zstd stream states.
+
+    Raises:
+        ChunkError: As in ``compressors.inspect_stage``.
+    """
     size = _zstd_frame(view)[0]
     end = zstd_end(view)
     if end == view.nbytes and expected is not None and size is not None and size != expected:
-        raise ChunkError("chunk holds the wrong number of bytes", expected=f"{expected}", found=f"{size} (zstd frame)")
+        raise ChunkError("chunk has the wrong decoded size", expected=f"{expected}", found=f"{size} (zstd frame)")
 
 
 def zstd_end(view: memoryview) -> int:
-    """Return where the first zstd frame of a chunk ends, from the lengths of its blocks (RFC 8878, section 3.1.1.2)."""
+    """Return where the first zstd frame ends, from its block lengths (RFC 8878, 3.1.1.2).
+
+    Raises:
+        ChunkError: The frame is not complete.
+    """
     _, position, checksum = _zstd_frame(view)
     last = False
     while not last:
@@ -179,25 +200,37 @@ def zstd_end(view: memoryview) -> int:
 
 
 def inspect_gzip(view: memoryview, expected: int | None) -> None:
-    """Check what a stream says about itself; raises as ``compressors.inspect_stage`` does."""
+    """Check the size that a gzip stream states.
+
+    Raises:
+        ChunkError: As in ``compressors.inspect_stage``.
+    """
     if view.nbytes < 18 or bytes(view[:2]) != b"\x1f\x8b":  # noqa: PLR2004 - RFC 1952: header 10, trailer 8
-        raise ChunkError("chunk does not decode", expected="a gzip stream", found=f"bytes {bytes(view[:4]).hex()}…")
+        raise ChunkError("chunk cannot be decoded", expected="a gzip stream", found=f"bytes {bytes(view[:4]).hex()}…")
     if expected is not None and struct.unpack_from("<I", view, view.nbytes - 4)[0] != expected & 0xFFFFFFFF:
         found = len(
             bounded("gzip", gzip_decompressor, {}, view, expected, several=True)
-        )  # several members, or padding: only decoding tells
+        )  # several members, or padding: decode to find the size
         if found != expected:
-            raise ChunkError("chunk holds the wrong number of bytes", expected=f"{expected}", found=f"{found} (gzip)")
+            raise ChunkError("chunk has the wrong decoded size", expected=f"{expected}", found=f"{found} (gzip)")
 
 
 def inspect_lz4(view: memoryview, expected: int | None) -> None:
-    """Check what a stream says about itself; raises as ``compressors.inspect_stage`` does."""
+    """Check the size that an LZ4 stream states.
+
+    Raises:
+        ChunkError: As in ``compressors.inspect_stage``.
+    """
     size = struct.unpack_from("<I", view, 0)[0] if view.nbytes > 4 else None  # noqa: PLR2004 - the length, 4 bytes
     if size is None or (expected is not None and size != expected):
-        raise ChunkError("chunk holds the wrong number of bytes", expected=f"{expected}", found=f"{size} (LZ4 header)")
+        raise ChunkError("chunk has the wrong decoded size", expected=f"{expected}", found=f"{size} (LZ4 header)")
 
 
 def inspect_zlib(view: memoryview, _: int | None) -> None:
-    """Check what a stream says about itself; raises as ``compressors.inspect_stage`` does."""
+    """Check the header of a zlib stream.
+
+    Raises:
+        ChunkError: As in ``compressors.inspect_stage``.
+    """
     if view.nbytes < 6 or (view[0] * 256 + view[1]) % 31 or view[0] & 15 != 8:  # noqa: PLR2004 - RFC 1950 header
-        raise ChunkError("chunk does not decode", expected="a zlib stream", found=f"bytes {bytes(view[:4]).hex()}…")
+        raise ChunkError("chunk cannot be decoded", expected="a zlib stream", found=f"bytes {bytes(view[:4]).hex()}…")

@@ -1,7 +1,7 @@
-"""Zarr v2 documents: ``.zarray``, ``.zgroup``, ``.zattrs``, and consolidated ``.zmetadata``, to and from metadata.
+"""Zarr v2 documents: ``.zarray``, ``.zgroup``, ``.zattrs``, and consolidated ``.zmetadata``.
 
 Sources: Zarr v2 specification; the ``_ARRAY_DIMENSIONS`` convention of xarray; consolidated
-    metadata as zarr-python writes it.
+metadata as written by zarr-python.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ ARRAY, GROUP, ATTRIBUTES, CONSOLIDATED = ".zarray", ".zgroup", ".zattrs", ".zmet
 NODES = (ARRAY, GROUP, ATTRIBUTES)
 """Names of the documents that describe one node."""
 MARKS_BY_FILL = True
-"""Readers take cells that equal the fill value for missing."""
+"""Readers treat cells that equal the fill value as missing."""
 HAS_SHARDS = False
 KEYS = ChunkKeys(style="v2", separator=".")
 COMPRESSOR = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}
-"""What zarr-python compresses with by default."""
+"""Default compressor of zarr-python."""
 HOLDS_ATTRIBUTES: tuple[str, jsontext.Path] = (ATTRIBUTES, ())
 
 
@@ -40,11 +40,11 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
     """Read every node of a hierarchy.
 
     Args:
-        documents: All documents by key, as stored.
+        documents: All documents as stored, by key.
 
     Raises:
-        MetadataError: A document is broken or contradicts itself.
-        UnsupportedError: An array is legal but not something zapz appends to.
+        MetadataError: A document is invalid or contradicts itself.
+        UnsupportedError: An array is valid, but zapz does not support it.
     """
     arrays: dict[str, Array] = {}
     groups: dict[str, Mapping[str, Any]] = {}
@@ -60,7 +60,7 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
         groups[""] = _attributes(documents.get(ATTRIBUTES), ATTRIBUTES)
     dataset = Dataset(zarr_format=FORMAT, arrays=arrays, groups=groups, documents=dict(documents))
     for path in dataset.bounds:
-        if arrays[path].assumed and "_FillValue" not in arrays[path].attributes:  # no bound is missing
+        if arrays[path].assumed and "_FillValue" not in arrays[path].attributes:  # bounds are never missing
             arrays[path] = replace(arrays[path], marker=None, assumed=False)
     return dataset
 
@@ -79,8 +79,8 @@ def read_array(path: str, document: bytes, attributes: bytes | None) -> Array:
     """Read one array.
 
     Raises:
-        MetadataError: A field is missing or makes no sense.
-        UnsupportedError: Objects without an allowed codec.
+        MetadataError: A field is missing or invalid.
+        UnsupportedError: Objects are stored with a codec that is not allowed.
     """
     check_path(path)
     where = join(path, ARRAY)
@@ -88,7 +88,7 @@ def read_array(path: str, document: bytes, attributes: bytes | None) -> Array:
     _require_format(meta, where)
     for required in ("shape", "chunks", "dtype", "compressor", "fill_value", "order"):
         if required not in meta:
-            raise MetadataError("a field is missing", where=where, expected=required)
+            raise MetadataError("a required field is missing", where=where, expected=required)
     shape, chunks = lengths(meta["shape"], "shape", where, least=0), lengths(meta["chunks"], "chunks", where, least=1)
     if len(shape) != len(chunks):
         raise MetadataError(
@@ -113,7 +113,10 @@ def read_array(path: str, document: bytes, attributes: bytes | None) -> Array:
 
 
 def _marked(array: Array, attrs: Mapping[str, Any]) -> Array:
-    """Return an array whose fill value, if it has one, is its marker, as to xarray; and whether other readers agree."""
+    """Return an array with its fill value as the marker, as in xarray.
+
+    It is ``assumed`` if other readers may treat the fill value as a value.
+    """
     fill = array.fill.value
     if fill is None:
         return array
@@ -125,17 +128,17 @@ def _marked(array: Array, attrs: Mapping[str, Any]) -> Array:
 
 
 def _is_confirmed(array: Array, fill: Scalar, attrs: Mapping[str, Any]) -> bool:
-    """Return whether attributes say, to whoever reads them, that the fill value stands for missing cells."""
+    """Return whether attributes state that the fill value means missing."""
     if array.marker is not None:
         return bool(array.marker == fill)
     try:
         named = missing_values(array.dtype, attrs)
-    except EncodingError:  # which is said where the meaning is asked for
+    except EncodingError:  # reported where the CF encoding is read
         return False
     if named:
         return among(fill, named)
     packed = not PACKING.isdisjoint(attrs)
-    return not MARKING.isdisjoint(attrs) or bool(packed and fill != 0)  # 0 is what zarr-python writes unasked
+    return not MARKING.isdisjoint(attrs) or bool(packed and fill != 0)  # zarr-python writes 0 by default
 
 
 def _separator(value: Any, where: str) -> Any:
@@ -148,7 +151,7 @@ def _chain(meta: Mapping[str, Any], dtype: np.dtype[Any], endian: Any, ndim: int
     if meta["order"] not in ("C", "F"):
         raise MetadataError("unknown order", where=where, expected="'C' or 'F'", found=repr(meta["order"]))
     if not isinstance(meta.get("filters") or [], list):
-        raise MetadataError("filters are not a list", where=where, found=repr(meta["filters"])[:80])
+        raise MetadataError("filters is not a list", where=where, found=repr(meta["filters"])[:80])
     stages = [
         _codec(c, where)
         for c in [*(meta.get("filters") or ()), *([] if meta["compressor"] is None else [meta["compressor"]])]
@@ -157,7 +160,7 @@ def _chain(meta: Mapping[str, Any], dtype: np.dtype[Any], endian: Any, ndim: int
     if dtype.kind == "O" or dtype.hasobject:
         if dtype.fields is not None or not stages or not is_serializer(stages[0].id):
             raise UnsupportedError(
-                "objects are stored with a codec that zapz does not run",
+                "unsupported codec for objects",
                 where=where,
                 expected=f"one of {', '.join(sorted(filter(is_serializer, CODECS)))} as first filter",
                 found=stages[0].id if stages else "no filter",
@@ -170,10 +173,10 @@ def _chain(meta: Mapping[str, Any], dtype: np.dtype[Any], endian: Any, ndim: int
 
 def _codec(config: Any, where: str) -> Codec:
     if not isinstance(config, dict) or not isinstance(config.get("id"), str):
-        raise MetadataError("a codec has no id", where=where, found=repr(config)[:80])
+        raise MetadataError("codec without id", where=where, found=repr(config)[:80])
     if config["id"] == "pickle":
         raise UnsupportedError(
-            "codec is not allowed", where=where, found="pickle", hint="Decoding it would run code from the file."
+            "codec is not allowed", where=where, found="pickle", hint="Decoding pickle would run code from the file."
         )
     return Codec(id=config["id"], config={k: v for k, v in config.items() if k != "id"})
 
@@ -182,13 +185,13 @@ def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None =
     """Return the documents of an array.
 
     Args:
-        array: What to describe.
+        array: The array to describe.
         attributes: Its attributes as JSON text, without dimension names.
         extra: Further fields of ``.zarray``.
 
     Raises:
-        UnsupportedError: v2 cannot say it (sharding, a transposition that is not a reversal,
-            foreign codecs).
+        UnsupportedError: v2 cannot express the codecs (sharding, a transposition that does not
+            reverse the axes, foreign codecs).
     """
     chain = array.codecs
     reverse = tuple(range(array.ndim))[::-1]
@@ -226,7 +229,11 @@ def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None =
 
 
 def adopt(array: Array, attributes: Mapping[str, str], *, marks: bool) -> dict[str, bytes]:
-    """Return the documents of an array of the other format; see ``documents.Format``."""
+    """Return the documents of an array of the other format; see ``documents.Format``.
+
+    Raises:
+        UnsupportedError: v2 cannot express the codecs.
+    """
     del marks
     kept = {key: text for key, text in attributes.items() if key != "_FillValue"}
     if array.codecs.shards is not None:
@@ -240,7 +247,7 @@ def adopt(array: Array, attributes: Mapping[str, str], *, marks: bool) -> dict[s
 
 
 def write_group(path: str, attributes: str) -> dict[str, bytes]:
-    """Return the documents of a group whose attributes are given as JSON text."""
+    """Return the documents of a group with these attributes (JSON text)."""
     documents = {join(path, GROUP): jsontext.dumps({"zarr_format": FORMAT}, indent=2).encode()}
     if attributes.strip() not in {"", "{}"}:
         documents[join(path, ATTRIBUTES)] = attributes.encode()
@@ -248,7 +255,7 @@ def write_group(path: str, attributes: str) -> dict[str, bytes]:
 
 
 def attributes_text(documents: Mapping[str, bytes], path: str) -> str:
-    """Return the text of a node's attributes, dimension names left out."""
+    """Return the JSON text of a node's attributes, without dimension names."""
     document = documents.get(join(path, ATTRIBUTES))
     if document is None:
         return "{}"
@@ -258,12 +265,12 @@ def attributes_text(documents: Mapping[str, bytes], path: str) -> str:
 
 
 def with_attributes(_: Mapping[str, bytes], path: str, attributes: str) -> dict[str, bytes]:
-    """Return the changed documents of a group that gets other attributes (JSON text)."""
+    """Return the changed document of a group whose attributes become this JSON text."""
     return {join(path, ATTRIBUTES): attributes.encode()}
 
 
 def set_attributes(documents: Mapping[str, bytes], path: str, values: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return the changed document of a node some of whose attributes get other values; nothing if none does."""
+    """Return the changed document of a node with these attributes set; nothing if equal."""
     key = join(path, ATTRIBUTES)
     text = jsontext.text_of(documents[key], key) if key in documents else "{}"
     return changed_members(key, text, jsontext.parse_object(text, key), (), values)
@@ -272,7 +279,7 @@ def set_attributes(documents: Mapping[str, bytes], path: str, values: Mapping[st
 def regrid(
     documents: Mapping[str, bytes], path: str, shape: tuple[int, ...], chunks: tuple[int, ...] | None = None
 ) -> dict[str, bytes]:
-    """Return the changed documents of an array that gets another shape (and chunk shape)."""
+    """Return the changed document of an array with a new shape, and new chunks if given."""
     key = join(path, ARRAY)
     values: dict[jsontext.Path, str] = {("shape",): jsontext.dumps(list(shape))}
     if chunks is not None:
@@ -281,26 +288,29 @@ def regrid(
 
 
 def hides(array: Array, value: Any) -> bool:
-    """Return whether xarray takes a label of this value for missing, because it is the fill value."""
+    """Return whether xarray treats this label as missing, because it is the fill value."""
     return hides_some(array) and bool(array.fill.value == value)
 
 
 def hides_some(array: Array) -> bool:
-    """Return whether some value would be missing to xarray, and to nothing else. NaN is missing anyway."""
+    """Return whether xarray alone treats some value as missing, except NaN."""
     return (array.marker is None or array.assumed) and array.fill.value is not None and not is_nan(array.fill.value)
 
 
 def without_fill(documents: Mapping[str, bytes], path: str) -> dict[str, bytes]:
-    """Return the changed document of an array that gets no fill value, so that no reader takes a cell for missing."""
+    """Return the changed document of an array without a fill value, so that no cell is missing."""
     key = join(path, ARRAY)
     return {key: jsontext.replaced(jsontext.text_of(documents[key], key), {("fill_value",): "null"}).encode()}
 
 
 def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, bytes]:
-    """Return the consolidated metadata for these documents: refreshed where it exists, added at the root if ``create``.
+    """Return consolidated metadata, refreshed, and added at the root if ``create``.
 
-    Every entry is its document's own text, so a stale entry is corrected and no number is written
-    anew.
+    Each entry has its document's own text. So a stale entry is corrected, and no number is
+    re-serialised.
+
+    Raises:
+        MetadataError: The existing consolidated metadata are invalid.
     """
     changed: dict[str, bytes] = {}
     roots = {parent(key) for key in documents if name(key) == CONSOLIDATED} | ({""} if create else set())
@@ -308,7 +318,7 @@ def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, by
         prefix = f"{root}/" if root else ""
         nodes = {k.removeprefix(prefix): d for k, d in documents.items() if k.startswith(prefix) and name(k) in NODES}
         there = {parent(k) for k in nodes if name(k) in {ARRAY, GROUP}}
-        for group in implicit_groups(there, there):  # readers want an entry for every group
+        for group in implicit_groups(there, there):  # readers need an entry for every group
             nodes |= write_group(group, "{}")
         old = documents.get(join(root, CONSOLIDATED))
         changed[join(root, CONSOLIDATED)] = _consolidated(nodes, old, join(root, CONSOLIDATED)).encode()

@@ -1,7 +1,7 @@
-"""Zarr v3 documents: ``zarr.json`` of arrays and groups, with inline consolidated metadata, to and from metadata.
+"""Zarr v3 documents: ``zarr.json`` of arrays and groups, with inline consolidated metadata.
 
-Sources: Zarr v3 core specification 3.0 and 3.1; its codec specifications; consolidated metadata as
-    zarr-python writes it.
+Sources: Zarr v3 core specification 3.0 and 3.1, and its codec specifications; consolidated metadata
+as written by zarr-python.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from zapz.format.v3_codecs import named, read_chain, write_chain
 FORMAT = 3
 NODE = "zarr.json"
 NODES = (NODE,)
+"""Names of the documents that describe one node."""
 MARKS_BY_FILL = False
 HAS_SHARDS = True
 KEYS = ChunkKeys(style="default", separator="/")
 COMPRESSOR = {"id": "zstd", "level": 0}
-"""What zarr-python compresses with by default."""
+"""Default compressor of zarr-python."""
 HOLDS_ATTRIBUTES: tuple[str, jsontext.Path] = (NODE, ("attributes",))
-"""Names of the documents that describe one node."""
 
 _ARRAY_FIELDS = frozenset(
     [
@@ -54,11 +54,11 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
     """Read every node of a hierarchy.
 
     Args:
-        documents: All documents by key, as stored.
+        documents: All documents as stored, by key.
 
     Raises:
-        MetadataError: A document is broken or contradicts itself.
-        UnsupportedError: Something in it is legal but not what zapz appends to.
+        MetadataError: A document is invalid or contradicts itself.
+        UnsupportedError: A feature is valid, but zapz does not support it.
     """
     arrays: dict[str, Array] = {}
     groups: dict[str, Mapping[str, Any]] = {}
@@ -87,9 +87,9 @@ def _read_node(path: str, document: bytes) -> Array | Mapping[str, Any]:
 def _require_format(meta: Mapping[str, Any], where: str) -> None:
     if isinstance(meta.get("zarr_format"), str) or "metadata_encoding" in meta:
         raise UnsupportedError(
-            "the Zarr v3 layout from before 2023 is not supported",
+            "the Zarr v3 layout of before 2023 is not supported",
             where=where,
-            hint="Rewrite it with a current zarr-python.",
+            hint="Rewrite the dataset with a current version of zarr-python.",
         )
     if meta.get("zarr_format") != FORMAT:
         raise MetadataError("wrong zarr_format", where=where, expected="3", found=repr(meta.get("zarr_format")))
@@ -99,10 +99,10 @@ def _understood(meta: Mapping[str, Any], known: frozenset[str], where: str) -> N
     for field, value in meta.items():
         if field not in known and not (isinstance(value, dict) and value.get("must_understand") is False):
             raise UnsupportedError(
-                "an unknown field that must be understood",
+                "unknown metadata field that must be understood",
                 where=where,
                 found=field,
-                hint="A newer Zarr extension? zapz would not keep its promise.",
+                hint="The field may belong to a newer Zarr extension, which zapz does not support.",
             )
 
 
@@ -126,8 +126,8 @@ def read_array(path: str, document: bytes) -> Array:
     """Read one array from its ``zarr.json``.
 
     Raises:
-        MetadataError: A field is missing or makes no sense.
-        UnsupportedError: A field, grid, transformer or type is not one that zapz knows.
+        MetadataError: A field is missing or invalid.
+        UnsupportedError: zapz does not support a field, grid, transformer or type.
     """
     where = join(path, NODE)
     meta = jsontext.parse_object(jsontext.text_of(document, where), where)
@@ -139,7 +139,7 @@ def _read_array(path: str, meta: Mapping[str, Any], where: str) -> Array:
     check_path(path)
     for required in ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs"):
         if required not in meta:
-            raise MetadataError("a field is missing", where=where, expected=required)
+            raise MetadataError("a required field is missing", where=where, expected=required)
     _understood(meta, _ARRAY_FIELDS, where)
     if meta.get("storage_transformers"):
         raise UnsupportedError(
@@ -158,7 +158,7 @@ def _read_array(path: str, meta: Mapping[str, Any], where: str) -> Array:
     attributes = _attributes(meta, where)
     codecs = meta["codecs"]
     if not isinstance(codecs, list) or not codecs:
-        raise MetadataError("codecs do not make sense", where=where, expected="a list", found=repr(codecs)[:80])
+        raise MetadataError("invalid codecs", where=where, expected="a list", found=repr(codecs)[:80])
     dims = meta.get("dimension_names")
     if dims is None:
         dims = attributes.get(DIMS, netcdf_dims(shape, attributes))
@@ -188,10 +188,10 @@ def _keys(value: Any, where: str) -> ChunkKeys:
 
 
 def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None = None) -> dict[str, bytes]:
-    """Return the document of an array whose attributes are given as JSON text.
+    """Return the document of an array with these attributes (JSON text).
 
     Raises:
-        UnsupportedError: v3 cannot say it.
+        UnsupportedError: v3 cannot express the data type or a codec.
     """
     codecs = write_chain(array.codecs)
     for codec in codecs:
@@ -217,7 +217,7 @@ def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None =
 
 
 def _default_fill(dtype: np.dtype[Any]) -> Any:
-    """v3 has no undefined fill value: what zarr-python reads for v2 ``null``."""
+    """Return what zarr-python reads for v2 ``null``: v3 has no undefined fill value."""
     return dtypes.write_fill(FillValue.of(dtypes.undefined(dtype)), dtype)
 
 
@@ -230,7 +230,10 @@ def adopt(array: Array, attributes: Mapping[str, str], *, marks: bool) -> dict[s
 
 
 def _readable(chain: CodecChain) -> CodecChain:
-    """Return a chain that zarr-python reads: it takes array filters over big-endian bytes for little-endian (3.1.6)."""
+    """Return a chain that zarr-python 3.1.6 reads correctly.
+
+    With array filters, it treats big-endian bytes as little-endian.
+    """
     if chain.endian != "big" or not any(is_filter(stage.id) for stage in chain.stages):
         return chain
     stages = tuple(
@@ -247,13 +250,13 @@ def _readable(chain: CodecChain) -> CodecChain:
 
 
 def write_group(path: str, attributes: str) -> dict[str, bytes]:
-    """Return the document of a group whose attributes are given as JSON text."""
+    """Return the document of a group with these attributes (JSON text)."""
     text = jsontext.dumps({"attributes": {}, "zarr_format": FORMAT, "node_type": "group"}, indent=2)
     return {join(path, NODE): jsontext.replaced(text, {("attributes",): attributes.replace("\n", "\n  ")}).encode()}
 
 
 def attributes_text(documents: Mapping[str, bytes], path: str) -> str:
-    """Return the text of a node's attributes, dimension names left out."""
+    """Return the JSON text of a node's attributes, without dimension names."""
     key = join(path, NODE)
     if key not in documents:
         return "{}"
@@ -266,7 +269,7 @@ def attributes_text(documents: Mapping[str, bytes], path: str) -> str:
 
 
 def with_attributes(documents: Mapping[str, bytes], path: str, attributes: str) -> dict[str, bytes]:
-    """Return the changed document of a group that gets other attributes (JSON text)."""
+    """Return the changed document of a group whose attributes become this JSON text."""
     key = join(path, NODE)
     if key not in documents:
         return write_group(path, attributes)
@@ -275,7 +278,7 @@ def with_attributes(documents: Mapping[str, bytes], path: str, attributes: str) 
 
 
 def set_attributes(documents: Mapping[str, bytes], path: str, values: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return the changed document of a node some of whose attributes get other values; nothing if none does."""
+    """Return the changed document of a node with these attributes set; nothing if equal."""
     key = join(path, NODE)
     text = jsontext.text_of(documents[key] if key in documents else write_group(path, "{}")[key], key)
     old = jsontext.parse_object(text, key).get("attributes")
@@ -287,7 +290,7 @@ def set_attributes(documents: Mapping[str, bytes], path: str, values: Mapping[st
 def regrid(
     documents: Mapping[str, bytes], path: str, shape: tuple[int, ...], chunks: tuple[int, ...] | None = None
 ) -> dict[str, bytes]:
-    """Return the changed document of an array that gets another shape (and chunk shape)."""
+    """Return the changed document of an array with a new shape, and new chunks if given."""
     key = join(path, NODE)
     values: dict[tuple[str, ...], str] = {("shape",): jsontext.dumps(list(shape))}
     if chunks is not None:
@@ -295,26 +298,29 @@ def regrid(
     return {key: jsontext.replaced(jsontext.text_of(documents[key], key), values).encode()}
 
 
-def hides(array: Array, value: Any) -> bool:  # noqa: ARG001 - whatever they are
-    """Return False: a fill value hides nothing."""
+def hides(array: Array, value: Any) -> bool:  # noqa: ARG001 - the same for all arrays and values
+    """Return False: a v3 fill value is never missing."""
     return False
 
 
-def hides_some(array: Array) -> bool:  # noqa: ARG001 - whatever it is
-    """Return False: a fill value hides nothing."""
+def hides_some(array: Array) -> bool:  # noqa: ARG001 - the same for all arrays
+    """Return False: a v3 fill value is never missing."""
     return False
 
 
 def without_fill(documents: Mapping[str, bytes], path: str) -> dict[str, bytes]:  # noqa: ARG001 - nothing changes
-    """Return nothing: there is always a fill value, and no reader takes it for missing."""
+    """Return nothing: v3 requires a fill value, and no reader treats it as missing."""
     return {}
 
 
 def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, bytes]:
-    """Return the group documents with consolidated metadata: refreshed where it exists, added at the root if ``create``.
+    """Return the group documents with consolidated metadata; added at the root if ``create``.
 
-    Every entry is its document's own text, so a stale entry is corrected and no number is written
-    anew.
+    Each entry has its document's own text. So a stale entry is corrected, and no number is
+    re-serialised.
+
+    Raises:
+        MetadataError: A document is invalid.
     """
     changed: dict[str, bytes] = {}
     for key in sorted(documents, key=len, reverse=True):
@@ -342,7 +348,7 @@ def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, by
 
 
 def _consolidated(nodes: Mapping[str, bytes], meta: Mapping[str, Any]) -> str:
-    for group in implicit_groups(nodes, nodes):  # readers want an entry for every group
+    for group in implicit_groups(nodes, nodes):  # readers need an entry for every group
         nodes = {**nodes, group: write_group("", "{}")[NODE]}
     inline = meta.get("consolidated_metadata")
     old = inline.get("metadata") if isinstance(inline, dict) else None

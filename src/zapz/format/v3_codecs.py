@@ -1,4 +1,7 @@
-"""Codec lists of Zarr v3, to and from codec chains (Zarr v3 codec specifications; zarr-extensions for ``numcodecs.*``)."""
+"""Codec lists of Zarr v3, to and from codec chains.
+
+Sources: Zarr v3 codec specifications; zarr-extensions for ``numcodecs.*``.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,12 @@ Named = tuple[str, Mapping[str, Any]]
 
 
 def named(value: Any, where: str) -> Named:
-    """Read a named configuration: an object with ``name`` and ``configuration``, or (spec 3.1) just a name.
+    """Read a named configuration: an object with ``name`` and ``configuration``, or just a name.
+
+    A name alone is allowed since specification 3.1.
 
     Raises:
-        MetadataError: It is neither.
+        MetadataError: The value is neither.
     """
     if isinstance(value, str):
         return value, {}
@@ -39,10 +44,12 @@ def named(value: Any, where: str) -> Named:
 
 
 def only(config: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    """Return a configuration that has no other fields than these: an unknown one could change the meaning of the others.
+    """Return a configuration after a check that it has no fields but these.
+
+    An unknown field could change the meaning of the others.
 
     Raises:
-        ValueError: It has others.
+        ValueError: It has other fields.
     """
     others = sorted(config.keys() - set(names))
     if others:
@@ -53,10 +60,10 @@ def only(config: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 def read_chain(
     codecs: list[Named], dtype: np.dtype[Any], serializer: str, chunks: tuple[int, ...], where: str
 ) -> CodecChain:
-    """Read a list of codecs; whatever is not of the known shapes becomes a foreign chain, for zarr's own pipeline.
+    """Read a list of codecs; a list of unknown form becomes a foreign chain, for zarr-python.
 
     Raises:
-        MetadataError: A known codec has a configuration that makes no sense.
+        MetadataError: The configuration of a known codec is invalid.
     """
     foreign = CodecChain(foreign=jsontext.dumps([[n, dict(sorted(c.items()))] for n, c in codecs]), endian=None)
     try:
@@ -68,9 +75,7 @@ def read_chain(
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, MetadataError):
             raise
-        raise MetadataError(
-            "a codec's configuration does not make sense", where=where, found=f"{codecs!r} ({error})"[:200]
-        ) from error
+        raise MetadataError("invalid codec configuration", where=where, found=f"{codecs!r} ({error})"[:200]) from error
 
 
 def _plain(codecs: list[Named], dtype: np.dtype[Any], serializer: str, ndim: int) -> CodecChain | None:
@@ -106,7 +111,7 @@ def _plain(codecs: list[Named], dtype: np.dtype[Any], serializer: str, ndim: int
 
 
 def is_array_filter(identifier: str) -> bool:
-    """Return whether a codec is a numcodecs filter that takes and gives arrays."""
+    """Return whether a codec is an array-to-array filter of numcodecs."""
     return identifier.startswith(_NUMCODECS) and facts(identifier.removeprefix(_NUMCODECS)).is_array_filter
 
 
@@ -115,10 +120,10 @@ def _array_filter(identifier: str, config: Mapping[str, Any]) -> Codec:
 
 
 def stage_of(identifier: str, config: Mapping[str, Any]) -> Codec | None:
-    """Return a codec as a stage of a chain; None if it is none, or not known.
+    """Return a codec as a stage of a chain; None if zapz does not know it as a stage.
 
     Raises:
-        KeyError, TypeError, ValueError: Its configuration makes no sense.
+        KeyError, TypeError, ValueError: Its configuration is invalid.
     """
     return _array_filter(identifier, config) if is_array_filter(identifier) else _bytes_codec(identifier, config)
 
@@ -197,10 +202,10 @@ def _sharded(
 
 
 def write_chain(chain: CodecChain) -> list[dict[str, Any]]:
-    """Return the ``codecs`` of a chain.
+    """Return the v3 ``codecs`` of a chain.
 
     Raises:
-        UnsupportedError: v3 has no such codec.
+        UnsupportedError: v3 does not define a codec of the chain.
     """
     if chain.foreign is not None:
         return [{"name": n, "configuration": c} for n, c in jsontext.parse(chain.foreign, "codecs")]
@@ -226,7 +231,7 @@ def write_chain(chain: CodecChain) -> list[dict[str, Any]]:
     elif chain.serializer in {"vlen-utf8", "vlen-bytes"}:
         result.append({"name": chain.serializer})
     else:
-        raise UnsupportedError("Zarr v3 has no such codec", found=chain.serializer)
+        raise UnsupportedError("Zarr v3 does not define this codec", found=chain.serializer)
     return result + [_write_stage(s) for s in chain.stages if not facts(s.id).is_array_filter]
 
 
@@ -249,5 +254,5 @@ def _write_stage(stage: Codec) -> dict[str, Any]:
     if stage.id == "crc32c":
         return {"name": "crc32c"}
     if not facts(stage.id).in_v3:
-        raise UnsupportedError("Zarr v3 has no such codec", found=stage.id)
+        raise UnsupportedError("Zarr v3 does not define this codec", found=stage.id)
     return _numcodec(stage)

@@ -1,9 +1,10 @@
-"""Decide what an append does: may a slice follow, where does it go, which chunks are copied and which encoded.
+"""Decide what an append does: whether a slice may follow, its position, how chunks are written.
 
 Pure: metadata and label values come in, a ``Plan`` goes out. May import: ``errors``, ``cf``,
-    ``format``, ``expressions``, ``config``.
-Begin with ``plan`` (the value), then ``steps`` (integer arithmetic: what happens to each chunk) and
-``compatibility`` (may it follow?). ``new_target`` and ``encoding`` say what a new target looks
-like, ``contradictions`` whether a configuration fits an existing one; a ``receipt`` says what
-became of one chunk; ``gaps`` tells the step that labels keep.
+``format``, ``expressions``, ``config``.
+
+Begin with ``plan`` (the value), then read ``steps`` (integer arithmetic: what happens to each
+chunk) and ``compatibility`` (whether a slice may follow). ``new_target`` and ``encoding`` define a
+new target, ``contradictions`` compares a configuration with an existing one. A ``receipt``
+describes one written chunk, and ``gaps`` finds the step between labels.
 """

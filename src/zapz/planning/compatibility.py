@@ -1,4 +1,4 @@
-"""May this slice follow this target? Pure: it gets metadata and label values, and answers with a placement or a refusal.
+"""Decide whether a slice may follow a target, and return a placement or a refusal. Pure.
 
 Every refusal names the slice, the variable, what was expected, what was found, and what the user
 can do.
@@ -37,11 +37,16 @@ from zapz.planning.placement import Placement
 
 
 def check_target(target: Dataset, config: Config, where: str) -> int:
-    """Check that a target can be appended to, and return its length along the append dimension.
+    """Return the length of a target along the append dimension, in steps, after checking it.
+
+    Args:
+        target: The target.
+        config: Settings.
+        where: The target, for messages.
 
     Raises:
         UnsupportedError: No variable has the append dimension, or one has it twice.
-        FormatError: Its variables disagree about the length: the dataset is damaged.
+        FormatError: Its variables differ in length: the dataset is damaged.
     """
     dim = config.append_dim
     found = target.lengths(dim)
@@ -52,7 +57,7 @@ def check_target(target: Dataset, config: Config, where: str) -> int:
             raise UnsupportedError(
                 "a variable has the append dimension twice",
                 where=f"{where}, {path}",
-                hint="It cannot grow along one axis alone.",
+                hint="Such a variable cannot grow along a single axis.",
             )
     if len(set(found.values())) > 1:
         remedies: dict[str, Any] = {}
@@ -60,7 +65,7 @@ def check_target(target: Dataset, config: Config, where: str) -> int:
             "the target's variables differ in length",
             where=where,
             found=_some({f"{p}: {n}": 0 for p, n in found.items()}),
-            hint=apart_hint(found, remedies) or "Was it torn by another tool?",
+            hint=apart_hint(found, remedies) or "Another tool may have written only a part of it.",
             remedies=remedies,
         )
     return next(iter(found.values()))
@@ -97,19 +102,20 @@ def place(
     chosen: Collection[str] = (),
     known: Conversions | None = None,
 ) -> Placement:
-    """Decide whether a slice may follow, labels apart.
+    """Decide whether a slice may follow; labels are checked elsewhere.
 
     Args:
-        target: The target; of a new one its form, with length 0.
+        target: The target; for a new one its form, with length 0.
         slice_: The slice.
         config: Settings.
         where: The slice, for messages.
-        creates: Whether the target is being made from this slice.
+        creates: Whether the target is created from this slice.
         chosen: Variables whose stored data type the slice itself requests.
-        known: Conversions of slices before it, in the same call.
+        known: Conversions of earlier slices in the same call.
 
     Raises:
-        SliceError: It may not follow.
+        SliceError: The slice may not follow.
+        ConfigError: The first slice cannot be stored as configured.
     """
     dim, known = config.append_dim, known or Conversions()
     length = _slice_length(slice_, config, where, extends=not creates)
@@ -149,7 +155,9 @@ def place(
 
 
 def _other_format(config: Config, target: Dataset) -> str:
-    return f"zarr_format = {config.zarr_format} is for new targets; this one is of format {target.zarr_format}, and stays so"
+    return (
+        f"zarr_format = {config.zarr_format} applies only to new targets; this target keeps format {target.zarr_format}"
+    )
 
 
 def _conversion(
@@ -163,7 +171,7 @@ def _conversion(
     creates: bool,
     chosen: Collection[str],
 ) -> Conversion:
-    """Return how a variable's stored values become the target's; where a configuration is the cause that they cannot, say which."""
+    """Return the conversion of a variable; an error names the configuration that causes it."""
     entry = config.variable(path) if config.variables else None
     narrow = path in chosen or (entry is not None and entry.encoding.dtype is not UNSET)
     try:
@@ -208,7 +216,7 @@ def _slice_length(slice_: Dataset, config: Config, where: str, *, extends: bool)
 
 
 def _misconfigured(error: SliceError, where: str) -> ConfigError:
-    """Return what is wrong with a new target's configuration, if its first slice cannot become what it says."""
+    """Return the error for a configuration with which the first slice cannot be stored."""
     return ConfigError(
         f"the first slice cannot be stored as configured: {error.what}",
         where=where,
@@ -231,20 +239,19 @@ def _check_size(target: Dataset, config: Config, length: int, where: str) -> Non
         for path, size in sizes.items():
             if length != size:
                 raise DimensionError(
-                    "the slice's size is not the target's chunk length",
+                    "slice size differs from the target's chunk length",
                     where=where,
                     expected=f"{size} steps, the chunk of {path}",
                     found=f"{length}",
                 )
     elif length != wanted:
         raise DimensionError(
-            "the slice has the wrong size", where=where, expected=f"{wanted} steps (slice_size)", found=f"{length}"
+            "slice has the wrong size", where=where, expected=f"{wanted} steps (slice_size)", found=f"{length}"
         )
 
 
 SMALL_STEP = 256
-"""A variable is small if one step of it is at most this many bytes: labels, bounds, per-step
-scalars."""
+"""Maximum size of a step of a small variable, in bytes: labels, bounds, per-step scalars."""
 
 
 def _missing(array: Array, target: Dataset, slice_: Dataset, config: Config, where: str) -> str:
@@ -253,18 +260,17 @@ def _missing(array: Array, target: Dataset, slice_: Dataset, config: Config, whe
     others = [other for other in slice_.arrays.values() if other.path not in target.arrays]
     folded = [other.path for other in others if other.path.casefold() == array.path.casefold()]
     alike = folded or [other.path for other in others if (other.dims, other.dtype) == (array.dims, array.dtype)]
-    if alike:  # to fill would lose what the slice has
+    if alike:  # filling would lose this variable of the slice
         hint = (
-            f"If that is {array.path}, give it this name in the slice"
-            f" (in xarray: ds.rename({{{alike[0]!r}: {array.path!r}}}))."
+            f"If this is {array.path}, rename it in the slice (in xarray: ds.rename({{{alike[0]!r}: {array.path!r}}}))."
         )
         if not folded:
             hint += (
-                f" If it is another variable, {{on_missing}} fills the steps of {array.path} with missing values,"
-                " and {on_extra} leaves out what the target lacks."
+                f" If it is another variable, use {{on_missing}} to fill the steps of {array.path} with missing values,"
+                " and {on_extra} to ignore variables that the target lacks."
             )
         raise VariableError(
-            "a variable is missing in the slice",
+            "variable is missing in the slice",
             where=where,
             expected=array.path,
             found=f"{' and '.join(alike)}, which the target lacks",
@@ -272,11 +278,11 @@ def _missing(array: Array, target: Dataset, slice_: Dataset, config: Config, whe
             remedies=None if folded else {"on_missing": "fill", "on_extra": "ignore"},
         )
     raise VariableError(
-        "a variable is missing in the slice",
+        "variable is missing in the slice",
         where=where,
         expected=array.path,
         found="none",
-        hint="Add it to the slice; or {on_missing} fills its steps with missing values.",
+        hint="Add the variable to the slice, or use {on_missing} to fill its steps with missing values.",
         remedies={"on_missing": "fill"},
     )
 
@@ -287,7 +293,7 @@ def _extra(target: Dataset, slice_: Dataset, config: Config, where: str) -> list
         if path in target.arrays or path in config.excluded_variables:
             continue
         if array.axis(config.append_dim) is None:
-            notes.append(f"static variable {path} of the slice is not in the target and is left out")
+            notes.append(f"static variable {path} of the slice is not in the target and is ignored")
         elif config.on_extra == "ignore":
             notes.append(f"variable {path} of the slice is not in the target and is ignored")
         else:
@@ -295,7 +301,7 @@ def _extra(target: Dataset, slice_: Dataset, config: Config, where: str) -> list
                 "the slice has a variable that the target lacks",
                 where=where,
                 found=path,
-                hint="{excluded_variables} leaves this one out of every slice, {on_extra} all that the target lacks.",
+                hint="Use {excluded_variables} to exclude it from every slice, or {on_extra} to ignore all that the target lacks.",
                 remedies={"excluded_variables": [*config.excluded_variables, path], "on_extra": "ignore"},
             )
     return notes
@@ -313,11 +319,11 @@ def _check_dims(target: Array, source: Array, dim: str, where: str) -> None:
     for name, have, want in zip(target.dims, source.shape, target.shape, strict=True):
         if name != dim and have != want:
             raise DimensionError(
-                f"dimension {name!r} has another size",
+                f"size of dimension {name!r} differs",
                 where=where,
                 expected=f"{want}",
                 found=f"{have}",
-                hint="Is it the same grid? Bring the slice to the target's, or append it to another target.",
+                hint="Check the grid. Regrid the slice to the target's grid, or append it to another target.",
             )
 
 
@@ -329,7 +335,7 @@ def _attribute_notes(target: Array, source: Array) -> list[str]:
     )
     if ("units" in target.attributes) != ("units" in source.attributes) and source.dtype.kind not in "mM":
         differing.append("units")
-    return [f"attribute {name} of {target.path} differs; the target's stays" for name in differing]
+    return [f"attribute {name} of {target.path} differs; the target's value is kept" for name in differing]
 
 
 def _some(items: Mapping[str, Any]) -> str:

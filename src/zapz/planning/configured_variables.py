@@ -1,4 +1,4 @@
-"""What a configuration adds to a new target: attributes, and variables that its first slice lacks. Pure."""
+"""What a configuration adds to a new target: attributes, and variables of its own. Pure."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ from zapz.format.metadata import Array, Dataset, FillValue
 from zapz.planning.selection import takes_part
 
 _STORED = SAY_WHAT_IS_STORED - UNITS | {DIMS}
-"""Attributes that say how values are stored, or of what shape: they are the encoding's business."""
+"""Attributes that define how values are stored, or their shape; they belong to the encoding."""
 
 
 def described(attrs: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """Return the configured attributes of a variable, without expressions (they are evaluated when the data are there).
+    """Return the configured attributes of a variable, without expressions.
+
+    Expressions are evaluated when the data are available.
 
     Raises:
-        ConfigError: One of them says how values are stored, which is the encoding's business.
+        ConfigError: An attribute defines how values are stored, which belongs to the encoding.
     """
-    from zapz.expressions.evaluator import has_expressions  # imported where used: most targets do without
+    from zapz.expressions.evaluator import has_expressions  # imported here: most targets have no expressions
 
     for key, value in attrs.items():
         if key in _STORED or (key in READ_WHEN_CONVERTING and has_expressions({key: value})):
             raise ConfigError(
-                "an attribute would change what the stored values mean",
+                "attribute would change the meaning of stored values",
                 where=f"variables.{path}.attrs.{key}",
-                hint="Give it in `encoding`, where zapz converts the values accordingly.",
+                hint="Set it in `encoding`: then zapz converts the values.",
             )
     return {
         key: plain(value, f"variables.{path}.attrs.{key}")
@@ -47,10 +49,10 @@ def described(attrs: Mapping[str, Any], path: str) -> dict[str, Any]:
 
 
 def check_units(array: Array, attrs: Mapping[str, Any], path: str) -> None:
-    """Refuse units among the attributes that would make times of numbers, or other times of times.
+    """Refuse an attribute ``units`` that would turn numbers into times, or times into others.
 
     Raises:
-        ConfigError: They would.
+        ConfigError: It would.
     """
     units = attrs.get("units")
     if not isinstance(units, str) or units == array.attributes.get("units"):
@@ -59,18 +61,20 @@ def check_units(array: Array, attrs: Mapping[str, Any], path: str) -> None:
     after = encoding_of(array.dtype, {**array.attributes, "units": units}, array.marker)
     if before.axis is not None or after.axis is not None:
         raise ConfigError(
-            "an attribute would change what the stored values mean",
+            "attribute would change the meaning of stored values",
             where=f"variables.{path}.attrs.units",
             found=repr(units),
-            hint="Give it in `encoding`, where zapz converts the values accordingly.",
+            hint="Set it in `encoding`: then zapz converts the values.",
         )
 
 
 def missing_variables(slice_: Dataset, config: Config) -> list[Array]:
-    """Return, as arrays, the configured variables that the first slice lacks.
+    """Return the configured variables that the first slice lacks, as arrays.
 
     Raises:
-        VariableError: It lacks one, and ``on_missing`` says "refuse", or too little is known of it.
+        VariableError: A variable is missing and ``on_missing`` is "refuse", or its settings are
+            incomplete.
+        ConfigError: The path is that of a group.
     """
     sizes = slice_.sizes
     found = []
@@ -80,27 +84,27 @@ def missing_variables(slice_: Dataset, config: Config) -> list[Array]:
         if any(other.startswith(f"{path}/") for other in slice_.arrays):
             if path in config.variables:
                 raise ConfigError(
-                    "a group is configured as a variable", where=f"variables.{path}", hint="Name the variables in it."
+                    "a group is configured as a variable", where=f"variables.{path}", hint="Configure its variables."
                 )
             continue
         settings = config.variable(path)
         where = f"variables.{path}"
         if config.on_missing != "fill":
             raise VariableError(
-                "a configured variable is missing in the first slice",
+                "configured variable is missing in the first slice",
                 where=where,
                 found="none",
-                hint="{on_missing} makes it all the same (it needs dims and encoding.dtype).",
+                hint="Use {on_missing} to create it anyway (this requires dims and encoding.dtype).",
                 remedies={"on_missing": "fill"},
             )
         if settings.dims is None or not is_value(settings.encoding.dtype) or not set(settings.dims) <= sizes.keys():
             raise VariableError(
-                "a variable that the first slice lacks can only be made from dims that the slice has, and a dtype",
+                "a variable that the first slice lacks needs dims of the slice, and a dtype",
                 where=where,
                 expected=f"dims out of {', '.join(sorted(sizes))}, and encoding.dtype",
                 found=f"dims {settings.dims}, dtype {settings.encoding.given.get('dtype')}",
             )
-        from zapz.planning.encoding_values import dtype_of  # imported where used: most targets do without
+        from zapz.planning.encoding_values import dtype_of  # imported here: most targets do not need it
 
         dtype, serializer = dtype_of(settings.encoding.dtype, f"{where}.encoding.dtype")
         shape = tuple(sizes[dim] for dim in settings.dims)
@@ -127,7 +131,7 @@ def missing_variables(slice_: Dataset, config: Config) -> list[Array]:
 
 
 def least_of(dtype: np.dtype[Any]) -> Any:
-    """Return a marker for a variable of which nothing is known but its type: NaN, or the least integer."""
+    """Return the default marker for a data type: NaN, or the integer farthest from 0."""
     if dtype.kind in "iu":
         return int(np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max)
     return "NaN" if dtype.kind in "fc" else "NaT" if dtype.kind in "mM" else None

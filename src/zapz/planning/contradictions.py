@@ -1,4 +1,7 @@
-"""Whether a configured encoding is that of an existing target: exactly where applying it would change nothing. Pure."""
+"""Compare a configured encoding with that of an existing target. Pure.
+
+They agree if applying the configuration would change nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ from zapz.planning.encoding import EncodingContext, apply_encoding
 
 
 def contradiction(array: Array, encoding: ArrayEncoding, context: EncodingContext) -> ConfigError | None:
-    """Return what is wrong if a configured encoding is not that of an existing target's array.
+    """Return the error for a configured encoding that differs from a target's array, or None.
 
     Args:
         array: The target's array.
-        encoding: What is configured for it.
-        context: Where; its ``steps`` are None.
+        encoding: The configured encoding of the array.
+        context: Context of the encoding; its ``steps`` are None.
     """
     made = apply_encoding(array, encoding, context)
     for key, expected, found in _differences(array, made):
-        if key == "fill_value" and array.is_label:  # which needs none: see ``new_target``
+        if key == "fill_value" and array.is_label:  # a label needs no fill value: see ``new_target``
             continue
         if key in encoding.given or (key == "shards" and encoding.chunks is not UNSET):
             return ConfigError(
@@ -32,7 +35,7 @@ def contradiction(array: Array, encoding: ArrayEncoding, context: EncodingContex
                 where=f"{context.where}.{encoding.word if key == 'fill_value' else key}",
                 expected=f"{expected}, as in the target",
                 found=str(found),
-                hint="The target keeps its encoding: remove this setting; or {force_new} makes the target anew, of this run's slices.",
+                hint="The target keeps its encoding. Remove this setting, or use {force_new} to create it again from this run's slices.",
                 remedies={"force_new": True},
             )
     return None
@@ -50,8 +53,8 @@ def _differences(here: Array, there: Array) -> Sequence[tuple[str, Any, Any]]:
     if a.axis != b.axis:
         pairs += [("units", a.units or "none", b.units or "none"), ("calendar", a.calendar, b.calendar)]
     pairs.append(("fill_value", _fill_name(here), _fill_name(there)))
-    mine, theirs = (normal(x.unit_codecs) for x in (here, there))
-    pairs += [(key, mine, theirs) for key in ("compressor", "filters", "codecs")]
+    old_codecs, new_codecs = (normal(x.unit_codecs) for x in (here, there))
+    pairs += [(key, old_codecs, new_codecs) for key in ("compressor", "filters", "codecs")]
     return [pair for pair in pairs if pair[1] != pair[2]]
 
 

@@ -14,7 +14,7 @@ from zapz.format.grid import resized
 from zapz.format.metadata import Dataset, join, parent
 
 _NCZARR = ("_nczarr_group", "_NCZARR_GROUP")
-"""Attributes in which netCDF-C keeps the sizes of dimensions, depending on its version."""
+"""Attributes in which netCDF-C stores the sizes of dimensions, depending on its version."""
 
 
 def changed_documents(
@@ -27,20 +27,24 @@ def changed_documents(
     attributes: Mapping[str, Mapping[str, Any]] | None = None,
     unfilled: Collection[str] = (),
 ) -> dict[str, bytes]:
-    """Return the documents that an append to length ``stop`` writes, in the order in which they may become visible.
+    """Return the documents that an append writes, in the order in which they may become visible.
 
-    Arrays first, then groups, and what readers open first, the root's consolidated metadata, last.
+    Arrays come first, then groups. The root's consolidated metadata, which readers open first, come
+    last.
 
     Args:
-        target: The target as it is.
+        target: The target before the append.
         slice_: The slice.
         config: Settings.
-        stop: Length of the target afterwards.
-        creates: Whether the target is made.
-        attributes: Configured attributes by path of the node ("" is the root), expressions
-            evaluated.
-        unfilled: Label variables that lose their fill value, because the slice has a label that
-            equals it.
+        stop: Length of the target after the append, in steps.
+        creates: Whether the target is created.
+        attributes: Configured attributes by path of the node ("" is the root), with evaluated
+            expressions.
+        unfilled: Label variables that lose their fill value, because a label of the slice equals
+            it.
+
+    Raises:
+        MetadataError: Consolidated metadata of the target are invalid.
     """
     door = doors.of(target.zarr_format)
     changed: dict[str, bytes] = {}
@@ -55,9 +59,9 @@ def changed_documents(
         changed |= _attributes(target, slice_, config)
     documents |= changed
     for path, values in (attributes or {}).items():
-        mine = door.set_attributes(documents, path, values)
-        changed |= mine
-        documents |= mine
+        updated = door.set_attributes(documents, path, values)
+        changed |= updated
+        documents |= updated
     for path in target.groups:
         for key, data in _netcdf(door, documents, path, config.append_dim, stop).items():
             changed[key] = documents[key] = data
@@ -66,14 +70,21 @@ def changed_documents(
     has_root = any(key in documents for key in doors.NODE_NAMES) and "" not in target.arrays
     try:
         refreshed = door.consolidate(documents, create=config.consolidated and has_root)
-    except MetadataError as error:  # broken consolidated metadata below the root
+    except MetadataError as error:  # invalid consolidated metadata below the root
         raise error.at("target") from None
     final = {**changed, **refreshed}
     return {key: final[key] for key in sorted(final, key=lambda key: _turn(key, refreshed))}
 
 
 def grown(target: Dataset, documents: Mapping[str, bytes], dim: str, stop: int) -> Dataset:
-    """Return a target whose arrays have grown to ``stop`` along ``dim``, as its changed documents say."""
+    """Return a target after its arrays have grown to ``stop`` steps along ``dim``.
+
+    Args:
+        target: The target before.
+        documents: Its changed documents.
+        dim: The append dimension.
+        stop: Its new length, in steps.
+    """
     arrays = {}
     for path, array in target.arrays.items():
         axis = array.axis(dim)
@@ -82,7 +93,7 @@ def grown(target: Dataset, documents: Mapping[str, bytes], dim: str, stop: int) 
 
 
 def _turn(key: str, consolidated: Mapping[str, bytes]) -> tuple[int, int, str]:
-    """Order of visibility: deeper nodes first, within a node attributes before the array, consolidated last."""
+    """Return a sort key: deeper nodes first, attributes before their array, consolidated last."""
     depth = -key.count("/")
     return (1 if key in consolidated else 0, depth, f"{parent(key)} {doors.visibility(key)}")
 
@@ -104,7 +115,7 @@ def _attributes(target: Dataset, slice_: Dataset, config: Config) -> dict[str, b
 
 
 def _netcdf(door: doors.Format, documents: Mapping[str, bytes], path: str, dim: str, stop: int) -> dict[str, bytes]:
-    """Return the document in which netCDF-C keeps a group's dimension sizes, with the new one; nothing if there is none."""
+    """Return the document with netCDF-C's dimension sizes of a group, updated; nothing if none."""
     document, prefix = door.HOLDS_ATTRIBUTES
     key = join(path, document)
     if key not in documents:

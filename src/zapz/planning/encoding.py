@@ -1,8 +1,7 @@
-"""What a configured encoding makes of an array: data type, packing, time units, chunks, shards, codecs, fill value. Pure.
+"""Apply an encoding to an array: data type, packing, time units, grid, codecs, fill. Pure.
 
-One law ties creating and appending together: applying an encoding twice is applying it once. So a
-    new target is the first slice with
-the encoding applied, and a configuration contradicts an existing target exactly where applying it
+Applying an encoding twice is the same as applying it once. So a new target is the first slice with
+the encoding applied, and a configuration contradicts an existing target exactly if applying it
 would change something.
 """
 
@@ -29,20 +28,20 @@ from zapz.planning import encoding_values
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodingContext:
-    """Where an encoding is applied."""
+    """The context in which an encoding is applied."""
 
     zarr_format: int
     """Format of the target."""
     dim: str
     """Append dimension."""
     steps: int | None
-    """Length of the slice along it, which "whole dimension" means there; None for an existing
-    target, which keeps its own."""
+    """Length of the slice along the append dimension, in steps; a chunk of the "whole" dimension
+    has this length. None for an existing target, which keeps its chunk length."""
     where: str
-    """The settings, for messages."""
+    """Path of the settings, for messages."""
     own: bool = False
-    """Whether the variable has an entry of its own: then every dimension that is named must be one
-    of its."""
+    """Whether the variable has its own entry. Then each dimension that the entry names must be one
+    of the variable's."""
 
     @property
     def format(self) -> doors.Format:
@@ -51,15 +50,15 @@ class EncodingContext:
 
 
 def apply_encoding(array: Array, encoding: ArrayEncoding, context: EncodingContext) -> Array:
-    """Return what a configured encoding makes of an array.
+    """Return an array after applying a configured encoding.
 
     Args:
         array: The array, in the target's format.
-        encoding: What is configured for it.
-        context: Where.
+        encoding: The configured encoding.
+        context: The context.
 
     Raises:
-        ConfigError: The configuration makes no sense for this array.
+        ConfigError: The configuration is not valid for this array.
     """
     meaning = encoding_or_bare(array.dtype, array.attributes, array.marker)
     dtype, serializer = _dtype(array, encoding, context)
@@ -75,7 +74,7 @@ def apply_encoding(array: Array, encoding: ArrayEncoding, context: EncodingConte
     never = array.is_label or (is_boolean(dtype, attributes) and "_FillValue" not in attributes)
     marker = None if (never and not is_nan(marker)) or dtype.kind == "b" else marker
     attributes.pop("_FillValue", None)
-    is_fill = context.format.MARKS_BY_FILL and fill.value is not None  # which says it by itself
+    is_fill = context.format.MARKS_BY_FILL and fill.value is not None  # then the fill value is the marker
     if not is_fill and has_attribute(marker, dtype):
         attributes["_FillValue"] = write_marker(marker, dtype)
     grid, inner = _grids(array, encoding, context)
@@ -91,7 +90,10 @@ def apply_encoding(array: Array, encoding: ArrayEncoding, context: EncodingConte
 
 
 def names_own(variables: Mapping[str, Any], path: str) -> bool:
-    """Return whether chunks by dimension are configured for a variable alone, so that none of them may be another's."""
+    """Return whether chunks or shards are configured for this variable alone.
+
+    Then each dimension in them must be one of the variable's.
+    """
     own, common = (variables.get(name, {}).get("encoding") or {} for name in (path, "*"))
     return any(key in own and key not in common for key in ("chunks", "shards"))
 
@@ -100,7 +102,7 @@ def _is_time(meaning: Encoding) -> bool:
     return meaning.axis is not None
 
 
-# -- data type, packing, time ----------------------------------------------------------------------------------------------
+# -- data type, packing, time ----------------------------------------------------------
 
 
 def _dtype(array: Array, encoding: ArrayEncoding, context: EncodingContext) -> tuple[np.dtype[Any], str]:
@@ -121,9 +123,9 @@ def _meaning(
     for name in ("units", "calendar"):
         if name in encoding.given and encoding.given[name] != array.attributes.get(name):
             raise ConfigError(
-                f"{name} in an encoding are those of times, and this variable holds none",
+                f"{name} in an encoding applies only to times, and this variable has none",
                 where=f"{context.where}.{name}",
-                expected=f"attrs.{name}, if it is meant as a description",
+                expected=f"attrs.{name} for a description",
                 found=repr(encoding.given[name]),
             )
     return attributes
@@ -149,18 +151,18 @@ def _packed(
 def _timed(
     attributes: dict[str, Any], array: Array, dtype: np.dtype[Any], encoding: ArrayEncoding, context: EncodingContext
 ) -> dict[str, Any]:
-    """Return the attributes of times with the units and the calendar that are configured (CF section 4.4)."""
+    """Return the attributes of times with the configured units and calendar (CF section 4.4)."""
     given = encoding.given
     useless = [name for name in ("units", "calendar") if dtype.kind in "mM" and given.get(name) is not None]
     if array.dtype.kind == "m" and is_value(encoding.calendar):
         useless = ["calendar"]
     if useless:
         raise ConfigError(
-            "a setting would mean nothing",
+            "setting does not apply to this data type",
             where=f"{context.where}.{useless[0]}",
-            expected=f"none for {dtype if dtype.kind in 'mM' else 'durations'}",
+            expected=f"no such setting for {dtype if dtype.kind in 'mM' else 'durations'}",
             found=repr(given[useless[0]]),
-            hint="Remove it, or give a dtype of numbers.",
+            hint="Remove the setting, or set a numeric dtype.",
         )
     if dtype.kind in "mM":
         return {n: v for n, v in attributes.items() if n not in {"units", "calendar"}}
@@ -170,12 +172,12 @@ def _timed(
     if array.dtype.kind not in "mM":
         return attributes
     if "units" not in attributes:
-        hint = 'Such as "days since 2000-01-01".'
+        hint = 'For example: "days since 2000-01-01".'
         raise ConfigError("times as numbers need units", where=f"{context.where}.units", found="none", hint=hint)
     if array.dtype.kind == "M":
         attributes.setdefault("calendar", "proleptic_gregorian")
     else:
-        attributes["dtype"] = str(array.dtype)  # so that readers take the numbers for durations, as xarray does
+        attributes["dtype"] = str(array.dtype)  # readers such as xarray then decode durations
     return attributes
 
 
@@ -189,9 +191,9 @@ def _fill(
     *,
     changed: bool,
 ) -> tuple[FillValue, Any]:
-    """Return the fill value, and the marker that readers take for missing.
+    """Return the fill value, and the marker that readers treat as missing.
 
-    For readers a v2 fill value is the marker too; so one that is not meant as a marker is written
+    Readers treat a v2 fill value as the marker too. So a fill value that is not a marker is written
     as null.
     """
     nothing = FillValue.of(None if context.format.MARKS_BY_FILL else _default(dtype, serializer))
@@ -218,7 +220,7 @@ def _fill(
 
 
 def _kept_marker(meaning: Encoding, dtype: np.dtype[Any]) -> Any:
-    """Return the marker of integers that become other integers; None if there is none, or it does not fit."""
+    """Return the marker of integers converted to another integer type, or None if impossible."""
     if dtype.kind not in "iu" or meaning.dtype.kind not in "iu" or meaning.marker is None:
         return None
     limits, number = np.iinfo(dtype), int(meaning.marker)
@@ -229,7 +231,7 @@ def _default(dtype: np.dtype[Any], serializer: str) -> Any:
     return b"" if serializer == "vlen-bytes" else undefined(dtype)
 
 
-# -- chunks and codecs -----------------------------------------------------------------------------------------------------
+# -- chunks and codecs ----------------------------------------------------------
 
 
 def _grids(
@@ -246,7 +248,7 @@ def _grids(
                 raise ConfigError(
                     "Zarr v2 has no shards",
                     where=f"{context.where}.shards",
-                    hint="Remove the setting shards; or make the target with {zarr_format}.",
+                    hint="Remove the setting shards, or create the target with {zarr_format}.",
                     remedies={"zarr_format": 3},
                 )
             shards = _lengths(array, encoding.shards, array.grid.chunks, f"{context.where}.shards", context)
@@ -258,7 +260,7 @@ def _grids(
             where=f"{context.where}.shards" if encoding.shards is not UNSET else f"{context.where}.chunks",
             expected=f"shards that are multiples of the chunks {units}",
             found=f"{shards}",
-            hint="Give both chunks and shards.",
+            hint="Set both chunks and shards.",
         )
     return RegularGrid(shape=array.shape, chunks=shards), units
 
@@ -276,7 +278,7 @@ def _lengths(
         strange = sorted(set(given) - set(array.dims)) if context.own else []
         if strange:
             raise ConfigError(
-                "the variable has no such dimension",
+                "variable has no such dimension",
                 where=f"{where}.{strange[0]}",
                 expected=", ".join(d or "?" for d in array.dims),
                 found=strange[0],
@@ -286,11 +288,11 @@ def _lengths(
         named = list(given)
     if len(named) != array.ndim:
         raise ConfigError(
-            "chunks do not fit the variable's dimensions",
+            "chunks do not match the variable's dimensions",
             where=where,
             expected=f"{array.ndim} lengths, for ({', '.join(d or '?' for d in array.dims)})",
             found=f"{named}",
-            hint='Give the variable an entry of its own, or name the dimensions: {"lat": 100}.',
+            hint='Add a separate entry for the variable, or name the dimensions: {"lat": 100}.',
         )
     return tuple(w if n is None else int(n) for n, w in zip(named, whole, strict=True))
 
@@ -310,7 +312,7 @@ def _codecs(
         if chain.foreign is not None and not {"codecs", "compressor"} & encoding.given.keys():
             hint = "Configure codecs or a compressor too."
             raise ConfigError(
-                "the slice's codecs are not known to fit another data type",
+                "the slice's codecs may not work with another data type",
                 where=context.where,
                 found=chain.foreign,
                 hint=hint,

@@ -1,8 +1,8 @@
-"""Encodings as users write them, read into the values of this package: data types, codec chains of either form, fill values.
+"""Parse configured encodings: data types, codec chains of either form, fill values.
 
 ``compressor`` and ``filters`` have the form of Zarr v2 (numcodecs configurations), ``codecs`` that
-of Zarr v3 (named configurations). Either is read for either format; whether the target's format can
-write the chain is checked where it is written.
+of Zarr v3 (named configurations). Both forms are read for both formats. Whether the target's format
+can express the chain is checked when it is written.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from zapz.format.codecs import Codec, CodecChain
 from zapz.format.metadata import FillValue
 
 VARIABLE_TEXTS = {"string": "vlen-utf8", "bytes": "vlen-bytes"}
-"""Serializers of the data types of variable length that a configuration can name."""
+"""Serializers of the configurable data types of variable length."""
 
 
 def dtype_of(text: str, where: str) -> tuple[np.dtype[Any], str]:
-    """Return the data type that a configuration names, and the serializer that its items need.
+    """Return a configured data type, and the serializer that its items need.
 
     Raises:
-        ConfigError: There is no such type.
+        ConfigError: The data type is unknown.
     """
     if text in VARIABLE_TEXTS:
         return np.dtype(object), VARIABLE_TEXTS[text]
     try:
         dtype = np.dtype(text)
     except TypeError as error:
-        hint = 'Such as "int16", "float32", "bool", "string", "U8", "datetime64[s]".'
+        hint = 'For example: "int16", "float32", "bool", "string", "U8", "datetime64[s]".'
         raise ConfigError("unknown data type", where=where, found=repr(text), hint=hint) from error
     if dtype.kind not in "biufcUSmM" or not dtype.itemsize:
         expected = "a number, bool, text of fixed or variable length, datetime64 or timedelta64"
@@ -47,7 +47,7 @@ def fill_of(value: Any, dtype: np.dtype[Any], serializer: str, where: str) -> Fi
     """Return a configured fill value as one of the data type; undefined for None.
 
     Raises:
-        ConfigError: The data type cannot hold it.
+        ConfigError: The value is not valid for the data type.
     """
     limits = np.iinfo(dtype) if dtype.kind in "iu" else None
     found, what = repr(value), "the fill value does not fit the data type"
@@ -60,7 +60,7 @@ def fill_of(value: Any, dtype: np.dtype[Any], serializer: str, where: str) -> Fi
         with np.errstate(over="ignore"):
             fill = dtypes.read_fill(value, dtype, where, serializer)
     except (MetadataError, OverflowError) as error:
-        hint = "Give a value of the stored data type."
+        hint = "Use a value of the stored data type."
         raise ConfigError(what, where=where, expected=f"a {dtype}", found=found, hint=hint) from error
     parts = value if isinstance(value, list | tuple) else [value]
     if (
@@ -74,14 +74,14 @@ def fill_of(value: Any, dtype: np.dtype[Any], serializer: str, where: str) -> Fi
 
 
 def _text(value: Any, dtype: np.dtype[Any], serializer: str, where: str) -> Any:
-    """Return text as a fill value: as bytes (UTF-8) where bytes are stored."""
+    """Return text as a fill value: as UTF-8 bytes if bytes are stored."""
     stored: Any = value
     if dtype.kind == "S" or serializer == "vlen-bytes":
         try:
             stored = value.encode() if isinstance(value, str) else value
         except UnicodeEncodeError as error:
             what = "the fill value does not fit the data type"
-            raise ConfigError(what, where=where, expected="text that UTF-8 can hold", found=repr(value)) from error
+            raise ConfigError(what, where=where, expected="text that UTF-8 can encode", found=repr(value)) from error
     length = dtype.itemsize // (4 if dtype.kind == "U" else 1)
     if not isinstance(value, str | bytes) or (dtype.kind in "US" and len(stored) > length):
         expected = (
@@ -98,19 +98,19 @@ def _text(value: Any, dtype: np.dtype[Any], serializer: str, where: str) -> Any:
 def chain_of(
     encoding: ArrayEncoding, base: CodecChain, dtype: np.dtype[Any], serializer: str, chunks: Sequence[int], where: str
 ) -> CodecChain:
-    """Return the chain of one unit that a configuration asks for.
+    """Return the codec chain of one unit for a configured encoding.
 
     Args:
-        encoding: May give ``compressor`` and ``filters``, or ``codecs``; what it does not give is
-            the base's.
-        base: The unit's chain so far; its stages must already fit ``dtype``.
-        dtype: Data type, native byte order.
-        serializer: What turns items into bytes.
-        chunks: Shape of the unit.
-        where: For messages.
+        encoding: May have ``compressor`` and ``filters``, or ``codecs``; what is not set is taken
+            from the base.
+        base: The present chain of the unit; its stages must already fit ``dtype``.
+        dtype: Data type, in native byte order.
+        serializer: Codec that turns items into bytes.
+        chunks: Shape of the unit, in cells.
+        where: Path of the settings, for messages.
 
     Raises:
-        ConfigError: A codec is unknown or refuses its configuration.
+        ConfigError: A codec is unknown, or does not work with its configuration.
     """
     if encoding.codecs is not UNSET:
         chain = _named(encoding.codecs, dtype, serializer, chunks, f"{where}.codecs")
@@ -121,7 +121,7 @@ def chain_of(
         if encoding.filters is not UNSET:
             filters = tuple(_stage(c, f"{where}.filters") for c in encoding.filters or ())
             if filters and filters[0].id == serializer != "bytes":
-                filters = filters[1:]  # v2 has the serializer of strings as the first filter
+                filters = filters[1:]  # in v2, the serializer of strings is the first filter
         if encoding.compressor is not UNSET:
             compressor = () if encoding.compressor is None else (_stage(encoding.compressor, f"{where}.compressor"),)
         chain = replace(base, serializer=serializer, stages=(*filters, *compressor), foreign=None, shards=None)
@@ -133,21 +133,21 @@ def chain_of(
 
 
 def _check_filter(stage: Codec, dtype: np.dtype[Any], where: str) -> None:
-    """Refuse a filter that is configured for cells of another type: other readers take its word for theirs."""
+    """Refuse a filter configured for another data type: other readers rely on its configuration."""
     name = "decode_dtype" if stage.id == "astype" else "dtype"
     given = stage.config.get(name)
     if is_filter(stage.id) and isinstance(given, str) and np.dtype(given).newbyteorder("=") != dtype:
         raise ConfigError(
-            "a filter is configured for another data type",
+            "filter is configured for another data type",
             where=f"{where}.filters, {stage.id}",
             expected=f"{name} {dtype}",
             found=given,
-            hint="Give it the data type that is stored.",
+            hint="Configure it for the stored data type.",
         )
 
 
 def _compresses(stages: Sequence[Codec]) -> bool:
-    """Whether the last stage is what v2 calls the compressor."""
+    """Return whether the last stage is a compressor in the sense of v2."""
     return bool(stages) and not is_filter(stages[-1].id)
 
 
@@ -166,21 +166,21 @@ def _named(
         if all(name not in {"bytes", "vlen-utf8", "vlen-bytes", "sharding_indexed"} for name, _ in named):
             kinds = [v3_codecs.is_array_filter(name) or name == "transpose" for name, _ in named]
             place = kinds.index(False) if False in kinds else len(kinds)
-            named.insert(place, (serializer, {}))  # the array-to-bytes codec goes without saying
+            named.insert(place, (serializer, {}))  # the array-to-bytes codec may be left out
         chain = v3_codecs.read_chain(named, dtype, serializer, tuple(chunks), where)
     except MetadataError as error:
         raise ConfigError(error.what, where=where, expected=error.expected, found=error.found) from error
     if chain.shards is not None:
-        hint = "Give the shape of a shard as `shards`, and here the codecs of its inner chunks."
-        raise ConfigError("sharding is configured in another place", where=where, hint=hint)
+        hint = "Set the shape of a shard in `shards`, and the codecs of its inner chunks here."
+        raise ConfigError("sharding is not configured as a codec", where=where, hint=hint)
     if chain.foreign is not None:
-        expected = "codecs of Zarr v3 or numcodecs that zapz runs, array filters first"
+        expected = "codecs of Zarr v3 or numcodecs that zapz can run, array filters first"
         raise ConfigError("unknown codec", where=where, expected=expected, found=", ".join(name for name, _ in named))
     return chain
 
 
 def _try(chain: CodecChain, dtype: np.dtype[Any], chunks: Sequence[int], where: str) -> None:
-    """Encode and decode a few cells, so that a codec that refuses its parameters is found before anything is written."""
+    """Encode and decode a few cells, to find invalid parameters before anything is written."""
     shape = tuple(min(n, 2) for n in chunks)
     cells = np.full(
         shape, "abc" if chain.serializer == "vlen-utf8" else b"abc" if dtype.kind == "O" else 0, dtype=dtype
@@ -192,5 +192,5 @@ def _try(chain: CodecChain, dtype: np.dtype[Any], chunks: Sequence[int], where: 
     except (ZapzError, ValueError, TypeError, KeyError, RuntimeError) as error:
         found = f"{', '.join(stage.id for stage in chain.stages)}: {error}"
         raise ConfigError(
-            "a codec does not work with this configuration", where=where, found=found, hint="Correct its parameters."
+            "codec does not work with this configuration", where=where, found=found, hint="Correct its parameters."
         ) from error

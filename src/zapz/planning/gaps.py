@@ -2,12 +2,12 @@
 
 ::
 
-    1  2  3  4     8  9              step 1, the commonest difference; 3 steps are missing between 4 and 8
-    01-01  02-01  03-01     05-01    step 1 month: the same day and time of other months; 1 step is missing
+    1  2  3  4     8  9              step 1, the most common difference; 3 steps missing after 4
+    01-01  02-01  03-01     05-01    step 1 month: same day and time in other months; 1 step missing
 
-Labels that keep no step have no gaps: the commonest difference must be at least every other one,
-    and nearly all must be whole multiples
-of it. Differences of floating-point labels count as equal if they differ by their rounding.
+Labels without a common step have no gaps. A step is common if at least half of all differences are
+equal to it and nearly all are whole multiples of it. Differences of floating-point labels are equal
+if they differ only by rounding.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from zapz.cf.markers import mask, nans
 from zapz.planning.labels import Labels, day_of, grain_of
 
 FEWEST = 3
-"""Labels from which a step can be told."""
+"""Minimum number of labels for a step."""
 _MOST_IRREGULAR = 10
-"""If more than one difference in so many is no whole number of steps, no step is kept."""
+"""There is no step if more than one difference in this many is not a whole number of steps."""
 _SHORTEST_MONTH = 28 * DAY
-"""Labels that are usually nearer to one another, in seconds, do not count months."""
+"""Labels whose usual difference is shorter, in seconds, do not count months."""
 _YEAR = 12
 
 
@@ -38,9 +38,9 @@ class Gap:
     """A place where steps are missing."""
 
     start: int
-    """Index of the label before it."""
+    """Index of the label before the gap."""
     missing: int
-    """How many steps are missing."""
+    """Number of missing steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,34 +48,43 @@ class Rhythm:
     """The step that labels keep, and where they do not."""
 
     step: str
-    """The step, for people."""
+    """The step, as text for display."""
     gaps: tuple[Gap, ...]
     """Where steps are missing, in order."""
     irregular: int
-    """How many differences are no whole number of steps."""
+    """Number of differences that are not a whole number of steps."""
 
     @property
     def missing(self) -> int:
-        """How many steps are missing in all."""
+        """Total number of missing steps."""
         return sum(gap.missing for gap in self.gaps)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """A step, and how many of it each difference is; 0 where it is no whole number."""
+    """A step, and each difference as a number of steps; 0 if it is not a whole number."""
 
     step: Any
     steps: np.ndarray[Any, Any]
 
     @property
     def is_kept(self) -> bool:
-        """Whether labels keep it."""
+        """Whether the labels keep the step."""
         size = self.steps.size
         return bool(2 * np.sum(self.steps == 1) >= size and _MOST_IRREGULAR * np.sum(self.steps == 0) <= size)
 
 
 def numbers_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
-    """Return stored labels as numbers whose differences are those of the labels; None if they are none, or one is missing."""
+    """Return stored labels as numbers with the same differences; None if not possible.
+
+    Args:
+        encoding: Meaning of the labels.
+        stored: The labels as stored, of any shape.
+
+    Returns:
+        One-dimensional array of int64, float64 or Python integers (object). None if the labels are
+        not numbers or times, or one is missing.
+    """
     plain = encoding.plain
     if plain.dtype.kind not in "iufmM" or plain.boolean:
         return None
@@ -91,11 +100,13 @@ def numbers_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> np.ndarray[A
 
 
 def rhythm_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> Rhythm | None:
-    """Return the step that labels keep, and their gaps; None if they keep none, are too few, or are no times or numbers.
+    """Return the step that labels keep, and their gaps; None if they keep none.
+
+    Labels that are too few, or that are neither times nor numbers, keep no step.
 
     Args:
-        encoding: What they mean.
-        stored: All of them, as they are stored.
+        encoding: Meaning of the labels.
+        stored: All labels as stored.
     """
     numbers = numbers_of(encoding, stored)
     if numbers is None or numbers.size < FEWEST:
@@ -123,7 +134,7 @@ def rhythm_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> Rhythm | None
 
 
 def _fit(numbers: np.ndarray[Any, Any], rounding: float) -> _Fit | None:
-    """Return the commonest difference, and how many of it each difference is; None if all are 0."""
+    """Return the most common difference, and all differences as multiples; None if all are 0."""
     differences = np.diff(numbers)
     if numbers.dtype.kind != "f":
         values, counts = np.unique(differences[differences != 0], return_counts=True)
@@ -145,7 +156,11 @@ def _fit(numbers: np.ndarray[Any, Any], rounding: float) -> _Fit | None:
 
 
 def _months(calendar: str, instants: list[Fraction], rounding: Fraction) -> list[int] | None:
-    """Return calendar months of labels that have day and time in common, or all lie on the last days of their months; None of others."""
+    """Return labels as calendar months, or None.
+
+    The labels must have day and time in common, or be on the last days of their months, at the same
+    time.
+    """
     exact = [Fraction(round(i)) if abs(round(i) - i) <= rounding else i for i in instants]
     dates = [(*date_of(calendar, int(instant // DAY)), instant % DAY) for instant in exact]
     if len({clock for *_, clock in dates}) > 1:
@@ -156,10 +171,10 @@ def _months(calendar: str, instants: list[Fraction], rounding: Fraction) -> list
 
 
 def gap_note(labels: Labels) -> str:
-    """Say that steps are missing between the target's labels and the slice's; nothing if none are, or that cannot be told.
+    """Return a note about steps missing between the target's labels and the slice's, or "".
 
-    The step so far is the distance of the target's last two labels. Labels of the slice that do not
-    keep it say that there is none.
+    The step is the difference of the target's last two labels. There is no note if labels of the
+    slice do not keep it.
     """
     old, new = labels.old, labels.new
     line = [*old.values[-2:], *new.values]
@@ -180,13 +195,13 @@ def gap_note(labels: Labels) -> str:
     if any(abs(difference - step) > rounding for difference in inner):
         return ""
     text = _length(step, rounding, is_time=new.kind == "times") if months is None else _months_text(int(step))
-    missing, many = steps - 1, steps > 2  # noqa: PLR2004 - one of two or more is missing
+    missing, many = steps - 1, steps > 2  # noqa: PLR2004 - more than one is missing
     before, after = between(new.encoding, old.stored[-1], new.stored[0])
     return f"{missing} step{'s are' if many else ' is'} missing between {before} and {after} (step so far {text})"
 
 
 def between(encoding: Encoding, before: Any, after: Any) -> tuple[str, str]:
-    """Return two stored labels for people; days alone if both are at midnight."""
+    """Return two stored labels as text for display; days alone if both are at midnight."""
     a, b = format_instant(encoding, before), format_instant(encoding, after)
     days = day_of(a), day_of(b)
     return days if a != days[0] and b != days[1] else (a, b)
@@ -198,7 +213,7 @@ def _months_text(months: int) -> str:
 
 
 def _length(step: Fraction, rounding: Fraction, *, is_time: bool) -> str:
-    """Return a step for people: in the largest unit that gives a whole number."""
+    """Return a step as text for display, in the largest unit of which it is a whole number."""
     size = abs(step)
     if not is_time:
         return str(size.numerator) if size.denominator == 1 else f"{float(size):.9g}"

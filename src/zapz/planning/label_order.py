@@ -1,4 +1,4 @@
-"""Labels of the append dimension: do a slice's continue the target's? Pure: the values have been read already."""
+"""Check that a slice's labels continue those of the target. Pure: values in, no reading."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def check_labels(labels: Labels, config: Config, where: str) -> None:
     """Check that the slice's labels continue the target's.
 
     Raises:
-        LabelError: They do not rise (or fall) from the target's last label on, are not a step
-            apart, or one is missing.
-        ConfigError: ``append_step`` is not a step, or the labels have none.
+        LabelError: A label is missing, or the labels do not continue in order from the target's
+            last label, or are not a step apart.
+        ConfigError: ``append_step`` is not a valid step for these labels.
     """
     place, new = f"{where}, {labels.path}", labels.new
     if None in new.values:
@@ -25,7 +25,7 @@ def check_labels(labels: Labels, config: Config, where: str) -> None:
         raise LabelError("a label is missing", where=place, found=found, hint="Give every step of the slice a label.")
     check_order(labels, config, where)
     if config.append_step is not None:
-        from zapz.planning import label_steps  # imported where used: most appends set no step
+        from zapz.planning import label_steps  # imported here: most appends set no step
 
         label_steps.check_steps(labels, config.append_step, place)
     if len(set(new.values)) != labels.distinct:
@@ -33,30 +33,33 @@ def check_labels(labels: Labels, config: Config, where: str) -> None:
 
 
 def notes_of(several: Sequence[Labels], config: Config) -> list[str]:
-    """Say where labels that may be in any order are in none, else where steps are missing between the target's and the slice's."""
+    """Return notes about labels out of order, or about missing steps before the slice.
+
+    Out of order is possible only if ``label_order`` is "any".
+    """
     if config.label_order == "any":
         return [note for labels in several if (note := _disorder(labels))]
     jumping = [labels for labels in several if labels.jumps]
     if not jumping:
         return []
-    from zapz.planning.gaps import gap_note  # imported where used: most slices follow without a gap
+    from zapz.planning.gaps import gap_note  # imported here: most slices follow without a gap
 
     return list(dict.fromkeys(note for labels in jumping if (note := gap_note(labels))))
 
 
 def _disorder(labels: Labels) -> str:
-    """Say that a slice's labels do not continue the target's; empty if they do, or have no order."""
+    """Return a note if a slice's labels do not continue the target's; "" if they do."""
     line, new = [*labels.old.known, *labels.new.values], labels.new
     if new.kind == "others" or labels.old.kind != new.kind or None in line:
         return ""
     if any(_first_break(line, order) is None for order in ("increasing", "decreasing")):
         return ""
-    last = f", the last one is {_last_text(labels.old)}" if labels.old.known else ""
-    return f"{labels.path}: {new.text(0)} is appended as it is{last}: the labels are in no order (label_order: any)"
+    after = f" after {_last_text(labels.old)}" if labels.old.known else ""
+    return f"{labels.path}: {new.text(0)} is appended{after}: the labels are not in order (label_order: any)"
 
 
 def check_order(labels: Labels, config: Config, where: str) -> None:
-    """Check that labels, none of them missing, rise (or fall) from the target's last one on.
+    """Check that labels, none of them missing, continue in order from the target's last label.
 
     Raises:
         LabelError: They do not.
@@ -70,7 +73,7 @@ def check_order(labels: Labels, config: Config, where: str) -> None:
             "labels have no order",
             where=place,
             found=str(new.stored.dtype),
-            hint="{label_order} appends without looking at their order.",
+            hint="Use {label_order} to append without checking the order.",
             remedies={"label_order": "any"},
         )
     if (i := _first_break(labels.line, order)) is not None:
@@ -81,13 +84,13 @@ def check_order(labels: Labels, config: Config, where: str) -> None:
 def _order(old: Line, new: Line, config: Config) -> str:
     if config.append_step is None:
         return _direction(old)
-    from zapz.planning import label_steps  # imported where used: most appends set no step
+    from zapz.planning import label_steps  # imported here: most appends set no step
 
     return "increasing" if label_steps.rises(config.append_step, new) else "decreasing"
 
 
 def _direction(old: Line) -> str:
-    """Return the order of the target's labels, by its first one and its last two."""
+    """Return the order of the target's labels, from its first label and its last two."""
     known = old.known
     if old.kind == "others" or all(b > a for a, b in pairwise(known)):
         return "increasing"
@@ -95,17 +98,17 @@ def _direction(old: Line) -> str:
         return "decreasing"
     texts = [old.text(i) for i, value in enumerate(old.values) if value is not None]
     raise LabelError(
-        "the target's labels are in no order",
+        "the target's labels are not in order",
         where="target",
-        expected="labels that rise, or fall",
+        expected="increasing or decreasing labels",
         found=f"{texts[0]} first, and {' and '.join(texts[1:])} last",
-        hint="{label_order} appends without looking at their order.",
+        hint="Use {label_order} to append without checking the order.",
         remedies={"label_order": "any"},
     )
 
 
 def follows(labels: Labels, config: Config) -> bool:
-    """Return whether a slice's first label is behind the last one of what it would be appended to."""
+    """Return whether a slice's first label comes after the last label that it would follow."""
     order = config.label_order or _order(labels.old, labels.new, config)
     return (
         order == "any" or labels.new.kind == "others" or not labels.old.known or _first_break(labels.line, order) != 0
@@ -113,13 +116,13 @@ def follows(labels: Labels, config: Config) -> bool:
 
 
 def _first_break(line: Sequence[Any], order: str) -> int | None:
-    """Return the index of the first label that the next one does not follow; None if there is none."""
+    """Return the index of the first label that the next one does not follow, or None."""
     pairs = enumerate(pairwise(line))
     return next((i for i, (a, b) in pairs if not (b > a if order == "increasing" else b < a)), None)
 
 
 def _check_twins(labels: Labels, where: str) -> None:
-    """Refuse labels that are equal: in no order would they be two."""
+    """Refuse duplicate labels: they are not in order whatever the order is."""
     new, seen = labels.new, dict[Any, int]()
     for i, value in enumerate(new.values):
         first = seen.setdefault(value, i)
@@ -128,7 +131,7 @@ def _check_twins(labels: Labels, where: str) -> None:
         if len(set(new.values)) != labels.distinct:
             raise _become_equal(where)
         raise LabelError(
-            "two steps of the slice have one label",
+            "two steps of the slice have the same label",
             where=where,
             expected="each label once",
             found=f"{new.text(i)} at index {first} and at index {i}",
@@ -142,7 +145,7 @@ def _become_equal(where: str) -> LabelError:
 
 
 def _out_of_order(labels: Labels, i: int, order: str, where: str) -> LabelError:
-    """Return the error of a label that the next one does not follow."""
+    """Return the error for a label that the next one does not follow."""
     new, before_slice = labels.new, len(labels.line) > len(labels.new.values)
     at_seam = before_slice and i == 0
     before = _last_text(labels.old) if at_seam else new.text(i - before_slice)
@@ -151,8 +154,8 @@ def _out_of_order(labels: Labels, i: int, order: str, where: str) -> LabelError:
         where=where,
         expected=f"a label {'after' if order == 'increasing' else 'before'} {before}",
         found=new.text(i + 1 - before_slice),
-        hint=f"{'Append slices in the order of their labels' if at_seam else 'Sort the slice'}; "
-        "or {label_order} appends it as it is: the target's labels will be in no order.",
+        hint=f"{'Append slices in the order of their labels' if at_seam else 'Sort the slice'}, "
+        "or use {label_order} to append it anyway: the target's labels will not be in order.",
         remedies={"label_order": "any"},
     )
 

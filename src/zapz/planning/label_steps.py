@@ -1,4 +1,4 @@
-"""Labels that have to be ``append_step`` apart. Pure."""
+"""Check that labels are ``append_step`` apart. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from zapz.planning.labels import Labels, Line
 
 
 def rises(value: float | str, line: Line) -> bool:
-    """Return whether labels rise that are ``value`` apart.
+    """Return whether labels that are ``value`` apart increase.
 
     Raises:
-        ConfigError: ``value`` is not a step, or the labels have none.
+        ConfigError: ``value`` is not a valid step for these labels.
     """
     step = _step(value, line)
     if isinstance(step, str):
@@ -32,13 +32,13 @@ def check_steps(labels: Labels, value: float | str, where: str) -> None:
     """Check that labels are ``value`` apart.
 
     Args:
-        labels: The target's last label, if there is one, and the slice's.
+        labels: The target's last label, if any, and the slice's labels.
         value: The setting ``append_step``.
         where: The slice and its label variable, for messages.
 
     Raises:
-        LabelError: They are not.
-        ConfigError: ``value`` is not a step, or the labels have none.
+        LabelError: They are not ``value`` apart.
+        ConfigError: ``value`` is not a valid step for these labels.
     """
     new, old, line = labels.new, labels.old, labels.line
     step = _step(value, new)
@@ -50,7 +50,7 @@ def check_steps(labels: Labels, value: float | str, where: str) -> None:
 
 
 def _step(value: float | str, line: Line) -> Step:
-    """Read ``append_step``, and see whether the labels can be that far apart."""
+    """Parse ``append_step``, and check that labels of this kind can have such a step."""
     step = parse_step(value)
     if isinstance(step, str):
         return step
@@ -62,13 +62,13 @@ def _step(value: float | str, line: Line) -> Step:
     elif isinstance(step, Duration) and step.months and (axis is None or axis.calendar == "duration"):
         what = "append_step counts calendar months, but the labels are lengths of time"
     if what:
-        hint = 'Give a number, or "+" or "-", or leave it out.'
+        hint = 'Use a number, "+" or "-", or remove the setting.'
         raise ConfigError(what, where="append_step", found=repr(value), hint=hint)
     return step
 
 
 def _allowance(old: Line, new: Line, value: object, step: Fraction) -> Fraction:
-    """By how much a difference may be off: the rounding of the labels, and of a step given in floating point."""
+    """Return the tolerance of a difference, from the rounding of labels and of a float step."""
     rounding = abs(step) * Fraction(float(np.finfo(np.float64).eps)) if isinstance(value, float) else Fraction(0)
     return max(old.grain, new.grain, rounding)
 
@@ -78,17 +78,17 @@ def _check_step(line: Sequence[Any], step: Fraction, allowance: Fraction, new: L
     for i, (a, b) in enumerate(pairwise(line)):
         gap = Fraction(b) - Fraction(a) if _finite(a) and _finite(b) else None
         if gap is None or abs(gap - step) > allowance:
-            found = "an infinite one" if gap is None else _amount(gap, new)
+            found = "an infinite difference" if gap is None else _amount(gap, new)
             expected = f"a difference of {_amount(step, new)}"
             raise _apart(expected, f"{found} at {new.text(i + 1 - follows)}", where, step)
 
 
 def _check_months(line: Sequence[Fraction], step: Duration, old: Line, new: Line, where: str) -> None:
-    """Check that labels keep day and time from month to month, or all lie on the last days of their months."""
+    """Check that labels keep day and time from month to month, or are the last days of months."""
     axis = new.encoding.axis
     calendar, allowance = axis.calendar if axis is not None else "", max(old.grain, new.grain)
     ways = {"day", "end"}
-    if len(old.known) > 1:  # whether the target's labels are last days shows only in two of them
+    if len(old.known) > 1:  # one label alone does not show whether labels are last days
         a, b = old.known[-2:]
         ways = _fitting(_later(calendar, a, step.months, allowance), b, allowance) or ways
     follows = len(line) > len(new.values)
@@ -101,7 +101,7 @@ def _check_months(line: Sequence[Fraction], step: Duration, old: Line, new: Line
                 where=where,
                 expected="days that every month has, or last days of months",
                 found=f"{step.text} after {format_seconds(calendar, a)}",
-                hint="Relabel the slices; or {append_step} asks for their order alone.",
+                hint="Change the labels of the slices, or use {append_step} to check only their order.",
                 remedies=_order_alone(step),
             )
         if not ways:
@@ -110,9 +110,9 @@ def _check_months(line: Sequence[Fraction], step: Duration, old: Line, new: Line
 
 
 def _later(calendar: str, label: Fraction, months: int, allowance: Fraction) -> dict[str, Fraction]:
-    """The labels that may follow after some months: on the same day, on the last day if this is one."""
+    """Return the possible labels some months later: the same day, or the last day of the month."""
     second = Fraction(round(label))
-    exact = second if abs(second - label) <= allowance else label  # a day must not end early by rounding
+    exact = second if abs(second - label) <= allowance else label  # rounding must not move a label to the day before
     found = {"day": months_after(calendar, exact, months), "end": month_end_after(calendar, exact, months)}
     return {way: label for way, label in found.items() if label is not None}
 
@@ -127,13 +127,13 @@ def _apart(expected: str, found: str, where: str, step: Duration | Fraction) -> 
         where=where,
         expected=expected,
         found=found,
-        hint="Append the slice that is missing first; or {append_step} asks for the order of labels alone.",
+        hint="Append the missing slice first, or use {append_step} to check only the order of labels.",
         remedies=_order_alone(step),
     )
 
 
 def _order_alone(step: Duration | Fraction) -> dict[str, str]:
-    """Return the setting that asks no more of labels than that they rise, or fall, as the step does."""
+    """Return the setting that only requires labels to increase or decrease, as the step does."""
     return {"append_step": "+" if _rises(step) else "-"}
 
 

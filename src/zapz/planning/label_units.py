@@ -1,8 +1,8 @@
-"""Units that hold labels which are still to come. Pure.
+"""Units of a new target's times that also suit later labels. Pure.
 
-Software that writes a time series one step at a time stores a single label as 0 in the coarsest
-    unit there is: "days since" the label
-itself. As the units of a series they would refuse everything that is not whole days later.
+Software that writes a time series step by step often stores a single label as 0 in the longest
+possible unit: "days since" the label itself. As the units of a series, they would refuse every
+label that is not a whole number of days later.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ _SECOND = UNITS["seconds"]
 
 
 def units_to_come(units: str, calendar: str, values: Sequence[Fraction]) -> str | None:
-    """Return finer units for the only times of a slice, if theirs say no more than what these times are.
+    """Return finer units for the times of a first slice, or None to keep its units.
 
     Args:
-        units: Their units: "<unit> since <date>", or the unit of lengths of time.
-        calendar: Their calendar; "duration" for lengths of time.
-        values: The times, in seconds since 1970-01-01 of the calendar, or lengths in seconds; not
+        units: Units of the times: "<unit> since <date>", or the unit of durations.
+        calendar: Calendar of the times; "duration" for durations.
+        values: The times, in seconds since 1970-01-01 of the calendar, or durations in seconds; not
             empty.
 
     Returns:
-        Seconds since the same date (finer ones if the times have fractions of seconds), or
-        "seconds"; None if the units were chosen: they have an epoch of their own, are finer than
-        these times need, or zapz does not compute with them (months, years).
+        Seconds since the same date (finer units if the times have fractions of seconds), or
+        "seconds". None if the units seem chosen: they do not count from the first time, are finer
+        than the times need, or are units with which zapz does not compute (months, years).
 
     Raises:
-        EncodingError: The date or the calendar means nothing.
+        EncodingError: The date or the calendar is invalid.
     """
     if calendar == "duration":
         natural = next(

@@ -1,7 +1,7 @@
-"""Labels of the append dimension as values that can be compared. Pure: they have been read already.
+"""Labels of the append dimension as comparable values. Pure: they have been read already.
 
-Labels are compared in the target's terms, after conversion: what two readers of the target would
-see as equal is equal.
+Labels are compared after conversion to the target's encoding. So labels are equal if readers of the
+target would see them as equal.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from zapz.cf.conversion import Conversion, Encoding, format_instant, to_instants
 from zapz.errors import EncodingError
 
 ENDS = 3
-"""Labels of a target that are looked at: its first one and its last two."""
+"""Number of a target's labels that are read: the first one and the last two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Labels:
-    """Label values that were read for one label variable."""
+    """Labels of one label variable, in target and slice."""
 
     path: str
     """The label variable."""
     old: Line
-    """The target's first label and its last two, as far as it has them."""
+    """The target's first label and its last two, if it has that many."""
     new: Line
-    """All labels of the slice, converted to the target's terms."""
+    """All labels of the slice, converted to the target's encoding."""
     distinct: int
-    """Number of different labels of the slice before the conversion."""
+    """Number of different labels of the slice, before the conversion."""
 
     @property
     def line(self) -> list[Any]:
-        """The target's last label, if there is one, and those of the slice."""
+        """The target's last label, if there is one, followed by those of the slice."""
         return [*self.old.known[-1:], *self.new.values]
 
     @property
     def jumps(self) -> bool:
-        """Whether the slice begins farther behind the target than the target's last two labels lie apart."""
+        """Whether the step to the slice is longer than the last step of the target."""
         known = len(self.old.values) > 1 and bool(self.new.values)
         if not known or self.new.kind not in {"times", "numbers"} or self.old.kind != self.new.kind:
             return False
@@ -50,25 +50,24 @@ class Labels:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Line:
-    """Labels in a form that can be compared."""
+    """Labels in comparable form."""
 
     kind: Literal["times", "numbers", "texts", "others"]
-    """Exact instants in seconds, numbers, text, or something without an order."""
+    """Exact instants in seconds, numbers, text, or values without an order."""
     values: list[Any]
     """One per label; None where it is missing."""
     unit: Fraction
-    """Seconds that a step of 1 in the labels' own units means; 1 if they are not times."""
+    """Seconds per unit of the labels; 1 if they are not times."""
     grain: Fraction
-    """By how much a difference of two labels may be off because they are stored as floating-point
-    numbers."""
+    """Possible error of a difference of two labels, because floating-point labels are rounded."""
     encoding: Encoding
-    """What the stored labels mean."""
+    """Meaning of the stored labels."""
     stored: np.ndarray[Any, Any]
     """The labels as stored."""
 
     @classmethod
     def of(cls, encoding: Encoding, stored: np.ndarray[Any, Any]) -> Line:
-        """Read stored labels of a variable."""
+        """Return stored labels of a variable in comparable form."""
         flat = np.asarray(stored).reshape(-1)
         scale, offset = (Fraction(part) for part in encoding.packing)
         unit = Fraction(1)
@@ -91,9 +90,12 @@ class Line:
         )
 
     def joined(self, after: Line) -> Line:
-        """Return the first label and the last two of these and those after them, which mean the same."""
+        """Return the first label and the last two of these labels followed by others.
+
+        Both must have the same meaning.
+        """
         stored = ends_of(np.concatenate([self.stored, after.stored]))
-        if self.kind != after.kind or stored.dtype.kind == "f":  # whose grain depends on the numbers
+        if self.kind != after.kind or stored.dtype.kind == "f":  # the grain of floats depends on the numbers
             return Line.of(self.encoding, stored)
         return replace(self, stored=stored, values=ends_of([*self.values, *after.values]))
 
@@ -104,31 +106,31 @@ class Line:
 
     @property
     def falls(self) -> bool:
-        """Whether the last two labels fall."""
+        """Whether the last two labels decrease."""
         known = self.known
         return len(known) > 1 and self.kind != "others" and known[-1] < known[-2]
 
     def text(self, index: int) -> str:
-        """Return label ``index`` for people."""
+        """Return label ``index`` as text for display."""
         return format_instant(self.encoding, self.stored[index])
 
 
 class SeenLabels:
-    """Labels of a slice as they were when it was looked at before its turn."""
+    """Labels of a slice as they were when it was read ahead."""
 
     __slots__ = ("conversion", "digest", "labels")
 
     def __init__(self, digest: str) -> None:
         self.digest = digest
-        """Of the labels as the slice stores them."""
+        """Digest of the labels as stored in the slice."""
         self.conversion: Conversion | None = None
-        """How they became the target's; None if the digest alone is kept."""
+        """Their conversion to the target; None if only the digest is kept."""
         self.labels: Labels | None = None
-        """What became of them."""
+        """The converted labels."""
 
 
 def ends_of(labels: Any) -> Any:
-    """Return the first and the last two of a list or an array of labels, as far as there are so many."""
+    """Return the first and the last two of a list or array of labels, or all if fewer."""
     if len(labels) <= ENDS:
         return labels
     ends = labels[:1], labels[-2:]
@@ -136,7 +138,7 @@ def ends_of(labels: Any) -> Any:
 
 
 def grain_of(stored: np.ndarray[Any, Any]) -> Fraction:
-    """Return by how much a difference of stored numbers may be off; 0 for integers."""
+    """Return the possible rounding error of a difference of stored numbers; 0 for integers."""
     if stored.dtype.kind != "f" or not stored.size:
         return Fraction(0)
     finite = np.abs(stored[np.isfinite(stored)])
@@ -144,5 +146,5 @@ def grain_of(stored: np.ndarray[Any, Any]) -> Fraction:
 
 
 def day_of(text: str) -> str:
-    """Return a label's text for people: the day alone, if it is midnight."""
+    """Return the text of a label for display: only the day if it is midnight."""
     return text.removesuffix("T00:00:00")

@@ -1,4 +1,4 @@
-"""What a variable's stored numbers mean, in a slice and in a target, and how the ones become the others. Pure."""
+"""The meaning of a variable's stored numbers in slice and target, and the conversion. Pure."""
 
 from __future__ import annotations
 
@@ -23,37 +23,39 @@ _CHARACTER = np.dtype("S1")
 
 
 def meaning_of(dataset: Dataset, path: str, fills: str | None = None) -> Encoding:
-    """Return what a variable's stored numbers mean; bounds without units of their own have their parent's (CF sections 7.1, 7.4).
+    """Return the meaning of a variable's stored numbers.
+
+    Bounds without units inherit those of their parent variable (CF sections 7.1, 7.4).
 
     Args:
-        dataset: Where it is.
-        path: Which.
-        fills: What cells are that equal a v2 fill value without being called missing: "missing", a
-            "value", or unsettled if None.
+        dataset: The dataset of the variable.
+        path: The variable.
+        fills: Meaning of cells that equal an unconfirmed v2 fill value: "missing" or "value"; None
+            if undecided.
 
     Raises:
-        EncodingError: Its attributes make no sense.
+        EncodingError: Its attributes are invalid.
     """
     array = dataset.arrays[path]
     if array.assumed and fills == "value":
         array = replace(array, marker=read_marker(array.attributes.get("_FillValue"), array.dtype, path), assumed=False)
     attributes, marker = dataset.attributes_of(path), array.marker
-    if array.dtype == _CHARACTER:  # NUL behind a text is no missing character
+    if array.dtype == _CHARACTER:  # a NUL after a text is not a missing character
         return encoding_of(array.dtype, {k: v for k, v in attributes.items() if k != "missing_value"}, None)
     if marker is None and array.unit_codecs.serializer in _TEXT.get(array.dtype.kind, ()):
-        # Empty text is nothing anywhere.
+        # Empty text is missing everywhere.
         marker = undefined(array.dtype) if array.unit_codecs.serializer != "vlen-bytes" else b""
     unclear: list[Any] = []
     if array.assumed and fills is None:
-        said = read_marker(array.attributes.get("_FillValue"), array.dtype, path)
-        unclear = [value for value in (marker, said) if value is not None]
+        named = read_marker(array.attributes.get("_FillValue"), array.dtype, path)
+        unclear = [value for value in (marker, named) if value is not None]
     return encoding_of(array.dtype, attributes, marker, unclear=unclear)
 
 
 def conversion_of(
     slice_: Dataset, target: Dataset, path: str, where: str, config: Config, *, narrow: bool = False
 ) -> Conversion:
-    """Return how stored values of a slice's variable become the target's.
+    """Return the conversion of a variable's stored values from slice to target.
 
     Args:
         slice_: The slice.
@@ -61,25 +63,24 @@ def conversion_of(
         path: The variable.
         where: The slice and variable, for messages.
         config: Settings.
-        narrow: Whether the target's data type was chosen by the user, so that numbers may be
-            rounded to it.
+        narrow: Whether the user chose the target's data type, so that numbers may be rounded to it.
 
     Raises:
-        SliceError: They cannot.
+        SliceError: The values cannot be converted.
     """
     source, array = slice_.arrays[path], target.arrays[path]
-    mine, theirs = array.unit_codecs, source.unit_codecs
-    texts = {theirs.serializer, mine.serializer} == {"bytes", "vlen-utf8"} and "U" in {
+    target_codecs, slice_codecs = array.unit_codecs, source.unit_codecs
+    texts = {slice_codecs.serializer, target_codecs.serializer} == {"bytes", "vlen-utf8"} and "U" in {
         source.dtype.kind,
         array.dtype.kind,
     }
-    objects = "O" in {source.dtype.kind, array.dtype.kind} and theirs.serializer != mine.serializer
-    if objects and not texts and not (theirs.foreign or mine.foreign):
+    objects = "O" in {source.dtype.kind, array.dtype.kind} and slice_codecs.serializer != target_codecs.serializer
+    if objects and not texts and not (slice_codecs.foreign or target_codecs.foreign):
         raise EncodingError(
-            "objects are stored in another way",
+            "objects are stored with another codec",
             where=where,
-            expected=mine.serializer,
-            found=theirs.serializer,
+            expected=target_codecs.serializer,
+            found=slice_codecs.serializer,
         )
     fills = config.v2_fill_value
     try:
@@ -99,7 +100,7 @@ def conversion_of(
 
 
 class Conversions:
-    """Conversions of one slice after another: where nothing has changed from which one follows, it is that of the slice before."""
+    """Conversions of consecutive slices; a conversion is reused while its causes are the same."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[tuple[Any, ...], Conversion]] = {}
@@ -108,19 +109,19 @@ class Conversions:
     def of(
         self, slice_: Dataset, target: Dataset, path: str, where: str, config: Config, *, narrow: bool = False
     ) -> Conversion:
-        """Return how stored values of a slice's variable become the target's, as ``conversion_of`` does.
+        """Return the conversion of a variable's stored values from slice to target.
 
         Args:
             slice_: The slice.
             target: The target.
             path: The variable.
             where: The slice and variable, for messages.
-            config: Settings, the same in every call.
-            narrow: Whether the target's data type was chosen by the user, so that numbers may be
-                rounded to it.
+            config: Settings; the same in every call.
+            narrow: Whether the user chose the target's data type, so that numbers may be rounded to
+                it.
 
         Raises:
-            SliceError: They cannot.
+            SliceError: The values cannot be converted.
         """
         causes = (*self._causes("slice", slice_, path), *self._causes("target", target, path), narrow)
         last = self._last.get(path)
@@ -131,7 +132,7 @@ class Conversions:
         return found
 
     def _causes(self, side: str, dataset: Dataset, path: str) -> tuple[Any, ...]:
-        """Return what the meaning of a variable follows from, to be compared by identity: all but its shape and chunks."""
+        """Return all that defines the meaning of a variable, to be compared by identity."""
         known = self._bounds.get(side)
         if known is None or known[0] is not dataset:
             known = self._bounds[side] = dataset, dataset.bounds
@@ -141,10 +142,11 @@ class Conversions:
 
 
 def _hiding(target: Dataset, path: str, config: Config) -> Encoding | None:
-    """Return the meaning of growing bounds to xarray, which takes a v2 fill value for missing although no bound is; else None.
+    """Return the meaning that xarray gives to growing bounds, if it hides values; else None.
 
-    Bounds that are copied into an array of the same fill value read as before. Others may not begin
-    to be missing.
+    xarray treats a v2 fill value as missing, although bounds are never missing. Bounds that are
+    copied into an array with the same fill value are read as before. Other bounds must not become
+    missing.
     """
     array = target.arrays[path]
     fill = array.fill.value
@@ -160,10 +162,18 @@ def _hiding(target: Dataset, path: str, config: Config) -> Encoding | None:
 
 
 def _say_the_same(slice_: Dataset, target: Dataset, path: str) -> bool:
-    """Return whether a variable stores numbers alike on both sides, so that attributes which zapz does not understand do not matter."""
+    """Return whether a variable is stored in the same way on both sides.
+
+    Then attributes that zapz does not understand do not matter.
+    """
     here, there = slice_.arrays[path], target.arrays[path]
-    mine, theirs = (
+    slice_stored, target_stored = (
         {key: repr(value) for key, value in dataset.attributes_of(path).items() if key in SAY_WHAT_IS_STORED}
         for dataset in (slice_, target)
     )
-    return (here.dtype, here.fill, repr(here.marker), mine) == (there.dtype, there.fill, repr(there.marker), theirs)
+    return (here.dtype, here.fill, repr(here.marker), slice_stored) == (
+        there.dtype,
+        there.fill,
+        repr(there.marker),
+        target_stored,
+    )

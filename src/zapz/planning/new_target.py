@@ -1,4 +1,4 @@
-"""What a new target is like, after its first slice and the configuration. Pure."""
+"""The form of a new target, from its first slice and the configuration. Pure."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ from zapz.planning.compatibility import SMALL_STEP
 from zapz.planning.configured_variables import check_units, described, least_of, missing_variables
 
 _IMPLIED = ("NaN", int(np.iinfo(np.int64).min))
-"""Markers that come with a data type, where nobody chose one: of floating-point numbers, and of
-times as integers."""
+"""Default markers of data types: of floating-point numbers, and of times as integers."""
 
 
 def new_target(slice_: Dataset, config: Config, encodings: Mapping[str, ArrayEncoding] | None = None) -> Dataset:
     """Return the form of a new target: the first slice's, with length 0 along the append dimension.
 
-    Format, codecs, chunks, attributes, groups and unknown metadata keys are the slice's; small
-    variables get long chunks; the configuration overrides: a variable's own entry, then ``"*"``,
-    then what the slice itself requests.
+    Format, codecs, chunks, attributes, groups and unknown metadata keys are those of the slice.
+    Small variables get longer chunks. The configuration overrides these: first a variable's own
+    entry, then ``"*"``. The encoding that the slice itself requests comes last.
 
     Args:
         slice_: The first slice.
         config: Settings.
-        encodings: What the slice requests for its variables, if it was never stored.
+        encodings: Encodings requested by a slice that was never stored, by path of the variable.
 
     Raises:
-        ConfigError: A configured encoding makes no sense for its variable.
-        UnsupportedError: The target's format cannot say what the slice says.
+        ConfigError: A configured encoding is not valid for its variable.
+        UnsupportedError: The target's format cannot express the slice.
         VariableError: A configured variable is missing.
     """
     wanted = config.zarr_format or slice_.zarr_format
@@ -44,20 +43,20 @@ def new_target(slice_: Dataset, config: Config, encodings: Mapping[str, ArrayEnc
     documents: dict[str, bytes] = {}
     for path, array in slice_.arrays.items():
         if wanted == slice_.zarr_format:
-            mine = {
+            own = {
                 key: data for key, data in slice_.documents.items() if parent(key) == path and name(key) in target.NODES
             }
         else:
             text = source.attributes_text(slice_.documents, path)
             members = {m.key: text[m.start : m.end] for m in jsontext.members(text)}
             marks = not (array.assumed and config.v2_fill_value == "value")
-            mine = target.adopt(array, members, marks=marks)
+            own = target.adopt(array, members, marks=marks)
         hints = (encodings or {}).get(path, ArrayEncoding())
-        documents |= _formed(path, mine, wanted, config, hints, certain=path in slice_.bounds)
+        documents |= _formed(path, own, wanted, config, hints, certain=path in slice_.bounds)
     for array in missing_variables(slice_, config):
-        mine = target.write_array(array, jsontext.dumps(dict(array.attributes)))
+        own = target.write_array(array, jsontext.dumps(dict(array.attributes)))
         documents |= _formed(
-            array.path, mine, wanted, config, ArrayEncoding(fill_value=least_of(array.dtype)), misses=True
+            array.path, own, wanted, config, ArrayEncoding(fill_value=least_of(array.dtype)), misses=True
         )
     keep = config.attrs_update_mode != "ignore"
     for path in implicit_groups(_arrays_in(documents), slice_.groups):
@@ -76,7 +75,7 @@ def _arrays_in(documents: Mapping[str, bytes]) -> set[str]:
 
 def _formed(
     path: str,
-    mine: dict[str, bytes],
+    own: dict[str, bytes],
     wanted: int,
     config: Config,
     hints: ArrayEncoding,
@@ -84,19 +83,26 @@ def _formed(
     misses: bool = False,
     certain: bool = False,
 ) -> dict[str, bytes]:
-    """Return an array's documents with the encoding and attributes that are configured, and length 0.
+    """Return an array's documents with the configured encoding and attributes, and length 0.
 
-    ``misses`` says that nobody has given its values, ``certain`` that none of them can be missing.
+    Args:
+        path: The array.
+        own: Its documents.
+        wanted: Zarr format of the target.
+        config: Settings.
+        hints: The encoding that the slice requests.
+        misses: Whether the slice lacks the array, so that it has no values.
+        certain: Whether none of its values can be missing.
     """
     door, settings = doors.of(wanted), config.variable(path)
-    array: Array = doors.read(mine).arrays[path]
+    array: Array = doors.read(own).arrays[path]
     axis = array.axis(config.append_dim)
     encoding = settings.encoding.over(hints) if misses else _merged(hints, settings.encoding)
     marked = settings.encoding.fill_is_marker or settings.encoding.fill_value is UNSET
     marks = misses or (encoding.fill_is_marker and marked)
     made = array
     if encoding:
-        from zapz.planning.encoding import (  # imported where used: most targets do without
+        from zapz.planning.encoding import (  # imported here: most targets do not need it
             EncodingContext,
             apply_encoding,
             names_own,
@@ -117,21 +123,21 @@ def _formed(
     if axis is not None:
         made = replace(made, grid=RegularGrid(shape=resized(made.shape, axis, 0), chunks=chunks or made.grid.chunks))
     if encoding or settings.attrs:
-        text = retext(door.attributes_text(mine, path), made.attributes)
-        mine = _renewed(mine, door.write_array(made, text))
+        text = retext(door.attributes_text(own, path), made.attributes)
+        own = _renewed(own, door.write_array(made, text))
     elif axis is not None:
-        mine = {**mine, **door.regrid(mine, path, made.shape, chunks)}
+        own = {**own, **door.regrid(own, path, made.shape, chunks)}
     never_missing = array.is_label or (certain and settings.encoding.fill_value is UNSET)
     if never_missing and door.hides_some(made):
-        mine |= door.without_fill(mine, path)
-    return mine
+        own |= door.without_fill(own, path)
+    return own
 
 
 def _merged(hints: ArrayEncoding, configured: ArrayEncoding) -> ArrayEncoding:
-    """Lay what is configured over what the slice requests.
+    """Return the configured encoding, completed by what the slice requests.
 
-    Of two ways to name codecs the configured one counts, and a configured data type comes without
-    the marker of another.
+    Codecs in the configuration replace all codecs of the slice, in either form. A configured data
+    type does not keep the marker of another one.
     """
     given, dropped = configured.given, set[str]()
     if "dtype" in given and hints.fill_value in _IMPLIED:
@@ -144,7 +150,7 @@ def _merged(hints: ArrayEncoding, configured: ArrayEncoding) -> ArrayEncoding:
 
 
 def _renewed(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return new documents that keep the members of the old ones that zapz knows nothing about."""
+    """Return new documents that keep those members of the old ones that zapz does not know."""
     result = dict(new)
     for key in old.keys() & new.keys():
         if name(key) in doors.ARRAY_NAMES:
@@ -159,7 +165,10 @@ def _where(path: str) -> str:
 
 
 def _label_chunks(array: Array, axis: int | None, config: Config) -> tuple[int, ...] | None:
-    """Return longer chunks for a small variable, so that a long series is not one file per label; None to keep the slice's."""
+    """Return longer chunks for a small variable, or None to keep the slice's.
+
+    Otherwise a long series would have one file per label.
+    """
     least = config.label_chunk
     chunks = array.grid.chunks
     if axis is None or isinstance(least, str) or array.codecs.shards is not None or array.codecs.foreign is not None:

@@ -1,4 +1,4 @@
-"""Where a slice goes, and how its values become the target's: a value that says that it may follow."""
+"""The position of a slice in the target, and the conversion of its values."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from zapz.cf.conversion import Conversion
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where a slice goes and how its values become the target's: what ``planning.compatibility`` answers if it may follow."""
+    """Position of a slice in the target, and conversion of its values (``compatibility.place``)."""
 
     dim: str
     """The append dimension."""
     offset: int
-    """Length of the target before: the slice's first step goes here."""
+    """Length of the target before, in steps. The slice's first step is written here."""
     length: int
     """Number of steps of the slice."""
     conversions: Mapping[str, Conversion]
-    """Per variable that is written from the slice: how its stored values become the target's."""
+    """Conversion of stored values, for each variable that is written from the slice."""
     filled: tuple[str, ...] = ()
     """Variables that grow although the slice lacks them."""
     static: tuple[str, ...] = ()
     """Static variables that must equal the target's."""
     notes: tuple[str, ...] = ()
-    """Differences worth telling that change nothing."""
+    """Differences that change nothing, as notes for the user."""
     labels: str = ""
-    """Digest of the slice's labels, so that a plan is not executed with another slice; empty if it
-    has none."""
+    """Digest of the slice's labels, so that a plan is not executed with another slice; "" without
+    labels."""
 
     @property
     def rounded(self) -> dict[str, str]:
-        """Variables whose numbers are rounded to a shorter type, as is configured, and that type."""
+        """Variables whose numbers are rounded to a configured shorter type, and that type."""
         found = {path: (each.source.dtype, each.target.dtype) for path, each in self.conversions.items() if each.narrow}
         return {
             path: str(target)
@@ -42,7 +42,7 @@ class Placement:
         }
 
     def to_json(self) -> dict[str, object]:
-        """Return the placement as values that JSON can hold exactly."""
+        """Return the placement as values that JSON stores exactly."""
         return {
             "dim": self.dim,
             "offset": self.offset,
@@ -56,7 +56,7 @@ class Placement:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Placement:
-        """Undo ``to_json``."""
+        """Return the placement that ``to_json`` returned as JSON values."""
         return cls(
             dim=data["dim"],
             offset=data["offset"],

@@ -1,8 +1,8 @@
-"""An append as a value: what is copied, what is encoded, where it goes; running it is a loop elsewhere.
+"""An append as a value: what is copied, what is encoded, and where; it is executed elsewhere.
 
-A plan holds two hierarchies, a placement, and the documents to write; everything else follows by
-integer arithmetic (``steps.py``). So it is as small for ten million chunks as for ten, any of its
-steps is found at once (``Plan.step``), and it can be serialised and executed elsewhere.
+A plan holds two hierarchies, a placement, and the documents to write. All else follows by integer
+arithmetic (``steps.py``). So a plan is as small for ten million chunks as for ten, each step is
+found directly (``Plan.step``), and a plan can be serialised and executed elsewhere.
 """
 
 from __future__ import annotations
@@ -32,63 +32,63 @@ class StaticEqual:
     """The slice's static variable must equal the target's."""
 
     path: str
-    """Variable."""
+    """The variable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoMarkerAsValue:
-    """No real value of the slice may be the target's missing marker."""
+    """No valid value of the slice may equal the target's missing marker."""
 
     path: str
-    """Variable."""
+    """The variable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InPackedRange:
-    """Every value must fit the target's packing or time units; found out as it is encoded."""
+    """Every value must fit the target's packing or time units; checked while it is encoded."""
 
     path: str
-    """Variable."""
+    """The variable."""
 
 
 Check = StaticEqual | NoMarkerAsValue | InPackedRange
-"""What only the data can tell; done before the commit."""
+"""A check that needs the data; done before the commit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """An append of one slice to one target, complete: a fresh process can execute it."""
+    """A complete append of one slice to one target: another process can execute it."""
 
     target_uri: str
-    """Where the target is."""
+    """URI of the target."""
     slice_uri: str
-    """Where the slice is."""
+    """URI of the slice."""
     creates: bool
     """Whether the target does not exist yet."""
     before: Dataset
-    """The target as it is (of a new target: its form, with length 0)."""
+    """The target before the append; for a new target its form, with length 0."""
     after: Dataset
-    """The target as it will be."""
+    """The target after the append."""
     slice: Dataset
     """The slice."""
     placement: Placement
-    """Where the slice goes."""
+    """Position of the slice, and conversion of its values."""
     documents: Mapping[str, bytes]
-    """Documents to write, in the order in which they become visible; the root's consolidated
-    metadata last."""
+    """Documents to write, in the order in which they become visible. The root's consolidated
+    metadata are last."""
     recompress: bool = False
     """Whether compressor parameters must be the target's."""
     slice_has_place: bool = True
-    """Whether the slice lies in a place, from which it can be opened again; otherwise it must be
-    given to execute the plan."""
+    """Whether the slice can be opened again by its URI. Otherwise it must be passed to execute the
+    plan."""
     append_label: AppendLabelDict = field(default_factory=AppendLabelDict)
-    """The setting of that name by which the slice was seen as one step; empty if it was not needed."""
+    """The setting of this name with which the slice was read as one step; empty if not needed."""
     arrays: Mapping[str, ArrayPlan] = field(compare=False)
-    """What happens to each array that is written."""
+    """Plans of the arrays that are written."""
 
     @property
     def base(self) -> dict[str, str | None]:
-        """Digest of every document before: the state that this plan builds on."""
+        """Digest of every document before the append: the state on which this plan is based."""
         absent: dict[str, str | None] = dict.fromkeys(self.documents)
         if self.creates:
             return absent
@@ -96,7 +96,7 @@ class Plan:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """What only the data can tell."""
+        """The checks that need the data."""
         checks: list[Check] = [StaticEqual(path=path) for path in self.placement.static]
         for path, conversion in self.placement.conversions.items():
             if conversion.guards_marker:
@@ -106,11 +106,11 @@ class Plan:
         return tuple(checks)
 
     def step(self, path: str, index: Index) -> Step:
-        """Return the step that makes one touched chunk (shard), without looking at any other.
+        """Return the step that writes one touched chunk (shard), without computing any other.
 
         Raises:
-            KeyError: The plan touches no such array.
-            IndexError: It does not touch that chunk: see ``touches``.
+            KeyError: The plan does not write this array.
+            IndexError: The plan does not touch this chunk: see ``touches``.
         """
         array = self.arrays[path]
         if not array.touches(index):
@@ -118,7 +118,7 @@ class Plan:
         return array.step(index)
 
     def touches(self, path: str, index: Index) -> bool:
-        """Return whether a chunk (shard) is made anew, or may have to be; all others stay as they are."""
+        """Return whether a chunk (shard) is written, or may be; all others stay unchanged."""
         return path in self.arrays and self.arrays[path].touches(index)
 
     def steps(self) -> Iterator[Step]:
@@ -127,13 +127,16 @@ class Plan:
             yield from self.arrays[path].steps()
 
     def keys(self, path: str) -> Iterator[str]:
-        """Yield the key of every touched chunk of an array: from integers alone."""
+        """Yield the key of every touched chunk of an array; keys depend on integers alone."""
         plan = self.arrays[path]
         return (plan.target.key(index) for index in indices(plan.spans))
 
     def summary(self) -> PlanSummary:
-        """Return counts: chunks copied and encoded, and why; bytes of the slice's cells; largest working set of a worker."""
-        from zapz.planning.reasons import decoded_bytes, variables_of  # imported where used: appends do without
+        """Return a summary: chunks copied and encoded, reasons, bytes of new cells, working set.
+
+        The working set is the largest one of a worker, in bytes.
+        """
+        from zapz.planning.reasons import decoded_bytes, variables_of  # imported here: appends do not need it
 
         plans = self.arrays.values()
         return {
@@ -153,7 +156,7 @@ class Plan:
         }
 
     def to_json(self) -> str:
-        """Serialise; documents go along as their own text."""
+        """Return the plan as JSON; documents are contained as text."""
         data = {
             "zapz_plan": JSON_FORMAT,
             "target": self.target_uri,
@@ -171,22 +174,22 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Undo ``to_json``.
+        """Return the plan in JSON text from ``to_json``.
 
         Raises:
-            MetadataError: The text is not a plan, or one of a newer zapz.
+            MetadataError: The text is not a plan, or one of another version.
         """
         try:
             data = json.loads(text)
             version = data["zapz_plan"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise MetadataError("not a plan", found=str(error)) from error
+            raise MetadataError("invalid plan", found=str(error)) from error
         if version != JSON_FORMAT:
-            raise MetadataError("a plan of another version", expected=str(JSON_FORMAT), found=repr(version))
+            raise MetadataError("unsupported plan version", expected=str(JSON_FORMAT), found=repr(version))
         try:
             return cls._from_data(data)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise MetadataError("not a plan", found=f"{type(error).__name__} {error}") from error
+            raise MetadataError("invalid plan", found=f"{type(error).__name__} {error}") from error
 
     @classmethod
     def _from_data(cls, data: Mapping[str, Any]) -> Plan:
@@ -226,20 +229,21 @@ def make_plan(
     append_label: AppendLabelDict | None = None,
     after: Dataset | None = None,
 ) -> Plan:
-    """Derive a whole plan from what cannot be derived: the two hierarchies, the placement, and the documents to write.
+    """Return the plan that follows from the two hierarchies, the placement, and the documents.
 
     Args:
-        target_uri: Where the target is.
-        slice_uri: Where the slice is.
+        target_uri: URI of the target.
+        slice_uri: URI of the slice.
         creates: Whether the target does not exist yet.
-        before: The target as it is.
+        before: The target before the append.
         slice_: The slice.
-        placement: Where the slice goes.
+        placement: Position of the slice, and conversion of its values.
         documents: Documents to write.
         recompress: Whether compressor parameters must be the target's.
         slice_has_place: Whether the slice can be opened again by its URI.
-        append_label: The setting of that name, if the slice was seen as one step.
-        after: What ``documents`` make of ``before``, if that is known; else they are read.
+        append_label: The setting of this name, if the slice was read as one step.
+        after: The result of writing ``documents`` to ``before``, if known; else it is read from
+            them.
     """
     if after is None:
         after = doors.read({**before.documents, **documents})

@@ -1,4 +1,4 @@
-"""Why chunks of a slice cannot be copied as they are: for people. Pure."""
+"""Reasons why chunks of a slice are encoded and not copied, as text for display. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zapz.reports import VariableSummary
 
 
 def variables_of(plans: Iterable[ArrayPlan], *, recompress: bool) -> list[VariableSummary]:
-    """Return, for each array that is written: its path, chunks copied and encoded, and why they are encoded."""
+    """Return path, copied and encoded chunks, and reasons for encoding, for each written array."""
     return [
         {
             "path": each.path,
@@ -26,7 +26,7 @@ def variables_of(plans: Iterable[ArrayPlan], *, recompress: bool) -> list[Variab
 
 
 def decoded_bytes(plans: Iterable[ArrayPlan]) -> int:
-    """Return the size of the slice's cells that are decoded, or taken from memory, because their chunks are encoded."""
+    """Return the size of the new cells whose chunks are encoded, in bytes when decoded."""
     decoded = (p for p in plans if p.source is not None and not p.verbatim and not _is_shard_of_copies(p))
     return sum(math.prod(b - a for a, b in p.new_box) * p.target.dtype.itemsize for p in decoded)
 
@@ -36,10 +36,10 @@ def _is_shard_of_copies(plan: ArrayPlan) -> bool:
 
 
 def reasons(plan: ArrayPlan, *, recompress: bool) -> list[str]:
-    """Return why an array's chunks are encoded; nothing, if they are copied.
+    """Return why an array's chunks are encoded; an empty list if they are copied.
 
     Args:
-        plan: What happens to it.
+        plan: The plan of the array.
         recompress: Whether compressor parameters must be the target's.
     """
     source, target = plan.source, plan.target
@@ -51,7 +51,7 @@ def reasons(plan: ArrayPlan, *, recompress: bool) -> list[str]:
     if source.grid.chunks != target.grid.chunks:
         found.append(f"chunks of {_shape(source)} in the slice, {_shape(target)} in the target")
     if plan.axis is not None and plan.offset % target.grid.chunks[plan.axis]:
-        found.append(f"the boundary chunk is part-filled ({target.grid.chunks[plan.axis]:,} steps a chunk)")
+        found.append(f"the boundary chunk is partly filled ({target.grid.chunks[plan.axis]:,} steps per chunk)")
     if not same_bytes(source.codecs, target.codecs):
         found.append(_of_codecs(source, target))
     elif recompress and source.codecs.strict != target.codecs.strict:
@@ -59,7 +59,7 @@ def reasons(plan: ArrayPlan, *, recompress: bool) -> list[str]:
     elif source.codecs.shards is not None and source.fill.image != target.fill.image:
         found.append("the fill values of the shards differ")
     if _is_shard_of_copies(plan):
-        found.append("inner chunks are copied as they are")
+        found.append("inner chunks are copied unchanged")
     return found
 
 
@@ -71,18 +71,18 @@ def _of_meaning(plan: ArrayPlan) -> list[str]:
         found = []
     if conversion is None or conversion.identity:
         return found
-    mine, theirs = conversion.target, conversion.source
-    if (mine.units, mine.calendar) != (theirs.units, theirs.calendar):
-        found.append(f"units {_units(theirs)} in the slice, {_units(mine)} in the target")
-    if mine.packing != theirs.packing:
+    target_meaning, slice_meaning = conversion.target, conversion.source
+    if (target_meaning.units, target_meaning.calendar) != (slice_meaning.units, slice_meaning.calendar):
+        found.append(f"units {_units(slice_meaning)} in the slice, {_units(target_meaning)} in the target")
+    if target_meaning.packing != slice_meaning.packing:
         found.append("packing (scale_factor, add_offset) differs")
-    if _plain(mine) != _plain(theirs):
+    if _plain(target_meaning) != _plain(slice_meaning):
         found.append("the missing value differs")
-    return found or ["stored values mean something else"]
+    return found or ["the meaning of stored values differs"]
 
 
 def _plain(encoding: Encoding) -> list[str]:
-    """Return what stands for missing cells, whatever its data type."""
+    """Return the missing markers, independent of their data type."""
     return [repr(marker.item() if hasattr(marker, "item") else marker) for marker in encoding.markers]
 
 
@@ -102,7 +102,7 @@ def _of_codecs(source: Array, target: Array) -> str:
 def _codecs(array: Array) -> str:
     chain = array.unit_codecs
     if chain.foreign is not None:
-        return "codecs that zapz does not run"
+        return "codecs that zapz cannot run"
     names = [s.id + (f"/{s.config['cname']}" if s.id == "blosc" and "cname" in s.config else "") for s in chain.stages]
     order = ["transposed"] if chain.order else []
     return (

@@ -1,4 +1,4 @@
-"""What became of a chunk that was written: a value, so that parts of a plan may be carried out elsewhere and accounted for here. Pure."""
+"""The record of a written chunk, so that parts of a plan can be executed elsewhere. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from zapz.format.grid import Index
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a transaction knows of a chunk that was written for it."""
+    """What a transaction needs to know about a chunk that was written for it."""
 
     path: str
     """The array."""
     index: Index
     """The chunk (shard)."""
     length: int
-    """Bytes written."""
+    """Size of what was written, in bytes."""
     staged: bool = False
-    """Whether it lies aside: it replaces what is at its key once the transaction is decided."""
+    """Whether it is staged: it replaces the object at its key after the commit."""

@@ -1,4 +1,4 @@
-"""Which variables of a slice take part: included and excluded ones, and the coordinates that included ones need. Pure."""
+"""Select the variables of a slice: included and excluded ones, and needed coordinates. Pure."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from zapz.format.metadata import Array, Dataset, is_named, join, name, parent
 
 
 def takes_part(path: str, config: Config) -> bool:
-    """Return whether a variable that is named in a configuration takes part, as far as the configuration tells."""
+    """Return whether the configuration selects a variable."""
     included = not config.included_variables or is_named(path, config.included_variables)
     return included and not is_named(path, config.excluded_variables)
 
 
 def left_out(dataset: Dataset, config: Config) -> frozenset[str]:
-    """Return the variables of a slice that do not take part.
+    """Return the variables of a slice that are not selected.
 
     Included variables keep the coordinates that they need: those of their dimensions, and those
-        that their attributes name.
+    that their attributes name.
 
     Raises:
-        VariableError: An included variable is not there, and is not to be filled either.
+        VariableError: An included variable is missing, and ``on_missing`` is not "fill".
     """
     out = {path for path in dataset.arrays if is_named(path, config.excluded_variables)}
     if not config.included_variables:
@@ -31,11 +31,11 @@ def left_out(dataset: Dataset, config: Config) -> frozenset[str]:
             continue
         if not any(is_named(path, (wanted,)) for path in dataset.arrays) and config.on_missing != "fill":
             raise VariableError(
-                "an included variable is missing in the slice",
+                "included variable is missing in the slice",
                 where=wanted,
                 expected=", ".join(sorted(dataset.arrays)),
                 found="none",
-                hint="Correct included_variables; or {on_missing} fills its steps with missing values.",
+                hint="Correct included_variables, or use {on_missing} to fill its steps with missing values.",
                 remedies={"on_missing": "fill"},
             )
     kept = {path for path in dataset.arrays if is_named(path, config.included_variables)} - out
@@ -44,18 +44,18 @@ def left_out(dataset: Dataset, config: Config) -> frozenset[str]:
         needed = {other for path in wave for other in _needed(dataset, dataset.arrays[path])}
         wave = needed - kept - out
         kept = kept | wave
-    if not dataset.lengths(config.append_dim):  # then a single value of that name says which step the slice is
+    if not dataset.lengths(config.append_dim):  # then a scalar of that name is the label of the slice
         kept = kept | (single_labels(dataset, config.append_dim) - out)
     return frozenset(dataset.arrays.keys() - kept)
 
 
 def single_labels(dataset: Dataset, dim: str) -> frozenset[str]:
-    """Return the scalars that are named like a dimension: each says which single step along it a dataset is."""
+    """Return the scalars with the name of a dimension: each is the label of a single step."""
     return frozenset(path for path, array in dataset.arrays.items() if name(path) == dim and not array.ndim)
 
 
 def label_variables(dataset: Dataset, dim: str) -> frozenset[str]:
-    """Return the scalars that are named like a dimension, and their bounds."""
+    """Return the scalars with the name of a dimension, and their bounds."""
     labels = single_labels(dataset, dim)
     named = {
         join(parent(path), str(dataset.arrays[path].attributes[key]))
@@ -67,20 +67,19 @@ def label_variables(dataset: Dataset, dim: str) -> frozenset[str]:
 
 
 def data_variables(dataset: Dataset, dim: str) -> frozenset[str]:
-    """Return the variables of a dataset without the append dimension that have another value at another step, as far as it says.
+    """Return the variables that differ from step to step, for a dataset without append dimension.
 
-    These are the data, and what belongs to the label: itself, its bounds. Not so coordinates: those
-        of their own dimension and what the
-    attributes of others name as coordinates, bounds, cell measures or grid mappings (CF sections 5,
-    7), what xarray lists as ``coordinates`` of a group, terms of a formula with at most one
-    dimension (CF section 4.3.3), and containers of attributes.
+    These are the data, and the label with its bounds. The following are fixed: coordinates of their
+    own dimension; what attributes name as coordinates, bounds, cell measures or grid mappings (CF
+    sections 5, 7); what xarray lists as ``coordinates`` of a group; terms of a formula with at most
+    one dimension (CF section 4.3.3); and containers of attributes.
     """
     fixed: set[str] = set()
     for path, array in dataset.arrays.items():
         for attribute in NAMES_FIXED:
             text = array.attributes.get(attribute)
             words = text.split() if isinstance(text, str) else []
-            if attribute == "grid_mapping":  # others have the names of terms before a colon
+            if attribute == "grid_mapping":  # in other attributes, the words with a colon are terms
                 words = [word.removesuffix(":") for word in words]
             found = {other for word in words if (other := nearest_variable(dataset, parent(path), word)) is not None}
             if attribute == "formula_terms":
@@ -97,7 +96,7 @@ def data_variables(dataset: Dataset, dim: str) -> frozenset[str]:
 
 
 def _needed(dataset: Dataset, array: Array) -> set[str]:
-    """Return the variables that one variable needs: beside it, or in a group above it."""
+    """Return the variables that a variable needs, in its group or in a group above it."""
     folder = parent(array.path)
     names: set[str] = {dim for dim in array.dims if dim is not None}
     for attribute in NAMES_NEEDED:
@@ -113,7 +112,7 @@ def _needed(dataset: Dataset, array: Array) -> set[str]:
 
 
 def nearest_variable(dataset: Dataset, folder: str, word: str) -> str | None:
-    """Return the variable of a name that lies in a folder, or in the nearest one above it; None if there is none."""
+    """Return the variable of this name in a folder, or in the nearest folder above it, or None."""
     while True:
         if join(folder, word) in dataset.arrays:
             return join(folder, word)

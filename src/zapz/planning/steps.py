@@ -1,12 +1,12 @@
-"""What happens to the chunks of one array when a slice is appended. Integer arithmetic only.
+"""What happens to the chunks of one array in an append. Integer arithmetic only.
 
-For an array that grows from ``N`` by ``M`` steps, every touched chunk falls in one of four cases::
+For an array that grows from ``N`` by ``M`` steps, every touched chunk is one of four cases::
 
-      target chunk       |  old cells | new cells |        step
-      wholly new, aligned, equal bytes:   [ b b b ]        CopyChunk    its bytes, untouched
-      a shard, equal inner bytes:     [ a a | b b ]        ExtendShard  its inner chunks' bytes, untouched
-      anything else:                  [ a a | b b ]        EncodeChunk  pieces decoded, converted, encoded
-      the slice has nothing:              [ . . . ]        ClearChunk   reads as the fill value
+    target chunk                       | old | new |   step
+    new, aligned, equal bytes:         [ b b b b ]     CopyChunk    copies the bytes
+    a shard, equal inner bytes:        [ a a | b ]     ExtendShard  copies inner chunks
+    any other chunk:                   [ a a | b ]     EncodeChunk  decodes and encodes pieces
+    the slice has no data:             [ . . . . ]     ClearChunk   is read as the fill value
 """
 
 from __future__ import annotations
@@ -24,68 +24,68 @@ from zapz.planning.placement import Placement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A block of cells that goes into a chunk."""
+    """A block of cells that is written to a chunk."""
 
     origin: Literal["target", "slice"]
     """Whose chunk the cells come from."""
     index: Index
-    """Chunk (inner chunk, if sharded) there."""
+    """Index of that chunk (inner chunk, if sharded)."""
     take: Box
     """Cells within that chunk."""
     put: Box
-    """Cells within the chunk being made."""
+    """Cells within the written chunk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyChunk:
-    """Copy one chunk's bytes."""
+    """Copy the bytes of one chunk."""
 
     path: str
-    """Array."""
+    """The array."""
     index: Index
-    """Target chunk."""
+    """Index of the target chunk."""
     source: Index
-    """Slice chunk."""
+    """Index of the slice chunk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeChunk:
-    """Put a chunk together from decoded pieces; cells that no piece covers get the fill value."""
+    """Build a chunk from decoded pieces; cells without a piece get the fill value."""
 
     path: str
-    """Array."""
+    """The array."""
     index: Index
-    """Target chunk."""
+    """Index of the target chunk."""
     pieces: tuple[Piece, ...]
-    """Old cells first, then the slice's."""
+    """Cells of the target first, then those of the slice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtendShard:
-    """Make or extend a shard, inner chunk by inner chunk (``ArrayPlan.inner``)."""
+    """Create or extend a shard, one inner chunk after another (``ArrayPlan.inner``)."""
 
     path: str
-    """Array."""
+    """The array."""
     index: Index
-    """Target shard."""
+    """Index of the target shard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClearChunk:
-    """Make a chunk read as the fill value, whatever lies at its key."""
+    """Ensure that a chunk is read as the fill value, whatever is at its key."""
 
     path: str
-    """Array."""
+    """The array."""
     index: Index
-    """Target chunk."""
+    """Index of the target chunk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepInner:
-    """Leave an inner chunk of a shard where it is."""
+    """Keep an inner chunk of a shard unchanged, in its place."""
 
     index: Index
-    """Inner chunk."""
+    """Index of the inner chunk."""
 
 
 Step = CopyChunk | EncodeChunk | ExtendShard | ClearChunk
@@ -99,21 +99,21 @@ class ArrayPlan:
     """What happens to one array."""
 
     target: Array
-    """The array as it will be."""
+    """The array after the append."""
     source: Array | None
-    """The slice's array; None if the slice has none."""
+    """The slice's array; None if the slice lacks it."""
     axis: int | None
-    """Axis of the append dimension; None for a static array that a new target takes over."""
+    """Axis of the append dimension; None for a static array of a new target."""
     offset: int
-    """Old length along the axis, in cells; 0 without an axis."""
+    """Old length along the axis, in steps; 0 without an axis."""
     stop: int
-    """New length along the axis, in cells; 0 without an axis."""
+    """New length along the axis, in steps; 0 without an axis."""
     conversion: Conversion | None
-    """How stored values become the target's; None if there is nothing to convert."""
+    """Conversion of stored values to the target's; None if nothing is converted."""
     verbatim: bool
-    """Whether whole chunks (shards) of the slice are the target's, byte for byte."""
+    """Whether whole chunks (shards) can be copied from the slice byte by byte."""
     inner_verbatim: bool
-    """Whether inner chunks (chunks, if not sharded) are."""
+    """Whether inner chunks (chunks, if not sharded) can be copied byte by byte."""
 
     @property
     def path(self) -> str:
@@ -126,13 +126,13 @@ class ArrayPlan:
         return self._touched(self.target.grid.counts, self.target.grid.chunks)
 
     def touches(self, index: Index) -> bool:
-        """Return whether a chunk is among them."""
+        """Return whether the append touches a chunk."""
         spans = self.spans
         return len(index) == len(spans) and all(a <= i < b for i, (a, b) in zip(index, spans, strict=True))
 
     @property
     def unit_spans(self) -> Box:
-        """Range of touched units of the target (inner chunks, if it is sharded), per axis."""
+        """Range of touched units of the target (inner chunks, if sharded), per axis."""
         return self._touched(self.target.units.counts, self.target.units.chunks)
 
     def _touched(self, counts: tuple[int, ...], chunks: tuple[int, ...]) -> Box:
@@ -143,7 +143,7 @@ class ArrayPlan:
 
     @property
     def origin(self) -> Index:
-        """Target cell at which the slice's first cell goes."""
+        """Target cell of the slice's first cell."""
         return tuple(self.offset if i == self.axis else 0 for i in range(self.target.ndim))
 
     @property
@@ -160,11 +160,11 @@ class ArrayPlan:
         return tuple((self.offset if i == self.axis else 0, n) for i, n in enumerate(self.target.shape))
 
     def is_boundary(self, index: Index) -> bool:
-        """Return whether a touched chunk also holds old cells."""
+        """Return whether a touched chunk also contains old cells."""
         return self.axis is not None and index[self.axis] * self.target.grid.chunks[self.axis] < self.offset
 
     def boundary_keys(self) -> Iterator[str]:
-        """Yield the keys of all touched chunks that also hold old cells."""
+        """Yield the keys of all touched chunks that also contain old cells."""
         axis, chunks = self.axis, self.target.grid.chunks
         if axis is not None and self.offset % chunks[axis]:
             last = self.offset // chunks[axis]
@@ -172,7 +172,7 @@ class ArrayPlan:
             yield from map(self.target.key, indices(spans))
 
     def step(self, index: Index) -> Step:
-        """Return the step that makes a touched chunk."""
+        """Return the step that writes a touched chunk."""
         path = self.path
         if self.source is None and not self.is_boundary(index):
             return ClearChunk(path=path, index=index)
@@ -183,7 +183,7 @@ class ArrayPlan:
         return EncodeChunk(path=path, index=index, pieces=self._pieces(index))
 
     def steps(self) -> Iterator[Step]:
-        """Yield every step once, ordered so that neighbours share source chunks."""
+        """Yield every step once, in an order in which neighbours share source chunks."""
         if self.source is None or self.verbatim or not self.target.ndim:
             order = indices(self.spans)
         else:
@@ -194,9 +194,9 @@ class ArrayPlan:
         return tuple(i - o // c for i, o, c in zip(index, self.origin, chunks, strict=True))
 
     def inner(self, index: Index) -> Iterator[tuple[int, Inner]]:
-        """Yield what each inner chunk of a shard becomes, with its number in the shard's index table.
+        """Yield the steps of the inner chunks of a shard, with their numbers in the shard's index.
 
-        Inner chunks beyond the new shape are left out: the shard does not hold them.
+        Inner chunks beyond the new shape are skipped: the shard does not contain them.
         """
         units = self.target.units
         per_shard = self.target.units_per_axis
@@ -207,7 +207,7 @@ class ArrayPlan:
             yield ravel(unit, shard), self.inner_step(unit)
 
     def inner_step(self, unit: Index) -> Inner:
-        """Return what one inner chunk becomes."""
+        """Return the step of one inner chunk."""
         box = self.target.units.box(unit)
         if self.axis is not None and box[self.axis][1] <= self.offset:
             return KeepInner(index=unit)
@@ -242,22 +242,22 @@ class ArrayPlan:
 
     @property
     def examined(self) -> bool:
-        """Whether copied chunks must be decoded too, because a real value might be the target's marker."""
+        """Whether copied chunks must be decoded too, because a valid value may equal the marker."""
         return self.conversion is not None and self.conversion.guards_marker
 
     @property
     def copies(self) -> int:
-        """Number of chunks that are copied whole."""
+        """Number of chunks that are copied."""
         return count(self.spans) if self.verbatim else 0
 
     @property
     def encodes(self) -> int:
-        """Number of chunks that are put together."""
+        """Number of chunks that are built."""
         return 0 if self.verbatim else count(self.spans)
 
     @property
     def working_set(self) -> int:
-        """Bytes that one worker needs at worst: decoded target and source unit, and their encoded forms."""
+        """Maximum memory of one worker, in bytes: target and source unit, decoded and encoded."""
         source = self.source.unit_bytes if self.source is not None else 0
         return 4 * max(self.target.unit_bytes, source) if not self.verbatim else self.target.chunk_bytes
 
@@ -265,7 +265,15 @@ class ArrayPlan:
 def plan_array(
     target: Array, source: Array | None, axis: int | None, placement: Placement, *, recompress: bool
 ) -> ArrayPlan:
-    """Plan one array: decide which of its chunks may be copied."""
+    """Return the plan of one array: whether its chunks may be copied.
+
+    Args:
+        target: The array after the append.
+        source: The slice's array; None if the slice lacks it.
+        axis: Axis of the append dimension, or None.
+        placement: Position of the slice, and conversion of its values.
+        recompress: Whether compressor parameters must be the target's.
+    """
     conversion = placement.conversions.get(target.path)
     offset = placement.offset if axis is not None else 0
     alike = source is not None and source.dtype == target.dtype and (conversion is None or conversion.identity)
@@ -275,7 +283,9 @@ def plan_array(
         inner_verbatim = source.units.chunks == target.units.chunks and same_bytes(
             source.unit_codecs, target.unit_codecs
         )
-        if source.codecs.shards is not None:  # inner chunks that a copied shard lacks read as the target's fill value
+        if (
+            source.codecs.shards is not None
+        ):  # inner chunks that a copied shard lacks are read as the target's fill value
             verbatim = verbatim and source.fill.image == target.fill.image
         if recompress:
             verbatim = verbatim and source.codecs.strict == target.codecs.strict

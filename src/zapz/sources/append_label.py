@@ -1,4 +1,4 @@
-"""The label of a slice that is one step and does not say which in the way of a coordinate: an array, made as the target's labels are."""
+"""The label of a slice that is one step without a coordinate, as an array like the target's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from zapz.sources.open_slice import OpenSlice
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?\s*", re.ASCII)
 _SINCE = "seconds since 1970-01-01"
 _CALENDAR = "proleptic_gregorian"
-"""What a new target counts times in."""
+"""Calendar of times in a new target."""
 
 
 class MadeLabel(NamedTuple):
@@ -42,24 +42,24 @@ class MadeLabel(NamedTuple):
     documents: dict[str, bytes]
     """Its documents."""
     chunks: dict[str, bytes]
-    """Its chunk, by its key."""
+    """Its chunk, by key."""
 
 
 def labels_at(
     paths: Iterable[str], source: OpenSlice, target: Dataset | None, setting: AppendLabelDict, dim: str
 ) -> dict[str, MadeLabel]:
-    """Return the label of a slice at each place where it is wanted.
+    """Return the label of a slice for each path at which it is needed.
 
     Args:
-        paths: The places.
+        paths: Paths of label variables.
         source: The slice.
-        target: The target, whose labels are there; None if it is new.
-        setting: ``append_label``.
+        target: The target, with its labels; None for a new one.
+        setting: The setting ``append_label``.
         dim: The append dimension.
 
     Raises:
-        LabelError: The slice lacks it; it is neither a time nor a number, or cannot be stored
-            exactly.
+        LabelError: The slice lacks the label, or the label is neither a time nor a number, or
+            cannot be stored exactly.
     """
     found = label_value(source, setting)
     return {
@@ -71,7 +71,7 @@ def labels_at(
 def _made(
     found: LabelValue, path: str, like: Array | None, setting: AppendLabelDict, source: OpenSlice, dim: str
 ) -> MadeLabel:
-    """Return the label of a slice as an array; ``like`` are the target's labels."""
+    """Return the label of a slice as an array; ``like`` is the target's label variable."""
     where = f"{source.uri}, {found.where}"
     if found.attributes is not None:
         cells, attributes = found.value, dict(found.attributes)
@@ -102,7 +102,7 @@ def _made(
 
 
 def _described(like: Array | None) -> dict[str, Any]:
-    """Return the attributes of the target's labels that say nothing about stored numbers."""
+    """Return the attributes of the target's labels that do not define stored numbers."""
     given = like.attributes if like is not None else {}
     return {key: value for key, value in given.items() if key not in SAY_WHAT_IS_STORED}
 
@@ -112,15 +112,15 @@ def _axis_of(like: Array | None) -> Axis | None:
 
 
 def _number(text: str, like: Array | None, setting: AppendLabelDict, where: str) -> tuple[Cells, dict[str, Any]]:
-    """Return a number as it is; in the target's type, if that is what counts."""
+    """Return a number as a label, in the target's data type if possible."""
     units, exact = setting.get("units"), Fraction(text)
     if _axis_of(like) is not None and units is None:
         raise LabelError(
-            "the label is a number, and the target's are times",
+            "the label is a number, but the target's labels are times",
             where=where,
             expected="a time",
             found=text,
-            hint="Say how it is to be read, such as {append_label.format}, or what it counts, such as {append_label.units}.",
+            hint="Set the format of the label, such as {append_label.format}, or its units, such as {append_label.units}.",
             remedies={"append_label.format": "%Y%m%d", "append_label.units": _units_of(like)},
         )
     dtype = np.dtype(np.int64 if exact.denominator == 1 else np.float64)
@@ -131,19 +131,28 @@ def _number(text: str, like: Array | None, setting: AppendLabelDict, where: str)
             dtype = like.dtype
     cells = _held(exact, dtype)
     if cells is None:
-        hint = "Create the target with a type of its labels that holds it."
-        raise LabelError("the label is not exact in its type", where=where, expected=str(dtype), found=text, hint=hint)
+        hint = "Create the target with a data type of its labels that can store this one."
+        raise LabelError(
+            "the label cannot be stored exactly in its data type",
+            where=where,
+            expected=str(dtype),
+            found=text,
+            hint=hint,
+        )
     return cells, attributes | ({} if units is None else {"units": units})
 
 
 def _units_of(like: Array | None) -> str:
-    """Return units that a label may count, as an example: those of the target, if it names them."""
+    """Return sample units for a label: those of the target, if it has any."""
     given = like.attributes.get("units") if like is not None else None
     return given if isinstance(given, str) else _SINCE
 
 
 def _held(exact: Fraction, dtype: np.dtype[Any]) -> Cells | None:
-    """Return a number in a type; None if that does not hold it. A floating-point number stands for the decimals that it is written with."""
+    """Return a number in a data type; None if it cannot be stored exactly.
+
+    A floating-point number stands for the decimals with which it is written.
+    """
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         whole = exact.denominator == 1 and limits.min <= exact <= limits.max
@@ -155,11 +164,14 @@ def _held(exact: Fraction, dtype: np.dtype[Any]) -> Cells | None:
 
 
 def _time(text: str, like: Array | None, setting: AppendLabelDict, where: str) -> tuple[Cells, dict[str, Any]]:
-    """Return a time: in the units of a new target, or in those in which it is exact, from which it becomes the target's."""
+    """Return a time as a label, in the units of a new target, or in units in which it is exact.
+
+    The conversion to the target's units follows later.
+    """
     axis, style = _axis_of(like), setting.get("format")
     if like is not None and (axis is None or axis.calendar == "duration"):
         raise LabelError(
-            "the label is no number, and the target's are no times",
+            "the label is not a number, and the target's labels are not times",
             where=where,
             expected=f"a number ({like.dtype})",
             found=repr(text),
@@ -170,11 +182,11 @@ def _time(text: str, like: Array | None, setting: AppendLabelDict, where: str) -
     if instant is None:
         iso = "a time such as 2025-01-06 or 2025-01-06T12:00:00Z" + (", or a number" if style is None else "")
         raise LabelError(
-            "the label is no time that can be read",
+            "the label is not a valid time",
             where=where,
             expected=iso if style in {None, ISO} else f"{style} (append_label.format)",
             found=repr(text),
-            hint="Say how it is written, as Python's strptime reads it, such as {append_label.format}.",
+            hint="Set its format for Python's strptime, such as {append_label.format}.",
             remedies={"append_label.format": "%Y%m%d"},
         )
     given = setting.get("units") if like is None else None
@@ -183,19 +195,19 @@ def _time(text: str, like: Array | None, setting: AppendLabelDict, where: str) -
     count = (instant - goal.origin) / goal.step
     if count.denominator != 1 or not -(1 << 63) < count < 1 << 63:
         raise LabelError(
-            "the label is no whole number of its units",
+            "the label is not a whole number of its units",
             where=where,
             expected=f"a whole number of {units}",
             found=repr(text),
             hint="Set {append_label.units}." if like is None else "",
             remedies={"append_label.units": _finer(instant - goal.origin, units)} if like is None else {},
         )
-    said = _described(like) if like is not None else {"standard_name": "time"}
-    return np.asarray(int(count), np.int64), {**said, "units": units, "calendar": calendar}
+    attributes = _described(like) if like is not None else {"standard_name": "time"}
+    return np.asarray(int(count), np.int64), {**attributes, "units": units, "calendar": calendar}
 
 
 def _finer(seconds: Fraction, units: str) -> str:
-    """Return units from the same date of which a time is a whole number: seconds if it is one of these."""
+    """Return units since the same date in which a time is a whole number, seconds if possible."""
     finer = ("seconds", "milliseconds", "microseconds", "nanoseconds")
     unit = next((unit for unit in finer if (seconds / UNITS[unit]).denominator == 1), finer[-1])
     return f"{unit} since {calendars.reference_of(units)}"
@@ -208,7 +220,7 @@ def _goal(units: str, calendar: str, where: str) -> Axis:
         raise error.at(f"{where}, append_label.units") from None
     if axis is None or axis.opaque:
         raise LabelError(
-            "the label's units are none of time",
+            "the label's units are not units of time",
             where=f"{where}, append_label.units",
             expected='units such as "hours since 2000-01-01"',
             found=repr(units),
@@ -217,7 +229,7 @@ def _goal(units: str, calendar: str, where: str) -> Axis:
 
 
 def label_paths_of(grown: Mapping[str, Any], dim: str) -> list[str]:
-    """Return where the labels of a new target lie: right in its groups, unless a group above has them."""
+    """Return the paths of a new target's labels: in its groups, unless a parent group has them."""
     folders = {parent(path) for path in grown}
     above = {
         folder

@@ -1,9 +1,8 @@
-"""Whatever looks like an array, as something that gives regions of cells in a data type that Zarr has.
+"""Anything like an array, as regions of cells in a data type that Zarr has.
 
-In memory or not, and whoever made it: NumPy (masked too), lists and scalars, h5py, tensorstore,
-    zarr, xarray's variables. Objects are
-looked into once to find what they are; everything else is read region by region, when the engine
-asks for it.
+The data may be in memory or not, and of any library: NumPy (also masked), lists and scalars, h5py,
+tensorstore, zarr, xarray's variables. Objects are read once to find their type. All other data are
+read region by region, when the engine requests them.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ _MICRO = 10**6
 
 
 class Region(Protocol):
-    """An array that gives regions of itself."""
+    """An array that returns regions of itself."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Length of every axis, in cells."""
+        """Length of each axis, in cells."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Data type of the cells, native byte order."""
+        """Data type of the cells, in native byte order."""
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """Shape of the blocks that are cheap to read whole; None if any region is."""
+        """Shape of blocks that are cheap to read whole, in cells; None if any region is."""
 
     def read(self, box: Box) -> Cells:
-        """Return the cells of a box."""
+        """Return the cells of a box: an array of its shape and of ``dtype``."""
 
 
 class Held:
@@ -61,7 +60,7 @@ class Held:
 
 
 class LazyRegion:
-    """An array that is read when it is asked for: anything with ``shape``, ``dtype`` and ``__getitem__``."""
+    """An array that is read on request: an object with ``shape``, ``dtype``, ``__getitem__``."""
 
     def __init__(self, data: Any, dtype: np.dtype[Any], chunks: tuple[int, ...] | None) -> None:
         self._data = data
@@ -70,14 +69,18 @@ class LazyRegion:
         self.chunks = chunks
 
     def read(self, box: Box) -> Cells:
-        """Return the cells of a box."""
+        """Return the cells of a box: an array of its shape and of ``dtype``.
+
+        Raises:
+            SliceError: The array returned other cells than it declared.
+        """
         part = self._data[tuple(slice(a, b) for a, b in box)]
         cells = part.values if hasattr(part, "values") and hasattr(part, "dims") else part
         cells = unmasked(cells) if isinstance(cells, np.ma.MaskedArray) else np.asarray(cells)
         wanted = tuple(b - a for a, b in box)
         if cells.shape != wanted or settled(cells.dtype) != self.dtype:
             raise SliceError(
-                "an array gives other cells than it promised",
+                "array returned other cells than declared",
                 expected=f"{wanted} of {self.dtype}",
                 found=f"{cells.shape} of {cells.dtype}",
             )
@@ -86,7 +89,7 @@ class LazyRegion:
 
 
 def region_of(data: Any, where: str) -> tuple[Region, dict[str, Any]]:
-    """Return an array-like as something that gives regions, and attributes that say what its cells mean if they had to be converted.
+    """Return an array-like as a region, and attributes that define its cells if it was converted.
 
     Args:
         data: NumPy array, list or scalar, or anything with ``shape``, ``dtype`` and
@@ -94,7 +97,7 @@ def region_of(data: Any, where: str) -> tuple[Region, dict[str, Any]]:
         where: The variable, for messages.
 
     Raises:
-        DTypeError: Its cells are nothing that Zarr has a data type for.
+        DTypeError: Zarr has no data type for its cells.
     """
     array_like = hasattr(data, "shape") and hasattr(data, "dtype") and hasattr(data, "__getitem__")
     if array_like and not isinstance(data, np.ndarray | np.generic):
@@ -102,13 +105,13 @@ def region_of(data: Any, where: str) -> tuple[Region, dict[str, Any]]:
         dtype = np.dtype(dtype if dtype is not None else data.dtype)
         if dtype.kind not in "OT":
             return LazyRegion(data, settled(dtype), _chunks_of(data)), {}
-        data = np.asarray(data[(slice(None),) * len(data.shape)])  # objects are looked into
+        data = np.asarray(data[(slice(None),) * len(data.shape)])  # objects are read to find their type
     cells, meaning = _plain(np.ma.asarray(data) if isinstance(data, np.ma.MaskedArray) else np.asarray(data), where)
     return Held(cells), meaning
 
 
 def _chunks_of(data: Any) -> tuple[int, ...] | None:
-    """Return the block shape that an array-like says it is stored in, if it says so in whole numbers."""
+    """Return the block shape that an array-like declares, if it is a tuple of integers."""
     chunks = getattr(data, "chunks", None)
     shards = getattr(data, "shards", None)
     chunks = shards if shards is not None else chunks
@@ -119,8 +122,8 @@ def _chunks_of(data: Any) -> tuple[int, ...] | None:
 
 
 def settled(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the data type in which cells are handed on: native byte order, times in a unit that is not longer than seconds."""
-    if dtype.kind == "T":  # has no byte order to speak of
+    """Return the data type of returned cells: native byte order, times in seconds or shorter."""
+    if dtype.kind == "T":  # has no byte order
         return dtype
     dtype = dtype.newbyteorder("=")
     if dtype.kind in "mM":
@@ -131,44 +134,44 @@ def settled(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def filled(cells: Any) -> Cells:
-    """Return cells without a mask: NaN or NaT where it was, in a type that holds these."""
+    """Return cells without a mask: masked cells are NaN or NaT, in a type that has these."""
     return _filled(cells) if isinstance(cells, np.ma.MaskedArray) else np.asarray(cells)
 
 
 def _plain(cells: Cells, where: str) -> tuple[Cells, dict[str, Any]]:
     if isinstance(cells, np.ma.MaskedArray):
         cells = _filled(cells)
-    if cells.dtype.kind == "T":  # NumPy's own strings of variable length
+    if cells.dtype.kind == "T":  # NumPy's variable-length strings
         cells = cells.astype(object)
     meaning: dict[str, Any] = {}
     if cells.dtype.kind == "O":
         cells, meaning = _objects(cells, where)
     dtype = settled(cells.dtype)
     if dtype.kind not in "biufcUSmMOV" or dtype.name in {"float128", "longdouble", "complex256", "clongdouble"}:
-        raise DTypeError("cells are of a type that Zarr does not have", where=where, found=str(cells.dtype))
+        raise DTypeError("data type not available in Zarr", where=where, found=str(cells.dtype))
     if dtype.kind in "US" and not dtype.itemsize:
         dtype = np.dtype(f"{dtype.kind}1")
     return cells.astype(dtype, copy=False), meaning
 
 
 def unmasked(cells: np.ma.MaskedArray[Any, Any]) -> Cells:
-    """Return masked cells as NaN or NaT, in the data type that they have.
+    """Return masked cells as NaN or NaT, in their own data type.
 
     Raises:
-        SliceError: It has none of these.
+        SliceError: The data type has neither.
     """
     if cells.dtype.kind in "fcmM" or not np.ma.is_masked(cells):
         return _filled(cells) if cells.dtype.kind in "fcmM" else np.asarray(cells.data)
     raise SliceError(
-        "masked cells in a type that has no missing value",
+        "masked cells in a data type without a missing value",
         found=str(cells.dtype),
         expected="floating point, or no masked cells",
-        hint="Fill them with a marker, and name it as _FillValue in the variable's attributes.",
+        hint="Fill them with a marker, and set the variable's attribute _FillValue to it.",
     )
 
 
 def _filled(cells: np.ma.MaskedArray[Any, Any]) -> Cells:
-    """Replace masked cells by NaN or NaT, in the least floating type that holds the others (as xarray does)."""
+    """Replace masked cells by NaN or NaT, in the smallest float type possible (as in xarray)."""
     kind, size = cells.dtype.kind, cells.dtype.itemsize
     if kind in "mM":
         not_a_time: Any = np.array("NaT", cells.dtype)[()]
@@ -184,7 +187,7 @@ def _filled(cells: np.ma.MaskedArray[Any, Any]) -> Cells:
 
 
 def _objects(cells: Cells, where: str) -> tuple[Cells, dict[str, Any]]:
-    """Find out what objects are: text, bytes, numbers, times, times of other calendars (cftime); None is missing."""
+    """Return objects as text, bytes, numbers or times, also of cftime; None is missing."""
     known = [item for item in cells.reshape(-1).tolist() if item is not None and item == item]  # noqa: PLR0124 - NaN
     complete = len(known) == cells.size
 
@@ -211,7 +214,7 @@ def _objects(cells: Cells, where: str) -> tuple[Cells, dict[str, Any]]:
         if is_one:
             return (_each(cells, lambda item: item or b"") if dtype is bytes else cells).astype(dtype), {}
     raise DTypeError(
-        "objects are of no kind that can be stored",
+        "unsupported object dtype",
         where=where,
         expected="text, numbers, booleans, bytes or times, all of one kind",
         found=", ".join(sorted({type(item).__name__ for item in known})[:5]),
@@ -227,7 +230,7 @@ def _each(cells: Cells, function: Any) -> Cells:
 
 
 def _ticks(cells: Cells, known: Sequence[Any]) -> tuple[Cells, dict[str, Any]]:
-    """Count times of any calendar in microseconds since 1970, exactly."""
+    """Return times of any calendar as exact microseconds since 1970, with their attributes."""
     calendar = calendars.calendar_name(str(known[0].calendar) or "standard")
     zero = calendars.days_of(calendar, 1970, 1, 1)
 
@@ -246,11 +249,11 @@ def _ticks(cells: Cells, known: Sequence[Any]) -> tuple[Cells, dict[str, Any]]:
 
 
 def seconds_of(dtype: np.dtype[Any]) -> Fraction:
-    """Return the length of one tick of a datetime64 or timedelta64, in seconds."""
+    """Return the length of one tick of datetime64 or timedelta64, in seconds."""
     unit, number = np.datetime_data(dtype)
     return UNITS[NUMPY_UNITS[unit]] * number if unit in NUMPY_UNITS else Fraction(0)
 
 
 def cells_in(shape: tuple[int, ...]) -> int:
-    """Return the number of cells of a shape."""
+    """Return the number of cells in a shape."""
     return math.prod(shape)

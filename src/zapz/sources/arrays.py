@@ -1,8 +1,8 @@
-"""Slices made of arrays in a program: mappings, and objects with ``variables``, ``dims`` and ``attrs`` such as xarray's.
+"""Slices from arrays in memory: mappings, and datasets such as xarray's.
 
-Nothing here imports xarray: its objects are known by what they have. Arrays appear to the engine as
-    a Zarr hierarchy whose chunks
-nobody has encoded; regions of them are handed over as they are.
+This module does not import xarray: its objects are recognised by their attributes (``variables``,
+``dims``, ``attrs``). The engine sees the arrays as a Zarr hierarchy whose chunks have never been
+encoded. Regions of the arrays are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ from zapz.sources.encoding_defaults import default_encoding
 from zapz.sources.source import OwnSource
 
 _FORMAT = doors.of(3)
-"""The format of the documents of arrays that were never stored; a new target may have the other."""
+"""Format of the documents of arrays that were never stored; a new target may have the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What making a source of arrays needs to know."""
+    """Options for a source of arrays."""
 
     dim: str = "time"
-    """Append dimension."""
+    """The append dimension."""
     zarr_format: int = 3
-    """Format of the target, if this slice makes it."""
+    """Format of the target, if it is created from this slice."""
     memory_limit: int = 1_000_000_000
-    """Bytes that computed cells may take in memory."""
+    """Maximum size of computed cells in memory, in bytes."""
     folder: str | None = None
-    """Where cells go that take more."""
+    """Folder for larger computed cells."""
     on_disk: bool = False
-    """Whether computed cells go there whatever they take."""
+    """Whether computed cells are always stored in that folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayVariable:
-    """A named array of a slice, before it is looked into."""
+    """A named array of a slice, not yet read."""
 
     dims: tuple[str, ...]
     """Names of its dimensions."""
     data: Any
-    """Something that looks like an array."""
+    """The array-like object."""
     attributes: Mapping[str, Any]
-    """Attributes as the program gave them."""
+    """Attributes, as set by the program."""
     encoding: Mapping[str, Any]
-    """How it would like to be stored, in xarray's words."""
+    """Requested encoding, as in xarray."""
 
 
 def _is_dataset(item: Any) -> bool:
@@ -70,25 +70,24 @@ def _is_data_array(item: Any) -> bool:
 
 
 def source_of(item: Any, label: str, options: Options) -> ArraysSource:
-    """Return a slice made of arrays; lazily computed ones are computed when it is prepared.
+    """Return a slice from arrays; lazy ones are computed when the slice is prepared.
 
     Args:
-        item: A mapping ``name -> (dims, array-like[, attrs[, encoding]])``, or an object as
-            xarray's.
-        label: What to call it in messages.
-        options: Append dimension, and the bounds of computing.
+        item: A mapping ``name -> (dims, array-like[, attrs[, encoding]])``, or an object of xarray.
+        label: Name of the slice, for messages.
+        options: Append dimension, and limits for computing.
 
     Raises:
-        SliceError: Its variables make no sense.
+        SliceError: Its variables are invalid.
     """
     if _is_data_array(item):
         item = _dataset_of(item, label)
     if getattr(item, "children", None):
         raise SliceError(
-            "a tree of datasets is several slices",
+            "a tree of datasets is more than one slice",
             where=label,
             found=", ".join(map(str, item.children)),
-            hint="Append each of its datasets to a target of its own, or write it as a Zarr group first.",
+            hint="Append each of its datasets to its own target, or write the tree as a Zarr group first.",
         )
     if _is_dataset(item):
         variables, attributes = _of_dataset(item)
@@ -102,7 +101,7 @@ def _dataset_of(array: Any, label: str) -> Any:
         raise SliceError(
             "the array has no name",
             where=label,
-            hint="Give it one (array.name), or append a dataset: array.to_dataset(name=…).",
+            hint="Set its name (array.name), or append a dataset: array.to_dataset(name=…).",
         )
     return array.to_dataset(promote_attrs=False)
 
@@ -112,7 +111,7 @@ def _of_entry(key: str, entry: Any, label: str) -> ArrayVariable:
         return _of_variable(getattr(entry, "variable", entry))
     if not isinstance(entry, list | tuple) or not 2 <= len(entry) <= 4:  # noqa: PLR2004 - dims, data, attrs, encoding
         raise SliceError(
-            "a variable is not described",
+            "invalid description of a variable",
             where=f"{label}, {key}",
             expected="(dims, array[, attrs[, encoding]])",
             found=f"{type(entry).__name__}",
@@ -123,7 +122,7 @@ def _of_entry(key: str, entry: Any, label: str) -> ArrayVariable:
 
 
 def _of_variable(variable: Any) -> ArrayVariable:
-    """Take over one of xarray's variables; what is not in memory is read later, region by region."""
+    """Return one of xarray's variables; data not in memory are read later, region by region."""
     chunked = getattr(variable, "chunks", None) is not None
     in_memory = getattr(variable, "_in_memory", False)
     data = variable.data if chunked else variable.values if in_memory else variable
@@ -131,7 +130,7 @@ def _of_variable(variable: Any) -> ArrayVariable:
 
 
 def _of_dataset(item: Any) -> tuple[dict[str, ArrayVariable], dict[str, Any]]:
-    """Take over a dataset with its coordinates: which they are is said in attributes (CF section 5)."""
+    """Return the variables and attributes of a dataset, which name its coordinates (CF 5)."""
     variables = {str(key): _of_variable(variable) for key, variable in item.variables.items()}
     known = {str(key) for key in getattr(item, "coords", ())}
     coordinates = known - {str(dim) for dim in item.dims}
@@ -141,10 +140,10 @@ def _of_dataset(item: Any) -> tuple[dict[str, ArrayVariable], dict[str, Any]]:
     described = {}
     for key, variable in variables.items():
         related = {k: variable.encoding[k] for k in NAMES_ENCODED if variable.encoding.get(k) is not None}
-        mine = sorted(c for c in coordinates - referred if set(variables[c].dims) <= set(variable.dims))
+        named = sorted(c for c in coordinates - referred if set(variables[c].dims) <= set(variable.dims))
         settled = "coordinates" in variable.attributes or "coordinates" in variable.encoding
-        if mine and key not in known and not settled:
-            related["coordinates"] = " ".join(mine)
+        if named and key not in known and not settled:
+            related["coordinates"] = " ".join(named)
         written |= set(str(related.get("coordinates", variable.attributes.get("coordinates", ""))).split())
         described[key] = replace(variable, attributes={**variable.attributes, **related})
     rest = sorted(c for c in coordinates - referred - written if " " not in c)
@@ -155,7 +154,7 @@ def _of_dataset(item: Any) -> tuple[dict[str, ArrayVariable], dict[str, Any]]:
 
 
 class ArraysSource(OwnSource):
-    """A slice made of arrays in this program."""
+    """A slice from arrays in memory."""
 
     def __init__(
         self, variables: Mapping[str, ArrayVariable], attributes: Mapping[str, Any], label: str, options: Options
@@ -184,7 +183,7 @@ class ArraysSource(OwnSource):
             raise error.at(self.uri) from None
         if len(variable.dims) != len(data.shape) or not all(isinstance(dim, str) for dim in variable.dims):
             raise DimensionError(
-                "dimensions do not fit the array",
+                "invalid dimension names",
                 where=where,
                 expected=f"{len(data.shape)} names",
                 found=repr(variable.dims),
@@ -204,7 +203,7 @@ class ArraysSource(OwnSource):
             marker=None,
             attributes=attributes,
         )
-        if attributes.get("_FillValue") is not None:  # as stored: it becomes the attribute
+        if attributes.get("_FillValue") is not None:  # a stored value: it becomes the attribute
             marker = stored_scalar(data.dtype, attributes["_FillValue"])
             attributes["_FillValue"] = None if marker is None else write_marker(marker, data.dtype)
         attributes = {key: value for key, value in attributes.items() if key != "_FillValue" or value is not None}
@@ -230,17 +229,21 @@ class ArraysSource(OwnSource):
         return any(isinstance(region, DaskRegion) and region.cells is None for region in self._regions.values())
 
     def prepare(self, paths: Collection[str]) -> None:
-        """Compute lazily computed arrays, all of them in one go."""
+        """Compute the lazy arrays among these paths, all at once."""
         lazy = [region for path, region in self._regions.items() if path in paths and isinstance(region, DaskRegion)]
         options = self._options
         compute(lazy, options.memory_limit, options.folder, on_disk=options.on_disk)
 
     def documents(self) -> Mapping[str, bytes]:
-        """Return the metadata that describe the arrays."""
+        """Return the metadata documents of the arrays."""
         return self._documents
 
     def cells(self, path: str, box: Box) -> Cells:
-        """Return a region of an array."""
+        """Return a region of an array.
+
+        Raises:
+            SliceError: The array returned other cells than it declared.
+        """
         try:
             return self._regions[path].read(box)
         except SliceError as error:
@@ -257,7 +260,7 @@ def _attributes(given: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _region(data: Any, where: str) -> tuple[Region, dict[str, Any]]:
-    """Return an array as something that gives regions. What objects are is seen only when they have been computed."""
+    """Return an array as a region. Lazy objects are computed, to find their type."""
     if not is_lazy(data):
         return region_of(data, where)
     lazy = DaskRegion(data, where)

@@ -1,4 +1,4 @@
-"""Slices that have to be entered and left: context managers, generators, what has ``close`` or ``dispose``."""
+"""Enter and exit slices: context managers, generators, objects with ``close`` or ``dispose``."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import Any
 from zapz.errors import SliceError
 
 Exit = Callable[[BaseException | None], None]
-"""Closes something; receives the error under which it is left, None if there is none."""
+"""Closes a slice; receives the error that ended its use, or None."""
 
 
 def entered(value: Any, *, ours: bool) -> tuple[Any, Exit]:
-    """Enter what a user gave for a slice as far as it is a wrapping, and say how to leave it.
+    """Enter a user's slice if it is a wrapper, and return the inner slice and its exit.
 
-    A context manager is entered, an object with ``get_dataset()`` is asked for its dataset, a
-    generator that a slice source made is run to its ``yield``, and what they give is treated alike;
-    it is left to them to close it. Array data are taken as they are, though some are context
-    managers too: a dataset or an array of xarray, a zarr store; so is a path.
+    A context manager is entered, an object with ``get_dataset()`` is asked for its dataset, and a
+    generator from a slice source is run to its ``yield``. The results are treated in the same way.
+    They close their own resources. Array data are not entered, although some are context managers:
+    a dataset or array of xarray, a zarr store. The same applies to paths.
 
     Args:
-        value: What the user handed over, or what the user's slice source returned.
-        ours: Whether it comes from a slice source, so that nobody else would close it: then its
-            ``close`` is called if it has one. Of what the user handed over only an object with
-            ``get_dataset()`` (by ``close``, or ``dispose`` if there is no other) and a ``Source``
-            are closed, since they are made for that; a generator among the slices is no slice.
+        value: The object that the user passed, or that the user's slice source returned.
+        ours: Whether it comes from a slice source, so that only zapz can close it: then its
+            ``close`` is called if it has one. Of objects that the user passed, zapz closes only
+            those with ``get_dataset()`` (by ``close``, or else ``dispose``) and a ``Source``,
+            because they exist for this purpose. A generator among the slices is not a slice.
 
     Returns:
-        The array data, path or other item, and what to call exactly once, with the error under
-        which it is left.
+        The array data, path or other item, and a function to call exactly once, with the error that
+        ended its use.
 
     Raises:
         SliceError: A generator yields nothing.
-        BaseException: What entering raised; what had been entered before has been left.
+        BaseException: Entering failed. Wrappers that had been entered before have been exited.
     """
     if isinstance(value, Generator):
         return _unwrapped(value, leave_nothing) if ours else (value, leave_nothing)
@@ -46,7 +46,12 @@ def entered(value: Any, *, ours: bool) -> tuple[Any, Exit]:
 
 
 def _unwrapped(value: Any, leave: Exit) -> tuple[Any, Exit]:
-    """Return what is inside of a value, and how to leave all of it; ``leave`` is for the value if it need not be entered."""
+    """Return the inner slice, and the exit of all wrappers.
+
+    Args:
+        value: The wrapper or slice.
+        leave: Exit of ``value`` if it need not be entered.
+    """
     asked = _has(value, "get_dataset")
     if isinstance(value, Generator):
         inner, leave = _yielded(value)
@@ -67,7 +72,7 @@ def _unwrapped(value: Any, leave: Exit) -> tuple[Any, Exit]:
 
 
 def _yielded(generator: Generator[Any, Any, Any]) -> tuple[Any, Exit]:
-    """Run a generator to its ``yield``; return what it yields, and what runs the rest, as `contextlib.contextmanager` would."""
+    """Run a generator to its ``yield``; return the value and the exit (see `contextlib`)."""
     where = str(getattr(generator, "__qualname__", type(generator).__name__))
     try:
         inner = next(generator)
@@ -76,8 +81,8 @@ def _yielded(generator: Generator[Any, Any, Any]) -> tuple[Any, Exit]:
             "the slice source yields nothing",
             where=where,
             expected="one yield, with the slice",
-            found="an end without one",
-            hint="Let it yield a slice for each item; an item for which there is none does not belong among the slices.",
+            found="no yield",
+            hint="It must yield a slice for each item. Remove items without a slice from the slices.",
         ) from None
 
     def leave(error: BaseException | None) -> None:
@@ -95,13 +100,13 @@ def _yielded(generator: Generator[Any, Any, Any]) -> tuple[Any, Exit]:
 
 
 def _stopped(generator: Generator[Any, Any, Any], where: str, found: str) -> SliceError:
-    """Let go of a generator that yields again; return the error."""
+    """Close a generator that yields again, and return the error."""
     error = SliceError(
         "the slice source yields more than once",
         where=where,
         expected="one yield, with the slice",
-        found=f"another one, with {found}",
-        hint="Let it yield one slice for each item. A generator of many slices is given as the slices themselves, without slice_source.",
+        found=f"another yield, of {found}",
+        hint="It must yield one slice for each item. Pass a generator of many slices as the slices, without slice_source.",
     )
     leave_under(lambda _: generator.close(), error)
     return error
@@ -112,10 +117,10 @@ def _has(value: Any, *methods: str) -> bool:
 
 
 def _is_manager(value: Any) -> bool:
-    """Return whether a value is a context manager and nothing else: paths and many array data are some, too."""
+    """Return whether a value is only a context manager, and not a path or array data."""
     kind = type(value)
     arrays = hasattr(value, "variables") or (hasattr(value, "shape") and hasattr(value, "dtype"))
-    store = getattr(sys.modules.get("zarr.abc.store"), "Store", ())  # there is none where zarr has not been imported
+    store = getattr(sys.modules.get("zarr.abc.store"), "Store", ())  # empty if zarr has not been imported
     return (
         hasattr(kind, "__enter__")
         and hasattr(kind, "__exit__")
@@ -125,11 +130,11 @@ def _is_manager(value: Any) -> bool:
 
 
 def leave_nothing(_: BaseException | None) -> None:
-    """Leave what need not be left."""
+    """Do nothing: the exit of a slice that was not entered."""
 
 
 def _exit_of(manager: Any) -> Exit:
-    """Return the exit of a context manager; whether it would swallow the error is not asked."""
+    """Return the exit of a context manager; whether it suppresses the error does not matter."""
 
     def leave(error: BaseException | None) -> None:
         if error is None:
@@ -153,15 +158,15 @@ def _both(inner: Exit, outer: Exit) -> Exit:
 
 
 def leave_under(leave: Exit, error: BaseException) -> None:
-    """Leave something while an error is under way, which stays the first one."""
+    """Exit during error handling; the first error is kept."""
     try:
         leave(error)
-    except BaseException as failure:  # noqa: BLE001 - it becomes a note
+    except BaseException as failure:  # noqa: BLE001 - becomes a note
         if failure is not error:
             add_note(error, failure)
 
 
 def add_note(error: BaseException, failure: BaseException) -> None:
-    """Note on an error what went wrong besides."""
-    with suppress(AttributeError):  # a frozen error takes no notes
+    """Add a note to an error about a second failure."""
+    with suppress(AttributeError):  # a frozen error accepts no notes
         error.add_note(f"Closing failed as well: {type(failure).__name__}: {failure}")

@@ -1,8 +1,8 @@
-"""Compute lazily computed arrays (dask) once each, all of a slice in one go, in bounded memory.
+"""Compute the dask arrays of a slice once, all together, in bounded memory.
 
-Arrays of one slice share inputs, and a rechunked one needs every input chunk for several of its
-own. So their graph is run as a whole, before the target is locked, into memory or, beyond the
-limit, into unnamed files, which vanish with the process that made them.
+Arrays of a slice share inputs, and a rechunked array needs every input chunk for several of its
+own. So their common graph is computed as a whole, before the target is locked. The result is in
+memory or, beyond the limit, in unnamed files, which disappear with the process.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _SEQUENTIAL = ("sync", "synchronous", "single-threaded")
 
 
 def is_lazy(data: Any) -> bool:
-    """Return whether something is a dask array, without importing dask."""
+    """Return whether an object is a dask array, without importing dask."""
     return all(hasattr(data, part) for part in ("__dask_graph__", "dask", "chunks", "dtype"))
 
 
 class DaskRegion:
-    """A dask array; its cells are there once it has been computed, on its own or with others."""
+    """A dask array; its cells exist once it has been computed, alone or with others."""
 
     chunks = None
 
     def __init__(self, array: Any, where: str) -> None:
         if any(isinstance(n, float) and math.isnan(n) for n in array.shape):
             raise SliceError(
-                "a lazily computed array does not know its shape",
+                "dask array of unknown shape",
                 where=where,
                 found=str(array.shape),
                 hint="Call compute_chunk_sizes() on it.",
@@ -47,12 +47,12 @@ class DaskRegion:
         self.shape = tuple(int(n) for n in array.shape)
         self.dtype = settled(self.array.dtype)
         self.natural = _regular(array.chunks)
-        """Shape of the blocks in which it is made, which a new target may take over."""
+        """Shape of its blocks, in cells, which can become the chunk shape of a new target."""
         self.cells: Cells | None = None
         self._guard = threading.Lock()
 
     def read(self, box: Box) -> Cells:
-        """Return the cells of a box; all of them are computed if they have not been."""
+        """Return the cells of a box; if needed, the whole array is computed first."""
         with self._guard:
             if self.cells is None:
                 compute([self], 0, None, on_disk=False)
@@ -61,7 +61,7 @@ class DaskRegion:
 
 
 def _regular(chunks: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
-    """Return a lazily computed array's chunk shape, if all its blocks but the last have it."""
+    """Return the chunk shape of a dask array, if all its blocks but the last have it."""
     good = all(
         sizes and sizes[0] and len(set(sizes[:-1])) <= 1 and (len(sizes) == 1 or sizes[-1] <= sizes[0])
         for sizes in chunks
@@ -73,19 +73,19 @@ def compute(arrays: Sequence[DaskRegion], limit: int, folder: str | None, *, on_
     """Compute arrays together, each block of their common graph once.
 
     Args:
-        arrays: The arrays; those that have been computed are passed over.
-        limit: Bytes that their cells may take in memory; beyond it they go to unnamed files. 0: no
-            limit.
-        folder: Where such files lie; the system's temporary folder if None.
-        on_disk: Whether they go to files whatever they take.
+        arrays: The arrays; computed ones are skipped.
+        limit: Maximum size of their cells in memory, in bytes; beyond it they are stored in unnamed
+            files. 0 for no limit.
+        folder: Folder for such files; None for the system's temporary folder.
+        on_disk: Whether they are always stored in files.
 
     Raises:
-        StoreError: There is no space for the files.
+        StoreError: There is not enough space for the files.
     """
     pending = [array for array in arrays if array.cells is None]
     if not pending:
         return
-    import dask  # imported where used: whoever has dask arrays has dask
+    import dask  # imported here: dask is installed if there are dask arrays
     import dask.array
 
     total = sum(math.prod(a.shape) * a.dtype.itemsize for a in pending)
@@ -104,7 +104,7 @@ def compute(arrays: Sequence[DaskRegion], limit: int, folder: str | None, *, on_
 
 
 def _unmasked(array: Any) -> Any:
-    """Return a dask array whose blocks are not masked."""
+    """Return a dask array without masked blocks."""
     meta = getattr(array, "_meta", None)
     if not isinstance(meta, np.ma.MaskedArray):
         return array
@@ -117,14 +117,14 @@ def _room(shape: tuple[int, ...], dtype: np.dtype[Any], folder: str | None, *, s
         return np.empty(shape, dtype)
     try:
         with tempfile.TemporaryFile(dir=Path(folder).expanduser() if folder else None, prefix="zapz-") as file:
-            if hasattr(os, "posix_fallocate"):  # a page of a mapping that finds no space later would kill the process
+            if hasattr(os, "posix_fallocate"):  # without reserved space, writing to the mapping could kill the process
                 os.posix_fallocate(file.fileno(), 0, size)
             else:
                 file.truncate(size)
             return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
     except OSError as error:
         raise StoreError(
-            "no room for a computed slice",
+            "not enough space for a computed slice",
             where=folder or tempfile.gettempdir(),
             expected=f"{size} bytes",
             found=error.strerror or str(error),

@@ -1,7 +1,7 @@
-"""The encoding of a slice that was never stored: its own ``encoding``, else what ``xarray.Dataset.to_zarr`` would choose.
+"""The encoding of a slice that was never stored: its own, else the defaults of xarray.
 
-A configuration overrides it. Times get the coarsest unit in which all of them are whole,
-counted from the first one; floating-point numbers NaN as their marker.
+A configuration overrides it. Times get the longest unit in which all of them are whole numbers,
+counted from the first one. Floating-point numbers get NaN as their marker.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from zapz.sources.array_like import Held, Region, cells_in, seconds_of
 
 Settings = dict[str, Any]
 _UNITS = {unit: int(length * 10**9) for unit, length in UNITS.items()}
-"""Nanoseconds of a unit, coarsest first."""
+"""Nanoseconds per unit, the longest unit first."""
 _LARGEST = 4 << 20
-"""Bytes of a chunk where nobody says how large it shall be."""
+"""Maximum default size of a chunk, in bytes."""
 _FEW = 1 << 20
-"""Times that are looked at to find their unit, if they are not in memory."""
+"""Maximum number of times that are read to find their unit, if they are not in memory."""
 _CHARACTER = np.dtype("S1")
 NAT = int(np.iinfo(np.int64).min)
 
@@ -39,19 +39,17 @@ def default_encoding(
     has_marker: bool = False,
     counts: bool = False,
 ) -> ArrayEncoding:
-    """Return the encoding that one variable of an in-memory slice requests, or gets by default.
+    """Return the requested or default encoding of a variable of an in-memory slice.
 
     Args:
-        data: Its cells.
-        dims: Its dimensions.
-        encoding: Its own ``encoding``, in the words of xarray; what these do not mean for Zarr is
-            left out.
+        data: Cells of the variable.
+        dims: Dimensions of the variable.
+        encoding: Its own ``encoding``, as in xarray; keys that do not apply to Zarr are ignored.
         dim: The append dimension.
-        zarr_format: Format of the target, for the compressor that is the format's default.
-        is_label: Whether it is a coordinate of its own dimension, none of which may be missing.
-        has_marker: Whether an attribute says which cells are missing.
-        counts: Whether its cells are numbers of units since an instant, which are stored as
-            integers.
+        zarr_format: Format of the target, which defines the default compressor.
+        is_label: Whether it is a coordinate of its own dimension, and so never missing.
+        has_marker: Whether an attribute defines which cells are missing.
+        counts: Whether its cells count units since an instant; these are stored as integers.
     """
     given = _numbers(data, encoding, is_label=is_label)
     marks = False
@@ -70,7 +68,7 @@ def default_encoding(
 
 
 def _numbers(data: Region, encoding: Mapping[str, Any], *, is_label: bool) -> Settings:
-    """Return data type, packing, time units, and the fill value that comes with them."""
+    """Return data type, packing, time units, and the fill value that belongs to them."""
     given: Settings = {}
     for name in ("scale_factor", "add_offset", "units", "calendar"):
         if encoding.get(name) is not None and (name in {"scale_factor", "add_offset"} or _is_time(data)):
@@ -99,7 +97,7 @@ def _item(value: Any) -> Any:
 
 
 def _dtype(value: Any, cells: np.dtype[Any]) -> str | None:
-    """Return the data type that an encoding asks for, as a configuration says it; None if it asks for none."""
+    """Return the data type that an encoding requests, as in a configuration, or None."""
     if value is None:
         return None
     if value is str or value is object or value == "str" or type(value).__name__ == "StringDType":
@@ -110,19 +108,19 @@ def _dtype(value: Any, cells: np.dtype[Any]) -> str | None:
         return None
     if dtype.kind == "O":
         return "string"
-    if dtype == _CHARACTER and dtype != cells:  # that of the file, whose characters have been joined to texts since
+    if dtype == _CHARACTER and dtype != cells:  # from a file whose characters were joined to text later
         return None
     return dtype.str[1:] if dtype.kind in "US" else dtype.name if dtype.kind in "biufcmM" else None
 
 
 def _time_units(data: Region) -> Settings:
-    """Return the units that xarray would choose: the coarsest in which all times are whole, since the first of them."""
+    """Return xarray's default units: the longest in which all times are whole, since the first."""
     tick = int(seconds_of(data.dtype) * 10**9)
     fallback = next((unit for unit, length in _UNITS.items() if length == tick), "nanoseconds")
     since = data.dtype.kind == "M"
     if not isinstance(data, Held) and (
         hasattr(data, "natural") or cells_in(data.shape) > _FEW
-    ):  # as xarray does for dask
+    ):  # as in xarray for dask
         return {"units": f"{fallback} since 1970-01-01"} if since else {"units": fallback}
     cells = data.read(tuple((0, n) for n in data.shape)).reshape(-1)
     known = cells[~np.isnat(cells)]
@@ -137,7 +135,7 @@ def _time_units(data: Region) -> Settings:
 
 
 def _trimmed(text: str) -> str:
-    """Leave out the zeros of a fraction of a second."""
+    """Return a time without trailing zeros in the fraction of a second."""
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -153,12 +151,14 @@ def _chunks(data: Region, dims: Sequence[str], encoding: Mapping[str, Any], dim:
 
 
 def default_chunks(shape: tuple[int, ...], itemsize: int, axis: int | None) -> tuple[int, ...]:
-    """Return the chunk shape of a new array of which nobody says more: a slice's steps whole, the rest halved until it is small.
+    """Return the default chunk shape of a new array.
+
+    The steps of a slice stay in one chunk; the other axes are halved until the chunk is small.
 
     Args:
-        shape: Shape of the slice's array.
-        itemsize: Bytes of a cell.
-        axis: Axis of the append dimension, which is not divided; None if there is none.
+        shape: Shape of the slice's array, in cells.
+        itemsize: Size of a cell, in bytes.
+        axis: Axis of the append dimension, which is not divided, or None.
     """
     chunks = [max(1, n) for n in shape]
     others = [i for i in range(len(shape)) if i != axis]
@@ -171,7 +171,7 @@ def default_chunks(shape: tuple[int, ...], itemsize: int, axis: int | None) -> t
 
 
 def _codecs(encoding: Mapping[str, Any], zarr_format: int) -> Settings:
-    """Return compressor and filters in the form of either format; where there are none, the format's default."""
+    """Return compressor and filters in the form of either format; else the format's default."""
     default = doors.of(zarr_format).COMPRESSOR
     named = encoding.get("compressors", encoding.get("compressor", "default"))
     if isinstance(named, str):

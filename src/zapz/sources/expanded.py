@@ -1,6 +1,6 @@
-"""A slice without the append dimension, seen as one step of it: its documents change, its chunks are what they are.
+"""A slice without the append dimension, read as one step: its documents change, its chunks do not.
 
-Its label is a scalar that is named like the dimension, or what the setting ``append_label`` names::
+Its label is a scalar with the name of the dimension, or comes from the setting ``append_label``::
 
     sst(lat, lon), time() = 2025-01-06   -->   sst(time, lat, lon), time(time), one step long
 """
@@ -28,33 +28,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ExpandedSlice(OpenSlice):
-    """A slice as one step."""
+    """A slice read as one step."""
 
     original: OpenSlice
-    """The slice as it is where it lies."""
+    """The slice as stored."""
 
     def documents(self, known: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        """Return its documents: as they are seen, if those where it lies are still what they were, else the latter."""
+        """Return its documents: with the append dimension, or as stored if these have changed."""
         there = self.original.dataset.documents
         here = self.original.documents(there)
         if here != dict(there):
             return here
-        mine = self.dataset.documents
-        return mine if self.without is not None else {key: mine[key] for key in known if key in mine}
+        own = self.dataset.documents
+        return own if self.without is not None else {key: own[key] for key in known if key in own}
 
 
 def expanded(source: OpenSlice, target: Dataset | None, config: Config) -> OpenSlice:
-    """Return a slice without the append dimension as one step of it; the slice itself if nothing says which step.
+    """Return a slice as one step along the append dimension; unchanged if its label is unknown.
 
     Args:
         source: The slice.
-        target: The target; None if it is made from this slice.
+        target: The target; None if it is created from this slice.
         config: Settings.
 
     Raises:
-        LabelError: It lacks the label that the configuration names.
-        VariableError: It lacks a variable that the configuration names.
-        UnsupportedError: A variable cannot get another dimension without being decoded.
+        LabelError: The slice lacks the configured label.
+        VariableError: The slice lacks a configured variable.
+        UnsupportedError: A variable cannot get another dimension without decoding it.
     """
     dim, setting, dataset = config.append_dim, config.append_label, source.dataset
     labels = sorted(single_labels(dataset, dim))
@@ -64,7 +64,7 @@ def expanded(source: OpenSlice, target: Dataset | None, config: Config) -> OpenS
     axes = _axes(source, target, config)
     made: Mapping[str, MadeLabel] = {}
     if "from" in setting and (target is None or known):
-        from zapz.sources import append_label  # imported where used: a scalar needs none of it
+        from zapz.sources import append_label  # imported here: not needed for a scalar
 
         paths = known if target is not None else sorted({*labels, *append_label.label_paths_of(axes, dim)})
         made = append_label.labels_at(paths, source, target, setting, dim)
@@ -80,7 +80,7 @@ def expanded(source: OpenSlice, target: Dataset | None, config: Config) -> OpenS
         for path, encoding in source.encodings.items()
         if path not in made
     }
-    if target is None and "units" in setting:  # they are requested, so no others are chosen
+    if target is None and "units" in setting:  # requested units are kept
         encodings |= {path: ArrayEncoding(dtype=label.array.dtype.name) for path, label in made.items()}
     own = {each.name: getattr(source, each.name) for each in fields(OpenSlice)}
     changed = {"store": store, "dataset": seen, "encodings": encodings, "given": None}
@@ -88,7 +88,10 @@ def expanded(source: OpenSlice, target: Dataset | None, config: Config) -> OpenS
 
 
 def _axes(source: OpenSlice, target: Dataset | None, config: Config) -> dict[str, int]:
-    """Return the variables that get the append dimension, and its place in each: as in the target, else the data, at the front."""
+    """Return the axis of the append dimension for each variable that gets it.
+
+    The target defines it; in a new target, it is the first axis of data variables.
+    """
     dataset, dim = source.dataset, config.append_dim
     grow = data_variables(dataset, dim)
     wanted: Sequence[str] | None = config.append_label.get("variables")
@@ -97,7 +100,7 @@ def _axes(source: OpenSlice, target: Dataset | None, config: Config) -> dict[str
         missing = [each for each in names if not any(is_named(path, [each]) for path in dataset.arrays)]
         if missing and target is None and config.on_missing == "refuse":
             raise VariableError(
-                "a variable that shall get the append dimension is missing in the slice",
+                "a variable in append_label.variables is missing in the slice",
                 where=f"{source.uri}, append_label.variables",
                 expected=missing[0],
                 found=", ".join(sorted(dataset.arrays)),
@@ -118,7 +121,7 @@ def _axes(source: OpenSlice, target: Dataset | None, config: Config) -> dict[str
 def _grown(
     source: OpenSlice, target: Dataset | None, axes: Mapping[str, int], dim: str, made: Mapping[str, MadeLabel]
 ) -> tuple[dict[str, int], dict[str, bytes]]:
-    """Return the arrays of the slice that get the append dimension, and all its documents as they are then."""
+    """Return the arrays of the slice that get the append dimension, and all its new documents."""
     dataset = source.dataset
     documents = dict(dataset.documents)
     arrays = {path: axis for path, axis in axes.items() if path not in made}
@@ -134,9 +137,9 @@ def _grown(
         there = dataset.arrays.get(path)
         if there is not None and there.ndim:
             raise LabelError(
-                "the slice has a variable of the append dimension's name that is no single value",
+                "the slice's variable with the name of the append dimension is not a scalar",
                 where=f"{source.uri}, {path}",
-                expected="none, or a scalar",
+                expected="no such variable, or a scalar",
                 found=f"dimensions {there.dims}",
                 hint=f'Rename it (in xarray: ds.rename({{"{dim}": "{dim}_values"}})), or choose another append dimension.',
             )
@@ -145,7 +148,7 @@ def _grown(
 
 
 def _encoding(encoding: ArrayEncoding, axis: int, array: Array) -> ArrayEncoding:
-    """Return how an array with one more axis is to be stored, after how it was without."""
+    """Return the encoding of an array after it got one more axis."""
     given = dict(encoding.given)
     for lengths in ("chunks", "shards"):
         value = given.get(lengths)
@@ -157,11 +160,11 @@ def _encoding(encoding: ArrayEncoding, axis: int, array: Array) -> ArrayEncoding
 
 
 def _words(seen: Dataset, setting: Mapping[str, Any], dim: str, made: Mapping[str, MadeLabel]) -> str:
-    """Say what has become of the slice; ``LABEL`` stands for its label."""
+    """Return a note about the slice as one step; ``LABEL`` stands for its label."""
     if made:
-        text = f"{dim} is {LABEL} by {setting.get('from')}: appended as one step"
+        text = f"{dim} is {LABEL} (from {setting.get('from')}): appended as one step"
     elif any(array.is_label and name(path) == dim for path, array in seen.arrays.items()):
-        text = f"{dim} is a single value in the slice ({LABEL}): appended as one step"
+        text = f"{dim} is a scalar in the slice ({LABEL}): appended as one step"
     else:
         text = f"the slice has no dimension {dim}: appended as one step"
     return text

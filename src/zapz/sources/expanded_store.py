@@ -1,4 +1,4 @@
-"""The chunks of a slice that is seen as one step: those that it has, by the keys of arrays with one more axis."""
+"""Chunks of a slice that is read as one step, by the keys of arrays with one more axis."""
 
 from __future__ import annotations
 
@@ -13,28 +13,31 @@ from zapz.storage.store import Children, ReadableStore, RegionStore
 
 
 class Expanded(NamedTuple):
-    """An array with one more axis, of length 1."""
+    """An array that gets one more axis, of length 1."""
 
     old: Array
-    """The array without it."""
+    """The array without this axis."""
     new: Array
-    """The array with it."""
+    """The array with this axis."""
     axis: int
-    """Its place."""
+    """Position of the axis."""
 
 
 class ExpandedStore:
-    """A store, seen through arrays with one more axis; or through more arrays. A ``RegionStore`` if it is one."""
+    """A store of arrays that get one more axis, with additional arrays.
+
+    It is a ``RegionStore`` if the inner store is one.
+    """
 
     def __init__(
         self, store: ReadableStore, arrays: Mapping[str, Expanded], made: Mapping[str, Mapping[str, bytes]]
     ) -> None:
-        """Begin.
+        """Wrap a store.
 
         Args:
-            store: What is there.
-            arrays: The arrays with one more axis, by path.
-            made: Chunks, by key, of arrays that are not there, by path.
+            store: The inner store.
+            arrays: The arrays that get one more axis, by path.
+            made: Chunks of the additional arrays, by key, by path.
         """
         self._store = store
         self._arrays = arrays
@@ -44,7 +47,7 @@ class ExpandedStore:
         self.abilities = store.abilities
 
     def _inner(self, key: str) -> str:
-        """Return the key of a chunk, or of anything else, where it is."""
+        """Return the key of a chunk, or of another object, in the inner store."""
         found = self._above(parent(key))
         index = found.new.index(key) if found is not None else None
         if found is None or index is None:
@@ -52,7 +55,7 @@ class ExpandedStore:
         return found.old.key((*index[: found.axis], *index[found.axis + 1 :]))
 
     def _above(self, folder: str) -> Expanded | None:
-        """Return the array in whose folder a folder is."""
+        """Return the expanded array that contains a folder, or None."""
         for path in folders_above(folder):
             if path in self._arrays:
                 return self._arrays[path]
@@ -101,7 +104,7 @@ class ExpandedStore:
         return None if cells is None else np.expand_dims(cells, found.axis)
 
     def children(self, key: str) -> Children:
-        """See ``ReadableStore``. Of a folder of chunks, the chunks and folders that keys of the new arrays name."""
+        """See ``ReadableStore``. In a chunk folder, names are those of the new arrays."""
         found = self._above(key)
         if found is None:
             return self._store.children(key)
@@ -116,13 +119,16 @@ class ExpandedStore:
         return self._below(found, start, here)
 
     def _below(self, found: Expanded, start: str, here: list[str]) -> Children:
-        """Return what lies in a folder of an array whose keys have slashes: the new axis is one more floor, with one folder or chunk."""
+        """Return the contents of a chunk folder, for keys with slashes.
+
+        The new axis is one more level of folders, with one entry.
+        """
         axis = found.axis
         if len(here) > axis:
             return self._store.children(join(start, *here[:axis], *here[axis + 1 :]))
         if len(here) < axis:
             inner = self._store.children(join(start, *here))
-            leaf = len(here) == found.old.ndim - 1  # its chunks are the folders of a last axis
+            leaf = len(here) == found.old.ndim - 1  # its chunks become the folders above the last axis
             return Children(folders=(*inner.folders, *inner.files), files=()) if leaf else inner
         if axis < found.old.ndim:
             return Children(folders=("0",), files=())

@@ -1,4 +1,4 @@
-"""From slice items to opened slices: each is opened when its turn comes, or a little ahead, and closed exactly once."""
+"""From slice items to opened slices, each opened in its turn or ahead, and closed exactly once."""
 
 from __future__ import annotations
 
@@ -18,49 +18,47 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 _END: Any = object()
-"""What pulling gives at the end."""
+"""Marks the end of the items."""
 _BLINK = 0.5
-"""Seconds after which a wait looks up: an interrupt that comes in the moment before it falls asleep
-is noticed then."""
+"""Wake-up interval in seconds, so that a signal delivered just before waiting is not missed."""
 
 
 class Feed(Generic[T, S]):
-    """Turns an iterable of items into opened slices, one after another; used as ``with Feed(...) as feed: for opened in feed: ...``.
+    """Turns an iterable of items into opened slices, one after another.
 
-    A slice is closed before the next one is handed out, or when the context is left. Without
-    prefetching all of it happens in the caller's thread, and an item is pulled only when a slice is
-    asked for::
+    Use it as ``with Feed(...) as feed: for opened in feed: ...``. A slice is closed before the next
+    one is returned, or when the context is exited. Without prefetching, all work is done in the
+    caller's thread, and an item is pulled only when a slice is requested::
 
         pull 0  open 0  USE 0  close 0  pull 1  open 1  USE 1  close 1  ...
 
-    With ``prefetch = n`` one thread pulls and opens in order, from the first slice asked for, and
-    the caller closes::
+    With ``prefetch = n``, one thread pulls and opens in order, from the first request on, and the
+    caller closes::
 
-        pull 0  open 0  pull 1  open 1  pull 2  open 2  ...       never more than n beyond the one in use,
-                        USE 0           close 0  USE 1  ...       the one that is being opened included
+        pull 0  open 0  pull 1  open 1  pull 2  open 2  ...      at most n beyond the one in use,
+                        USE 0           close 0  USE 1  ...      including the one being opened
 
-    An error of the iterable, or of opening, is raised where that slice would have come, as the
-    object that it is; after it nothing more is pulled. Leaving the context closes first the slice
-    in use, then those that were opened ahead, then a generator, in the thread that runs it; it
-    waits for an opening that is under way. The first error is the one that leaves; errors while
-    closing become its notes. (Only a second interrupt ends that waiting: the thread then closes
-    what it has when it can.)
+    An error of the iterable, or of opening, is raised in place of that slice, as the same object;
+    then nothing more is pulled. On exit of the context, the slice in use is closed first, then
+    those that were opened ahead, then a generator, in the thread that runs it. The exit waits for
+    an opening in progress. The first error is raised; errors while closing become its notes. Only
+    a second interrupt ends this waiting; then the thread closes what it has when it can.
 
     Args:
-        items: What is opened, in this order; any iterable except text, a path or a mapping, which
-            are one item.
+        items: The items to open, in this order: any iterable except text, a path or a mapping,
+            which are single items.
         open_item: Opens an item.
-        close: Closes what ``open_item`` returned. It receives the error under which the slice is
-            left, None on success. A slice that was opened ahead and never handed out is left under
-            that error too, or under a ``GeneratorExit`` if there is none: it was not used.
-        prefetch: How many slices are opened ahead.
-        cancelled: Asked before each pull, each opening and each slice handed out, in the thread
-            that does it.
+        close: Closes what ``open_item`` returned. It receives the error that ended the use of the
+            slice, or None. A slice that was opened ahead and never returned receives that error
+            too, or a ``GeneratorExit`` if there is none: it was not used.
+        prefetch: Number of slices that are opened ahead.
+        cancelled: Called before each pull, each opening and each returned slice, in the thread that
+            does it.
 
     Raises:
-        TypeError: ``items`` is one item.
-        CancelledError: From the iteration, when ``cancelled`` says so.
-        RuntimeError: The feed is used outside of its context, or entered twice.
+        TypeError: ``items`` is a single item.
+        CancelledError: ``cancelled`` returned true during iteration.
+        RuntimeError: The feed is used outside its context, or entered twice.
     """
 
     def __init__(
@@ -83,7 +81,7 @@ class Feed(Generic[T, S]):
         self._reason: BaseException | None = None
         self._failures: list[BaseException] = []
         self._entered = self._over = False
-        # What follows is shared with the thread, under this condition.
+        # The following attributes are shared with the thread, under this condition.
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._ready: deque[S] = deque()
@@ -92,7 +90,7 @@ class Feed(Generic[T, S]):
 
     def __enter__(self) -> Self:
         if self._entered:
-            raise RuntimeError("a feed is entered once")
+            raise RuntimeError("a feed can be entered only once")
         self._entered = True
         return self
 
@@ -101,7 +99,7 @@ class Feed(Generic[T, S]):
 
     def __next__(self) -> S:
         if not self._entered:
-            raise RuntimeError("a feed is used in its context: with Feed(...) as feed")
+            raise RuntimeError("use a feed in its context: with Feed(...) as feed")
         if self._over:
             raise StopIteration
         try:
@@ -126,7 +124,8 @@ class Feed(Generic[T, S]):
         finally:
             self._attempt(self._wind_up)
         failures = [failure for failure in self._failures if failure is not self._reason]
-        # An error knows this feed by its traceback. If the feed kept the error, only the cyclic collector could free the slices.
+        # The traceback of an error refers to this feed. If the feed kept the error, slices would
+        # stay in memory until the cyclic collector runs.
         self._failures, self._reason, self._error = [], None, None
         if failures:
             first = failures.pop(0) if error is None else error
@@ -144,7 +143,7 @@ class Feed(Generic[T, S]):
             _without_stop(self._close, self._in_use.pop(), error)
 
     def _take(self) -> S:
-        """Hand out the next slice, or raise why there is none."""
+        """Return the next slice, or raise the error, or ``StopIteration`` at the end."""
         with self._changed:
             if self._ready:
                 self._in_use.append(self._ready.popleft())
@@ -157,7 +156,7 @@ class Feed(Generic[T, S]):
             del error  # this frame is in its traceback
 
     def _stop(self) -> None:
-        """Let nothing more be pulled or handed out."""
+        """Prevent that more is pulled or returned."""
         self._over = True
         with self._changed:
             self._stopping = True
@@ -165,14 +164,14 @@ class Feed(Generic[T, S]):
 
     def _check_cancelled(self) -> None:
         if self._cancelled is not None and self._cancelled():
-            raise CancelledError("cancelled", where="slices", hint="What was appended before stays.")
+            raise CancelledError("cancelled", where="slices", hint="Slices that were appended before are kept.")
 
     def _fetch(self) -> None:
-        """Pull and open one item; what comes of it is the next slice, or the end."""
+        """Pull and open one item: the next slice, the end, or an error."""
         opened: list[S] = []
         try:
             opened += self._opened()
-        except BaseException as error:  # noqa: BLE001 - it is raised where the slice would have come
+        except BaseException as error:  # noqa: BLE001 - raised later, in place of the slice
             self._error = error
         with self._changed:
             self._ready.extend(opened)
@@ -180,7 +179,7 @@ class Feed(Generic[T, S]):
             self._changed.notify_all()
 
     def _opened(self) -> list[S]:
-        """Return the next slice, opened; nothing at the end."""
+        """Return the next slice, opened; an empty list at the end."""
         self._check_cancelled()
         if self._iterator is None:
             self._iterator = iter(self._items)
@@ -191,7 +190,7 @@ class Feed(Generic[T, S]):
         return [_without_stop(self._open_item, item)]
 
     def _await_slice(self) -> None:
-        """Wait until the thread, started when it is first asked, has a slice or knows that there is none."""
+        """Wait until the thread, started at the first request, has a slice or is at the end."""
         if self._thread is None:
             run = contextvars.copy_context().run
             self._thread = threading.Thread(target=run, args=(self._work,), name="zapz-feed", daemon=True)
@@ -200,12 +199,12 @@ class Feed(Generic[T, S]):
             self._wait(lambda: bool(self._ready) or self._ended)
 
     def _wait(self, reached: Callable[[], bool]) -> None:
-        """Wait in the caller's thread, where interrupts come."""
+        """Wait in the caller's thread, which receives interrupts."""
         while not self._changed.wait_for(reached, _BLINK):
             pass
 
     def _work(self) -> None:
-        """Fetch while there is room; close what is left when the slice in use has been closed. All that the thread does."""
+        """Run the thread: fetch while there is room, then close the rest after the slice in use."""
         with self._changed:
             self._working = True
         while self._await_room():
@@ -226,12 +225,12 @@ class Feed(Generic[T, S]):
         return self._stopping or self._ended
 
     def _wind_up(self) -> None:
-        """Have everything closed that nobody uses."""
+        """Close every slice that is not in use."""
         with self._changed:
             self._released = True
             self._changed.notify_all()
-            working = self._working  # if not yet, because starting it was interrupted, it will find nothing to do
-            if working:  # Thread.join, if it is interrupted, takes the thread for ended in Python 3.11 and 3.12
+            working = self._working  # false if its start was interrupted; then it will find no work
+            if working:  # an interrupted Thread.join treats the thread as ended in Python 3.11 and 3.12
                 self._wait(lambda: self._finished)
         if self._thread is not None and working:
             self._thread.join()
@@ -247,12 +246,12 @@ class Feed(Generic[T, S]):
     def _attempt(self, action: Callable[[], None]) -> None:
         try:
             action()
-        except BaseException as error:  # noqa: BLE001 - the first one is raised when all has been closed
+        except BaseException as error:  # noqa: BLE001 - the first one is raised after everything has been closed
             self._failures.append(error)
 
 
 def _without_stop(function: Callable[..., R], *args: Any) -> R:
-    """Call a function whose ``StopIteration`` would pass for the end of the slices."""
+    """Call a function whose ``StopIteration`` would look like the end of the slices."""
     try:
         return function(*args)
     except StopIteration as error:

@@ -1,4 +1,4 @@
-"""Where the setting ``append_label`` finds the label of a slice: in itself, an attribute, the slice's name, or a scalar variable."""
+"""Read the label of a slice from ``append_label``, an attribute, the slice's name, or a scalar."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _CORRECT = "Correct append_label.from (in the shell: --label)"
 
 
 class LabelValue(NamedTuple):
-    """What a label is made from."""
+    """The value of a label before conversion."""
 
     value: Any
-    """Text, or the stored value of a variable, as a 0-dimensional array."""
+    """Text, or the stored value of a variable as a 0-dimensional array."""
     where: str
-    """Where it was found, for messages."""
+    """Its source, for messages."""
     attributes: Mapping[str, Any] | None = None
-    """What a stored value means; None for text."""
+    """Attributes that define the meaning of a stored value; None for text."""
 
 
 def label_value(source: OpenSlice, setting: Mapping[str, Any]) -> LabelValue:
-    """Return what a slice's label is made from.
+    """Return the value of a slice's label.
 
     Args:
         source: The slice.
-        setting: ``append_label``.
+        setting: The setting ``append_label``.
 
     Raises:
-        LabelError: The slice lacks it.
+        LabelError: The slice does not have the configured label.
     """
     kind, rest = origin_of(setting["from"])
     if kind == "value":
@@ -67,7 +67,7 @@ def _in_name(source: OpenSlice, pattern: str) -> LabelValue:
 
 
 def last_part_of(source: OpenSlice) -> str:
-    """Return the last part of a slice's path; of what a slice source makes, that of its item."""
+    """Return the last part of a slice's path, or of its item if a slice source created it."""
     chain = redact(source.called).split("::")
     for part in chain:
         _, mark, path = part.rpartition("://")
@@ -91,7 +91,7 @@ def _in_attribute(source: OpenSlice, name: str) -> LabelValue:
         raise LabelError(
             "the slice has no attribute that could be its label",
             where=place,
-            expected=f"{own}, a text or a number",
+            expected=f"{own}, text or a number",
             found=known if value is None else f"{own} = {value!r}",
             hint=f"{_CORRECT}. An attribute of a variable is named attr:VARIABLE/NAME.",
         )
@@ -108,7 +108,7 @@ def _in_variable(source: OpenSlice, path: str, setting: Mapping[str, Any]) -> La
             where=source.uri,
             expected=f"{path}, a single value without dimensions",
             found=f"{path} with dimensions {array.dims}" if array is not None else ", ".join(single) or "no scalars",
-            hint=f'{_CORRECT}. A text is given as "value:TEXT", an attribute as "attr:NAME".',
+            hint=f'{_CORRECT}. Write text as "value:TEXT", an attribute as "attr:NAME".',
         )
     reader = ChunkReader(source.store, array, foreign_document(dataset.documents, path), source.uri)
     value: Any = region(reader, tuple((0, 1) for _ in array.shape), fill_cells(array)).reshape(())[()]
@@ -122,7 +122,7 @@ def _in_variable(source: OpenSlice, path: str, setting: Mapping[str, Any]) -> La
 
 
 def _with(source: OpenSlice, path: str) -> Dataset:
-    """Return a slice's metadata with those of a variable that does not take part."""
+    """Return a slice's metadata together with those of a variable that is not selected."""
     if path in source.dataset.arrays or path in source.dataset.groups or not source.without:
         return source.dataset
     known = replace(source, without=frozenset()).documents({})

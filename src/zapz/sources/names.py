@@ -1,4 +1,4 @@
-"""What people call a slice item, before it is opened and where it lies in no place of its own."""
+"""Names of slice items, for messages: before they are opened, and of slices without a path."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 from zapz.storage.uris import redact
 
 _LONGEST = 200
-"""Characters of a name; what is longer is cut."""
+"""Maximum length of a name, in characters; longer names are truncated."""
 
 
 def name_of(item: Any) -> str | None:
-    """Return a short name of a slice item; None if it has none, as arrays in memory and open stores.
+    """Return a short name of a slice item; None for arrays in memory and open stores.
 
-    A path or URI is its own name, without credentials. Arguments of a slice source are called by
-    the positional ones, or by a keyword argument that stands alone; of several keywords one may be
-    a secret.
+    The name of a path or URI is itself, without credentials. The name of arguments for a slice
+    source is that of the positional arguments, or of a single keyword argument: of several, one may
+    be a secret.
     """
     match item:
         case tuple() if len(item) == 2 and isinstance(item[0], list | tuple) and isinstance(item[1], dict):  # noqa: PLR2004 - (args, kwargs)
@@ -33,7 +33,7 @@ def name_of(item: Any) -> str | None:
 
 
 def _joined(parts: Sequence[Any]) -> str | None:
-    """Return the names of all arguments as one; None if one has none."""
+    """Return the names of all arguments as one name; None if an argument has none."""
     names = [_short(part) for part in parts]
     if not names or None in names:
         return None

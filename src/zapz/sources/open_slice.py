@@ -1,4 +1,4 @@
-"""Open what a user names as a slice: stores by path and URI, and sources, as one kind of thing for the engine."""
+"""Open slices, from stores (by path and URI) and from sources, as values of one type."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from zapz.sources.source_store import SourceStore
 
 Item = str | os.PathLike[str]
-"""How a place is named."""
+"""A path or URI."""
 
 LABEL = "\0"
-"""What stands for a label in what is said of a slice: no name contains it."""
+"""Stands for a label in a note about a slice; it occurs in no name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,57 +44,57 @@ class OpenSlice:
     """An open slice."""
 
     uri: str
-    """Where it is; what it is called, if it lies in no place."""
+    """URI of the slice; its name, if it has no path or URI."""
     store: ReadableStore
-    """Its chunks, by key; or regions of its arrays."""
+    """Its chunks by key, or regions of its arrays."""
     dataset: Dataset
-    """Its metadata, those of variables that do not take part left out."""
+    """Its metadata, without variables that are not selected."""
     without: frozenset[str] | None = frozenset()
-    """Variables and groups that do not take part; None if that is not known."""
+    """Variables and groups that are not selected; None if unknown."""
     encodings: Mapping[str, ArrayEncoding] = field(default_factory=dict)
-    """How its arrays are to be stored in a new target, if it was never stored itself."""
+    """Encodings of its arrays in a new target, if the slice was never stored."""
     close: Exit = leave_nothing
-    """Lets go of it; called exactly once."""
+    """Closes the slice; called exactly once."""
     given: SourceStore | None = None
-    """The same store, if a source gives the slice."""
+    """The same store, if the slice comes from a source."""
     has_place: bool = True
-    """Whether it lies in a place, by which it is recognised if it comes again."""
+    """Whether it has a path or URI, by which it is recognised if it is appended again."""
     one_step: str = ""
-    """What is said of it if it lacks the append dimension where it lies, and is seen as one step;
-    ``LABEL`` stands for its label."""
+    """Note about a slice that lacks the append dimension and is read as one step; ``LABEL`` stands
+    for its label."""
     labels_seen: Mapping[str, Any] = field(default_factory=dict)
-    """Its labels (``planning.labels.SeenLabels``), by variable, if it was looked at before the
-    first slice of the call was written."""
+    """Its labels (``planning.labels.SeenLabels``) by variable, if it was read before the first
+    slice of the call was written."""
     name: str = ""
-    """What it was made of, if a slice source says only where it is; empty if it is called by its
-    place."""
+    """Name of the item from which a slice source returned its path; "" if the slice is named by its
+    path."""
 
     def left(self, error: BaseException | None) -> None:
-        """Let go of it, under an error or none."""
+        """Close the slice, with the error that ended its use, or None."""
         self.close(error)
 
     @property
     def called(self) -> str:
-        """What people call it."""
+        """Name of the slice for display."""
         return self.name or self.uri
 
     def name_in(self, error: ZapzError) -> None:
-        """Let an error that names its place say what it was made of."""
+        """Name the item in an error that only names the path of the slice."""
         if self.name and error.where.startswith(self.uri) and not self.uri.endswith(self.name):
             error.at(self.name)
 
     @property
     def prepares(self) -> bool:
-        """Whether there is something to compute before the target is locked."""
+        """Whether arrays must be computed before the target is locked."""
         return self.given is not None and self.given.source.pending
 
     def prepare(self, paths: Collection[str]) -> None:
-        """Compute what is not there yet of these arrays."""
+        """Compute those of these arrays that are not computed yet."""
         if self.given is not None:
             self.given.prepare(path for path in paths if path in self.dataset.arrays)
 
     def is_unchanged(self, documents: Mapping[str, bytes]) -> bool:
-        """Return whether its documents are still these."""
+        """Return whether its documents are still equal to these."""
         try:
             here = self.documents(documents)
         except (FormatError, NotFoundError):
@@ -102,10 +102,10 @@ class OpenSlice:
         return here == dict(documents)
 
     def documents(self, known: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        """Return its documents as they are now; of those that do not take part none.
+        """Return its current documents, without those that are not selected.
 
         Args:
-            known: What they were, for a slice of which no more is known.
+            known: Earlier documents, for a slice of which nothing else is known.
         """
         if self.without is None:
             return self.store.read_many(known)
@@ -116,22 +116,22 @@ class OpenSlice:
 
 
 def how_slices_are_opened(config: Config) -> StoreOptions:
-    """Return how stores of slices are opened."""
+    """Return the options with which stores of slices are opened."""
     return StoreOptions(follow_links=config.follow_links, references=config.slice_references)
 
 
 def open_slice_store(item: Item, config: Config) -> ReadableStore:
-    """Return the store of a slice; nothing is read yet, but of a reference set its file."""
+    """Return the store of a slice; nothing is read yet, except the file of a reference set."""
     options = config.slice_storage_options if not is_local(os.fspath(item)) else None
     return open_store(item, options, how_slices_are_opened(config))
 
 
 def open_source(item: Item | ReadableStore, config: Config) -> OpenSlice:
-    """Open a slice in a store and read its metadata once, those of variables that do not take part apart.
+    """Open a slice in a store, and read the metadata of its selected variables once.
 
     Raises:
-        NotFoundError: It is not there.
-        FormatError: It is not Zarr, damaged, or not supported.
+        NotFoundError: The slice does not exist.
+        FormatError: It is not Zarr, is damaged, or is not supported.
         VariableError: An included variable is missing.
     """
     try:
@@ -143,39 +143,41 @@ def open_source(item: Item | ReadableStore, config: Config) -> OpenSlice:
             hint = hint or error.hint
             raise NotFoundError("no such slice", where=error.where, found=error.found, hint=hint) from None
     except FormatError as error:
-        from zapz.storage.no_dataset import OtherFormatError  # imported where used: it has failed
+        from zapz.storage.no_dataset import OtherFormatError  # imported here: needed only for this error
 
         if config.slice_source is not None and isinstance(error, OtherFormatError):
-            error.advised("The slice source returned a path: let it return what opens that: xarray.open_dataset(path).")
+            error.advised(
+                "The slice source returned a path. It must return the opened dataset: xarray.open_dataset(path)."
+            )
         raise
     return _selected(OpenSlice(uri=store.uri, store=store, dataset=dataset), config)
 
 
 def _about_pattern(path: str) -> str:
-    """Say what is wrong with a pattern that was taken for a slice; nothing about what is none."""
-    import glob  # imported where used: the slice is not there
+    """Return a hint about a pattern that was passed as a slice; "" for other paths."""
+    import glob  # imported here: needed only for this error
 
     if not set(path) & set("*?["):
         return ""
     if not is_local(path):
-        return "zapz does not expand patterns: name every slice." if "*" in path else ""
-    if next(glob.iglob(str(local_path(path))), None) is not None:  # noqa: PTH207 - Path.glob does not take every text
-        return "zapz does not expand patterns: let the shell do it, without quotation marks (in Python, glob.glob)."
-    return "The pattern matched nothing, so the shell handed it on as it is. Check it."
+        return "zapz does not expand patterns. Name every slice." if "*" in path else ""
+    if next(glob.iglob(str(local_path(path))), None) is not None:  # noqa: PTH207 - Path.glob does not accept every text
+        return "zapz does not expand patterns. Remove the quotation marks, so that the shell does it (in Python, use glob.glob)."
+    return "The pattern matched nothing, so the shell did not expand it. Check the pattern."
 
 
 def open_given(source: Source, config: Config) -> OpenSlice:
-    """Open a slice that a source gives.
+    """Open a slice from a source.
 
     Raises:
-        FormatError: Its documents are broken.
+        FormatError: Its documents are invalid.
         VariableError: An included variable is missing.
     """
     documents = source.documents()
     sound = isinstance(source.uri, str | os.PathLike) and isinstance(documents, Mapping)
     if not sound or not all(isinstance(k, str) and isinstance(d, bytes) for k, d in documents.items()):
         raise MetadataError(
-            "a source does not say what there is",
+            "a source has invalid documents or an invalid uri",
             where=f"{type(source).__name__}.documents(), .uri",
             expected="a mapping of keys (text) to documents (bytes); text",
             found=f"{type(documents).__name__}; {type(source.uri).__name__}",
@@ -184,15 +186,15 @@ def open_given(source: Source, config: Config) -> OpenSlice:
         dataset = doors.read(dict(documents))
     except FormatError as error:
         raise error.at(os.fspath(source.uri)) from None
-    from zapz.sources.source_store import SourceStore  # imported where used: paths do without
+    from zapz.sources.source_store import SourceStore  # imported here: not needed for paths
 
     store = SourceStore(source, dataset)
     stored = [a.path for a in dataset.arrays.values() if a.codecs.shards is not None or a.codecs.foreign is not None]
     if stored and store.has_cells and not store.has_bytes:
         raise UnsupportedError(
-            "a source of cells alone declares shards, or codecs that zapz does not run",
+            "a source with only cells declares shards, or codecs that zapz cannot run",
             where=f"{store.uri}, {stored[0]}",
-            hint="Leave them out of its documents: they say how bytes are stored that it does not have.",
+            hint="Remove them from its documents: the source has no stored bytes.",
         )
     found = OpenSlice(
         uri=store.uri,
@@ -206,25 +208,27 @@ def open_given(source: Source, config: Config) -> OpenSlice:
 
 
 def encodings_of(source: Source) -> Mapping[str, ArrayEncoding]:
-    """Return how a source's arrays are to be stored in a new target; what a program says there is read like a configuration.
+    """Return the encodings that a source requests for a new target.
+
+    They are validated like a configuration.
 
     Raises:
-        ConfigError: It says something that a configuration could not say.
+        ConfigError: An encoding is not valid in a configuration.
     """
     if isinstance(source, OwnSource):
         return source.array_encodings
-    said = source.encodings()
-    if not said:
+    requested = source.encodings()
+    if not requested:
         return {}
     try:
-        made = make({"variables": {path: {"encoding": dict(encoding)} for path, encoding in said.items()}})
+        made = make({"variables": {path: {"encoding": dict(encoding)} for path, encoding in requested.items()}})
     except ConfigError as error:
         raise error.at(f"{os.fspath(source.uri)}, encodings()") from None
-    return {path: made.variable(path).encoding for path in said}
+    return {path: made.variable(path).encoding for path in requested}
 
 
 def _selected(found: OpenSlice, config: Config) -> OpenSlice:
-    """Leave out the variables that do not take part."""
+    """Return the slice without variables that are not selected."""
     if not config.excluded_variables and not config.included_variables:
         return found
     try:

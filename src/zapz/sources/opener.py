@@ -1,4 +1,4 @@
-"""From what a user gives as a slice to an open one: places, open stores, arrays in memory, sources, and what wraps or makes them."""
+"""Open what a user passes as a slice: paths, open stores, arrays, sources, and wrappers."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from zapz.storage.store import ReadableStore
 from zapz.storage.uris import is_local, local_path
 
 _ZARR_FORMAT = 3
-"""Format of a target that is made from arrays, if none is configured: that of current zarr-python
-and xarray."""
+"""Format of a target that is created from arrays, if none is configured; as in zarr-python and
+xarray."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Context:
-    """What a slice source that has a parameter ``ctx`` receives."""
+    """The argument ``ctx`` of a slice source that has this parameter."""
 
     config: Config
-    """The settings of the append; ``ctx.config.extra`` are the user's own."""
+    """The settings of the append; ``ctx.config.extra`` holds the user's own."""
     target_dir: str
-    """The target, for people."""
+    """The target, as text for display."""
 
 
 class Opener:
@@ -54,21 +54,21 @@ class Opener:
         self._numbers = count()
 
     def open(self, item: Any) -> OpenSlice:
-        """Open one item; waiting for it, if it is a place and that is configured.
+        """Open one item; wait for it if it is a path or URI and waiting is configured.
 
         Args:
-            item: What the user gave, or arguments for the slice source.
+            item: The item that the user passed, or arguments for the slice source.
 
         Raises:
             SliceError: It is not a slice.
-            ZapzError: As opening a slice does.
+            ZapzError: The slice cannot be opened.
         """
         config = self.config
         made, name = item, None
         naming: AbstractContextManager[Any] = nullcontext()
         if config.slice_source is not None:
             from zapz.sources.names import name_of
-            from zapz.sources.slice_source import Naming, invoke, resolve  # imported where used: paths do without
+            from zapz.sources.slice_source import Naming, invoke, resolve  # imported here: not needed for paths
 
             function = resolve(config.slice_source)
             made = invoke(
@@ -92,28 +92,28 @@ class Opener:
         config = self.config
         if isinstance(item, str | os.PathLike):
             if not os.fspath(item).strip() or "\0" in os.fspath(item):
-                raise SliceError("a slice has no name", where=label, expected="a path or URI", found=repr(item))
+                raise SliceError("invalid path of a slice", where=label, expected="a path or URI", found=repr(item))
             self._apart(os.fspath(item))
             return replace(open_slice(item, config, self._cancelled, self._waits), close=leave)
         if isinstance(item, Source):
-            if config.slice_source is not None and item.uri is Source.uri:  # it has chosen no name
+            if config.slice_source is not None and item.uri is Source.uri:  # the default: the source did not set a name
                 with suppress(AttributeError):
                     item.uri = label
             return replace(open_given(item, config), close=leave)
         if is_given(item):
-            from zapz.storage.adapters import slice_store  # imported where used: paths do without
+            from zapz.storage.adapters import slice_store  # imported here: not needed for paths
 
             store = slice_store(item, how_slices_are_opened(config))
             if store is not None:
                 self._apart(store.uri)
                 return replace(open_source(store, config), close=leave)
         if _looks_like_arrays(item):
-            from zapz.sources.arrays import Options, source_of  # imported where used: paths do without
+            from zapz.sources.arrays import Options, source_of  # imported here: not needed for paths
 
             folder = config.temp_dir if config.temp_dir is not None and is_local(config.temp_dir) else None
             if folder is not None and not is_folder(str(local_path(folder))):
                 raise ConfigError(
-                    "no such folder", where="temp_dir", found=folder, hint="Make it, or remove the setting temp_dir."
+                    "no such folder", where="temp_dir", found=folder, hint="Create it, or remove the setting temp_dir."
                 )
             options = Options(
                 dim=config.append_dim,
@@ -125,29 +125,29 @@ class Opener:
             return replace(open_given(source_of(item, label, options), config), close=leave)
         if config.slice_source is not None:
             raise SliceError(
-                "what the slice source returned is not a slice",
+                "the slice source returned an unsupported type",
                 where=label,
                 expected="a path or URI, a dataset, a mapping, a zarr group, a zapz.Source, or a context manager of one",
                 found=type(item).__name__,
-                hint="Does it return what it makes?",
+                hint="Check that it returns the slice.",
             )
         raise SliceError(
-            "not a slice",
+            "unsupported slice type",
             where=label,
             expected="a path or URI, a zarr store or group, a mapping name -> (dims, array), a dataset, or a zapz.Source",
             found=type(item).__name__,
-            hint="If it is an argument of a function that makes slices, set slice_source, or use append_map.",
+            hint="If it is an argument of a function that creates slices, set slice_source, or use append_map.",
         )
 
 
 def _looks_like_arrays(item: Any) -> bool:
-    """Return whether an item is a mapping of variables, or a dataset or an array as xarray's."""
+    """Return whether an item is a mapping of variables, or like a dataset or array of xarray."""
     dataset = all(hasattr(item, part) for part in ("variables", "dims", "attrs"))
     return isinstance(item, Mapping) or dataset or all(hasattr(item, part) for part in ("coords", "dims", "attrs"))
 
 
 def items_of(slices: Any) -> Iterable[Any]:
-    """Return what a user gave as ``slices`` as an iterable of items: one item may be given as it is.
+    """Return what a user passed as ``slices`` as an iterable of items; a single item is allowed.
 
     Raises:
         SliceError: It is neither an item nor an iterable.
@@ -163,7 +163,7 @@ def items_of(slices: Any) -> Iterable[Any]:
         return [slices]
     if not hasattr(slices, "__iter__") or isinstance(slices, bytes | bytearray):
         raise SliceError(
-            "not slices",
+            "unsupported type of slices",
             where="slices",
             expected="a slice, or an iterable of slices (or of arguments for slice_source)",
             found=type(slices).__name__,
@@ -173,7 +173,7 @@ def items_of(slices: Any) -> Iterable[Any]:
 
 
 def are_known(items: Iterable[Any], config: Config) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
-    """Return whether all items are known, and places."""
+    """Return whether all items are known in advance, and are paths or URIs."""
     return (
         isinstance(items, Sequence)
         and config.slice_source is None
@@ -182,5 +182,5 @@ def are_known(items: Iterable[Any], config: Config) -> TypeGuard[Sequence[str | 
 
 
 def are_places(items: Iterable[Any], config: Config) -> bool:
-    """Return whether all items are known, and opening them neither waits nor computes: then the target may be held meanwhile."""
+    """Return whether opening the items neither waits nor computes, so that a lock may be held."""
     return are_known(items, config) and config.polling is None and not config.prefetch

@@ -1,4 +1,4 @@
-"""Wait until a slice is there and complete, so that no half-written one is appended."""
+"""Wait until a slice exists and is complete, so that no half-written slice is appended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zapz.waiting import Wait
 
 
 class IncompleteError(SliceError):
-    """A slice is there, but not all of it yet."""
+    """A slice exists, but is not complete yet."""
 
     code = "incomplete"
 
@@ -24,19 +24,20 @@ def open_slice(
     cancelled: Callable[[], bool] | None = None,
     waits: Callable[[str, float], None] | None = None,
 ) -> OpenSlice:
-    """Open a slice; where waiting is configured, once it is there, complete, and its metadata do not change any more.
+    """Open a slice; if waiting is configured, once it is complete and its metadata are stable.
 
     Args:
         item: The slice.
-        config: ``slice_polling``, ``slice_ready``, ``slice_complete`` and what opening needs.
-        cancelled: Asked while waiting whether to stop.
-        waits: Called with its name, and for how many seconds it is waited at most, if it is not
-            there or not complete.
+        config: Settings: ``slice_polling``, ``slice_ready``, ``slice_complete``, and those for
+            opening.
+        cancelled: Called while waiting; returns whether to stop.
+        waits: Called with the slice's name and the maximum waiting time in seconds, if the slice
+            does not exist or is not complete.
 
     Raises:
-        IncompleteError: It is not complete (in time).
-        CancelledError: ``cancelled`` said so.
-        ZapzError: As opening a slice does.
+        IncompleteError: The slice is not complete, after waiting if configured.
+        CancelledError: ``cancelled`` returned true.
+        ZapzError: The slice cannot be opened.
     """
     polling = config.polling
     if polling is None:
@@ -53,11 +54,11 @@ def open_slice(
                 return source
             if extra:
                 raise IncompleteError("the slice's metadata keep changing", where=source.uri)
-            seen, extra = here, late  # the second look may come a little after the deadline
+            seen, extra = here, late  # the second check may be a little after the deadline
         except (NotFoundError, MetadataError, IncompleteError) as error:
             seen = None
             if late:
-                error.hint = f"Waited {polling.timeout:g} s for it. {error.hint}".strip()
+                error.hint = f"Waited {polling.timeout:g} s. {error.hint}".strip()
                 raise
             if waits is not None:
                 waits(str(item), polling.timeout)
@@ -66,7 +67,7 @@ def open_slice(
 
 
 def _complete(item: Item, config: Config) -> OpenSlice:
-    if config.slice_ready is not None:  # before anything else of the slice is looked at
+    if config.slice_ready is not None:  # before anything else of the slice is read
         _require_marker(item, config.slice_ready, config)
     source = open_source(item, config)
     lengths = source.dataset.lengths(config.append_dim)
@@ -87,7 +88,7 @@ def _require_marker(item: Item, key: str, config: Config) -> None:
             where=store.uri,
             expected=f"an object {key!r} in it",
             found="none",
-            hint="Run again when its writer has ended; or {slice_polling.timeout} waits for it, at most so many seconds.",
+            hint="Run again when its writer has finished, or use {slice_polling.timeout} to wait for it (seconds).",
             remedies={"slice_polling.timeout": 60},
         )
 
@@ -105,7 +106,7 @@ def _require_chunks(source: OpenSlice) -> None:
                 where=f"{source.uri}, {path}",
                 expected=f"{count(spans)} chunks",
                 found=f"{count(spans) - missing}",
-                hint="Run again when its writer has ended; or {slice_polling.timeout} waits for it, at most so many seconds. "
-                "If missing chunks are meant as fill values, leave slice_complete alone.",
+                hint="Run again when its writer has finished, or use {slice_polling.timeout} to wait for it (seconds). "
+                "If missing chunks stand for fill values, remove the setting slice_complete.",
                 remedies={"slice_polling.timeout": 60},
             )

@@ -1,4 +1,4 @@
-"""A slice source as users name it: find the function, turn a slice item into its arguments, call it."""
+"""Slice sources: find the function, turn a slice item into arguments, and call the function."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from zapz.storage.uris import redact
 _SETTING = "slice_source"
 _FORMS = "'module:name', 'module.name', or a callable"
 _CONTEXT = "ctx"
-"""Name of the parameter by which a slice source asks for the context."""
+"""Name of the parameter for the context."""
 
 
 def resolve(spec: str | Callable[..., Any]) -> Callable[..., Any]:
     """Return the function, class or other callable that ``slice_source`` names.
 
-    In ``module:name`` all before the colon is the module; in ``module.name`` it is the longest part
-    that can be imported, without the last name. Either way ``name`` may lead into a class:
+    In ``module:name``, the part before the colon is the module. In ``module.name``, it is the
+    longest importable part without the last name. In both forms, ``name`` may lead into a class:
     ``module:Class.method``.
 
-    Modules are looked for where Python looks, so a program must make its own importable; the
+    Modules are searched on Python's path, so a program must make its own modules importable. The
     command line calls ``import_from_here`` first.
 
     Args:
         spec: The setting: text, or the callable itself.
 
     Raises:
-        ConfigError: There is no such module or name, or what is found is not callable; or the
-            module fails to import, and its own error is the cause.
+        ConfigError: There is no such module or name, the result is not callable, or the module
+            cannot be imported; then its error is the cause.
     """
     found = _find(spec) if isinstance(spec, str) else spec
     if callable(found):
@@ -47,17 +47,17 @@ def resolve(spec: str | Callable[..., Any]) -> Callable[..., Any]:
 
 
 def import_from_here() -> None:
-    """Let modules of the current folder be imported, for the rest of the process, as ``python -m`` does.
+    """Make modules of the current folder importable for this process, as ``python -m`` does.
 
-    A console script has the folder of the script on its path instead. This is for the command line
-    alone, once a ``slice_source`` is given as text: a module here hides an installed one of the
-    same name. ``python -P`` and ``PYTHONSAFEPATH`` forbid it.
+    A console script has the script's folder on its path instead. Only the command line calls this,
+    once a ``slice_source`` is set as text: a module in the current folder hides an installed one of
+    the same name. ``python -P`` and ``PYTHONSAFEPATH`` disable it.
     """
     if sys.flags.safe_path:
         return
     try:
         here = str(Path.cwd())
-    except FileNotFoundError:  # the current folder has been removed
+    except FileNotFoundError:  # the current folder does not exist any more
         return
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
@@ -79,23 +79,23 @@ def _find(spec: str) -> Any:
         where=_place(spec),
         expected=_FORMS,
         found=f"no module {' or '.join(tried)}",
-        hint="Its folder must be one in which Python looks: run the command in that folder, or set PYTHONPATH.",
+        hint="Python must find the module: run the command in its folder, or set PYTHONPATH.",
     )
 
 
 def _readings(spec: str) -> list[tuple[str, list[str]]]:
-    """Return what the text may mean, as modules and names in them, in the order in which it is tried."""
+    """Return the possible meanings of the text, as modules and names in them, in order."""
     module, colon, path = spec.partition(":")
     parts = module.split(".")
     if all(parts) and colon and all(path.split(".")):
         return [(module, path.split("."))]
     if all(parts) and not colon and len(parts) > 1:
         return [(".".join(parts[:i]), parts[i:]) for i in range(len(parts) - 1, 0, -1)]
-    raise ConfigError("not the name of a callable", where=_SETTING, expected=_FORMS, found=repr(spec))
+    raise ConfigError("invalid name of a callable", where=_SETTING, expected=_FORMS, found=repr(spec))
 
 
 def _imported(module: str, spec: str) -> ModuleType | None:
-    """Import a module; None if there is none of that name."""
+    """Import a module; None if there is no module of that name."""
     try:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:
@@ -121,7 +121,7 @@ def _attribute(module: ModuleType, names: list[str], spec: str) -> Any:
                 f"no {name!r} in {place!r}",
                 where=_place(spec),
                 found=f"module {module.__name__!r} from {getattr(module, '__file__', None) or 'Python itself'}",
-                hint=f"Did you mean {whole!r}?" if near else "Is it another module of the same name?",
+                hint=f"Did you mean {whole!r}?" if near else "Check whether this is another module of the same name.",
             )
         found = getattr(found, name)
     return found
@@ -130,11 +130,11 @@ def _attribute(module: ModuleType, names: list[str], spec: str) -> Any:
 def arguments_of(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return a slice item as positional and keyword arguments.
 
-    A tuple is exactly ``(args, kwargs)``, a list is args, a dict is kwargs, anything else is one
-    argument; so are other mappings, since a dataset is one.
+    A tuple must be ``(args, kwargs)``, a list is args, and a dict is kwargs. Anything else is one
+    argument, also other mappings: a dataset is one.
 
     Raises:
-        ConfigError: A tuple is something else, or a keyword is not text.
+        ConfigError: A tuple has another form, or a keyword is not text.
     """
     args: Any = ()
     kwargs: Any = {}
@@ -149,9 +149,7 @@ def arguments_of(item: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
             args = (item,)
     for key in kwargs:
         if not isinstance(key, str):
-            raise ConfigError(
-                "a keyword argument has no name", where="slices", expected="keys that are text", found=repr(key)
-            )
+            raise ConfigError("keywords must be strings", where="slices", expected="a string", found=repr(key))
     return tuple(args), dict(kwargs)
 
 
@@ -164,29 +162,29 @@ def _pair(item: tuple[Any, ...]) -> tuple[Any, Any]:
         where="slices",
         expected="a tuple or list, and a dict",
         found=f"({', '.join(type(part).__name__ for part in item)})",
-        hint="Give positional arguments as a list.",
+        hint="Pass positional arguments as a list.",
     )
 
 
 def invoke(function: Callable[..., Any], item: Any, kwargs: Mapping[str, Any], context: Any) -> Any:
     """Call a slice source with a slice item as its arguments.
 
-    A parameter named ``ctx`` receives the context, wherever it stands: at its own place among the
-        positional arguments where
-    these reach so far, by name otherwise. An argument of that name that the user gives wins.
+    A parameter named ``ctx`` receives the context: by position if the positional arguments reach
+    it, else by name. An argument of this name from the user is not
+    replaced.
 
     Args:
-        function: What ``resolve`` found.
+        function: The result of ``resolve``.
         item: The slice item; see ``arguments_of``.
-        kwargs: Keyword arguments for every item; the item's own win.
-        context: What a parameter ``ctx`` receives.
+        kwargs: Keyword arguments for every item; those of the item override them.
+        context: Value for the parameter ``ctx``.
 
     Returns:
-        What the function returns.
+        The return value of the function.
 
     Raises:
-        ConfigError: The item cannot be taken for arguments.
-        Exception: What the function raises, with a note that names it and the item.
+        ConfigError: The item cannot be used as arguments.
+        Exception: The error of the function, with a note that names the function and the item.
     """
     args, own = arguments_of(item)
     keywords = {**kwargs, **own}
@@ -201,20 +199,23 @@ def invoke(function: Callable[..., Any], item: Any, kwargs: Mapping[str, Any], c
 
 
 class SourceNote(str):
-    """What is noted on an error to say in which slice source, and for which slice item, it was raised."""
+    """Note on an error that names the slice source and the slice item."""
 
     __slots__ = ()
 
 
 class Naming:
-    """Adds a note that names the slice source and the item to an error inside; for what ``invoke`` returns and is entered later, too."""
+    """Adds a note with slice source and item to errors raised inside the context.
+
+    It is also used for contexts that ``invoke`` returns and that are entered later.
+    """
 
     def __init__(self, function: Callable[..., Any], item: Any) -> None:
         self._function = function
         self._item = item
 
     def __enter__(self) -> None:
-        """Nothing is to be done before there is an error."""
+        """Do nothing before there is an error."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -222,15 +223,15 @@ class Naming:
         if isinstance(error, Exception):
             note = SourceNote(f"In the slice source {_name(self._function)}, for the slice item {_shown(self._item)}.")
             if note not in getattr(error, "__notes__", ()):
-                with suppress(AttributeError):  # a frozen error takes no notes
+                with suppress(AttributeError):  # a frozen error accepts no notes
                     error.add_note(note)
 
 
 def _place_of_context(function: Callable[..., Any]) -> int | None:
-    """Return where a callable takes ``ctx``: an index, one beyond all others where only the name will do, None if nowhere."""
+    """Return the position of the parameter ``ctx``; a very large one for keyword-only, or None."""
     try:
         parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # some that are written in C do not tell
+    except (TypeError, ValueError):  # some callables written in C have no signature
         return None
     taken = parameters.get(_CONTEXT)
     if taken is None or taken.kind in {taken.VAR_POSITIONAL, taken.VAR_KEYWORD}:

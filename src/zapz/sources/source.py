@@ -1,4 +1,4 @@
-"""What a slice can be: the interface, and its dress as a store for the engine."""
+"""The interface of a slice that a program provides."""
 
 from __future__ import annotations
 
@@ -13,60 +13,74 @@ from zapz.format.grid import Box
 
 
 class Source(ABC):
-    """One slice, however it is made. Subclass it to feed zapz from anything that can answer like a Zarr hierarchy.
+    """One slice, from any origin. Subclass it to provide slices in the form of a Zarr hierarchy.
 
-    ``documents`` says what there is, in the words of Zarr's metadata; then either ``read`` gives
-    chunks as stored bytes (which zapz copies where the target's codecs can read them), or ``cells``
-    gives regions of arrays, or both: then a chunk for which ``read`` raises ``KeyError`` is made of
-    cells, and only where ``cells`` gives None is it missing.
+    ``documents`` returns Zarr metadata. Then either ``read`` returns chunks as stored bytes (which
+    zapz copies if the target's codecs can decode them), or ``cells`` returns regions of arrays. If
+    both exist, ``cells`` is used for chunks for which ``read`` raises ``KeyError``, and a chunk is
+    missing only if ``cells`` returns None.
 
-    Methods may be called from several threads at once.
+    Methods may be called from several threads at the same time.
     """
 
     uri: str = "slice"
-    """What it is called in reports and messages."""
+    """Name of the slice in reports and messages."""
 
     @abstractmethod
     def documents(self) -> Mapping[str, bytes]:
-        """Return the metadata documents by key: ``zarr.json``, ``chl/zarr.json``; or ``.zgroup``, ``chl/.zarray``, ``chl/.zattrs``."""
+        """Return the metadata documents by key.
+
+        Examples of keys are ``zarr.json``, ``chl/zarr.json``; or ``.zgroup``, ``chl/.zarray``,
+        ``chl/.zattrs``.
+        """
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Return stored bytes of a chunk, from ``offset``, at most ``length``.
+        """Return stored bytes of a chunk, from ``offset`` on, at most ``length`` bytes.
 
         Raises:
-            KeyError: There is no such chunk: its cells are what ``cells`` gives, or have the
-                array's fill value if that is None.
+            KeyError: There is no such chunk: then ``cells`` is called, and the chunk is missing if
+                that returns None.
         """
         del offset, length
         raise KeyError(key)
 
     def cells(self, path: str, box: Box) -> np.ndarray[Any, Any] | None:
-        """Return the cells of a region of an array, of shape ``stop - start`` along every axis, in the array's data type.
+        """Return the cells of a region of an array, or None.
 
-        None (the default) if the source has stored bytes only.
+        The result has the array's data type and the shape of ``box``: ``stop - start`` along every
+        axis. None (the default) means that the source has only stored bytes.
         """
         del path, box
         return None
 
     @property
     def pending(self) -> bool:
-        """Whether there is something to compute before the target is locked: true if the class has a ``prepare`` of its own."""
+        """Whether arrays must be computed before the target is locked.
+
+        The default is true if the class overrides ``prepare``.
+        """
         return type(self).prepare is not Source.prepare
 
     def prepare(self, paths: Collection[str]) -> None:
-        """Compute what is not there yet of these arrays. Called once it is known that the slice may follow, before the target is locked."""
+        """Compute those of these arrays that are not computed yet.
+
+        Called after the slice has been accepted, before the target is locked.
+        """
         del paths
 
     def encodings(self) -> Mapping[str, Mapping[str, object]]:
-        """Return what a new target's encoding should be, by variable, as a configuration says it; a configuration overrides it."""
+        """Return encodings for a new target, by variable, in the form of a configuration.
+
+        A configuration overrides them.
+        """
         return {}
 
     def close(self) -> None:  # noqa: B027 - nothing to close is common
-        """Let go of whatever was opened. Called exactly once, if its turn came."""
+        """Close what was opened. Called exactly once, if the slice was opened."""
 
 
 class OwnSource(Source):
-    """A source that zapz makes: what it says needs no check."""
+    """A source that zapz creates; its encodings need no validation."""
 
     array_encodings: dict[str, ArrayEncoding]
-    """How its arrays are stored in a new target, unless a configuration says something else."""
+    """Encodings of its arrays in a new target, unless configured otherwise."""

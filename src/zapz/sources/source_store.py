@@ -1,4 +1,4 @@
-"""A source in the dress of a store, for the engine."""
+"""A source as a store, for the engine."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from zapz.storage.store import Abilities, Children
 
 
 def _holds_texts_of(found: np.dtype[Any], asked: np.dtype[Any]) -> bool:
-    """Return whether texts that NumPy holds in a type of its own lose nothing in the type asked for: a scalar has its own length."""
+    """Return whether text fits the requested data type, which may be longer than its own."""
     if asked.kind == "O":
         return found.kind in "TU"
     return found.kind == asked.kind and found.kind in "SU" and found.itemsize <= asked.itemsize
 
 
 class SourceStore:
-    """A source as a store to read from, chunks and regions of decoded cells (``RegionStore``)."""
+    """A source as a store of chunks and of regions of decoded cells (``RegionStore``)."""
 
     def __init__(self, source: Source, dataset: Dataset) -> None:
         self.source = source
         self.naming: AbstractContextManager[Any] = nullcontext()
-        """Names the slice source and its item in errors of the source, if a slice source made it."""
+        """Adds slice source and item to errors of the source, if it comes from a slice source."""
         self.uri = os.fspath(source.uri)
         self.has_cells = type(source).cells is not Source.cells
         self.has_bytes = type(source).read is not Source.read
@@ -45,10 +45,10 @@ class SourceStore:
         self._last: tuple[str, bytes] | None = None
 
     def cells(self, path: str, box: Box) -> np.ndarray[Any, Any] | None:
-        """Return the cells of a region; None if only stored bytes are to be had.
+        """Return the cells of a region; None if only stored bytes are available.
 
         Raises:
-            ChunkError: The source gave other cells than its documents promise.
+            ChunkError: The source returned other cells than its documents declare.
         """
         with self.naming:
             found = self.source.cells(path, box) if self.has_cells else None
@@ -59,7 +59,7 @@ class SourceStore:
             found = np.asarray(found).astype(array.dtype)
         if isinstance(found, np.ma.MaskedArray):
             raise ChunkError(
-                "the source gave masked cells",
+                "the source returned masked cells",
                 where=f"{self.uri}, {path}",
                 expected="the array's marker, or NaN, where cells are missing",
             )
@@ -69,7 +69,7 @@ class SourceStore:
             or found.dtype.newbyteorder("=") != array.dtype
         ):
             raise ChunkError(
-                "the source gave other cells than were asked for",
+                "the source returned other cells than requested",
                 where=f"{self.uri}, {path}",
                 expected=f"{wanted} of {array.dtype}",
                 found=f"{getattr(found, 'shape', type(found).__name__)} of {getattr(found, 'dtype', 'no data type')}",
@@ -77,11 +77,11 @@ class SourceStore:
         return np.asarray(found, dtype=array.dtype)
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Return stored bytes; made of cells, if the source has no others.
+        """Return stored bytes, encoded from cells if the source has no others.
 
         Raises:
             NotFoundError: There is no such chunk.
-            ChunkError: The source gave no bytes.
+            ChunkError: The source did not return bytes.
         """
         end = None if length is None else offset + length
         if not self.has_bytes and self.has_cells:
@@ -94,18 +94,18 @@ class SourceStore:
                 raise NotFoundError("no such chunk", where=f"{self.uri}, {key}") from error
             return self._encoded(key)[offset:end]
         if not isinstance(found, bytes | bytearray | memoryview):
-            hint = "A source says with KeyError that there is no such chunk."
+            hint = "A source reports a missing chunk with KeyError."
             raise ChunkError(
-                "the source gave no bytes", where=f"{self.uri}, {key}", found=type(found).__name__, hint=hint
+                "the source did not return bytes", where=f"{self.uri}, {key}", found=type(found).__name__, hint=hint
             )
         return bytes(found)
 
     def _encoded(self, key: str) -> bytes:
-        """Return a chunk of cells as the documents say that it is stored. The last one is kept: shards are read in parts.
+        """Return a chunk, encoded from cells. The last one is cached: shards are read in parts.
 
         Raises:
-            NotFoundError: The source has other chunks as bytes, and no cells of this one.
-            ChunkError: The source has nothing else than cells, and none of these.
+            NotFoundError: The source has stored chunks, but no cells for this one.
+            ChunkError: The source has only cells, but not for this chunk.
         """
         last = self._last
         if last is not None and last[0] == key:
@@ -117,9 +117,9 @@ class SourceStore:
             cells = self.cells(path, array.grid.box(index))
             if cells is None and not self.has_bytes:
                 raise ChunkError(
-                    "the source gives neither cells nor stored chunks",
+                    "the source returns neither cells nor stored chunks",
                     where=f"{self.uri}, {path}",
-                    hint="It has to implement read, or cells for every array.",
+                    hint="It must implement read, or cells for every array.",
                 )
             if cells is not None:
                 data = encoded(array, self._dataset.documents, cells)
@@ -128,58 +128,59 @@ class SourceStore:
         raise NotFoundError("no such chunk", where=f"{self.uri}, {key}")
 
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Return those documents and chunks that exist."""
+        """Return the existing documents among these keys."""
         found = self.documents()
         return {key: found[key] for key in keys if key in found}
 
     def documents(self) -> dict[str, bytes]:
-        """Return the documents as they are now."""
+        """Return the current documents."""
         with self.naming:
             return dict(self.source.documents())
 
     def prepare(self, paths: Iterable[str]) -> None:
-        """Compute what is not there yet of these arrays."""
+        """Compute those of these arrays that are not computed yet."""
         with self.naming:
             self.source.prepare(list(paths))
 
     def size(self, key: str) -> int | None:
-        """Return the length of a chunk in bytes."""
+        """Return the length of a chunk in bytes; None if it is missing."""
         try:
             return len(self.read(key))
         except NotFoundError:
             return None
 
     def existing(self, keys: Iterable[str]) -> Iterator[str]:
-        """Yield those keys that exist; of a source of cells alone, all."""
+        """Yield the existing keys; all keys for a source with only cells."""
         whole = self.has_cells and not self.has_bytes
         return (key for key in keys if whole or self.size(key) is not None)
 
     def children(self, key: str) -> Children:
-        """Return nothing: documents are asked of the source."""
+        """Return nothing: the source itself returns the documents."""
         del key
         return Children(folders=(), files=())
 
     def stray(self, key: str) -> None:
-        """No key is a link."""
+        """Return None: no key is a link."""
 
     def linked(self, key: str) -> bool:
-        """No key is a link."""
+        """Return False: no key is a link."""
         del key
         return False
 
     def folder_exists(self, key: str) -> bool:
-        """There are no folders."""
+        """Return False: there are no folders."""
         del key
         return False
 
 
 def encoded(array: Array, documents: Mapping[str, bytes], cells: np.ndarray[Any, Any]) -> bytes:
-    """Return a chunk (shard) as an array's documents say that it is stored.
+    """Return a chunk (shard), encoded as an array's documents define it.
 
     Args:
         array: The array.
-        documents: Those of its dataset, for codecs that only zarr-python runs.
-        cells: The chunk's cells that lie in the array; the others get the fill value.
+        documents: Documents of its dataset, for codecs that only zarr-python can run.
+        cells: Cells of the chunk inside the array, in the array's data type; the rest gets the fill
+            value.
     """
     whole = np.zeros(array.grid.chunks, array.dtype)
     if array.fill.value is not None:

@@ -1,4 +1,4 @@
-"""Files that are no Zarr, such as NetCDF, as zappend takes them for slices: xarray opens them, if it is installed."""
+"""Files that are not Zarr, such as NetCDF, as slices in zappend's way: xarray opens them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zapz.storage.uris import is_local, local_path
 
 
 class XarrayFile:
-    """A file that xarray opens when its turn comes."""
+    """A file that xarray opens when it is needed."""
 
     def __init__(self, path: str, engine: str | None = None) -> None:
         self._path = path
@@ -19,7 +19,7 @@ class XarrayFile:
         self._dataset: Any = None
 
     def get_dataset(self) -> Any:
-        """Open it.
+        """Open the file, and return its dataset.
 
         Raises:
             UnsupportedError: xarray is not installed.
@@ -28,9 +28,9 @@ class XarrayFile:
             xarray = importlib.import_module("xarray")
         except ModuleNotFoundError as error:
             raise UnsupportedError(
-                "the slice is a file, and no Zarr",
+                "the slice is a file that is not Zarr",
                 where=self._path,
-                expected="xarray, which opens such files",
+                expected="xarray, to open such files",
                 found=f"no module {error.name!r}",
                 hint="pip install xarray netCDF4",
             ) from error
@@ -38,13 +38,13 @@ class XarrayFile:
         return self._dataset
 
     def close(self) -> None:
-        """Close it."""
+        """Close the dataset."""
         if self._dataset is not None:
             self._dataset.close()
 
 
 def is_file(item: Any) -> bool:
-    """Return whether an item is the path of a local file that is no Zarr."""
+    """Return whether an item is the path of a local file that is not Zarr."""
     if not isinstance(item, str | os.PathLike) or not is_local(os.fspath(item)):
         return False
     path = local_path(os.fspath(item))
@@ -52,10 +52,12 @@ def is_file(item: Any) -> bool:
 
 
 def file_or_item(item: Any, engine: str | None = None) -> Any:
-    """Return an item as a slice: a file that is no Zarr as what opens it, all else as it is. This is a slice source for paths.
+    """Return a file that is not Zarr as an ``XarrayFile``, and any other item unchanged.
+
+    This is a slice source for paths.
 
     Args:
-        item: What a user gave as a slice.
-        engine: xarray's engine; the one that fits if None.
+        item: A slice, as passed by the user.
+        engine: xarray's engine; None to let xarray choose.
     """
     return XarrayFile(str(local_path(os.fspath(item))), engine) if is_file(item) else item

@@ -67,7 +67,7 @@ WHY = {
         [
             "chunks of 1x4 in the slice, 2x4 in the target",
             "no shards in the slice, shards in the target",
-            "inner chunks are copied as they are",
+            "inner chunks are copied unchanged",
         ],
     ),
     "no shards": (
@@ -100,7 +100,7 @@ def test_why_at_a_boundary_and_of_other_units(tmp_path: Path) -> None:
         stored(tmp_path / "slice", 3, {}, steps=2),
     )
     why = {each["path"]: each["why"] for each in zapz.plan(target, slice_).summary()["variables"]}
-    assert why["v"] == ["the boundary chunk is part-filled (2 steps a chunk)"]
+    assert why["v"] == ["the boundary chunk is partly filled (2 steps per chunk)"]
     other = {"time": {"encoding": {"units": "minutes since 2024-01-01", "dtype": "int64"}}}
     zapz.append(tmp_path / "minutes", series(3), variables=other)
     why = {each["path"]: each["why"] for each in zapz.plan(target, tmp_path / "minutes").summary()["variables"]}

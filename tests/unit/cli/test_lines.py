@@ -235,7 +235,7 @@ def test_filled_variables_are_said_each_time(tmp_path: Path) -> None:
             (
                 "sst: filled with missing values",
                 "variable chl of the slice is not in the target and is ignored",
-                "static variable depth of the slice is not in the target and is left out",
+                "static variable depth of the slice is not in the target and is ignored",
             ),
             ("sst: filled with missing values",),
         ]

@@ -319,7 +319,7 @@ def test_a_target_whose_labels_are_in_no_order_is_not_guessed_from_its_last_two(
     if good:
         assert zapz.append(tmp_path / "t", _day(follows)).length == 4
         return
-    with pytest.raises(zapz.LabelError, match="labels are in no order"):
+    with pytest.raises(zapz.LabelError, match="labels are not in order"):
         zapz.append(tmp_path / "t", _day(follows))
     assert zapz.append(tmp_path / "t", _day(follows), label_order="any").length == 4
 

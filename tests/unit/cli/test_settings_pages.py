@@ -136,7 +136,7 @@ def test_pages_of_one_setting_in_other_forms() -> None:
 
 def test_a_table_lists_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    assert re.search(r"^  interval  Seconds between two looks\.$", shown("slice_polling"), re.MULTILINE)
+    assert re.search(r"^  interval  Time between checks, in seconds\.$", shown("slice_polling"), re.MULTILINE)
     assert "\n  NAME.encoding.dtype " in shown("variables")
     assert shown("variables.sst") == shown("variables")
     assert "\n  dtype  " in shown("variables.sst.encoding")

@@ -238,9 +238,9 @@ def test_codec_objects_become_configurations(key: str, value: Any, kept: Any) ->
     ("key", "value", "says"),
     [
         ("compressor", numcodecs.Zstd, 'compressor: expected a table with an "id"'),
-        ("filters", [zarr.codecs.TransposeCodec(order=(1, 0))], 'filters[0]: expected a table with an "id" (as numcodecs configures it), found TransposeCodec(order=(1, 0)). It has no such form: give all codecs as `codecs`.'),
-        ("compressor", SimpleNamespace(to_dict=lambda: {"level": 1}), "It has no 'id'."),
-        ("compressor", SimpleNamespace(to_dict=lambda: {"name": "blosc"}), "Its configuration makes no sense: 'cname'."),
+        ("filters", [zarr.codecs.TransposeCodec(order=(1, 0))], 'filters[0]: expected a table with an "id" (as numcodecs configures it), found TransposeCodec(order=(1, 0)). Zarr v2 does not define this codec. Give all codecs as `codecs`.'),
+        ("compressor", SimpleNamespace(to_dict=lambda: {"level": 1}), "The key 'id' is missing."),
+        ("compressor", SimpleNamespace(to_dict=lambda: {"name": "blosc"}), "Invalid configuration: 'cname'."),
     ],
 )  # fmt: skip
 def test_objects_that_are_no_codecs(key: str, value: Any, says: str) -> None:
@@ -336,8 +336,8 @@ def test_remarks_say_what_happens_instead(count: int) -> None:
 def test_no_remark_without_need() -> None:
     defaults = {"slice_engine": None, "disable_rollback": False, "temp_storage_options": {}, "permit_eval": False}
     assert remarks(make(defaults, {"memory_limit": 5, "append_dim": "t"})) == []
-    assert "this one is not used" in remarks(make({"temp_dir": "s3://b/t"}))[0]
-    assert "this one is not used" not in remarks(make({"temp_dir": "t"}))[0]
+    assert "a local folder, which this one is not" in remarks(make({"temp_dir": "s3://b/t"}))[0]
+    assert "a local folder, which this one is not" not in remarks(make({"temp_dir": "t"}))[0]
 
 
 def test_dotted_names_lead_into_tables() -> None:

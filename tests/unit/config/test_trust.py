@@ -161,7 +161,7 @@ def places(tmp_path: Path) -> list[str]:
 
 def test_every_chain_is_elsewhere(tmp_path: Path) -> None:
     for place in places(tmp_path):
-        assert "may not use variables" in refusal(place), place
+        assert "may not use environment variables" in refusal(place), place
         assert load(place, {"HOME": "x"}, trusted=True).origin is Origin.LOCAL_FILE
     (tmp_path / "plain.toml").write_text("workers = 3")
     assert "may not set" in refusal(f"simplecache::file://{tmp_path}/plain.toml")
@@ -176,7 +176,7 @@ def test_a_file_from_elsewhere_may_not_use_variables(suffix: str, variable: str)
     file = put(text_of({"append_dim": "$$t", "attrs": {"title": variable}}, suffix), suffix)
     line = {".toml": 2, ".json": 4, ".yaml": 3}[suffix]
     says = refusal(file, {"PLACE": "sesame"})
-    assert f"may not use variables of the environment, {ELSEWHERE}/c{suffix}, line {line}: expected $$" in says
+    assert f"may not use environment variables, {ELSEWHERE}/c{suffix}, line {line}: expected $$" in says
     assert f"found {variable.removeprefix('x')}" in says
     assert "--trust-config" in says
     assert "sesame" not in says
@@ -204,7 +204,9 @@ def test_no_file_says_that_it_is_trusted(value: str, trusted: bool, tmp_path: Pa
         says = refusal(file, **({"trust_config": True} if trusted else {}))
         assert "no file may set" in says
         assert f"{file}, line 2, trust_config" in says
-        assert "Remove it. The caller says so: --trust-config on the command line, trust_config=True in Python." in says
+        assert (
+            "Remove it from the file. Use --trust-config on the command line, or trust_config=True in Python." in says
+        )
 
 
 def test_the_last_word_of_the_caller_counts() -> None:

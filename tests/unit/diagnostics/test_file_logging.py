@@ -203,7 +203,7 @@ def test_what_a_file_may_not_hold(path: str, value: Any, named: str, tmp_path: P
     steps = [step.partition("[")[0].strip('"') for step in named.replace('"."', '"DOT"').split(".")]
     text = (tmp_path / "c.yaml").read_text()
     assert int(line) == line_of(text, ["logging", *(step.replace("DOT", ".") for step in steps)])
-    assert error.hint.endswith("may hold all that logging.config.dictConfig takes.")
+    assert error.hint.endswith("may contain all that logging.config.dictConfig accepts.")
     if table["version"] == 1:
         assert make({"logging": table}).logging == table
 
@@ -236,7 +236,7 @@ for number in range({len(tables)}):
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["2"] * 2 * len(tables), done.stderr
-    assert done.stderr.count("In a file, logging may hold levels") == 2 * len(tables)
+    assert done.stderr.count("In a file, logging may contain levels") == 2 * len(tables)
     assert snapshot(tmp_path) == before
 
 

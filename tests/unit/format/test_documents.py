@@ -643,7 +643,7 @@ def test_documents_of_both_formats_in_the_root_are_named(tmp_path: Path, zarr_fo
         else (".zgroup", '{"zarr_format": 2}')
     )
     (tmp_path / "s" / name).write_text(text)
-    with pytest.raises(zapz.UnsupportedError, match="v2 and v3 metadata in one place"):
+    with pytest.raises(zapz.UnsupportedError, match="v2 and v3 metadata in the same dataset"):
         zapz.append(tmp_path / "t", tmp_path / "s", **FAST)
 
 

@@ -87,12 +87,12 @@ def test_a_class_is_found_and_a_callable_is_taken_as_it_is(modules: Path) -> Non
 
 
 REFUSED = {  # what is said, besides the text itself
-    "day": ["not the name of a callable", "'module:name'"],
-    "": ["not the name of a callable"],
-    ":day": ["not the name of a callable"],
-    "quubes:": ["not the name of a callable"],
-    "quubes..day": ["not the name of a callable"],
-    ".quubes:day": ["not the name of a callable"],
+    "day": ["invalid name of a callable", "'module:name'"],
+    "": ["invalid name of a callable"],
+    ":day": ["invalid name of a callable"],
+    "quubes:": ["invalid name of a callable"],
+    "quubes..day": ["invalid name of a callable"],
+    ".quubes:day": ["invalid name of a callable"],
     "quubes:daily:day": ["no 'daily:day' in 'quubes'"],
     "nowhere:day": ["no module 'nowhere'", "PYTHONPATH"],
     "nowhere.deep.day": ["no module 'nowhere.deep' or 'nowhere'", "PYTHONPATH"],
