@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 from kit.pages import DOCS, Stage
@@ -62,9 +63,10 @@ def test_xarray_loop(stage: Stage) -> None:
     import xarray as xr
 
     stage.write_netcdf()
-    words = [sys.executable, EXAMPLES / "xarray_loop.py", "cube.zarr", "june"]
-    assert run(stage, *words).stdout == "5 days appended, 0 already there; the last one is 2024-06-05T00:00:00\n"
-    assert run(stage, *words).stdout.startswith("0 days appended, 5 already there")
+    program = (EXAMPLES / "xarray_loop.py").read_text(encoding="utf-8")
+    with stage.entered(), mock.patch.object(sys, "argv", ["xarray_loop.py", "cube.zarr", "june"]):
+        assert stage.python(program) == "5 days appended, 0 already there; the last one is 2024-06-05T00:00:00\n"
+        assert stage.python(program).startswith("0 days appended, 5 already there")
     made = xr.open_zarr(stage.folder / "cube.zarr")
     assert made.sst.encoding["dtype"] == "int16"
     assert made.sst.attrs["units"] == "K"

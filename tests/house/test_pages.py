@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from kit.pages import PAGES, README, Stage, blocks_of, generated, normalised, refreshed, shown_in
+from kit.pages import PAGES, README, Stage, blocks_of, generated, needs_service, normalised, refreshed, shown_in
 
 import zapz
 
@@ -20,7 +20,7 @@ def test_all_that_a_page_shows(page: Path, tmp_path: Path, request: pytest.Fixtu
     """In the order in which it stands there. What does not run has a reason."""
     text = page.read_text(encoding="utf-8")
     assert generated(text) == text, "`python -m kit.pages` brings it up to date"
-    stage = Stage(tmp_path, request.getfixturevalue("moto_s3") if "$ zapz append s3://" in text else None)
+    stage = Stage(tmp_path, request.getfixturevalue("moto_s3") if needs_service(text) else None)
     with stage.entered():
         for block in blocks_of(text):
             assert block.language in LANGUAGES, block

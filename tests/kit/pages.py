@@ -98,6 +98,11 @@ def shown_in(console: str) -> list[Shown]:
     return [Shown(command=command, output=output.rstrip("\n")) for command, _, output in pairs]
 
 
+def needs_service(page: str) -> bool:
+    """Return whether the commands of a page need an object service."""
+    return any("s3://" in block.text for block in blocks_of(page) if block.language == "console")
+
+
 def without_generated(page: str) -> str:
     """Return a page without what is generated from the code."""
     return _GENERATED.sub("", page)
@@ -262,7 +267,7 @@ def main() -> None:
     for page in [Path(name).resolve() for name in sys.argv[1:]] or PAGES:
         before = page.read_text(encoding="utf-8")
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as services:
-            service = services.enter_context(start_moto()) if "s3://" in before else None
+            service = services.enter_context(start_moto()) if needs_service(before) else None
             after = refreshed(before, Stage(Path(folder).resolve(), service))
         if after != before:
             page.write_text(after, encoding="utf-8")

@@ -50,11 +50,16 @@ def _paragraphs(text: str) -> list[str]:
 
 def _table(title: str, of: Sequence[Row]) -> str:
     rows = [f"| {title} | |", "|---|---|"]
-    return "\n".join([*rows, *(f"| `{_cell(name)}` | {_cell(text)} |" for name, text in of)])
+    return "\n".join([*rows, *(f"| {_code(name)} | {_text(text)} |" for name, text in of)])
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|")
+def _code(name: str) -> str:
+    """Return a name as code in a table: renderers disagree about a ``|`` in backticks."""
+    return f"<code>{_text(name)}</code>" if "|" in name else f"`{name}`"
+
+
+def _text(text: str) -> str:
+    return text.replace("|", "&#124;")
 
 
 def _examples(epilog: str) -> Iterator[str]:
