@@ -170,7 +170,7 @@ def outcome_of(
     elif not there.length:
         return None
     else:
-        starts = {found.path: _start(there.target, found, there.length, source.uri) for found in labels}
+        starts = {found.path: _start(there, found, source.uri) for found in labels}
     places = set(starts.values())
     if places == {None}:
         return None
@@ -225,12 +225,14 @@ def _start_in_any_order(index: LabelIndex, labels: Labels, where: str) -> int | 
     )
 
 
+def _values(earlier: Sequence[Planned], path: str) -> list[Any]:
+    """Return the labels that planned slices have for one variable."""
+    return [v for planned in earlier for found in planned.labels if found.path == path for v in found.new.values]
+
+
 def _start_in_planned(earlier: Sequence[Planned], labels: Labels, where: str) -> int | None:
     """Return the step, counted from the first planned slice, at which these labels are planned."""
-    values = [
-        v for planned in earlier for found in planned.labels if found.path == labels.path for v in found.new.values
-    ]
-    new = labels.new.values
+    values, new = _values(earlier, labels.path), labels.new.values
     if not new or new[0] is None or new[0] not in values:
         return None
     start = values.index(new[0])
@@ -252,9 +254,8 @@ def _sides(there: There, start: int, length: int) -> Iterator[Side]:
         if first < stop:
             reading = Reading(planned.source.store, planned.source.dataset)
             meanings = planned.placement.conversions
-            yield Side(
-                reading=reading, meanings=meanings, offset=first - base, length=stop - first, start=first - start
-            )
+            span = {"offset": first - base, "length": stop - first, "start": first - start, "base": base}
+            yield Side(reading=reading, meanings=meanings, **span)
         base += planned.placement.length
 
 
@@ -301,20 +302,23 @@ def _partly(labels: Labels, where: str) -> LabelError:
     )
 
 
-def _start(target: Reading, labels: Labels, length: int, where: str) -> int | None:
-    """Return the index at which the target has a slice's labels; None if the first is not there."""
-    new, old = labels.new, labels.old
+def _start(there: There, labels: Labels, where: str) -> int | None:
+    """Return the index at which the target has a slice's labels; None if the first is not there.
+
+    In a dry run, planned slices may have those after the target's last.
+    """
+    new, old, length = labels.new, labels.old, there.length
     known = old.known
     if not known or not new.values or None in new.values or new.kind == "others" or new.kind != old.kind:
         return None
     if (new.values[0] < known[-1]) if old.falls else (new.values[0] > known[-1]):
         return None
-    start = find(target, labels.path, new, length)
+    start = find(there.target, labels.path, new, length)
     if start is None:
         return None
     stop = start + len(new.values)
-    stored = target.rows(labels.path, 0, start, min(stop, length))
-    if stop > length or Line.of(new.encoding, stored).values != new.values:
+    stored = Line.of(new.encoding, there.target.rows(labels.path, 0, start, min(stop, length))).values
+    if stored + _values(there.planned, labels.path)[: max(0, stop - length)] != new.values:
         raise _partly(labels, where)
     return start
 

@@ -72,6 +72,8 @@ class Side:
     """Number of steps that are compared."""
     start: int = 0
     """Step of the slice that is compared with the step ``offset``."""
+    base: int = 0
+    """Step of the target at which its own steps begin; more than 0 for a planned slice."""
 
 
 def compare(side: Side, source: OpenSlice, placement: Placement, budget: Budget) -> Difference | Compared:
@@ -257,7 +259,8 @@ class _Pair:
     def _difference(self, box: Box, target_cells: Cells, slice_cells: Cells) -> Difference:
         differ = differing(target_cells, slice_cells)
         first = tuple(int(i) for i in np.argwhere(differ)[0]) if differ.any() else (0,) * target_cells.ndim
-        place = (i + a for i, (a, _) in zip(first, box, strict=True))
+        base = [self.side.base if n == self.plan.axis else 0 for n in range(target_cells.ndim)]
+        place = (i + a + b for i, (a, _), b in zip(first, box, base, strict=True))
         named = (
             f"{dim or f'axis {n}'} {i}" for n, (dim, i) in enumerate(zip(self.plan.target.dims, place, strict=True))
         )
