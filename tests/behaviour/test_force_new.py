@@ -285,7 +285,7 @@ def test_slice_in_the_old_target(place: Place) -> None:
 @pytest.mark.parametrize("at", [1, 2])
 def test_file_system_that_cannot_exchange_folders(number: str, at: int, place: Place) -> None:
     """Found out before any work where a trial tells; the message says what to do; nothing is left."""
-    with refusing(getattr(errno, number), at), pytest.raises(AbilityError, match="append to a new place"):
+    with refusing(getattr(errno, number), at), pytest.raises(AbilityError, match="append to another path"):
         place.renew()
     assert place.untouched() == ""
 

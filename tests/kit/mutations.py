@@ -146,7 +146,7 @@ SYNCS = (
     Mutation(REPLACING, "wanted)\n        self._syncer.files([aside])\n", "wanted)\n", "copies are synced", power("no-links")),
     Mutation(REPLACING, "                self._syncer.files([aside])\n        try:", "                pass\n        try:", "rights that are taken over once more are synced", RIGHTS_CHANGE),
     Mutation(LOCAL, "self._syncer.made.add(path)", "pass", "a new folder is remembered for syncing its name", power("new-nested")),
-    Mutation(LOCAL, 'self._syncer.made.add("")  # somebody', "pass  # somebody", "an empty target's name is synced", power("new-in-fresh-folder")),
+    Mutation(LOCAL, 'self._syncer.made.add("")  # another', "pass  # another", "an empty target's name is synced", power("new-in-fresh-folder")),
     Mutation(LOCAL, '        self._syncer.made.add("")\n        return True', "        return True", "a new target's name is synced", power("new-v2")),
     Mutation(LOCAL, "self._syncer.made.add(parent(key))  # perhaps", "pass  # perhaps", "the name of the lock's folder is synced", DURABLE_JOURNAL),
     Mutation(LOCAL, "self._syncer.files(keys, naming)", "self._syncer.files(keys)", "folders that documents go to are synced", DURABLE_FOLDERS),
