@@ -309,7 +309,7 @@ def test_mount_point(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_journal_beside(dry_run: bool, place: Place) -> None:
-    with pytest.raises(ConfigError, match="must lie in the folder itself"):
+    with pytest.raises(ConfigError, match="must be in the folder itself"):
         place.renew(journal="beside", dry_run=dry_run)
     assert place.untouched() == ""
 

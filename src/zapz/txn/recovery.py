@@ -1,4 +1,4 @@
-"""What recovery did, on any kind of storage."""
+"""What recovery did, on any type of storage."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ class RecoveredAppend(NamedTuple):
     id: str
     """Name of its transaction."""
     slice: str
-    """What was appended; empty if that is not known."""
+    """Name of the slice; empty if it is not known."""
     target: str
-    """Where to."""
+    """Path or URI of the target."""
     outcome: Literal["finished", "removed", "abandoned", "replaced", "not replaced"]
-    """"finished": it had been committed, and is visible now. "removed": it had not, and nothing of
-    it remains. "abandoned": it had not, and what it left, beyond the target's shape, is for
-    ``vacuum``. "replaced": a new target had taken the place of the old one, of which nothing
-    remains. "not replaced": it had not, and the old one stays."""
+    """"finished": it was committed, and is visible now. "removed": it was not committed, and
+    nothing of it remains. "abandoned": it was not committed, and ``vacuum`` can remove what it left
+    beyond the target's shape. "replaced": a new target had replaced the old one, and nothing of the
+    old one remains. "not replaced": the new target had not replaced the old one, which stays."""
     process: int = 0
-    """Number of the process; 0 if that is not known."""
+    """Process number of the writer; 0 if it is not known."""
     host: str = ""
-    """Name of its machine; empty if that is not known."""
+    """Name of its machine; empty if it is not known."""
     since: str = ""
-    """When the append had begun, UTC, ISO 8601; empty if that is not known."""
+    """When the append began, UTC, ISO 8601; empty if it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,18 +33,18 @@ class Recovery:
     """What recovery did."""
 
     rolled_forward: tuple[str, ...] = ()
-    """Transactions that had been committed and are visible now."""
+    """Transactions that were committed and are visible now."""
     rolled_back: tuple[str, ...] = ()
-    """Transactions that had not, and of which nothing remains."""
+    """Transactions that were not committed, and were rolled back or abandoned."""
     made_root: bool = False
-    """Whether the target's folder had been made by a transaction that was rolled back."""
+    """Whether a transaction that was rolled back had created the target's folder."""
     notes: tuple[str, ...] = ()
-    """What was kept, and where."""
+    """Which files were kept, and where."""
     appends: tuple[RecoveredAppend, ...] = ()
-    """The same transactions, with what is known of each: slice, process, time, outcome."""
+    """The same transactions, with details: slice, process, time, outcome."""
 
     def joined(self, other: Recovery) -> Recovery:
-        """Return what two recoveries did."""
+        """Return what two recoveries did together."""
         return Recovery(
             rolled_forward=self.rolled_forward + other.rolled_forward,
             rolled_back=self.rolled_back + other.rolled_back,
