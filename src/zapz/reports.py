@@ -45,20 +45,20 @@ class RecoveredAppend(NamedTuple):
     id: str
     """Name of its transaction."""
     slice: str
-    """What was appended; empty if that is not known."""
+    """Name of the slice; empty if it is not known."""
     target: str
-    """Where to."""
+    """Path or URI of the target."""
     outcome: Literal["finished", "removed", "abandoned", "replaced", "not replaced"]
-    """"finished": it had been committed, and is visible now. "removed": it had not, and nothing of
-    it remains. "abandoned": it had not, and what it left, beyond the target's shape, is for
-    ``vacuum``. "replaced": a new target had taken the place of the old one, of which nothing
-    remains. "not replaced": it had not, and the old one stays."""
+    """"finished": it was committed, and is visible now. "removed": it was not committed, and
+    nothing of it remains. "abandoned": it was not committed, and ``vacuum`` can remove what it left
+    beyond the target's shape. "replaced": a new target had replaced the old one, and nothing of the
+    old one remains. "not replaced": the new target had not replaced the old one, which stays."""
     process: int = 0
-    """Number of the process; 0 if that is not known."""
+    """Process number of the writer; 0 if it is not known."""
     host: str = ""
-    """Name of its machine; empty if that is not known."""
+    """Name of its machine; empty if it is not known."""
     since: str = ""
-    """When the append had begun, UTC, ISO 8601; empty if that is not known."""
+    """When the append began, UTC, ISO 8601; empty if it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,18 +66,18 @@ class Recovery:
     """What recovery did."""
 
     rolled_forward: tuple[str, ...] = ()
-    """Transactions that had been committed and are visible now."""
+    """Transactions that were committed and are visible now."""
     rolled_back: tuple[str, ...] = ()
-    """Transactions that had not, and of which nothing remains."""
+    """Transactions that were not committed, and were rolled back or abandoned."""
     made_root: bool = False
-    """Whether the target's folder had been made by a transaction that was rolled back."""
+    """Whether a transaction that was rolled back had created the target's folder."""
     notes: tuple[str, ...] = ()
-    """What was kept, and where."""
+    """Which files were kept, and where."""
     appends: tuple[RecoveredAppend, ...] = ()
-    """The same transactions, with what is known of each: slice, process, time, outcome."""
+    """The same transactions, with details: slice, process, time, outcome."""
 
     def joined(self, other: Recovery) -> Recovery:
-        """Return what two recoveries did."""
+        """Return what two recoveries did together."""
         return Recovery(
             rolled_forward=self.rolled_forward + other.rolled_forward,
             rolled_back=self.rolled_back + other.rolled_back,
@@ -94,19 +94,19 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """What was compared of a slice that is there already, and found equal."""
+    """What was compared for a slice that is already there, and was equal."""
 
     chunks: int = 0
-    """Chunks in question, as the target stores them."""
+    """Number of chunks that the slice covers, in the target's chunk grid."""
     lengths: int = 0
-    """Stored chunks whose lengths were compared."""
+    """Number of stored chunks whose lengths were compared."""
     contents: int = 0
-    """Chunks whose bytes, or decoded cells, were compared."""
+    """Number of chunks whose bytes, or decoded cells, were compared."""
     bytes: int = 0
-    """Bytes of the slice that were read for that."""
+    """Bytes of the slice that were read to compare contents."""
 
     def plus(self, other: Compared) -> Compared:
-        """Add what was compared of another array."""
+        """Return the sum with what was compared for another array."""
         return Compared(
             chunks=self.chunks + other.chunks,
             lengths=self.lengths + other.lengths,
@@ -116,10 +116,10 @@ class Compared:
 
 
 class CheckSummary(TypedDict):
-    """What only the data can tell of one variable."""
+    """A check of one variable that needs the data."""
 
     check: str
-    """Class of the check: "StaticEqual", "NoMarkerAsValue" or "InPackedRange"."""
+    """Name of the check: "StaticEqual", "NoMarkerAsValue" or "InPackedRange"."""
     path: str
     """Variable."""
 
@@ -134,7 +134,7 @@ class VariableSummary(TypedDict):
     encoded_chunks: int
     """Chunks encoded, or shards put together."""
     why: list[str]
-    """Why they are encoded; nothing if all are copied."""
+    """Why chunks are encoded; empty if all are copied."""
 
 
 class _PlanSummary(TypedDict):
@@ -143,9 +143,9 @@ class _PlanSummary(TypedDict):
     slice: str
     """The slice."""
     creates: bool
-    """Whether the target is made."""
+    """Whether the target is created."""
     offset: int
-    """Where the slice begins along the append dimension."""
+    """Index of the slice's first step along the append dimension."""
     length: int
     """Its length along the append dimension."""
     copied_chunks: int
@@ -155,11 +155,11 @@ class _PlanSummary(TypedDict):
     bytes: int
     """Bytes of the slice's cells."""
     decoded_bytes: int
-    """Those of them that are decoded, or taken from memory, because their chunks are encoded."""
+    """Bytes of the cells whose chunks are encoded: they are decoded, or read from memory."""
     working_set: int
-    """Bytes of memory that a worker needs at most."""
+    """Maximum bytes of memory that one worker needs."""
     checks: list[CheckSummary]
-    """What only the data can tell."""
+    """Checks that need the data."""
     variables: list[VariableSummary]
     """What happens to each variable that is written."""
     notes: list[str]

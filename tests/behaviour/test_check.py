@@ -117,7 +117,7 @@ def broken_json(cube: Cube) -> Found:
 
 def no_document(cube: Cube) -> Found:
     (cube.path / "data" / cube.node).unlink()
-    return [("metadata", "", "half a dataset: consolidated metadata name a document that is not there")]
+    return [("metadata", "", "incomplete dataset: consolidated metadata name a document that does not exist")]
 
 
 def stale_attribute(cube: Cube) -> Found:
@@ -223,7 +223,7 @@ def folder(cube: Cube) -> Found:
     chunk = cube.chunk("data", -1)
     chunk.unlink()
     chunk.mkdir()
-    return [("metadata", chunk.relative_to(cube.path).as_posix(), "a folder lies where a chunk belongs")]
+    return [("metadata", chunk.relative_to(cube.path).as_posix(), "a folder is at the path of a chunk")]
 
 
 @pytest.mark.parametrize("damage", [truncated, emptied, several, folder], ids=lambda damage: damage.__name__)

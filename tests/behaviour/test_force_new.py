@@ -285,7 +285,7 @@ def test_slice_in_the_old_target(place: Place) -> None:
 @pytest.mark.parametrize("at", [1, 2])
 def test_file_system_that_cannot_exchange_folders(number: str, at: int, place: Place) -> None:
     """Found out before any work where a trial tells; the message says what to do; nothing is left."""
-    with refusing(getattr(errno, number), at), pytest.raises(AbilityError, match="append to a new place"):
+    with refusing(getattr(errno, number), at), pytest.raises(AbilityError, match="append to another path"):
         place.renew()
     assert place.untouched() == ""
 
@@ -309,7 +309,7 @@ def test_mount_point(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_journal_beside(dry_run: bool, place: Place) -> None:
-    with pytest.raises(ConfigError, match="must lie in the folder itself"):
+    with pytest.raises(ConfigError, match="must be in the folder itself"):
         place.renew(journal="beside", dry_run=dry_run)
     assert place.untouched() == ""
 

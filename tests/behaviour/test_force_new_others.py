@@ -125,7 +125,7 @@ def test_another_tool_writes_meanwhile(place: Place) -> None:
     def interfere(*_: Any) -> None:
         change_a_document(place.target, "data/.zattrs")
 
-    with pytest.raises(ConflictError, match="another tool changed the target"):
+    with pytest.raises(ConflictError, match="another program changed the target"):
         zapz.append(place.target, place.slices, force_new=True, on_progress=interfere)
     assert place.untouched() == "other: cube.zarr/data/.zattrs"
 

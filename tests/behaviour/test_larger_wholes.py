@@ -127,9 +127,9 @@ def test_names_alone_make_no_pyramid(tmp_path: Path, name: str) -> None:
 
 def test_a_pyramid_is_no_dataset(tmp_path: Path) -> None:
     pyramid = _pyramid(tmp_path / "x.levels")
-    with pytest.raises(zapz.FormatError, match=r"full level: 0\.zarr"):
+    with pytest.raises(zapz.FormatError, match=r"full-resolution level, 0\.zarr"):
         zapz.append(tmp_path / "target", pyramid)
-    with pytest.raises(zapz.FormatError, match="no level"):
+    with pytest.raises(zapz.FormatError, match="that is not a level"):
         zapz.append(pyramid, _dataset(1, 8))
 
 

@@ -94,7 +94,7 @@ def test_a_slice_that_is_neither_listed_nor_consolidated(world: World, tmp_path:
     uri = put(world.service, path, "bucket/slice")
     zapz.append(tmp_path / "control.zarr", uri)
     world.service.denied = {"list"}
-    with pytest.raises(StoreError, match="only with consolidated metadata") as caught:
+    with pytest.raises(StoreError, match="needs consolidated metadata") as caught:
         zapz.append(tmp_path / "cube.zarr", uri)
     assert caught.value.exit_code == 6
     assert "the right to list" in caught.value.hint
@@ -225,7 +225,7 @@ def test_rights_by_their_names() -> None:
     said = needed("s3://bucket/cube.zarr", "cannot list")
     assert said.startswith("Needed: s3:ListBucket for s3://bucket/cube.zarr/*.")
     assert "s3:GetObject and s3:PutObject" in said
-    assert "s3:GetObject" in needed("s3://bucket/day.zarr", "cannot look at")
+    assert "s3:GetObject" in needed("s3://bucket/day.zarr", "cannot stat")
     assert "storage.objects.delete" in needed("gs://bucket/cube.zarr", "cannot write")
     assert needed("s3://bucket/cube.zarr", "cannot open storage") == ""
 
@@ -380,7 +380,7 @@ def test_a_local_slice_that_is_neither_listed_nor_consolidated(run: Run, place: 
     permit(place / "out", 7)
     said = refusal(run, place / "out" / "cube.zarr", path)
     assert (said["code"], said["exit"]) == ("store", 6)
-    assert "only with consolidated metadata" in said["text"]
+    assert "needs consolidated metadata" in said["text"]
     assert not (place / "out" / "cube.zarr").exists()
 
 

@@ -256,15 +256,15 @@ def test_the_one_package_that_is_missing_is_named() -> None:
     said = done.stdout.splitlines()
     assert len(said) == len(SERVICES), done.stdout
     for line, (uri, package, extra) in zip(said, SERVICES, strict=True):
-        assert line.startswith("AbilityError a package for this kind of storage is not installed, "), line
+        assert line.startswith("AbilityError a package for this type of storage is not installed, "), line
         assert uri in line
-        assert line.endswith(f" Install it: `pip install {package}`; the extra zapz[{extra}] brings it.")
+        assert line.endswith(f" Install it: `pip install {package}`; the extra zapz[{extra}] includes it.")
 
 
 def test_a_package_without_an_extra() -> None:
     error = not_installed("sftp://host/cube", ImportError('SFTPFileSystem requires "paramiko" to be installed'))
     assert str(error).endswith(
-        'found SFTPFileSystem requires "paramiko" to be installed. Install the packages that are named.'
+        'found SFTPFileSystem requires "paramiko" to be installed. Install the packages that the message names.'
     )
 
 

@@ -448,7 +448,7 @@ def test_presence_behind_links(links: bool, tmp_path: Path) -> None:
     (tmp_path / "a/1/4").mkdir()
     found = present(store, "a", keys, ((0, 9), (0, 9)), links=links)
     assert set(found) == ({(1, 2), (5, 3)} if links else {(1, 2)})
-    with pytest.raises(MetadataError, match="a folder lies"):
+    with pytest.raises(MetadataError, match="a folder is at the path of a chunk"):
         list(present(store, "a", keys, ((0, 9), (0, 9)), strict=True))
 
 

@@ -314,7 +314,7 @@ def test_somebody_else_decides(lines: Lines, monkeypatch: pytest.MonkeyPatch) ->
         return []
 
     monkeypatch.setattr(transaction, "changed_documents", decided)
-    with pytest.raises(ConflictError, match="decided"):
+    with pytest.raises(ConflictError, match="another process aborted this transaction"):
         lines.append()
     assert look(lines.target) == before
 
@@ -434,7 +434,7 @@ def test_journal_elsewhere(lines: Lines) -> None:
     become(lines.target, lines.crashed(decided=False))
     before = look(lines.target.parent)
     for run in (zapz.append, zapz.plan):
-        with pytest.raises(ConflictError, match="another place"):
+        with pytest.raises(ConflictError, match="where another setting puts it"):
             run(lines.target, lines.slice, journal="beside", **SETTINGS)
         assert look(lines.target.parent) == before
 

@@ -145,7 +145,7 @@ class Planted:
         said = cli("info", self.target)
         assert said.code == 0
         assert "planted" in said.out
-        assert "do not explain" in said.out
+        assert "does not match the target's documents" in said.out
         assert f"remove {self.folder}" in cli("recover", self.target).err
         shutil.rmtree(self.folder)
         zapz.append(self.target, self.slice, **SETTINGS)
@@ -349,7 +349,7 @@ def test_decision_about_other_documents(lie: str, world: World) -> None:
         "bucket/cube/.zapz/txn/planted/decision", journal.decision("planted", "commit", decided, time.time())
     )
     was = world.service.snapshot()
-    with pytest.raises(JournalError, match="explain"):
+    with pytest.raises(JournalError, match="does not match the target's documents"):
         zapz.recover(world.store())
     assert world.service.snapshot() == was
     world.service.overwrite(

@@ -146,7 +146,7 @@ SYNCS = (
     Mutation(REPLACING, "wanted)\n        self._syncer.files([aside])\n", "wanted)\n", "copies are synced", power("no-links")),
     Mutation(REPLACING, "                self._syncer.files([aside])\n        try:", "                pass\n        try:", "rights that are taken over once more are synced", RIGHTS_CHANGE),
     Mutation(LOCAL, "self._syncer.made.add(path)", "pass", "a new folder is remembered for syncing its name", power("new-nested")),
-    Mutation(LOCAL, 'self._syncer.made.add("")  # somebody', "pass  # somebody", "an empty target's name is synced", power("new-in-fresh-folder")),
+    Mutation(LOCAL, 'self._syncer.made.add("")  # another', "pass  # another", "an empty target's name is synced", power("new-in-fresh-folder")),
     Mutation(LOCAL, '        self._syncer.made.add("")\n        return True', "        return True", "a new target's name is synced", power("new-v2")),
     Mutation(LOCAL, "self._syncer.made.add(parent(key))  # perhaps", "pass  # perhaps", "the name of the lock's folder is synced", DURABLE_JOURNAL),
     Mutation(LOCAL, "self._syncer.files(keys, naming)", "self._syncer.files(keys)", "folders that documents go to are synced", DURABLE_FOLDERS),
@@ -371,7 +371,7 @@ SPARSE = (
 BELIEVED = (
     Mutation(RECOVER, "        bounds.check(store, intent, decision, folder_of(transaction), {REGISTER})\n", "        pass\n", "a journal is held against the documents", planted("lies[None-live chunks]")),
     Mutation(BOUNDS, "starts = [a == n // c for", "starts = [a >= 0 for", "an append's range begins where the array ends", planted("lies[None-chunks that begin too late]")),
-    Mutation(BOUNDS, '        if key not in base:\n            raise unexplained(where, f"chunks', '        if False:\n            raise unexplained(where, f"chunks', "the other format's document counts", planted("lies[None-the other format's document]")),
+    Mutation(BOUNDS, '        if key not in base:\n            what = f"chunks', '        if False:\n            what = f"chunks', "the other format's document counts", planted("lies[None-the other format's document]")),
     Mutation(BOUNDS, "    if not known:\n", "    if False:\n", "chunks without a document are nobody's to remove", planted("lies[None-no document at all]")),
     Mutation(BOUNDS, "            if not np.all(known[0] | known[1]):", "            if False:", "a boundary chunk with old values was not made by an append", planted("boundary_chunk_as_its_own")),
     Mutation(BOUNDS, "    if extent.keys != array.keys or len(spans) != array.ndim:", "    if len(spans) != array.ndim:", "chunk keys are the document's", planted("lies[None-another style]")),

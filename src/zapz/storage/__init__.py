@@ -1,9 +1,10 @@
-"""Where bytes live: the only rooms that know the operating system, fsspec, and zarr's codec pipeline.
+"""Storage access: the only package that uses the operating system, fsspec and zarr's codecs.
 
 May import: ``errors``, ``interrupts``, ``waiting``, ``format``.
-Begin with ``store`` (the verbs that everything above needs), then ``open`` (from a place to a
-store), ``hierarchy`` (read a dataset's documents) and ``chunk_reader`` (read its chunks).
-``requirements`` says what documents must be, ``surroundings`` what a folder lies in, ``no_dataset``
-why there is none. ``local`` and ``objects`` are the two kinds of storage that can be written to;
-``references``, ``single_array`` and ``adapters`` are what else can be read.
+Begin with ``store`` (the operations that the rest of zapz needs), then ``open`` (from a path or URI
+to a store), ``hierarchy`` (read a dataset's documents) and ``chunk_reader`` (read its chunks).
+``requirements`` compares documents with required digests, ``surroundings`` finds the dataset or
+pyramid that contains a folder, ``no_dataset`` explains why a path has no dataset. ``local`` and
+``objects`` are the two types of writable storage. ``references`` and ``single_array`` can only be
+read, ``adapters`` accepts open stores of fsspec and zarr-python.
 """

@@ -1,8 +1,8 @@
-"""From what a program has open to a store: fsspec's mappers, and stores, groups and arrays of zarr-python.
+"""Stores from open objects: fsspec mappers, and stores, groups and arrays of zarr-python.
 
-What lies in a local folder is opened as that folder, and what lies on an object service as the
-service, so that it is as safe and as fast as if its path or URI had been named. Other stores are
-used through their own methods.
+An object in a local folder is opened as that folder, and an object on a service as that service. So
+it is as safe and as fast as if the caller had named its path or URI. Other stores are used through
+their own methods.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from zapz.storage.store import ReadableStore, Store, StoreOptions
 from zapz.storage.uris import redact
 
 _ARCHIVES = frozenset(("libarchive", "reference", "tar", "zip"))
-"""Protocols of what can only be read."""
+"""Protocols of read-only file systems."""
 _ZARR_SCHEME = "zarr-"
 
 
 def target_store(thing: Any, how: StoreOptions = PLAIN) -> Store | None:
-    """Return the store of something that is open, to write to; nothing is read or made yet.
+    """Return the store of an open object, to write to; nothing is read or created yet.
 
     Args:
         thing: An fsspec mapper; a store, ``StorePath`` or group of zarr-python.
-        how: How it is opened.
+        how: Options for opening it.
 
     Returns:
         The store; None if ``thing`` is none of these.
 
     Raises:
-        AbilityError: It cannot be written.
+        AbilityError: It is read-only.
+        UnsupportedError: It leads to a reference set.
     """
     opening = _Opening(how, read_only=False)
     if (mapper := _mapper(thing)) is not None:
@@ -45,29 +46,32 @@ def target_store(thing: Any, how: StoreOptions = PLAIN) -> Store | None:
     store = opening.zarr(found)
     if found.store.read_only or not found.store.supports_writes:
         raise AbilityError(
-            "the target can only be read",
+            "the target is read-only",
             where=store.uri,
             expected="a store that is open for writing",
-            found=f"{type(found.store).__name__}, {'read-only' if found.store.read_only else 'which cannot be written to'}",
-            hint='Open it with read_only=False, or a group with mode="r+".',
+            found=f"{type(found.store).__name__}, {'read-only' if found.store.read_only else 'without support for writing'}",
+            hint='Open the store with read_only=False, or the group with mode="r+".',
         )
     if found.is_array and found.path:
         raise AbilityError(
-            "an array can only be read", where=store.uri, hint="Give the group that the array lies in, or its store."
+            "an array cannot be a target", where=store.uri, hint="Use the group that contains the array, or its store."
         )
     return store
 
 
 def slice_store(thing: Any, how: StoreOptions = PLAIN) -> ReadableStore | None:
-    """Return the store of something that is open, to read from; nothing is read yet.
+    """Return the store of an open object, to read from; nothing is read yet.
 
     Args:
         thing: An fsspec mapper; a store, ``StorePath``, group or array of zarr-python.
-        how: How it is opened.
+        how: Options for opening it.
 
     Returns:
-        The store; None if ``thing`` is none of these. An array that lies in a group becomes a
-        dataset of its own, named by the last part of its path.
+        The store; None if ``thing`` is none of these. An array inside a group becomes a dataset of
+        its own, named by the last part of its path.
+
+    Raises:
+        UnsupportedError: It leads to a reference set.
     """
     opening = _Opening(how, read_only=True)
     if (mapper := _mapper(thing)) is not None:
@@ -94,18 +98,18 @@ def _mapper(thing: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Zarr:
-    """Something of zarr-python's."""
+    """Store and path of an object of zarr-python."""
 
     store: Any
     """Its store."""
     path: str
-    """Where in the store it lies."""
+    """Its path in the store."""
     is_array: bool
     """Whether it is an array."""
 
 
 def _zarr_of(thing: Any) -> _Zarr | None:
-    """Return what ``thing`` is to zarr-python; None if it is nothing of zarr's."""
+    """Return store and path of an object of zarr-python; None if ``thing`` is something else."""
     if "zarr" not in origins_of(thing):
         return None
     import zarr  # imported where used: it costs half a second
@@ -122,15 +126,18 @@ def _zarr_of(thing: Any) -> _Zarr | None:
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """How stores are opened."""
+    """Options for opening stores."""
 
     how: StoreOptions
-    """For all kinds of stores."""
+    """Options for all types of storage."""
     read_only: bool
-    """Whether it will only be read."""
+    """Whether the store is only read."""
 
     def zarr(self, found: _Zarr) -> Store:
-        """Return the store of one of zarr-python's; a class that changes one of zarr's is used through its own methods."""
+        """Return the store for a store of zarr-python.
+
+        A subclass of one of zarr's classes is used through its own methods: it may change them.
+        """
         store, path = found.store, found.path
         from zarr.storage import FsspecStore, ZipStore
         from zarr.storage import LocalStore as ZarrLocalStore
@@ -142,13 +149,13 @@ class _Opening:
         if type(store) is ZipStore:
             uri = f"zip://{path}::file://{os.path.abspath(store.path)}"
             self._only_to_read("an archive", uri)
-            if not store.read_only and not store._is_open:  # noqa: SLF001 - opening it as it is would empty the file
+            if not store.read_only and not store._is_open:  # noqa: SLF001 - opening it unchanged would empty the file
                 store = ZipStore(store.path, mode="r")
             return self._own(store, path, uri)
         return self._own(store, path, None)
 
     def _own(self, store: Any, path: str, uri: str | None) -> Store:
-        """Return a store that is used through zarr's methods."""
+        """Return a store that is used through its zarr methods."""
         from zarr.storage import MemoryStore
 
         from zapz.storage.filesystems import leads_to_references
@@ -172,7 +179,12 @@ class _Opening:
         )
 
     def files(self, fs: Any, root: str) -> Store:
-        """Return the store in a folder of one of fsspec's file systems."""
+        """Return the store for a folder of an fsspec file system.
+
+        Raises:
+            AbilityError: It is read-only, and the store is opened for writing.
+            UnsupportedError: It leads to a reference set.
+        """
         from zapz.storage.filesystems import behind_caches, is_references, leads_to_references
         from zapz.storage.objects.backends import backend_of
         from zapz.storage.objects.store import ObjectStore
@@ -180,7 +192,7 @@ class _Opening:
 
         fs, root = innermost(fs, root)
         inner, inner_root = behind_caches(fs, root)
-        if is_references(inner):  # a cache in front of it is not used: it would not ask where references lead
+        if is_references(inner):  # without its cache, which would not check where references lead
             return self._references(inner, inner_root)
         if leads_to_references(fs):
             raise within(_name(fs, root))
@@ -197,7 +209,7 @@ class _Opening:
         )
 
     def _references(self, fs: Any, root: str) -> Store:
-        """Return the store in a folder of a reference set."""
+        """Return the store for a folder of a reference set."""
         from zapz.storage.objects.store import ObjectStore
         from zapz.storage.references.open import of_file_system
 
@@ -209,15 +221,15 @@ class _Opening:
     def _only_to_read(self, what: str, uri: str) -> None:
         if not self.read_only:
             raise AbilityError(
-                f"{what} can only be read",
+                f"{what} is read-only",
                 where=uri,
                 expected="a folder, an object service, or memory",
-                hint="Give what lies behind it, or unpack it. As a slice it can be given as it is.",
+                hint="Use the storage behind it, or unpack it. As a slice, it is accepted unchanged.",
             )
 
 
 def _name(fs: Any, root: str) -> str:
-    """Return what a folder is called: as its URI, where there is one that leads there; never with credentials."""
+    """Return the name of a folder for messages, without credentials: its URI, if it has one."""
     if is_cache(fs):
         return f"{min(protocols_of(type(fs)))}::{_name(*innermost(fs.fs, root))}"
     uri = root if "://" in root else str(fs.unstrip_protocol(root))
@@ -226,7 +238,7 @@ def _name(fs: Any, root: str) -> str:
         named = os.fspath(inner)
         protocol = fs.storage_options.get("target_protocol") or "file"
         return redact(f"{uri}::{named if '://' in named else f'{protocol}://{named}'}")
-    if inner is not None or protocols_of(fs) & _ARCHIVES:  # an open file, or references without a place
+    if inner is not None or protocols_of(fs) & _ARCHIVES:  # an open file, or references without a URI
         scheme, mark, rest = uri.partition("://")
         return join_path(f"{scheme}{mark}{os.urandom(6).hex()}", rest.lstrip("/"))
     return redact(uri)

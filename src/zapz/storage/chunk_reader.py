@@ -25,7 +25,10 @@ _SHARD_INDICES = 64
 
 
 class ChunkReader:
-    """Reads one array's chunks. Units are inner chunks if the array is sharded, else chunks."""
+    """Reader of one array's chunks.
+
+    A unit is an inner chunk if the array is sharded, else a chunk.
+    """
 
     def __init__(
         self,
@@ -51,7 +54,7 @@ class ChunkReader:
         self._units = tuple((0, n) for n in self._per_shard)
 
     def raw(self, index: Index) -> bytes | None:
-        """Return a whole chunk's (shard's) bytes; None if it is missing, which only a definite absence is."""
+        """Return the bytes of a whole chunk (shard); None only if it certainly does not exist."""
         if self._present is not None and index not in self._present:
             return None
         try:
@@ -60,7 +63,11 @@ class ChunkReader:
             return None
 
     def raw_unit(self, unit: Index) -> bytes | None:
-        """Return a unit's bytes; None if it is missing."""
+        """Return a unit's encoded bytes; None if it is missing.
+
+        Raises:
+            ChunkError: The shard is shorter than its index states, or the index is damaged.
+        """
         if self.array.codecs.shards is None:
             return self.raw(unit)
         shard = tuple(u // n for u, n in zip(unit, self._per_shard, strict=True))
@@ -71,7 +78,7 @@ class ChunkReader:
         data = self._store.read(self.array.key(shard), place[0], place[1])
         if len(data) != place[1]:
             raise ChunkError(
-                "shard is shorter than its index says",
+                "shard is shorter than its index states",
                 where=f"{self._where}, {self.array.key(shard)}",
                 expected=f"{place[1]} bytes at {place[0]}",
                 found=f"{len(data)}",
@@ -79,10 +86,10 @@ class ChunkReader:
         return data
 
     def inspect(self, index: Index, data: Buffer) -> ShardIndex | None:
-        """Look at the outside of a whole chunk (shard), without decoding it; return a shard's checked index.
+        """Check a whole chunk (shard) without decoding it; return the index of a shard.
 
         Raises:
-            ChunkError: It is damaged, as far as its outside can tell.
+            ChunkError: Its length, its header or its shard index is damaged.
         """
         array, config = self.array, self.array.codecs.shards
         try:
@@ -98,11 +105,15 @@ class ChunkReader:
             raise error.at(f"{self._where}, {array.key(index)}") from None
 
     def number(self, unit: Index) -> int:
-        """Return the place of an inner chunk in its shard's index table."""
+        """Return the position of an inner chunk in its shard's index table."""
         return ravel(tuple(u % n for u, n in zip(unit, self._per_shard, strict=True)), self._units)
 
     def shard_index(self, shard: Index) -> tuple[ShardIndex | None, int]:
-        """Return a shard's checked index and its length in bytes; (None, 0) if the shard is missing."""
+        """Return a shard's index and its length in bytes; (None, 0) if the shard is missing.
+
+        Raises:
+            ChunkError: The index is damaged.
+        """
         with self._guard:
             if shard in self._indices:
                 return self._indices[shard]
@@ -128,12 +139,15 @@ class ChunkReader:
         return found
 
     def unit(self, unit: Index, out: Cells | None = None, *, keep: bool = False) -> Cells | None:
-        """Return a decoded unit, of full unit shape; None if it is missing.
+        """Return a decoded unit, of shape ``array.units.chunks``; None if it is missing.
 
         Args:
-            unit: Which.
-            out: Decode into this, where that saves a copy.
-            keep: Whether it will be wanted again soon.
+            unit: Index of the unit.
+            out: Array to decode into, where that saves a copy.
+            keep: Whether to cache it, because it will be needed again soon.
+
+        Raises:
+            ChunkError: The chunk is damaged.
         """
         with self._guard:
             if unit in self._cache:
@@ -148,12 +162,20 @@ class ChunkReader:
         return cells
 
     def part(self, unit: Index, take: Box, out: Cells | None = None) -> Cells | None:
-        """Return some cells of a unit; None if it is missing. Where regions are to be had, no more than these are read.
+        """Return some cells of a unit; None if it is missing.
+
+        If the store can read regions, only these cells are read.
 
         Args:
-            unit: Which.
-            take: Which of its cells, counted from its first one.
-            out: Decode the unit into this, where it is wanted whole and that saves a copy.
+            unit: Index of the unit.
+            take: Range of its cells per axis, counted from its first cell.
+            out: Array to decode into, if the whole unit is requested and that saves a copy.
+
+        Returns:
+            Array with the shape of ``take``.
+
+        Raises:
+            ChunkError: The chunk is damaged.
         """
         chunks = self.array.units.chunks
         if self._regions is not None and all(c >= n for c, n in zip(chunks, self.array.shape, strict=True)):
@@ -165,7 +187,7 @@ class ChunkReader:
         return cells if cells is None or cells is out else cells[slices(take)]
 
     def _padded(self, regions: RegionStore, unit: Index) -> Cells | None:
-        """Return a unit of a source of regions, of full unit shape; None if it has stored bytes only."""
+        """Return a unit of full shape from a store of regions; None if it has only stored bytes."""
         cells: Cells | None = regions.cells(self.array.path, self.array.units.box(unit))
         if cells is None or cells.shape == self.array.units.chunks:
             return cells
@@ -186,7 +208,12 @@ class ChunkReader:
                 self._cached -= 0 if old is None else old.nbytes
 
     def decode(self, data: Buffer, unit: Index, out: Cells | None = None) -> Cells:
-        """Decode a unit's bytes."""
+        """Decode a unit's bytes to an array of shape ``array.units.chunks``.
+
+        Raises:
+            ChunkError: They do not decode.
+            UnsupportedError: A codec is not available.
+        """
         array = self.array
         try:
             if array.codecs.foreign is not None:
@@ -196,7 +223,7 @@ class ChunkReader:
             raise error.at(self.name(unit)) from None
 
     def name(self, index: Index) -> str:
-        """Name a chunk for messages."""
+        """Return a chunk's name for messages."""
         if self.array.codecs.shards is None:
             return f"{self._where}, {self.array.key(index)}"
         shard = tuple(u // n for u, n in zip(index, self._per_shard, strict=True))
@@ -204,7 +231,11 @@ class ChunkReader:
 
 
 def zarr_chunk(array: Array, document: bytes | None) -> ZarrChunk:
-    """Return what decodes and encodes a foreign array's chunks."""
+    """Return the encoder and decoder of an array whose codecs zapz does not run itself.
+
+    Raises:
+        ChunkError: The array's document is not known.
+    """
     if document is None:
         raise ChunkError("chunk cannot be decoded without its array's document", where=array.path)
     from zapz.storage.zarr_codecs import ZarrChunk  # imported where used: zapz runs most codecs itself
@@ -213,7 +244,16 @@ def zarr_chunk(array: Array, document: bytes | None) -> ZarrChunk:
 
 
 def region(reader: ChunkReader, box: Box, fill: Cells) -> Cells:
-    """Return the cells of a box, decoded; missing chunks read as ``fill`` (0-dimensional)."""
+    """Return the decoded cells of a box.
+
+    Args:
+        reader: The array's chunks.
+        box: Range of cells per axis.
+        fill: Value of cells whose chunk is missing, 0-dimensional.
+
+    Returns:
+        Array with the shape of the box and the dtype of the array.
+    """
     array = reader.array
     out = np.empty(tuple(b - a for a, b in box), array.dtype)
     for unit in indices(array.units.covering(box)):
@@ -228,7 +268,10 @@ def region(reader: ChunkReader, box: Box, fill: Cells) -> Cells:
 
 
 def fill_cells(array: Array) -> Cells:
-    """Return the fill value as a 0-dimensional array; where the format leaves it undefined, what zarr-python reads: zero or empty."""
+    """Return the fill value as a 0-dimensional array.
+
+    Where the format leaves it undefined, it is what zarr-python reads: zero or empty.
+    """
     value = array.fill.value
     out = np.zeros((), dtype=array.dtype)
     if value is None:

@@ -1,14 +1,14 @@
-"""A clock for leases: it goes on while the machine is suspended, as everybody else's does."""
+"""A clock for leases: like the clocks of other machines, it continues during a suspension."""
 
 from __future__ import annotations
 
 import time
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Linux's monotonic clock stands still in suspension, its boot clock does not; elsewhere the
-monotonic one does not either."""
+"""On Linux the monotonic clock stops during a suspension, and the boot clock does not. On other
+systems the monotonic clock continues."""
 
 
 def now() -> float:
-    """Return seconds since some moment."""
+    """Return the seconds since an arbitrary fixed moment."""
     return time.clock_gettime(_CLOCK)

@@ -1,4 +1,4 @@
-"""fsspec's file systems: what lies within them, and how to have one that can be called from any thread."""
+"""fsspec file systems: what they wrap, and instances that any thread can call."""
 
 from __future__ import annotations
 
@@ -8,37 +8,36 @@ from typing import Any
 from zapz.errors import AbilityError
 
 _SERVICES = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https"))
-"""Protocols of services: they are asked anew, because listings that a file system has kept may be
-old."""
+"""Protocols of services. Their listings are never cached, because a cached one may be outdated."""
 _EXTRAS = {
     "s3": ("s3fs", ("s3", "s3a")),
     "gcs": ("gcsfs", ("gs", "gcs")),
     "azure": ("adlfs", ("az", "abfs", "abfss", "adl")),
     "http": ("aiohttp", ("http", "https")),
 }
-"""By extra: the package that it brings, and the protocols that need it."""
+"""By extra: the package that it installs, and the protocols that need it."""
 
 _INNER = ("fs", "sync_fs", "of", "fo", "f", "_store", "store")
-"""Attributes in which file systems, open files and stores keep what they work on."""
+"""Attributes in which file systems, open files and stores keep the object that they wrap."""
 _LEADING = frozenset(("fo", "target_protocol", "remote_protocol", "fs"))
-"""Options that name what lies within."""
+"""Options that name a wrapped file or file system."""
 
 
 def not_installed(where: str, error: ImportError, protocol: str | None = None) -> AbilityError:
-    """Return the error of a place whose kind of storage needs a package that is not there.
+    """Return the error for storage that needs a package that is not installed.
 
     Args:
-        where: The place, as people see it.
-        error: Why its file system cannot be made.
+        where: Path or URI, for display.
+        error: Why its file system cannot be created.
         protocol: Its protocol, if ``where`` does not begin with it.
     """
     protocol = protocol or where.rpartition("::")[2].partition("://")[0]
     extra = next((extra for extra, (_, protocols) in _EXTRAS.items() if protocol in protocols), None)
     if extra is None:
-        hint = "Install the packages that are named."
+        hint = "Install the packages that the message names."
     else:
-        hint = f"Install it: `pip install {_EXTRAS[extra][0]}`; the extra zapz[{extra}] brings it."
-    return AbilityError("a package for this kind of storage is not installed", where=where, found=str(error), hint=hint)
+        hint = f"Install it: `pip install {_EXTRAS[extra][0]}`; the extra zapz[{extra}] includes it."
+    return AbilityError("a package for this type of storage is not installed", where=where, found=str(error), hint=hint)
 
 
 def join_path(root: str, path: str) -> str:
@@ -52,14 +51,14 @@ def protocols_of(fs: Any) -> set[str]:
 
 
 def is_cache(fs: Any) -> bool:
-    """Return whether a file system keeps what it reads from another."""
+    """Return whether a file system caches what it reads from another one."""
     from fsspec.implementations.cached import CachingFileSystem
 
     return isinstance(fs, CachingFileSystem)
 
 
 def innermost(fs: Any, root: str) -> tuple[Any, str]:
-    """Return the file system that does the work, and the root in it."""
+    """Return the file system inside wrappers, caches excepted, and the root in it."""
     from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
     from fsspec.implementations.dirfs import DirFileSystem
 
@@ -73,7 +72,7 @@ def innermost(fs: Any, root: str) -> tuple[Any, str]:
 
 
 def behind_caches(fs: Any, root: str) -> tuple[Any, str]:
-    """Return the file system that does the work, behind caches too, and the root in it."""
+    """Return the file system inside wrappers and caches, and the root in it."""
     while True:
         fs, root = innermost(fs, root)
         if not is_cache(fs):
@@ -82,14 +81,19 @@ def behind_caches(fs: Any, root: str) -> tuple[Any, str]:
 
 
 def is_references(fs: Any) -> bool:
-    """Return whether a file system reads what a reference set names."""
+    """Return whether a file system reads the files that a reference set names."""
     from fsspec.implementations.reference import ReferenceFileSystem
 
     return isinstance(fs, ReferenceFileSystem) or "reference" in protocols_of(fs)
 
 
 def leads_to_references(thing: Any, depth: int = 8) -> bool:
-    """Return whether a URI, an option, a file system, a store, or an open file of one, is a reference set, or lies in one."""
+    """Return whether an object is a reference set, or is inside one.
+
+    Args:
+        thing: A URI, an option, a file system, a store, or an open file.
+        depth: Maximum depth of nested objects to search.
+    """
     from fsspec import AbstractFileSystem
 
     if isinstance(thing, str):
@@ -110,13 +114,14 @@ def leads_to_references(thing: Any, depth: int = 8) -> bool:
 
 
 def ours(fs: Any) -> Any:
-    """Return a file system that can be called from any thread: one with the same options, if this one lives in somebody's event loop.
+    """Return a file system that any thread can call.
 
-    Services get one in any case, which keeps no listings and has as many connections as there are
-    requests at once.
+    A file system that runs in the caller's event loop is replaced by a new one with the same
+    options. Services always get a new one: it caches no listings, and it has as many connections as
+    there are concurrent requests.
     """
     protocols = protocols_of(fs)
-    if is_cache(fs):  # it keeps what has been read, and that is what it is for
+    if is_cache(fs):  # keep it: its purpose is to keep what was read
         return fs
     services = bool(protocols & _SERVICES)
     if not services and not (fs.async_impl and fs.asynchronous):
@@ -132,7 +137,7 @@ def ours(fs: Any) -> Any:
 
 
 def _synchronous(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options without what ties a file system to an event loop; file systems among them are exchanged too."""
+    """Return options without those that bind a file system to an event loop, at any depth."""
     return {key: _exchanged(key, value) for key, value in options.items() if key not in {"asynchronous", "loop"}}
 
 
@@ -141,6 +146,6 @@ def _exchanged(key: str, value: Any) -> Any:
 
     if isinstance(value, AbstractFileSystem):
         return ours(innermost(value, "")[0])
-    if isinstance(value, Mapping) and key != "fo":  # references are as many as chunks
+    if isinstance(value, Mapping) and key != "fo":  # skipped: there are as many references as chunks
         return _synchronous(value)
     return value

@@ -1,4 +1,4 @@
-"""Open a hierarchy: read its documents once, and remember what they were."""
+"""Open a hierarchy: read its documents once, and keep their bytes."""
 
 from __future__ import annotations
 
@@ -16,25 +16,30 @@ from zapz.storage.store import Children, ReadableStore
 
 _MAX_DEPTH = 16
 _ARRAYS_ONLY = -1
-"""Depth of a root without any document: a group only if arrays lie right in it, else a folder that
-holds datasets."""
+"""Depth of a root without any document. It is a group only if it directly contains arrays;
+otherwise it is a folder of datasets."""
 
 
 def digest(data: bytes | None) -> str | None:
-    """Return the digest of a document; None if it is absent."""
+    """Return the SHA-256 digest of a document, in hexadecimal; None if it is absent."""
     return None if data is None else hashlib.sha256(data).hexdigest()
 
 
 def read_documents(store: ReadableStore, listing: Children | None = None) -> dict[str, bytes]:
     """Read all metadata documents of a hierarchy.
 
-    Arrays are never listed, so the cost does not grow with the number of chunks. Folders that hold
-    no metadata are searched for nested nodes, because some writers leave group documents out. What
-    may be read but not listed is read as its consolidated metadata say.
+    Arrays are never listed, so the cost does not grow with the number of chunks. Folders without
+    metadata are searched for nested nodes, because some writers omit group documents. A store that
+    may be read but not listed is read as its consolidated metadata describe it.
+
+    Args:
+        store: The store.
+        listing: Names directly in the store, if they are already known.
 
     Raises:
         NotFoundError: There is nothing at all.
-        MetadataError: Consolidated metadata name a node that is not there.
+        MetadataError: Consolidated metadata name a document that does not exist.
+        StoreError: Storage failed, or the store may not be listed and has no consolidated metadata.
     """
     require_folder(store)
     if listing is None and store.abilities.listable:
@@ -46,19 +51,21 @@ def read_documents(store: ReadableStore, listing: Children | None = None) -> dic
             return _named(store, error)
     try:
         return _found(store, listing)
-    except (
-        StoreError
-    ) as error:  # a denied listing further down is none of these: the others say that there is something
+    except StoreError as error:
+        # In a listed store, a denied nested folder is an error: the listing shows that it exists.
         if store.abilities.listable or not error.denied:
             raise
         return _named(store, error)
 
 
 def _named(store: ReadableStore, denied: StoreError) -> dict[str, bytes]:
-    """Read the documents that consolidated metadata name, and no others: without a listing S3 denies what is absent.
+    """Read the documents that consolidated metadata name, and no others.
+
+    Other names cannot be tried: without the right to list, S3 denies access to absent objects.
 
     Raises:
         StoreError: There are no consolidated metadata.
+        MetadataError: They name a document that does not exist.
     """
     found: dict[str, bytes] = {}
     for key in doors.CONSOLIDATED_NAMES:
@@ -72,7 +79,7 @@ def _named(store: ReadableStore, denied: StoreError) -> dict[str, bytes]:
     named = doors.consolidated_names(found, whole=True)
     if not named:
         raise StoreError(
-            "what may not be listed can be read only with consolidated metadata",
+            "a store that may not be listed needs consolidated metadata",
             where=store.uri,
             expected=".zmetadata, or consolidated metadata in zarr.json",
             found="none that can be read",
@@ -87,7 +94,7 @@ def _require(named: Iterable[str], found: Collection[str]) -> None:
     missing = sorted(key for key in named if key not in found)
     if missing:
         raise MetadataError(
-            "half a dataset: consolidated metadata name a document that is not there",
+            "incomplete dataset: consolidated metadata name a document that does not exist",
             expected=missing[0],
             found="none",
             hint="The dataset is damaged or still being written.",
@@ -95,7 +102,7 @@ def _require(named: Iterable[str], found: Collection[str]) -> None:
 
 
 def _found(store: ReadableStore, listing: Children | None) -> dict[str, bytes]:
-    """Read the documents of a hierarchy whose folders can be listed, or about which nothing but names is known."""
+    """Read the documents of a hierarchy: by listing its folders, else by their names alone."""
     root = store.read_many(n for n in doors.DOCUMENT_NAMES if listing is None or n in listing.files)
     found = dict(root)
     if not doors.is_array(root, ""):
@@ -115,24 +122,28 @@ def _paths(documents: Iterable[str]) -> set[str]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Search:
-    """A search for nodes."""
+    """A search for nodes below a folder."""
 
     store: ReadableStore
     documents: tuple[str, ...]
     """Names of the documents that a node may have."""
     arrays: set[str]
-    """Paths that consolidated metadata name as arrays: they are not asked for a group's document."""
+    """Paths of arrays by consolidated metadata: no group document is requested for them."""
     found: dict[str, bytes]
-    """Where the result goes."""
+    """Receives the documents."""
 
     def descend(self, folder: str, listing: Children, depth: int) -> None:
-        """Find the nodes below a folder."""
+        """Find the nodes below a folder.
+
+        Raises:
+            UnsupportedError: Groups are nested too deeply, or a folder links out of the dataset.
+        """
         if depth > _MAX_DEPTH:
             raise UnsupportedError(
                 "groups are nested too deeply", where=folder, expected=f"at most {_MAX_DEPTH} levels"
             )
         if folder and doors.may_hold_consolidated(listing.files, self.documents):
-            # Those of an inner group go stale unless they are refreshed too.
+            # Consolidated metadata of a nested group become outdated unless they are refreshed too.
             self.found.update(self.store.read_many([join(folder, doors.CONSOLIDATED)]))
         folders = [join(folder, name) for name in listing.folders if not name.startswith(".")]
         here = self.store.read_many(
@@ -150,7 +161,7 @@ class _Search:
                 check_path(path)
                 if (leads := self.store.stray(path)) is not None:
                     raise UnsupportedError(
-                        "a folder is a link that leaves the dataset",
+                        "a folder is a link out of the dataset",
                         where=path,
                         found=leads,
                         hint="{follow_links} allows it.",
@@ -163,15 +174,15 @@ class _Search:
 
 
 def open_dataset(store: ReadableStore, without: Collection[str] = (), listing: Children | None = None) -> Dataset:
-    """Read a hierarchy, the variables ``without`` apart.
+    """Read a hierarchy, except for the variables ``without``.
 
     Args:
-        store: Where it is.
-        without: Variables that are not wanted.
-        listing: What lies right in the store, if that is known already.
+        store: The store.
+        without: Names of variables to leave out.
+        listing: Names directly in the store, if they are already known.
 
     Raises:
-        FormatError: It is not Zarr, damaged, or not supported.
+        FormatError: It is not Zarr, is damaged, or is not supported.
         StoreError: Storage failed; ``NotFoundError`` if there is nothing.
     """
     try:
@@ -180,7 +191,7 @@ def open_dataset(store: ReadableStore, without: Collection[str] = (), listing: C
             return doors.read(documents)
     except FormatError as error:
         raise error.at(store.uri) from None
-    from zapz.storage.no_dataset import nothing_error  # imported where used: it has failed
+    from zapz.storage.no_dataset import nothing_error  # imported where used: for errors only
 
     raise nothing_error(store)
 
@@ -188,13 +199,13 @@ def open_dataset(store: ReadableStore, without: Collection[str] = (), listing: C
 def documents_of(
     store: ReadableStore, without: Collection[str] = (), listing: Children | None = None
 ) -> dict[str, bytes] | None:
-    """Return the documents of a hierarchy, those of the variables ``without`` apart; None if there are none at all."""
+    """Return the documents of a hierarchy, except those of ``without``; None if there are none."""
     found = read_documents(store, listing)
     return {key: data for key, data in found.items() if not is_named(parent(key), without)} if found else None
 
 
 def listing_of(store: ReadableStore) -> Children:
-    """Return what lies right in a store; nothing if it does not exist."""
+    """Return the names directly in a store; none if it does not exist."""
     try:
         return store.children("")
     except NotFoundError:
@@ -202,5 +213,5 @@ def listing_of(store: ReadableStore) -> Children:
 
 
 def is_empty(listing: Children, ours: Container[str] = ()) -> bool:
-    """Return whether a target does not exist yet: there is at most our own journal, and ``ours``."""
+    """Return whether a target does not exist yet: it has at most zapz's folder and ``ours``."""
     return not [name for name in (*listing.folders, *listing.files) if name != OURS and name not in ours]

@@ -1,4 +1,4 @@
-"""Who holds a lock, and whether that process certainly lives, or is certainly dead."""
+"""Who holds a lock, and whether that process is certainly alive or certainly dead."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ from zapz.waiting import Wait
 
 _UNKNOWN = "-"
 _STARTED = 19
-"""Field of ``/proc/PID/stat`` (proc(5): number 22, starttime), counted from the one behind the name
-of the program."""
+"""Index of ``starttime`` (field 22 in proc(5)) among the fields of ``/proc/PID/stat`` that follow
+the program name."""
 
 
 def target_locked(where: str, holder: Holder | None, wait: Wait, more: str = "") -> LockedError:
-    """Return the error that says who holds a target.
+    """Return the error for a target that another process holds.
 
     Args:
         where: The target.
-        holder: Who holds it; None if that is not known.
-        wait: How long it was waited for.
-        more: What to do if that process is gone, beginning with ";" or ".".
+        holder: That process; None if it is not known.
+        wait: The wait that is over.
+        more: What to do if that process no longer exists, beginning with ".".
     """
     way = (
-        "Wait until that process ends, or end it" if wait.fixed else "{lock_wait} waits for it, at most so many seconds"
+        "Wait until that process ends, or end it"
+        if wait.fixed
+        else "{lock_wait} waits for it, up to that number of seconds"
     )
     return LockedError(
         "the target is locked",
@@ -42,11 +44,11 @@ def target_locked(where: str, holder: Holder | None, wait: Wait, more: str = "")
 
 
 def describe_me(*, judged: bool = True) -> dict[str, Any]:
-    """Describe this process as a holder of a lock.
+    """Describe this process as the holder of a lock, as JSON fields.
 
     Args:
-        judged: Whether others may have to find out from this whether it lives; not where the system
-            itself ends the lock.
+        judged: Whether other processes may have to determine from this whether it is alive; False
+            where the operating system itself ends the lock.
     """
     return {
         "host": os.uname().nodename,
@@ -58,12 +60,12 @@ def describe_me(*, judged: bool = True) -> dict[str, Any]:
 
 
 def me() -> Holder:
-    """Return this process as a holder of a lock."""
+    """Return this process as the holder of a lock."""
     return holder_of(json.dumps(describe_me()).encode())
 
 
 def holder_of(data: bytes) -> Holder:
-    """Read who holds a lock from the lock's content."""
+    """Read the holder from a lock's content; an unknown one if the content is damaged."""
     try:
         fields = json.loads(data)
         return Holder(
@@ -77,7 +79,7 @@ def holder_of(data: bytes) -> Holder:
         return Holder(host="unknown", boot="", process=0, since="unknown")
 
 
-def _told(read: Callable[[], str]) -> str:
+def _known(read: Callable[[], str]) -> str:
     try:
         return read().strip().replace(" ", "") or _UNKNOWN
     except OSError:
@@ -86,22 +88,23 @@ def _told(read: Callable[[], str]) -> str:
 
 @lru_cache(maxsize=1)
 def _boot() -> str:
-    """Return machine, start of the machine, and space of process numbers; "-" for what cannot be told."""
-    machine = _told(lambda: Path("/etc/machine-id").read_text(encoding="ascii"))
-    start = _told(lambda: Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
-    return f"{machine} {start} {_told(lambda: os.readlink('/proc/self/ns/pid'))}"
+    """Return machine id, boot id and PID namespace; "-" for each that is not known."""
+    machine = _known(lambda: Path("/etc/machine-id").read_text(encoding="ascii"))
+    start = _known(lambda: Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+    return f"{machine} {start} {_known(lambda: os.readlink('/proc/self/ns/pid'))}"
 
 
 @lru_cache(maxsize=1)
 def _clock() -> str:
-    """Return which clock this process has; "-" where all have one."""
-    return _told(lambda: os.readlink("/proc/self/ns/time"))
+    """Return this process's time namespace; "-" where all processes share one clock."""
+    return _known(lambda: os.readlink("/proc/self/ns/time"))
 
 
 def started(process: int) -> str | None:
-    """Return when a process began, in ticks of a clock since the machine's start, and which clock; None if there is no such process.
+    """Return when a process started, and by which clock; None if there is no such process.
 
-    Containers may have clocks of their own (time_namespaces(7)). "-" if it cannot be told.
+    The time is in clock ticks since the boot of the machine. Containers may have clocks of their
+    own (time_namespaces(7)). "-" if it is not known.
     """
     try:
         os.kill(process, 0)
@@ -110,33 +113,36 @@ def started(process: int) -> str | None:
     except (OSError, OverflowError):
         pass
     try:
-        told = Path(f"/proc/{process}/stat").read_bytes()
+        status = Path(f"/proc/{process}/stat").read_bytes()
     except OSError:
         return _UNKNOWN
-    fields = told.rpartition(b")")[2].split()  # the name may hold anything, parentheses too
+    fields = status.rpartition(b")")[2].split()  # the program name may contain anything, parentheses too
     return f"{fields[_STARTED].decode('ascii')} {_clock()}" if len(fields) > _STARTED else _UNKNOWN
 
 
 def _runs_here(held: Holder) -> bool:
-    """Return whether a holder's process number means the same to us: one start of one machine, and one space of process numbers.
+    """Return whether a holder's process number is valid here: same boot and same PID namespace.
 
-    Host name and machine id prove nothing: clones of one image have both in common.
+    Host name and machine id prove nothing: clones of one image share both.
     """
     theirs, ours = held.boot.split()[1:], _boot().split()[1:]
     return theirs == ours and _UNKNOWN not in ours and held.process > 0
 
 
 def is_dead(held: Holder) -> bool:
-    """Return whether a holder certainly lives no more: it ran here, and its number is nobody's now, or a later process's."""
+    """Return whether a holder is certainly dead.
+
+    It ran on this machine, and its process number is now unused or belongs to a later process.
+    """
     if not _runs_here(held):
         return False
     if (found := started(held.process)) is None:
         return True
     ticks, _, clock = found.partition(" ")
     theirs, _, their_clock = held.started.partition(" ")
-    return clock == their_clock and ticks != theirs  # without a clock nothing is known
+    return clock == their_clock and ticks != theirs  # times of different clocks cannot be compared
 
 
 def is_alive(held: Holder) -> bool:
-    """Return whether a holder certainly lives: it runs here."""
+    """Return whether a holder is certainly alive: it runs on this machine."""
     return _runs_here(held) and not is_dead(held)

@@ -1,32 +1,32 @@
-"""The names of everything that zapz puts beside the data of a target: made and parsed here only. Pure.
+"""The names of all that zapz writes beside the data of a target: built and parsed here only. Pure.
 
 ::
 
-    .zapz/                            in the target, or beside it (then its own name ends so)
-      head                            local: who holds the lock; a folder of turns where the file
-          system has no locks
-      head                            object stores: whose turn it is, what is under way, what
-          earlier runs left, the last commits
-      lock                            object stores without conditional replacement: who holds the
-          lock
-      register                        the last commits, where they are kept on their own
-      txn/TRANSACTION/journal         what a transaction is going to do
-      txn/TRANSACTION/000001 ...      what replaces something, staged
-      txn/TRANSACTION/commit, abort   a decision before it is made
+    .zapz/                            in the target, or beside it (then its name ends in .zapz)
+      head                            local: the lock, with its holder; a folder of turns where the
+          file system has no locks
+      head                            object stores: the owner of the turn, the transaction in
+          progress, extents of aborted runs, the last commits
+      lock                            object stores without conditional replacement: the lock, with
+          its holder
+      register                        the last commits, where they have a file of their own
+      txn/TRANSACTION/journal         intent of a transaction
+      txn/TRANSACTION/000001 ...      staged replacements
+      txn/TRANSACTION/commit, abort   a decision before it is published
       txn/TRANSACTION/decision        the decision
-      kept/TRANSACTION/...            a committed transaction that another tool wrote over
-      fresh                           in a folder that was made to take a target's place: what is going to happen
-      doomed                          in a folder that will not, or was a target: what it consists of
-      probe-TIME-RANDOM               an object on which it is tried what a service honours
-    .TRANSACTION.000001               beside its destination: a staged file on its way there
+      kept/TRANSACTION/...            a committed transaction that another program overwrote
+      fresh                           mark of a replacement: what will happen to the two folders
+      doomed                          mark of a folder to be removed: its documents and chunks
+      probe-TIME-RANDOM               an object that tests what a service honours
+    .TRANSACTION.000001               temporary name of a staged file, in its destination's folder
 
-    head/turn/TOKEN/owner             a turn: who has it
+    head/turn/TOKEN/owner             a turn: its owner
     head/turn/TOKEN/txn/...           its transactions, as above
-    head/turn/TOKEN/way/...           files on their way out to their places, or back
-    head/ended-NUMBER-RANDOM-TOKEN/   a turn that is over, the how many-th that was
+    head/turn/TOKEN/way/...           files on their way to their final paths, and removed files
+    head/ended-NUMBER-RANDOM-TOKEN/   an ended turn, with its sequence number
     head/wait-TOKEN/TOKEN/...         a turn that has not begun
 
-``docs/format-on-disk.md`` says what is in them.
+``docs/format-on-disk.md`` describes their contents.
 """
 
 from __future__ import annotations
@@ -36,36 +36,36 @@ from typing import Literal
 from zapz.format.metadata import join, parent
 
 OURS = ".zapz"
-"""Folder of the lock and the journal."""
+"""Folder of lock and journal, zapz's own folder."""
 HEAD = f"{OURS}/head"
-"""The lock; on object stores the head."""
+"""The lock; on object stores, the head."""
 LOCK = f"{OURS}/lock"
-"""A lock that is an object, where a lease would not be safe."""
+"""The lock object, on object stores where a lease would not be safe."""
 REGISTER = f"{OURS}/register"
-"""The last commits, where they are kept on their own."""
+"""The last commits, where they have a file of their own."""
 KEPT = f"{OURS}/kept"
-"""Where a committed transaction goes that another tool wrote over."""
+"""Folder of committed transactions that another program overwrote."""
 FRESH = f"{OURS}/fresh"
-"""Says that a folder was made to take a target's place."""
+"""Mark of a folder that was created to replace a target."""
 DOOMED = f"{OURS}/doomed"
-"""In a folder that will not: what it consists of."""
+"""Mark of a folder that will not replace the target: what it contains."""
 TRANSACTIONS = f"{OURS}/txn"
-"""Folder of the transactions that are under way."""
+"""Folder of the transactions in progress."""
 WAY = f"{OURS}/way"
-"""Folder of files that have not got their places yet, where everything must go through one
+"""Folder of files that are not yet at their final paths, where all changes pass through a turn
 (``storage.local.turn``)."""
 
 TURN, OWNER, TURN_TRANSACTIONS, TURN_WAY = "turn", "owner", "txn", "way"
-"""Names below the lock, if that is a folder; the last three in the folder of one turn."""
+"""Names below the lock, if it is a folder. The last three are in the folder of one turn."""
 _ENDED, _WAITING, _PROBE = "ended-", "wait-", "probe-"
 
 
 def is_ours(key: str) -> bool:
-    """Return whether a key is not the data's."""
+    """Return whether a key belongs to zapz, not to the data."""
     return key.partition("/")[0] == OURS
 
 
-# -- transactions ------------------------------------------------------------------------------------------------------
+# -- transactions --------------------------------------------------------------------------------
 
 
 def folder_of(transaction: str) -> str:
@@ -84,7 +84,7 @@ def journal_key(transaction: str) -> str:
 
 
 def ballot_key(transaction: str, outcome: Literal["commit", "abort"]) -> str:
-    """Return where a decision is written before it is cast."""
+    """Return the key of a decision before it is published."""
     return join(folder_of(transaction), outcome)
 
 
@@ -94,12 +94,12 @@ def decision_key(transaction: str) -> str:
 
 
 def aside_of(staged: str, key: str) -> str:
-    """Return the name that a staged file gets beside its destination, before it replaces that."""
+    """Return the temporary key of a staged file in its destination's folder."""
     *_, transaction, number = staged.split("/")
     return join(parent(key), f".{transaction}.{number}")
 
 
-# -- turns -------------------------------------------------------------------------------------------------------------
+# -- turns ---------------------------------------------------------------------------------------
 
 
 def waiting_name(token: str) -> str:
@@ -108,42 +108,47 @@ def waiting_name(token: str) -> str:
 
 
 def waiting_token(name: str) -> str | None:
-    """Return the turn that has that name until it begins; None if the name is another one's."""
+    """Return the token in the name of a turn that has not begun; None for another name."""
     return name.removeprefix(_WAITING) if name.startswith(_WAITING) else None
 
 
 def ended_name(number: int, chance: str, token: str) -> str:
-    """Return the name of a turn that is over.
+    """Return the name of an ended turn.
 
     Args:
-        number: The how many-th that was.
-        chance: Random letters: two may end the same one.
-        token: The turn.
+        number: Its sequence number: 1 for the first turn that ended.
+        chance: Random letters, because two processes may end the same turn.
+        token: The turn's token.
     """
     return f"{_ENDED}{number}-{chance}-{token}"
 
 
 def is_ended(name: str) -> bool:
-    """Return whether a name is that of a turn that is over."""
+    """Return whether a name is that of an ended turn."""
     return name.startswith(_ENDED)
 
 
 def ended_number(name: str) -> int:
-    """Return the how many-th turn it was that ended; 0 if the name does not say."""
+    """Return the sequence number in the name of an ended turn; 0 if there is none."""
     number = name.removeprefix(_ENDED).partition("-")[0] if is_ended(name) else ""
     return int(number) if number.isascii() and number.isdecimal() else 0
 
 
-# -- probes ------------------------------------------------------------------------------------------------------------
+# -- probes --------------------------------------------------------------------------------------
 
 
 def probe_name(now: float, chance: str) -> str:
-    """Return a name for an object on which something is tried, which tells when that was."""
+    """Return the name of a probe object.
+
+    Args:
+        now: Time of its creation, in seconds since 1970.
+        chance: Random letters.
+    """
     return f"{_PROBE}{int(now):x}-{chance}"
 
 
 def probed_at(name: str) -> float | None:
-    """Return when an object of that name was made to try something; None if the name is another one's."""
+    """Return when a probe object was created, in seconds since 1970; None for another name."""
     if not name.startswith(_PROBE):
         return None
     try:

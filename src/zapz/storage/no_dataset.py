@@ -1,4 +1,4 @@
-"""Why there is no dataset where one was named, and what to do about it. Loaded only when opening has failed."""
+"""Explain why a path has no dataset, and what to do. Loaded only after opening has failed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _FOREIGN_ROOTS = {
     "the Zarr v3 layout from before 2023": ({"meta", "data"}, set()),
 }
 _LOOK_INTO = 10
-"""Folders of something that is no dataset in which datasets are looked for."""
+"""Maximum number of subfolders that are searched for datasets."""
 _LOOK_AT = 4
-"""Files of such a folder that are looked at."""
+"""Maximum number of files whose format is checked."""
 
 
 class OtherFormatError(FormatError):
-    """What was named is a file, and no dataset."""
+    """The named path is a file that is not a dataset."""
 
 
 def file_error(path: str) -> OtherFormatError:
@@ -41,7 +41,7 @@ def file_error(path: str) -> OtherFormatError:
 
 
 def nothing_error(store: ReadableStore) -> ZapzError:
-    """Return the error for a place without any document of a dataset."""
+    """Return the error for a path or URI without any document of a dataset."""
     files: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     if store.abilities.listable:
@@ -51,9 +51,8 @@ def nothing_error(store: ReadableStore) -> ZapzError:
             return NotFoundError("no such dataset", where=store.uri, hint="Check the path.")
         files = tuple(name for name in children.files if not _is_ours(name))
         folders = tuple(name for name in children.folders if not _is_ours(name))
-    if (
-        not folders and len(files) <= 1 and (beginning := _beginning(store, ""))
-    ):  # an object is listed as lying in itself
+    # Some services list an object as its own child.
+    if not folders and len(files) <= 1 and (beginning := _beginning(store, "")):
         return _of_beginning(store.uri, beginning)
     if PYRAMID in files:
         return UnsupportedError(
@@ -61,7 +60,7 @@ def nothing_error(store: ReadableStore) -> ZapzError:
             where=store.uri,
             expected="one Zarr dataset",
             found=", ".join(name for name in folders if name.endswith(".zarr")) or "levels",
-            hint="As a slice, name its full level: 0.zarr in it. As a target, name a dataset that is no level.",
+            hint="As a slice, name its full-resolution level, 0.zarr. As a target, name a dataset that is not a level.",
         )
     for kind, (marks, objects) in _FOREIGN_ROOTS.items():
         if (marks and marks <= set(folders)) or (objects and objects & set(files) and "snapshots" in folders):
@@ -70,23 +69,23 @@ def nothing_error(store: ReadableStore) -> ZapzError:
         return NotFoundError(
             "no such dataset",
             where=store.uri,
-            hint="Check the address; without a listing, consolidated metadata are needed.",
+            hint="Check the address. Without a listing, zapz needs consolidated metadata.",
         )
     return _no_documents(store, files, folders)
 
 
 def _is_ours(name: str) -> bool:
-    """Return whether zapz puts a folder of that name into a target, or beside one."""
+    """Return whether zapz creates a folder of that name in a target or beside one."""
     return name.endswith((OURS, f"{OURS}-new"))
 
 
 def _no_documents(store: ReadableStore, files: Sequence[str], folders: Sequence[str]) -> MetadataError:
-    """Return the error for a folder that holds something else."""
+    """Return the error for a folder that is not a dataset."""
     found = ", ".join([*files, *folders][:3]) or "nothing"
     error = MetadataError("not a Zarr dataset", where=store.uri, expected=_DOCUMENTS, found=found)
     if inner := _datasets_in(store, folders):
         return error.advised(
-            f"Datasets lie in folders of it: name one of these, such as {inside(store.uri, inner[0])}."
+            f"Some of its subfolders are datasets: name one of them, such as {inside(store.uri, inner[0])}."
         )
     if known := _known_file(store, files):
         name, kind = known
@@ -100,14 +99,14 @@ def _no_documents(store: ReadableStore, files: Sequence[str], folders: Sequence[
 
 
 def _datasets_in(store: ReadableStore, folders: Collection[str]) -> list[str]:
-    """Return the first folders of a store that are datasets."""
+    """Return the datasets among the first subfolders of a store."""
     several = [name for name in folders if not name.startswith(".")][:_LOOK_INTO]
     found = store.read_many(join(folder, key) for folder in several for key in NODE_NAMES)
     return [folder for folder in several if any(parent(key) == folder for key in found)]
 
 
 def _known_file(store: ReadableStore, files: Sequence[str]) -> tuple[str, FileFormat] | None:
-    """Return one of the first files of a folder whose format is known, and that."""
+    """Return name and format of a file in a folder; None if no format is recognised."""
     for name in [name for name in files if not name.startswith(".")][:_LOOK_AT]:
         if (kind := format_of(_beginning(store, name))) is not None:
             return name, kind
@@ -115,7 +114,7 @@ def _known_file(store: ReadableStore, files: Sequence[str]) -> tuple[str, FileFo
 
 
 def _beginning(store: ReadableStore, key: str) -> bytes:
-    """Return the first bytes of an object; none if it cannot be read."""
+    """Return the first bytes of an object; empty if it cannot be read."""
     try:
         return store.read(key, 0, BEGINNING)
     except ZapzError:
@@ -123,10 +122,10 @@ def _beginning(store: ReadableStore, key: str) -> bytes:
 
 
 def _of_beginning(uri: str, beginning: bytes) -> OtherFormatError:
-    """Return the error for a file that begins so."""
+    """Return the error for a file with these first bytes."""
     folder, _, name = uri.rstrip("/").rpartition("/")
     if name in DOCUMENT_NAMES:
-        return _no_folder(uri, "a metadata document", f"Name the folder that it lies in: {folder}")
+        return _no_folder(uri, "a metadata document", f"Name the folder that contains it: {folder}")
     if not beginning:
         return _no_folder(uri, "an empty file", "")
     kind = format_of(beginning)
@@ -134,7 +133,7 @@ def _of_beginning(uri: str, beginning: bytes) -> OtherFormatError:
         return _no_folder(uri, "a file", "")
     if kind is ZIP:
         named = f"zip://::{f'file://{uri}' if is_local(uri) else uri}"
-        hint = f"If it holds a Zarr dataset, give it a name that ends in .zip, or name it {named}"
+        hint = f"If it contains a Zarr dataset, rename it so that it ends in .zip, or use {named}"
         return _no_folder(uri, kind.name, hint)
     error = _no_folder(uri, kind.name, "")
     _advise(error, kind, "it", local=is_local(uri))
@@ -147,11 +146,11 @@ def _no_folder(where: str, found: str, hint: str) -> OtherFormatError:
 
 
 def _advise(error: FormatError, kind: FileFormat, files: str, *, local: bool) -> None:
-    """Say how files of a format become slices."""
+    """Add to an error how files of this format can be appended."""
     if not kind.opener:
         error.advised(kind.remedy)
         return
     packages = f"{kind.packages.replace(' ', ' and ')} (pip install {kind.packages})"
     way = f"append {files}" if local else f"copy {files} to a local folder and append that"
-    hint = f"zapz does not read such files by itself. With {packages}, {way} with {{slice_source}}. {kind.remedy}"
+    hint = f"zapz does not read such files itself. Install {packages}, then {way} with {{slice_source}}. {kind.remedy}"
     error.advised(hint.rstrip(), {"slice_source": kind.opener})

@@ -1,4 +1,4 @@
-"""From what a user names to a store: paths, URIs, chained URIs, archives."""
+"""Stores from what a user names: paths, URIs, chained URIs, archives."""
 
 from __future__ import annotations
 
@@ -15,23 +15,28 @@ PLAIN = StoreOptions()
 
 
 def origins_of(thing: Any) -> set[str]:
-    """Return the packages that a thing's class, or one of its bases, comes from."""
+    """Return the top-level packages of an object's class and of its base classes."""
     return {base.__module__.partition(".")[0] for base in type(thing).__mro__}
 
 
 def is_given(thing: Any) -> bool:
-    """Return whether ``adapters`` may know ``thing``, as something that is open already; costs nothing."""
+    """Return whether ``thing`` may be an open object that ``adapters`` accepts; imports nothing."""
     return bool(origins_of(thing) & {"fsspec", "zarr"})
 
 
 def open_store(uri: str | os.PathLike[str], options: Options | None = None, how: StoreOptions = PLAIN) -> Store:
-    """Return the store at ``uri``; nothing is read or made yet.
+    """Return the store at ``uri``; nothing is read or created yet.
 
     Args:
         uri: Local path, ``file://`` or any fsspec URI (chained too), or a ``.zip`` file to read
             from.
         options: fsspec storage options.
-        how: How it is opened.
+        how: Options for opening it.
+
+    Raises:
+        FormatError: It is a file, but not a dataset; or it is inside a reference set.
+        AbilityError: The package for this type of storage is not installed.
+        StoreError: It cannot be opened.
     """
     text = os.fspath(uri)
     if is_local(text):
@@ -39,7 +44,7 @@ def open_store(uri: str | os.PathLike[str], options: Options | None = None, how:
         if not is_file(str(path)):
             return LocalStore(path, durable=how.durable, follow_links=how.follow_links, beside=how.beside)
         if path.suffix != ".zip":
-            from zapz.storage.no_dataset import file_error  # imported where used: it is about to fail
+            from zapz.storage.no_dataset import file_error  # imported where used: for errors only
 
             raise file_error(str(path))
         text = f"zip://::file://{path}"
@@ -50,7 +55,7 @@ def _open_remote(uri: str, options: Options | None, how: StoreOptions) -> Store:
     """Return the store at an fsspec URI; nothing is read yet.
 
     Raises:
-        AbilityError: The package for this kind of storage is not installed.
+        AbilityError: The package for this type of storage is not installed.
         StoreError: It cannot be opened.
     """
     import fsspec  # imported where used: local appends do without it
@@ -66,7 +71,7 @@ def _open_remote(uri: str, options: Options | None, how: StoreOptions) -> Store:
         return ObjectStore(backend, root, uri, beside=how.beside, single_writer=how.single_writer)
     try:
         given = {"use_listings_cache": False, **(options or {})}
-        if uri.startswith(("s3://", "s3a://")):  # as many connections as there are requests at once
+        if uri.startswith(("s3://", "s3a://")):  # one connection for each concurrent request
             given["config_kwargs"] = {"max_pool_connections": AT_ONCE, **given.get("config_kwargs", {})}
         fs, root = fsspec.core.url_to_fs(uri, **given)
     except ImportError as error:
@@ -78,10 +83,10 @@ def _open_remote(uri: str, options: Options | None, how: StoreOptions) -> Store:
 
 
 def require_folder(store: ReadableStore) -> None:
-    """Refuse a local store whose folder is not there.
+    """Refuse a local store whose folder does not exist.
 
     Raises:
-        NotFoundError: It is not there.
+        NotFoundError: It does not exist.
     """
     if isinstance(store, LocalStore) and not is_folder(str(store.root)):
         raise NotFoundError("no such dataset", where=store.uri, hint="Check the path.")

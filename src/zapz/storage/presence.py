@@ -1,8 +1,7 @@
-"""Which chunks of a range exist, found out by listing: for ranges in which far more chunks could exist than do.
+"""Find the chunks of a range that exist, by listing, where far more could exist than do.
 
-Keys come from integers all the same: a listing only says which of the planned ones exist. A name
-    that is not exactly the key of a planned
-index says nothing, and a listing that fails ends everything.
+Keys are still computed from integers: a listing only shows which of the planned keys exist. A name
+that is not exactly the key of a planned index is ignored, and a listing that fails is an error.
 """
 
 from __future__ import annotations
@@ -18,18 +17,21 @@ from zapz.storage.local.store import LocalStore
 from zapz.storage.store import ReadableStore
 
 MANY = 1 << 17
-"""Ranges of at most so many chunks are gone through one by one; of larger ones it is listed which
-exist."""
+"""Maximum number of chunks in a range whose keys are processed one by one. In larger ranges, a
+listing finds those that exist."""
 _FEW = 64
-"""So many folders are looked at one by one, where their parent would have to be listed otherwise."""
+"""Maximum number of folders that are checked one by one, instead of listing their parent."""
 _DIGITS = 20
-"""More than the longest axis has."""
+"""Maximum number of digits of an index: more than the longest axis needs."""
 _PAGE = 2048
-"""Bits that are kept together."""
+"""Bits per page."""
 
 
 class IndexSet:
-    """A set of chunk indices of a range: a bit each, in pages, so that neither dense nor sparse ones cost much."""
+    """A set of chunk indices of a range.
+
+    It has one bit per index, in pages, so that neither dense nor sparse sets need much memory.
+    """
 
     def __init__(self, spans: Box) -> None:
         self._spans = spans
@@ -39,12 +41,12 @@ class IndexSet:
         return divmod(ravel(index, self._spans), _PAGE)
 
     def add(self, index: Index) -> None:
-        """Take an index into the set."""
+        """Add an index to the set."""
         page, bit = self._place(index)
         self._pages.setdefault(page, bytearray(_PAGE >> 3))[bit >> 3] |= 1 << (bit & 7)
 
     def discard(self, index: Index) -> None:
-        """Take an index out of the set."""
+        """Remove an index from the set."""
         page, bit = self._place(index)
         if page in self._pages:
             self._pages[page][bit >> 3] &= ~(1 << (bit & 7))
@@ -75,20 +77,22 @@ def present(
     strict: bool = False,
     links: bool = True,
 ) -> Iterator[Index]:
-    """Yield the indices of a range whose keys exist; it costs what exists, not what could, nor what exists elsewhere.
+    """Yield the indices of a range whose keys exist.
+
+    The cost grows with the number of these keys, not with the range, nor with other arrays.
 
     Args:
-        store: Where.
-        path: The array.
+        store: The store.
+        path: Path of the array.
         keys: Its chunk key encoding.
-        spans: The range.
-        folders: Receives the folders above keys that exist.
-        strict: Whether a folder in the place of a chunk is refused; else it is passed over.
-        links: Whether folders that are links are gone through.
+        spans: The range of chunk indices per axis.
+        folders: Receives the existing folders above keys.
+        strict: Whether a folder at the path of a chunk is refused; otherwise it is ignored.
+        links: Whether to follow folders that are links.
 
     Raises:
-        MetadataError: A folder lies where a chunk belongs.
-        StoreError: Something cannot be listed.
+        MetadataError: A folder is at the path of a chunk.
+        StoreError: A folder cannot be listed.
     """
     walk = _Walk(store, path, keys, {} if folders is None else folders, strict=strict, links=links)
     if not count(spans):
@@ -115,14 +119,14 @@ def candidates(
     *,
     links: bool = True,
 ) -> Iterator[Index]:
-    """Yield the indices of a range; of a very large one those whose keys exist, as ``present`` does."""
+    """Yield the indices of a range; in a very large range, only those that ``present`` finds."""
     if count(spans) <= MANY:
         return indices(spans)
     return present(store, path, keys, spans, folders, links=links)
 
 
 class _Walk:
-    """A way through the folders of one array."""
+    """A walk through the folders of one array."""
 
     def __init__(
         self, store: ReadableStore, path: str, keys: ChunkKeys, folders: dict[str, bool], *, strict: bool, links: bool
@@ -136,7 +140,7 @@ class _Walk:
         self._links = links
 
     def enter(self, folder: str) -> bool:
-        """Return whether a folder exists, and may be gone through."""
+        """Return whether a folder exists and may be searched."""
         if self._local is None or not folder:
             return True
         if folder not in self._folders:
@@ -146,7 +150,7 @@ class _Walk:
         return True
 
     def flat(self, spans: Box) -> Iterator[Index]:
-        """Yield what exists of keys that all lie in one folder."""
+        """Yield the existing indices where all keys are in one folder."""
         names = self._names(self._path, count(spans))
         if names is None:
             yield from self._probed(indices(spans))
@@ -157,7 +161,7 @@ class _Walk:
                 yield index
 
     def below(self, folder: str, prefix: Index, spans: Box) -> Iterator[Index]:
-        """Yield what exists below a folder of keys with slashes."""
+        """Yield the existing indices below a folder, where keys have slashes."""
         (a, b), *rest = spans
         leaf = not rest
         names = None if not leaf and self._local is not None and b - a <= _FEW else self._names(folder, b - a)
@@ -173,9 +177,9 @@ class _Walk:
 
     @staticmethod
     def _numbered(names: list[tuple[str, str]] | None, a: int, b: int, *, leaf: bool) -> Iterable[tuple[int, str]]:
-        """Return the numbers in a range that are names, with their kinds; all of them if the names are not known.
+        """Return the numbers of a range that are names, with their types; all if names are None.
 
-        On object services a name may be both.
+        On object services a name may be both a folder and a file.
         """
         if names is None:
             return ((i, "folder") for i in range(a, b))
@@ -188,7 +192,7 @@ class _Walk:
         return kinds.items()
 
     def _names(self, folder: str, most: int) -> list[tuple[str, str]] | None:
-        """Return what lies in a folder, with its kind; None if that is much more than the ``most`` names looked for."""
+        """Return names and types of a folder's entries; None if far more than ``most``."""
         if self._local is not None:
             return entries(os.path.join(self._local.root, folder), most + _FEW)
         try:
@@ -210,7 +214,7 @@ class _Walk:
             return True
         if self._strict and self._local is not None:
             where = f"{self._store.uri}/{join(self._path, self._keys.key(index))}"
-            raise MetadataError("a folder lies where a chunk belongs", where=where, hint="Remove it.")
+            raise MetadataError("a folder is at the path of a chunk", where=where, hint="Remove the folder.")
         return False
 
     def _probed(self, wanted: Iterator[Index]) -> Iterator[Index]:
@@ -224,7 +228,7 @@ class _Walk:
 
 
 def _number(text: str) -> int | None:
-    """Return the integer that a text is, written as keys are."""
+    """Return the integer of a text, if it is written as in chunk keys; else None."""
     if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
         return None
     number = int(text)

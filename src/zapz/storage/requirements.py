@@ -1,4 +1,4 @@
-"""What documents must be before something is done that was planned when they were so."""
+"""Required digests of documents: a planned change is carried out only while they are unchanged."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from zapz.storage.hierarchy import digest
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Requirements:
-    """What documents must be: the digest of each, by key; None for one that must be absent."""
+    """Required digests of documents, by key; None for a document that must be absent."""
 
     digests: Mapping[str, str | None]
 
     def violations(self, here: Mapping[str, bytes], becoming: Mapping[str, str] | None = None) -> list[str]:
-        """Return the keys of documents that are something else, in order.
+        """Return the keys of documents with another digest, in order.
 
         Args:
-            here: The documents as they are, by key; those that are absent left out.
-            becoming: Digests of what documents become, which is right as well: it may have been
-                written already.
+            here: The present documents by key, without those that are absent.
+            becoming: Digests of new versions of documents, which are accepted too: they may already
+                be written.
         """
         later = becoming or {}
         return [

@@ -1,4 +1,4 @@
-"""One array as a dataset of its own: an array's folder under a name, and nothing beside it."""
+"""One array as a dataset of its own: a root that contains only the array's folder."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from zapz.storage.store import Children, ReadableStore
 
 
 class OneArray:
-    """The store of an array, as a store with one folder in it. A ``ReadableStore``."""
+    """The store of an array, presented as a store with one folder. A ``ReadableStore``."""
 
     def __init__(self, array: ReadableStore, name: str) -> None:
-        """Begin.
+        """Wrap the store of an array.
 
         Args:
-            array: The array's folder.
-            name: What it is called.
+            array: The store of the array's folder.
+            name: Name of the folder.
         """
         self._array = array
         self._name = name
@@ -28,7 +28,7 @@ class OneArray:
         )
 
     def _inner(self, key: str) -> str | None:
-        """Return a key of the array's folder; None if it lies elsewhere."""
+        """Return a key relative to the array's folder; None if it is outside of it."""
         return key[len(self._prefix) :] if key.startswith(self._prefix) else None
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -53,7 +53,7 @@ class OneArray:
         return (self._prefix + key for key in self._array.existing(k for k in map(self._inner, keys) if k is not None))
 
     def children(self, key: str) -> Children:
-        """See ``ReadableStore``. The name can be listed even where the array's folder cannot."""
+        """See ``ReadableStore``. The root can be listed even where the array's folder cannot."""
         if not key:
             return Children(folders=(self._name,), files=())
         inner = self._inner(f"{key}/")
@@ -65,7 +65,7 @@ class OneArray:
         """See ``ReadableStore``."""
         return not key or key == self._name
 
-    def linked(self, key: str) -> bool:  # noqa: ARG002 - the array was named, wherever it lies
+    def linked(self, key: str) -> bool:  # noqa: ARG002 - the caller named the array, wherever it is
         """See ``ReadableStore``."""
         return False
 

@@ -1,4 +1,4 @@
-"""What a store's folder lies in: other Zarr datasets, and pyramids."""
+"""What contains a store's folder: other Zarr datasets, and pyramids."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zapz.storage.local.store import LocalStore
 from zapz.storage.store import ReadableStore
 
 PYRAMID = ".zlevels"
-"""What xcube's pyramids hold beside their levels ``0.zarr``, ``1.zarr`` and so on."""
+"""Marker file of xcube's pyramids, beside their levels ``0.zarr``, ``1.zarr`` and so on."""
 _NODES = (".zgroup", ".zarray", "zarr.json")
 _CONSOLIDATED = (".zmetadata", "zarr.json")
 _IS_CONSOLIDATED = re.compile(rb'"consolidated_metadata"\s*:\s*\{')
@@ -19,20 +19,20 @@ _LEVEL = re.compile(r"\d+\.(?:zarr|link)")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Surroundings:
-    """What a folder lies in."""
+    """What contains a folder."""
 
     pyramid: str | None = None
-    """The pyramid of which it is a level."""
+    """The pyramid of which the folder is a level."""
     dataset: str | None = None
-    """The nearest folder above it that is a node of a Zarr hierarchy; on services only if it has
+    """The nearest folder above it that is a node of a Zarr hierarchy; on services, only if it has
     consolidated metadata."""
 
 
 def surroundings_of(store: ReadableStore) -> Surroundings:
-    """Find out what a store's folder lies in. On services, what cannot be read does not count.
+    """Find what contains a store's folder. On services, folders that cannot be read are ignored.
 
     Raises:
-        StoreError: A folder above cannot be looked at.
+        StoreError: A local folder above it cannot be inspected.
     """
     place, found = _local(store) if isinstance(store, LocalStore) else _objects(store)
     whole, _, name = place.rpartition("/")

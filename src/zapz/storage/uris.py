@@ -1,4 +1,4 @@
-"""Places as users name them."""
+"""Paths and URIs as users write them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def is_local(uri: str) -> bool:
 
 
 def local_path(uri: str) -> Path:
-    """Return a local URI as an absolute path: ``~`` expanded, trailing slashes dropped, links kept."""
+    """Return a local URI as an absolute path: ``~`` expanded, no trailing slashes, links kept."""
     text = uri.removeprefix("file://").removeprefix("local://")
     return Path(os.path.abspath(os.path.expanduser(text)))
 
 
 def redact(uri: str) -> str:
-    """Return the URI without user names, passwords and queries; of a chained one, each part."""
+    """Return a URI without user names, passwords and queries, in each part of a chained URI."""
     if "::" in uri:
         return "::".join(redact(part) for part in uri.split("::"))
     scheme, mark, rest = uri.partition("://")
@@ -31,13 +31,16 @@ def redact(uri: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Drop what may be secret from a service's message: queries of URLs, and names with passwords before a host or bucket."""
+    """Remove from a service's message what may be secret.
+
+    These are queries of URLs, and user names with passwords before a host or bucket.
+    """
     without_users = re.sub(r"[^\s\"'/]*:[^\s\"'/]*@|(?<=://)[^\s\"'/]*@", "", text)
     return re.sub(r"\?[^\s'\")]+", "", without_users)
 
 
 def told(error: Exception) -> str:
-    """Return what a library's error says, for people: of the operating system's the reason alone."""
+    """Return a library's error as text for messages; for a system error, only its reason."""
     reason = error.strerror if isinstance(error, OSError) else None
     if reason:
         return reason[:1].lower() + reason[1:]
@@ -45,11 +48,11 @@ def told(error: Exception) -> str:
 
 
 _CACHES = ("simplecache", "filecache", "blockcache")
-"""Protocols in a chain that lead to the same place."""
+"""Protocols in a chain that do not change where it leads."""
 
 
 def canonical_uri(uri: str) -> str:
-    """Return where a URI leads: links resolved if it is local, else one spelling of those that mean the same."""
+    """Return where a URI leads: links resolved if it is local, else one spelling for aliases."""
     while uri.partition("::")[0] in _CACHES:
         uri = uri.partition("::")[2]
     if is_local(uri):
@@ -60,20 +63,20 @@ def canonical_uri(uri: str) -> str:
 
 
 def inside(uri: str, folder: str) -> str:
-    """Return the URI of a folder inside of what a URI names: of a chained one (an archive) in its first part."""
+    """Return the URI of a folder inside another; of a chained URI (archive), in its first part."""
     first, mark, rest = uri.partition("::")
     return f"{first.rstrip('/') if not first.endswith('://') else first}{'' if first.endswith('://') else '/'}{folder}{mark}{rest}"
 
 
 def beside_of(root: str) -> str:
-    """Return the folder of lock and journal beside the folder of a bucket.
+    """Return the folder of lock and journal beside a folder of a bucket.
 
     Raises:
-        ConfigError: It is the bucket itself.
+        ConfigError: The folder is the bucket itself.
     """
     if "/" not in root.strip("/"):
         raise ConfigError(
-            "a whole bucket has no place beside it",
+            'journal = "beside" needs a prefix below the bucket',
             where="journal",
             expected='"inside", or a target in a folder of the bucket',
             found="beside",

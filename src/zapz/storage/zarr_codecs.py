@@ -1,7 +1,7 @@
-"""The one place that hands a chunk to zarr's own codec pipeline: for v3 codecs that zapz does not run itself.
+"""Run zarr's own codec pipeline on a chunk, for v3 codecs that zapz does not run itself.
 
-It uses zarr's public interface only: an array of one chunk in memory, whose single key is the
-chunk.
+Only this module does so. It uses zarr's public interface only: an array of one chunk in memory,
+whose single key is the chunk.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zapz.format.buffers import Buffer
 
 
 class ZarrChunk:
-    """Decodes and encodes single chunks with the codecs that an array's ``zarr.json`` names."""
+    """Decoder and encoder of single chunks, with the codecs that an array's ``zarr.json`` names."""
 
     def __init__(self, document: bytes, path: str) -> None:
         meta = json.loads(document)
@@ -43,20 +43,20 @@ class ZarrChunk:
         store = MemoryStore(content)
         try:
             return zarr.open_array(store, mode="r+", zarr_format=3, config={"write_empty_chunks": True}), content
-        except Exception as error:  # zarr raises whatever its codecs do
+        except Exception as error:  # zarr passes on any error of its codecs
             raise self._unknown(error) from error
 
     def _unknown(self, error: Exception) -> UnsupportedError:
         """Return the error for a codec that is not installed."""
         return UnsupportedError(
-            "codec cannot be decoded or encoded",
+            "codec is not available",
             where=self._path,
             found=str(error),
-            hint="Install the package that brings this codec.",
+            hint="Install the package that provides this codec.",
         )
 
     def decode(self, data: Buffer) -> np.ndarray[Any, Any]:
-        """Decode one chunk.
+        """Decode one chunk to an array of full chunk shape.
 
         Raises:
             ChunkError: It does not decode.
@@ -65,13 +65,16 @@ class ZarrChunk:
         array, _ = self._open(bytes(data))
         try:
             return np.asarray(array[...])
-        except Exception as error:  # zarr raises whatever its codecs do
+        except Exception as error:  # zarr passes on any error of its codecs
             if _is_not_installed(error):
                 raise self._unknown(error) from error
-            raise ChunkError("chunk does not decode", expected="what zarr's codecs wrote", found=str(error)) from error
+            raise ChunkError("chunk does not decode", expected="bytes of zarr's codecs", found=str(error)) from error
 
     def encode(self, cells: np.ndarray[Any, Any]) -> bytes:
         """Encode one chunk.
+
+        Args:
+            cells: Array of full chunk shape.
 
         Raises:
             ChunkError: A codec refuses the values.
@@ -81,12 +84,12 @@ class ZarrChunk:
         try:
             array[...] = cells
             return bytes(content[self._key].to_bytes())
-        except Exception as error:  # zarr raises whatever its codecs do
+        except Exception as error:  # zarr passes on any error of its codecs
             if _is_not_installed(error):
                 raise self._unknown(error) from error
-            raise ChunkError("values do not encode", expected="zarr's codecs", found=str(error)) from error
+            raise ChunkError("values do not encode", expected="values for zarr's codecs", found=str(error)) from error
 
 
 def _is_not_installed(error: Exception) -> bool:
-    """Return whether numcodecs, through zarr, does not have a codec; some are asked for only when they are used."""
+    """Return whether numcodecs lacks a codec; zarr loads some codecs only when they are used."""
     return type(error).__name__ == "UnknownCodecError"

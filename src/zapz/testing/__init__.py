@@ -1,8 +1,8 @@
-"""For those who embed zapz: an object service in memory, faults at any request or file operation, and time that only passes when told.
+"""Test tools for programs that embed zapz: an object service in memory, faults, simulated time.
 
-``ObjectService`` behaves as S3 does (creation if absent, replacement on a tag), keeps a log, and
-lets any request be refused, lose its answer, or be the last one of a process; ``failing_files``
-does that to a folder. ``simulated_time`` lets a lease run out in no time::
+``ObjectService`` behaves like S3 (creation if absent, replacement by tag) and keeps a log. Any
+request can be refused, lose its answer, or be the last one of a process. ``failing_files`` does the
+same to a folder. ``simulated_time`` lets a lease run out without waiting::
 
     from zapz import testing
 
@@ -13,7 +13,7 @@ does that to a folder. ``simulated_time`` lets a lease run out in no time::
             zapz.append(service.store("bucket/cube"), "day2.zarr")
         zapz.recover(service.store("bucket/cube"))
 
-None of it is used by zapz itself. It is public: what is here stays, and is only added to.
+zapz itself uses none of it. It is public: existing names stay, and new ones may be added.
 """
 
 from zapz.testing.faults import FAULTS, Died, Fault

@@ -1,7 +1,7 @@
-"""Faults at any operation on the files of a folder: what ``os`` does there, in this process, goes through a hook.
+"""Faults at any operation on the files of a folder: calls of ``os`` in this process run a hook.
 
-Only one block at a time may watch, and nothing else of the process may use ``os`` in the folder
-meanwhile.
+Only one block at a time may watch files. Meanwhile, other code of the process must not use ``os``
+in the folder.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from zapz.storage.local import durability
 from zapz.testing.faults import Died, Fault
 
 Act = Callable[[str, Callable[[], Any]], Any]
-"""What to do about an operation: its name, and what carries it out."""
+"""Hook of an operation: gets its name and a function that carries it out; returns its result."""
 
 CHANGES = frozenset(
     ("create", "write", "pwrite", "replace", "rename", "link", "unlink", "mkdir", "rmdir", "ftruncate")
 ) | {name for name in ("fchmod", "fchown", "setxattr", "removexattr") if hasattr(os, name)}
-"""Operations that change something; "create" is an ``open`` that may."""
+"""Operations that change something; "create" is an ``open`` that may create a file."""
 SYNCS = frozenset(("fsync", "fdatasync"))
-"""Operations that make changes durable; they do nothing here."""
+"""Operations that make changes durable; they are not carried out."""
 LOOKS = frozenset(("open", "read", "pread", "stat", "lstat", "fstat", "scandir", "listdir")) | {
     name for name in ("listxattr", "getxattr") if hasattr(os, name)
 }
@@ -32,7 +32,7 @@ LOOKS = frozenset(("open", "read", "pread", "stat", "lstat", "fstat", "scandir",
 
 
 class _Watcher:
-    """Stands between a process and what ``os`` does below a folder."""
+    """Replaces functions of ``os``, and calls a hook for operations below a folder."""
 
     def __init__(self, root: Path, act: Act) -> None:
         self._root = str(root)
@@ -42,7 +42,7 @@ class _Watcher:
         self._busy = False
 
     def functions(self) -> dict[str, Callable[..., Any]]:
-        """Return what takes the places of functions of ``os``."""
+        """Return the replacements of functions of ``os``, by name."""
         return {name: self._opened if name == "open" else self._wrapped(name) for name in self._real}
 
     def _step(self, name: str, do: Callable[[], Any]) -> Any:
@@ -86,9 +86,17 @@ class _Watcher:
 
 @contextlib.contextmanager
 def watched_files(root: Path, act: Act) -> Iterator[None]:
-    """Let ``act`` carry out every operation below a folder; a write comes in two halves, and nothing waits for the disk."""
+    """Let ``act`` carry out every operation below a folder.
+
+    A write is split into two halves, and no operation waits for the disk.
+
+    Args:
+        root: The folder, or one that does not exist yet.
+        act: The hook.
+    """
     changes = [(os, name, function) for name, function in _Watcher(root, act).functions().items()]
-    changes.append((durability, "_syncfs", lambda: None))  # a sync of the whole file system is none of one folder
+    # A sync of the whole file system is not an operation of one folder.
+    changes.append((durability, "_syncfs", lambda: None))
     kept = [(module, name, getattr(module, name)) for module, name, _ in changes]
     for module, name, value in changes:
         setattr(module, name, value)
@@ -100,7 +108,7 @@ def watched_files(root: Path, act: Act) -> Iterator[None]:
 
 
 def file_operations(root: Path, action: Callable[[], Any]) -> int:
-    """Run something, and return how many operations it made below a folder."""
+    """Run ``action``, and return the number of its operations below a folder."""
     made = 0
 
     def count(_: str, do: Callable[[], Any]) -> Any:
@@ -114,7 +122,7 @@ def file_operations(root: Path, action: Callable[[], Any]) -> int:
 
 
 def _give_back(name: str, answer: Any) -> None:
-    """Close what was opened and never reached its caller."""
+    """Close a result that does not reach its caller."""
     if name in {"open", "create"}:
         os.close(answer)
     elif name == "scandir":
@@ -123,14 +131,13 @@ def _give_back(name: str, answer: Any) -> None:
 
 @contextlib.contextmanager
 def failing_files(root: Path, number: int, fault: Fault, code: int = errno.EIO) -> Iterator[None]:
-    """Let one operation below a folder go wrong.
+    """Let one operation below a folder fail.
 
     Args:
         root: The folder, or one that does not exist yet.
-        number: Which, counted from 0.
-        fault: What becomes of it; after "died" nothing of the block has any effect below the
-            folder.
-        code: The ``errno`` of the failure.
+        number: Number of the operation in the block, counted from 0.
+        fault: The fault; after "died", the rest of the block has no effect below the folder.
+        code: The ``errno`` of the error.
     """
     made, died = -1, False
 

@@ -13,7 +13,7 @@ from zapz.storage.objects.store import ObjectStore
 from zapz.testing.faults import Died, Fault, nothing
 
 MUTATIONS = ("put", "put_new", "put_over", "delete")
-"""Kinds of requests that change something."""
+"""Types of requests that change something."""
 _BROKEN = 500
 _REFUSED = 400
 _DENIED = 403
@@ -21,12 +21,12 @@ _PRECONDITION = 412
 
 
 class AnswerError(Exception):
-    """What a service answers instead of doing something."""
+    """An error that a service returns."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"HTTP {status}")
         self.status = status
-        """Status code of HTTP."""
+        """HTTP status code."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Request:
     """One request to a service."""
 
     kind: str
-    """"get", "look", "list", "put", "put_new" (if absent), "put_over" (on a tag) or "delete"."""
+    """"get", "look", "list", "put", "put_new" (if absent), "put_over" (by tag) or "delete"."""
     path: str
     """The object, or the folder."""
 
@@ -56,35 +56,38 @@ class ObjectService:
     scope = "testing"
 
     def __init__(self, *, unique_tags: bool = True) -> None:
-        """Begin without objects.
+        """Create a service without objects.
 
         Args:
-            unique_tags: Whether a tag never comes back; otherwise equal bytes have equal tags, as
-                with most services.
+            unique_tags: Whether every write gets a new tag; otherwise equal bytes have equal tags,
+                as on most services.
         """
         self.objects: dict[str, bytes] = {}
-        """What there is, by path."""
+        """All objects, by path."""
         self.log: list[Request] = []
         """Requests that were carried out."""
         self.before: Callable[[Request], None] = nothing
-        """Called before a request is carried out; what it raises is the answer."""
+        """Called before a request is carried out; an exception that it raises is the answer."""
         self.after: Callable[[Request], None] = nothing
-        """Called after it was; what it raises replaces the answer."""
+        """Called after a request; an exception that it raises replaces the answer."""
         self.denied: set[str] = set()
-        """Kinds of requests that are not allowed. Without "list", what is absent is denied too, as by S3."""
+        """Types of requests that are denied. Without "list", absent objects are denied too, as by
+        S3."""
         self._tags: dict[str, str] = {}
         self._unique = unique_tags
         self._count = 0
         self._guard = threading.RLock()
 
-    # -- for tests -------------------------------------------------------------------------------------------------------
+    # -- for tests --------------------------------------------------------------------------------
 
     def store(self, root: str, *, beside: bool = False) -> ObjectStore:
-        """Return a folder as a store that can be given as a target: as another process would see it, one request at a time.
+        """Return a folder of the service as a store, which can be a target.
+
+        Each call returns the store of a new process. It sends one request at a time.
 
         Args:
             root: The folder, such as "bucket/cube".
-            beside: Whether lock and journal lie beside it.
+            beside: Whether lock and journal are beside it.
         """
         store = ObjectStore(self, root, f"testing://{root}", beside=beside)
         store.pauses = (0.0,)
@@ -92,22 +95,22 @@ class ObjectService:
         return store
 
     def snapshot(self) -> dict[str, bytes]:
-        """Return all objects."""
+        """Return a copy of all objects, by path."""
         return dict(self.objects)
 
     def restore(self, objects: dict[str, bytes]) -> None:
-        """Put back what ``snapshot`` returned."""
+        """Restore the objects of a ``snapshot``, with new tags."""
         self.objects = dict(objects)
         self._tags = {path: self._new_tag(data) for path, data in objects.items()}
 
     def overwrite(self, path: str, data: bytes) -> str:
-        """Write an object as another tool does: it is not in the log, and no fault hits it; return its tag."""
+        """Write an object as another program does, without log and faults; return its tag."""
         self.objects[path] = bytes(data)
         self._tags[path] = self._new_tag(data)
         return self._tags[path]
 
     def requests(self, action: Callable[[], Any]) -> int:
-        """Run something, and return how many requests it made."""
+        """Run ``action``, and return the number of its requests."""
         counted = 0
         before = self.before
 
@@ -125,11 +128,11 @@ class ObjectService:
 
     @contextlib.contextmanager
     def failing(self, number: int, fault: Fault) -> Iterator[None]:
-        """Let one request of the block go wrong.
+        """Let one request of the block fail.
 
         Args:
-            number: Which, counted from 0.
-            fault: What becomes of it; after "died" nothing of the block has any effect.
+            number: Number of the request in the block, counted from 0.
+            fault: The fault; after "died", the rest of the block has no effect.
         """
         made, died = -1, False
         before, after = self.before, self.after
@@ -155,7 +158,7 @@ class ObjectService:
         finally:
             self.before, self.after = before, after
 
-    # -- what a backend of a store does ------------------------------------------------------------------------------------
+    # -- the ``Backend`` of a store ---------------------------------------------------------------
 
     def _new_tag(self, data: bytes) -> str:
         self._count += 1
@@ -188,7 +191,7 @@ class ObjectService:
         return found
 
     def get_many(self, paths: Sequence[str]) -> list[Any]:
-        """Return objects with their tags; what fails, as its error."""
+        """Return bytes and tag, or the error, per object."""
         answers: list[Any] = []
         for path in paths:
             try:
@@ -198,7 +201,7 @@ class ObjectService:
         return answers
 
     def look(self, path: str) -> tuple[int, str | None]:
-        """Return the length of an object, and its tag."""
+        """Return the length of an object in bytes, and its tag."""
         found: tuple[int, str] = self._asked("look", path, lambda: (len(self._bytes(path)), self._tag(path)))
         return found
 
@@ -208,7 +211,11 @@ class ObjectService:
         return tag
 
     def put_new(self, path: str, data: bytes) -> str | None:
-        """Write an object if there is none; return its tag."""
+        """Write an object if it is absent; return its tag.
+
+        Raises:
+            AnswerError: It exists.
+        """
 
         def create() -> str:
             if path in self.objects:
@@ -219,7 +226,12 @@ class ObjectService:
         return tag
 
     def put_over(self, path: str, data: bytes, tag: str) -> str | None:
-        """Write an object if it still has a tag; return the new one."""
+        """Write an object if it still has this tag; return the new tag.
+
+        Raises:
+            FileNotFoundError: It is absent.
+            AnswerError: It has another tag.
+        """
 
         def replace() -> str:
             if self._tag(path) != tag:
@@ -239,7 +251,11 @@ class ObjectService:
         self._asked("delete", path, remove)
 
     def list(self, path: str) -> tuple[list[str], list[str]]:
-        """Return the names of folders and of objects right in a folder."""
+        """Return the names of folders and of objects directly in a folder.
+
+        Raises:
+            FileNotFoundError: There are none.
+        """
 
         def names() -> tuple[list[str], list[str]]:
             rests = [key[len(path) + 1 :] for key in self.objects if key.startswith(f"{path}/")]

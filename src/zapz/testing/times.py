@@ -1,4 +1,4 @@
-"""Time that only passes where zapz sleeps."""
+"""Simulated time, which passes only where zapz sleeps."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from zapz.txn.objects import lease, session, settling, transaction, vacuum
 
 @dataclass
 class Clock:
-    """Time that passes only where somebody sleeps. Stands in for the module ``time``."""
+    """A clock that moves only where zapz sleeps. It replaces the module ``time``."""
 
     now: float = 1_000_000.0
     """Seconds since the epoch, and of the monotonic clock."""
     slept: Callable[[float], None] = nothing
-    """Called with the seconds of each sleep, after it."""
+    """Called after each sleep, with its duration in seconds."""
 
     def monotonic(self) -> float:
-        """Return the time."""
+        """Return the time in seconds."""
         return self.now
 
     def time(self) -> float:
-        """Return the time."""
+        """Return the time in seconds."""
         return self.now
 
     def sleep(self, seconds: float) -> None:
@@ -37,12 +37,14 @@ class Clock:
 
 
 TIMED = (transaction, settling, lease, session, vacuum, waiting)
-"""Modules that look at a clock."""
+"""Modules that read a clock."""
 
 
 @contextlib.contextmanager
 def simulated_time(at: Clock | None = None) -> Iterator[Clock]:
-    """Let zapz see a clock that only moves where it sleeps, in this process, until the block ends. Leases are not renewed meanwhile.
+    """Give zapz, in this process, a clock that moves only where it sleeps, until the block ends.
+
+    Leases are not renewed meanwhile.
 
     Args:
         at: The clock; a new one by default.

@@ -1,8 +1,8 @@
-"""What a journal says is believed only as far as the documents explain it, before anything is removed or put in place.
+"""Check a journal against the target's documents, before anything is removed or put in place.
 
-A journal may have come with a data set that somebody downloaded, or be another data set's. It may
-name chunks beyond the shape of an array whose document is what the journal builds on, and chunks of
-an array that does not exist yet. Nothing else is touched by it.
+A journal may have come with a data set that a user downloaded, or belong to another data set. It
+may name chunks beyond the shape of an array whose document still is the journal's base, and chunks
+of an array that does not exist yet. Anything else is refused.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 
 def unexplained(where: str, found: str, expected: str = "") -> JournalError:
-    """Return the error that says that a journal goes beyond the documents."""
+    """Return the error for a journal that names more than the documents explain."""
     return JournalError(
-        "the journal names something that the target's documents do not explain",
+        "the journal does not match the target's documents",
         where=where,
         expected=expected,
         found=found,
@@ -42,15 +42,15 @@ def unexplained(where: str, found: str, expected: str = "") -> JournalError:
 
 
 def check_names(intent: Intent, where: str, own: Collection[str] = ()) -> None:
-    """See that an intent names chunks where it may name chunks, and documents where it may name documents.
+    """Check that an intent names only metadata documents, and only chunks of its planned ranges.
 
     Args:
-        intent: What was read.
-        where: The journal.
-        own: Documents of our own folder that a transaction may write.
+        intent: The intent.
+        where: Path of the journal, for messages.
+        own: Documents in zapz's own folder that a transaction may write.
 
     Raises:
-        JournalError: It does not.
+        JournalError: It names something else.
     """
     for key in (*intent.base, *(d.key for d in intent.documents if d.key not in own)):
         if name(key) not in doors.DOCUMENT_NAMES or is_ours(key):
@@ -59,41 +59,41 @@ def check_names(intent: Intent, where: str, own: Collection[str] = ()) -> None:
     paths = [extent.path for extent in intent.extents]
     for names in (written, paths, intent.existing):
         if len(set(names)) != len(names):
-            raise unexplained(where, "a name that is given twice")
+            raise unexplained(where, "a name that occurs twice")
     for key in set(written) - {*intent.base, *own}:
-        raise unexplained(where, f"document {key!r}", "documents whose state before is known")
+        raise unexplained(where, f"document {key!r}", "documents with a base digest")
     for key in (*intent.existing, *intent.foreign):
         if not any(extent.holds(key) for extent in intent.extents):
             raise unexplained(where, f"chunk {key!r}", "chunks of the planned ranges")
 
 
 def check_decided(intent: Intent, documents: Mapping[str, bytes], where: str) -> None:
-    """See that a decision carries the documents that were planned.
+    """Check that a decision contains the planned documents.
 
     Raises:
-        JournalError: It does not.
+        JournalError: It contains others.
     """
     if [(key, digest(data)) for key, data in documents.items()] != [(d.key, d.digest) for d in intent.documents]:
-        raise unexplained(where, "documents that were not planned", "those of the intent")
+        raise unexplained(where, "documents that were not planned", "documents of the intent")
 
 
 def where_of(store: LocalStore | ObjectStore, key: str) -> str:
-    """Return where a key of our own folder is, which may lie beside the target."""
+    """Return the path or URI of a key in zapz's own folder, which may be beside the target."""
     return f"{store.uri.rstrip('/')}{'' if store.beside else '/'}{key}"
 
 
 def check(store: LocalStore, intent: Intent, outcome: Outcome | None, folder: str, own: Collection[str] = ()) -> None:
-    """See that everything that an intent would have removed or replaced is explained by the documents.
+    """Check that the documents explain everything that an intent would remove or replace.
 
     Args:
         store: The target.
-        intent: What was read.
-        outcome: What was decided; None if nothing.
+        intent: The intent.
+        outcome: The decision; None if there is none.
         folder: The transaction's folder.
-        own: Documents of our own folder that a transaction may write.
+        own: Documents in zapz's own folder that a transaction may write.
 
     Raises:
-        JournalError: It is not. Nothing was touched.
+        JournalError: They do not. Nothing was touched.
     """
     where = where_of(store, join(folder, "journal"))
     check_names(intent, where, own)
@@ -111,17 +111,18 @@ def check(store: LocalStore, intent: Intent, outcome: Outcome | None, folder: st
 
 
 def _check_staged(store: LocalStore, intent: Intent, ours: Mapping[str, str], folder: str, where: str) -> None:
-    """See that what is put in place is what the intent names."""
+    """Check that the staged files are those that the intent names."""
     for staged, key in intent.staged():
         place = join(folder, staged)
         if store.linked(place):
             raise unexplained(where, f"a link, {staged}", "files")
         if key not in ours or store.size(place) is None:
             continue
-        # It may be linked to what is in place, which another tool has changed since: that moves nothing.
+        # It may be linked to the file in place, which another program has changed since. Putting it
+        # in place then changes nothing.
         data = store.read(place)
         if digest(data) != ours[key] and store.read_many([key]).get(key) != data:
-            raise unexplained(where, f"other bytes in {staged}", f"the document that was planned for {key!r}")
+            raise unexplained(where, f"other bytes in {staged}", f"the planned document {key!r}")
 
 
 def _check_extent(
@@ -131,7 +132,8 @@ def _check_extent(
     here = store.read_many(names)
     for key in here:
         if key not in base:
-            raise unexplained(where, f"chunks of {extent.path!r}, {key!r} not among the documents", "what governs them")
+            what = f"chunks of {extent.path!r}, {key!r} not among the documents"
+            raise unexplained(where, what, "the document that governs them")
     known = [key for key in names if key in base]
     if not known:
         raise unexplained(where, f"chunks of {extent.path!r}", "the document that governs them")
@@ -146,9 +148,10 @@ def _check_extent(
 def _check_boundary(
     store: LocalStore, extent: Extent, base: Mapping[str, str | None], kept: Collection[str], where: str
 ) -> None:
-    """See that a chunk which also holds old cells was made by the transaction if it says so: then these are fill values.
+    """Check that the transaction created those boundary chunks that it claims to have created.
 
-    What cannot be decoded, or reads as zeros, was torn when the power failed.
+    The old cells of such a chunk contain the fill value. A chunk that cannot be decoded, or reads
+    as zeros, was damaged by a power failure.
     """
     for key, document in store.read_many(governing(extent.path)).items():
         if digest(document) != base.get(key):
@@ -166,17 +169,17 @@ def _check_boundary(
                 continue
             known = [_is_same(cells, np.broadcast_to(value, cells.shape)) for value in (fill, zero)]
             if not np.all(known[0] | known[1]):
-                raise unexplained(where, f"chunk {array.key(index)!r}, with values", "a chunk that the append made")
+                raise unexplained(where, f"chunk {array.key(index)!r}, with values", "a chunk that the append created")
 
 
 def _is_same(a: Cells, b: Cells) -> Cells:
-    """Return where cells are equal; NaN equals NaN."""
+    """Return where cells are equal, as booleans of the same shape; NaN equals NaN."""
     same: Cells = a == b
     return same | ((a != a) & (b != b)) if a.dtype.kind in "fcmM" else same  # noqa: PLR0124 - NaN is unequal to itself
 
 
 def governing(path: str) -> list[str]:
-    """Return the keys of the documents that can govern the chunks of an array."""
+    """Return the keys of the documents that may govern the chunks of an array."""
     return [join(path, document) for document in doors.ARRAY_NAMES]
 
 
@@ -184,7 +187,7 @@ def read_array(path: str, key: str, document: bytes, where: str) -> Array:
     """Read the document of an array.
 
     Raises:
-        JournalError: It is none.
+        JournalError: It is not the document of an array.
     """
     try:
         found = doors.read({key: document}).arrays.get(path)
@@ -196,17 +199,17 @@ def read_array(path: str, key: str, document: bytes, where: str) -> Array:
 
 
 def check_grid(array: Array, extent: Extent, where: str, *, grown: bool) -> None:
-    """See that an extent is what an append to an array may write.
+    """Check that an append to an array may write an extent.
 
     Args:
-        array: As its document says.
+        array: The array, from its document.
         extent: The extent.
-        where: The journal.
-        grown: Whether the document is that of after the append: then only what lies beyond it can
-            be told.
+        where: Path of the journal, for messages.
+        grown: Whether the document is the one after the append: then only chunks beyond its shape
+            can be recognised.
 
     Raises:
-        JournalError: It is not.
+        JournalError: It may not.
     """
     counts, spans = array.grid.counts, extent.spans
     if extent.keys != array.keys or len(spans) != array.ndim:
@@ -224,10 +227,10 @@ def check_grid(array: Array, extent: Extent, where: str, *, grown: bool) -> None
 
 
 def require_alone(store: LocalStore, path: str, keys: ChunkKeys, spans: Box, where: str) -> None:
-    """See that no array has chunks, or a document, where an array that does not exist would have its chunks.
+    """Check that no other array is where an array that does not exist would have its chunks.
 
     Raises:
-        JournalError: One has.
+        JournalError: There is one.
     """
     require_no_array_above(store, path, where)
     if keys.separator != "/":
@@ -241,21 +244,21 @@ def require_alone(store: LocalStore, path: str, keys: ChunkKeys, spans: Box, whe
             documents = store.read_many(join(folder, document) for document in doors.DOCUMENT_NAMES)
             for key in documents:
                 raise unexplained(
-                    where, f"chunks of {path!r} around {key!r}", "chunks of an array that is not there yet"
+                    where, f"chunks of {path!r} around {key!r}", "chunks of an array that does not exist yet"
                 )
 
 
 def require_no_array_above(store: LocalStore, path: str, where: str) -> None:
-    """See that a node does not lie inside an array.
+    """Check that a node is not inside an array.
 
     Raises:
-        JournalError: It does.
+        JournalError: It is.
     """
     while path:
         path = parent(path)
         for key, document in store.read_many(join(path, d) for d in doors.ARRAY_NAMES).items():
             if doors.says_array(key) or not _is_group(key, document):
-                raise unexplained(where, f"a node inside the array {path!r}", "nodes of groups")
+                raise unexplained(where, f"a node inside the array {path!r}", "nodes inside groups")
 
 
 def _is_group(key: str, document: bytes) -> bool:

@@ -1,4 +1,7 @@
-"""Which chunks a transaction has created: a bit each, so that ten million cost little more than a megabyte. Pure."""
+"""The chunks that a transaction has created. Pure.
+
+Each chunk is one bit, so that ten million chunks need little more than a megabyte.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ class ChunkSet:
         self._sets = {extent.path: IndexSet(extent.spans) for extent in extents}
 
     def add(self, path: str, index: Index) -> None:
-        """Take a chunk into the set."""
+        """Add a chunk to the set."""
         self._sets[path].add(index)
 
     def discard(self, path: str, index: Index) -> None:
-        """Take a chunk out of the set."""
+        """Remove a chunk from the set."""
         self._sets[path].discard(index)
 
     def holds(self, path: str, index: Index) -> bool:

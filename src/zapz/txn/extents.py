@@ -1,4 +1,4 @@
-"""Which chunks a transaction may write: integer ranges, never a listing. Pure."""
+"""The chunks that a transaction may write: integer ranges, never a listing. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,19}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
-    """Keys of one array that a transaction may create or replace: integer ranges, never a listing."""
+    """Chunk keys of one array that a transaction may create or replace."""
 
     path: str
-    """Array."""
+    """Path of the array."""
     keys: ChunkKeys
-    """How an index becomes a key."""
+    """Its chunk key encoding."""
     spans: Box
     """Range of chunk indices per axis."""
 
@@ -28,7 +28,7 @@ class Extent:
         return (join(self.path, self.keys.key(index)) for index in indices(self.spans))
 
     def holds(self, key: str) -> bool:
-        """Return whether a key is one of them, without going through them."""
+        """Return whether a key is one of them, without iterating over them."""
         prefix = f"{self.path}/" if self.path else ""
         numbers = key[len(prefix) :]
         if self.keys.style == "default":
@@ -41,7 +41,7 @@ class Extent:
         return inside and join(self.path, self.keys.key(index)) == key
 
     def begins(self, name: str) -> bool:
-        """Return whether a key's first part is ``name``, without going through them."""
+        """Return whether ``name`` is the first part of one of them, without iterating over them."""
         if self.path:
             return self.path.partition("/")[0] == name
         if self.keys.separator == "." or not self.spans:

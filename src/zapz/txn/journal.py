@@ -1,6 +1,6 @@
-"""The journal: what a transaction intends, and its decision (``txn.records`` says how they are framed). Pure.
+"""The journal: a transaction's intent and its decision (``txn.records`` frames them). Pure.
 
-Without its ``ready`` record the intent was never complete, and so nothing was changed.
+An intent without its ``ready`` record was never complete, so nothing was changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zapz.txn.extents import Extent
 
 _KEYS_PER_RECORD = 1000
 _LONGEST_NAME = 500
-"""Characters that are read of what is for people."""
+"""Maximum number of characters of a text for display."""
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 Outcome = Literal["commit", "abort"]
@@ -36,35 +36,36 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """What a transaction means to do; durable before the first change."""
+    """What a transaction will do; durable before the first change."""
 
     id: str
     """Name of the transaction, and of its folder."""
     made_root: bool
-    """Whether the target's folder was made for it."""
+    """Whether the target's folder was created for it."""
     base: Mapping[str, str | None]
-    """Digest of every document that governs the target, before; None for one that was absent."""
+    """Digests, before the transaction, of all documents that govern the target; None for an absent
+    one."""
     documents: tuple[Document, ...]
     """Documents to write, in order of becoming visible."""
     extents: tuple[Extent, ...]
     """Chunk keys that may be written."""
     existing: tuple[str, ...] = ()
-    """Those of them that existed: they are staged, and never removed."""
+    """Those of them that existed before: they are staged, and never removed."""
     folders: tuple[str, ...] = ()
-    """Folders above chunk keys that existed: they are never removed."""
+    """Folders above chunk keys that existed before: they are never removed."""
     foreign: tuple[str, ...] = field(default=())
-    """Keys that somebody else created meanwhile: they are never removed."""
+    """Chunk keys that another program created meanwhile: they are never removed."""
     slice: str = ""
-    """What is appended, for people; empty if that is not known."""
+    """Name of the slice, for display; empty if it is not known."""
     process: int = 0
-    """Number of the process that appends, for people; 0 if that is not known, or said elsewhere."""
+    """Process number of the writer, for display; 0 if it is not known, or is recorded elsewhere."""
     host: str = ""
-    """Name of its machine, for people."""
+    """Name of its machine, for display."""
     since: str = ""
-    """When it began, UTC, ISO 8601, for people."""
+    """When the append began, UTC, ISO 8601, for display."""
 
     def staged(self) -> Iterator[tuple[str, str]]:
-        """Yield (staged name, key) of everything that replaces something: chunks first, then documents in order."""
+        """Yield (staged name, key) of all staged files: chunks first, then documents in order."""
         return ((name, key) for name, _, key in self.staged_by_node())
 
     def staged_by_node(self) -> Iterator[tuple[str, str, str]]:
@@ -87,15 +88,15 @@ def write(intent: Intent) -> Iterator[bytes]:
 
 
 def as_record(intent: Intent) -> dict[str, Any]:
-    """Return what an intent is, its lists of keys apart."""
-    told = {"slice": intent.slice, "process": intent.process, "host": intent.host, "since": intent.since}
+    """Return an intent as JSON fields, without its lists of keys."""
+    shown = {"slice": intent.slice, "process": intent.process, "host": intent.host, "since": intent.since}
     return {
         "id": intent.id,
         "made_root": intent.made_root,
         "base": dict(intent.base),
         "documents": [[d.key, d.digest] for d in intent.documents],
         "extents": [extent_record(extent) for extent in intent.extents],
-        **{name: value for name, value in told.items() if value},
+        **{name: value for name, value in shown.items() if value},
     }
 
 
@@ -105,7 +106,7 @@ def extent_record(extent: Extent) -> list[Any]:
 
 
 def foreign(key: str) -> bytes:
-    """Return the record that says: this key is somebody else's."""
+    """Return the record of a key that another program created."""
     return records.frame({"type": "foreign", "key": key})
 
 
@@ -142,12 +143,16 @@ def read(data: bytes, where: str) -> Intent | None:
 
 
 def from_record(record: Mapping[str, Any]) -> Intent:
-    """Read what ``as_record`` made; raises what Python raises where something is not as it made it."""
+    """Return an intent from its JSON fields (``as_record``).
+
+    Raises:
+        Exception: One of ``records.Unreadable``, or ``FormatError``: a field is invalid.
+    """
     base = record["base"]
     if not all(isinstance(v, str) or v is None for v in base.values()):
-        raise TypeError("a digest that is no text")
+        raise TypeError("a digest that is not text")
     if not all(isinstance(digest, str) for _, digest in record["documents"]):
-        raise TypeError("a digest that is no text")
+        raise TypeError("a digest that is not text")
     return Intent(
         id=name_of(record["id"]),
         made_root=bool(record["made_root"]),
@@ -162,14 +167,18 @@ def from_record(record: Mapping[str, Any]) -> Intent:
 
 
 def _words(value: Any) -> str:
-    """Return a text that is for people alone, so that whoever wrote it cannot do more to their terminal than that."""
+    """Return a text for display: shortened, and without control characters for the terminal."""
     if not isinstance(value, str):
-        raise TypeError("a name that is no text")
+        raise TypeError("a name that is not text")
     return "".join(c if c.isprintable() else "?" for c in value[:_LONGEST_NAME])
 
 
 def extent_of(record: Any) -> Extent:
-    """Read what ``extent_record`` made."""
+    """Return an extent from its JSON form (``extent_record``).
+
+    Raises:
+        ValueError: It is invalid.
+    """
     path, style, separator, spans = record
     if style not in {"default", "v2"} or separator not in {".", "/"}:
         raise ValueError(f"chunk keys {style!r} {separator!r}")
@@ -183,13 +192,17 @@ def extent_of(record: Any) -> Extent:
 
 def _safe(key: Any) -> str:
     if not isinstance(key, str):
-        raise TypeError("a key that is no text")
+        raise TypeError("a key that is not text")
     check_path(key)
     return key
 
 
 def name_of(value: Any) -> str:
-    """Return the name of a transaction, which becomes that of folders and files."""
+    """Check the name of a transaction, which also names folders and files, and return it.
+
+    Raises:
+        ValueError: It is invalid.
+    """
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ValueError(f"a name {value!r}"[:100])
     return value
@@ -201,11 +214,11 @@ def decision(
     """Return the bytes of a decision.
 
     Args:
-        transaction: Whose.
-        outcome: Which.
-        documents: What it makes visible, in order, where nothing is staged: then the decision is
-            all that recovery needs.
-        now: When, seconds since 1970, where decisions outlive their transactions.
+        transaction: Name of the transaction.
+        outcome: "commit" or "abort".
+        documents: Documents that it makes visible, in order, where nothing is staged: then recovery
+            needs only the decision.
+        now: Time in seconds since 1970, where decisions outlive their transactions.
     """
     record: dict[str, Any] = {"id": transaction, "outcome": outcome}
     if now is not None:
@@ -219,16 +232,16 @@ def read_decision(data: bytes, transaction: str, where: str) -> Outcome:
     """Read a decision.
 
     Raises:
-        JournalError: It is damaged, or another transaction's.
+        JournalError: It is damaged, or belongs to another transaction.
     """
     return read_decided(data, transaction, where)[0]
 
 
 def read_decided(data: bytes, transaction: str, where: str) -> tuple[Outcome, dict[str, bytes]]:
-    """Read a decision, and the documents that it carries.
+    """Read a decision, and the documents in it.
 
     Raises:
-        JournalError: It is damaged, or another transaction's.
+        JournalError: It is damaged, or belongs to another transaction.
     """
     try:
         record = records.single(data)
@@ -247,7 +260,7 @@ def read_decided(data: bytes, transaction: str, where: str) -> tuple[Outcome, di
 
 
 def decided_at(data: bytes, where: str) -> float:
-    """Return when a decision was taken, seconds since 1970.
+    """Return when a decision was made, in seconds since 1970.
 
     Raises:
         JournalError: It is damaged.

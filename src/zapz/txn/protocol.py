@@ -1,4 +1,4 @@
-"""What the two kinds of storage offer alike to whoever writes: a turn, a transaction, recovery."""
+"""What a writer gets on any type of storage: a turn, a transaction, recovery."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 class HeadMovedError(ConflictError):
-    """Somebody else took a turn since the target was read: read it again."""
+    """Another process took a turn since the target was read: read it again."""
 
 
 def elsewhere(uri: str, found: str, *, beside: bool) -> ConflictError:
-    """Return the error that says that lock and journal are where another setting puts them."""
+    """Return the error for a target whose lock and journal are where another setting puts them."""
     return ConflictError(
-        "the target has a lock or journal in another place than the setting says",
+        "the target has a lock or journal where another setting puts it",
         where=uri,
         expected=f'journal = "{"inside" if beside else "beside"}"',
         found=found,
-        hint="Use the same setting everywhere.",
+        hint="Use the same setting for all writers.",
     )
 
 
@@ -40,10 +40,10 @@ class Replacement(Protocol):
 
     @property
     def store(self) -> Store:
-        """Where the new one is built."""
+        """Where the new target is built."""
 
     def take_place(self) -> tuple[str, ...]:
-        """Put the new target in the place of the old one, and remove that; return what is worth knowing."""
+        """Replace the old target by the new one, and remove the old one; return notes."""
 
 
 class Writing(Protocol):
@@ -51,99 +51,111 @@ class Writing(Protocol):
 
     @property
     def reading(self) -> Store:
-        """The target, for reading what is going to be replaced."""
+        """The target, for reading chunks that will be replaced."""
 
     def put(self, path: str, index: Index, parts: Parts) -> Receipt:
-        """Write a chunk, and account for it. Thread-safe."""
+        """Write a chunk, and record it. Thread-safe."""
 
     def merge(self, receipts: Iterable[Receipt]) -> None:
-        """Account for chunks that were written for this transaction elsewhere: they are decided with it, or undone with it."""
+        """Record chunks that were written for this transaction elsewhere.
+
+        They are committed or rolled back with it.
+        """
 
     def replaces(self, path: str, index: Index) -> bool:
-        """Return whether "no chunk" must be written out."""
+        """Return whether a missing chunk must be written out."""
 
     def replaced(self) -> Iterable[str]:
-        """Return the keys at which something lies already, where only those are replaced."""
+        """Return the keys that exist already, where only those are replaced."""
 
 
 class Session(Protocol):
     """A writer's turn."""
 
     recovered: Recovery
-    """What was recovered."""
+    """What was recovered when the turn began."""
     notes: tuple[str, ...]
-    """What is worth knowing about the storage."""
+    """Notes about the storage."""
 
     @property
     def register(self) -> tuple[Commit, ...]:
-        """The last commits, where they are remembered."""
+        """The last commits, where they are recorded."""
 
     @property
     def leftovers(self) -> Container[str]:
-        """Names, right in the target, of what aborted runs may have left."""
+        """Names, directly in the target, that aborted runs may have left."""
 
     def begin(
         self, plan: Plan, commit: Commit, name: str, enter: Callable[[str], None] | None = None
     ) -> AbstractContextManager[Writing]:
-        """Run the body as a transaction: committed and visible if it returns, undone or given up if it raises.
+        """Run the body as a transaction.
+
+        If the body returns, the transaction is committed and visible. If it raises, the transaction
+        is rolled back (local storage) or abandoned (object stores).
 
         Args:
-            plan: What is going to be written.
-            commit: What it will be remembered as.
-            name: A name that was never used before.
-            enter: Called as each part of it begins that follows the body: "syncing", where that is
-                done at once, and "committing".
+            plan: What will be written.
+            commit: Its entry for the register.
+            name: A transaction name that was never used before.
+            enter: Called when a phase after the body begins: "syncing", where all files are synced
+                together, and "committing".
 
         Raises:
-            HeadMovedError: Somebody else took a turn since the target was read.
+            HeadMovedError: Another process took a turn since the target was read.
         """
 
     def renewing(self, old: Dataset, name: str) -> AbstractContextManager[Replacement]:
-        """Let the body build a new target and put it in the place of the old one; otherwise that one stays.
+        """Let the body build a new target, and replace the old one by it; else the old one stays.
 
         Args:
-            old: The old one.
+            old: The old target.
             name: A name that was never used before.
         """
 
     def again(self) -> None:
-        """Wait for another turn; what was read of the target must be read again."""
+        """Wait for another turn; the caller must read the target again."""
 
     def moved(self) -> bool:
-        """Return whether somebody else took a turn since this one began, so that what was read may be a mixture."""
+        """Return whether another process took a turn since this one began.
+
+        Then the data that were read may be a mixture.
+        """
 
 
 class Coordinator(Protocol):
-    """Keeps the writers of one target apart, and sees to what those left that are gone."""
+    """Keeps the writers of one target apart, and recovers what dead writers left."""
 
     def open(self, wait: Wait, *, remember: bool = False) -> AbstractContextManager[Session]:
         """Take a turn; see ``session.open_session``."""
 
     def recover(self, wait: Wait) -> Recovery:
-        """Recover what a crash left, without a turn if there is nothing."""
+        """Recover what a crash left; take no turn if there is nothing."""
 
     def unlock(self) -> bool:
-        """Remove a lock whose holder is gone; return whether there was one."""
+        """Remove a lock whose holder is dead; return whether there was one."""
 
     def vacuum(self, wait: Wait, name: str) -> Vacuumed:
-        """Remove what aborted runs left; ``name`` is one that no transaction ever had."""
+        """Remove what aborted runs left; ``name`` is a name that no transaction ever had."""
 
     def successor(self) -> Store:
-        """Return the place where a target's replacement is built; nothing is made.
+        """Return the store in which a target's replacement is built; nothing is created.
 
         Raises:
             AbilityError: The target cannot be replaced as a whole on this storage.
-            ConfigError: Nor with this setting.
+            ConfigError: It cannot be replaced with this setting.
         """
 
     def state(self) -> tuple[Holder | None, tuple[str, ...]]:
-        """Say, without changing anything, who holds the target, and what recovery would do; nothing of the latter while it is held."""
+        """Return who holds the target, and what recovery would do; change nothing.
+
+        While the target is held, the second part is empty.
+        """
 
     def notes(self) -> tuple[str, ...]:
-        """Return what is worth knowing about the storage, without trying anything."""
+        """Return notes about the storage, without probing it."""
 
     def leftovers(self) -> Container[str]:
-        """Return names, right in the target, of what aborted runs may have left."""
+        """Return the names, directly in the target, that aborted runs may have left."""
 
     def register(self, *, remember: bool) -> tuple[Commit, ...]:
         """Return the last commits without taking a turn."""

@@ -1,8 +1,10 @@
-r"""Records: JSON text framed so that a torn tail is recognised, and damage anywhere else. Pure.
+r"""Records: JSON text, framed so that a torn tail and damage elsewhere are recognised. Pure.
 
-A journal is a magic line and records; a record is length, CRC-32 of the text, CRC-32 of these two, and JSON text::
+A journal is a magic line and records. A record is its length, the CRC-32 of its text, the CRC-32 of
+these two, and its text, which is JSON::
 
-    "zapz journal 1\n" | len crc crc {"type": "begin", …} | len crc crc {"type": "existing", …} | … | len crc crc {"type": "ready"}
+    "zapz journal 1\n" | len crc crc {"type": "begin", …} | len crc crc {"type": "existing", …} | …
+    | len crc crc {"type": "ready"}
 
 A head, a decision, a register and a mark are one record each.
 """
@@ -23,11 +25,11 @@ _HEAD = struct.Struct("<III")
 
 T = TypeVar("T")
 Unreadable = (struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError)
-"""What reading a damaged record raises, apart from errors of zapz."""
+"""Errors of Python that reading a damaged record raises, besides errors of zapz."""
 
 
 def frame(record: Mapping[str, Any]) -> bytes:
-    """Return one record's bytes."""
+    """Return the bytes of a record."""
     payload = json.dumps(record, separators=(",", ":")).encode()
     return _head(len(payload), zlib.crc32(payload)) + payload
 
@@ -38,7 +40,7 @@ def _head(length: int, checksum: int) -> bytes:
 
 
 def split(data: bytes, where: str) -> list[dict[str, Any]]:
-    """Read all records; a torn tail is the end.
+    """Read all records; a torn tail ends the journal.
 
     Raises:
         JournalError: Something other than the tail is damaged, or a newer zapz wrote it.
@@ -67,13 +69,13 @@ def split(data: bytes, where: str) -> list[dict[str, Any]]:
         except (ValueError, RecursionError) as error:
             raise damaged(where, str(error)) from error
         if not isinstance(record, dict):
-            raise damaged(where, "a record that is no object")
+            raise damaged(where, "a record that is not an object")
         result.append(record)
     return result
 
 
 def _record(data: bytes, position: int, where: str) -> tuple[bytes, int] | None:
-    """Return the text of the record at ``position`` and where the next one begins; None at the end, or at a torn tail."""
+    """Return a record's text and the position of the next one; None at the end or a torn tail."""
     head = data[position : position + _HEAD.size]
     if not _is_head(head):
         if len(data[position:].rstrip(b"\0")) < _HEAD.size:
@@ -94,7 +96,7 @@ def _is_head(head: bytes) -> bool:
 
 
 def damaged(where: str, found: str) -> JournalError:
-    """Return the error that says what is wrong with a journal."""
+    """Return the error for a damaged journal."""
     return JournalError(
         "the journal is damaged",
         where=where,
@@ -104,10 +106,10 @@ def damaged(where: str, found: str) -> JournalError:
 
 
 def single(data: bytes) -> dict[str, Any]:
-    """Read the one record that a whole object consists of.
+    """Read the only record of an object.
 
     Raises:
-        ValueError: It is damaged.
+        Exception: One of ``Unreadable``: it is damaged.
     """
     length, checksum, _ = _HEAD.unpack_from(data)
     payload = data[_HEAD.size :]
@@ -115,19 +117,19 @@ def single(data: bytes) -> dict[str, Any]:
         raise ValueError("checksum")
     record = json.loads(payload)
     if not isinstance(record, dict):
-        raise TypeError("a record that is no object")
+        raise TypeError("a record that is not an object")
     return record
 
 
 def versioned(data: bytes, name: str, version: int, where: str, read: Callable[[dict[str, Any]], T]) -> T:
-    """Read an object of one record that says which version wrote it.
+    """Read an object of one record that contains its version.
 
     Args:
         data: The object.
-        name: The record's field that holds the version.
-        version: The one that is known.
-        where: Where the object is.
-        read: Makes a value of the record.
+        name: The record's field with the version.
+        version: The supported version.
+        where: Path or URI of the object, for messages.
+        read: Converts the record to a value.
 
     Raises:
         JournalError: It is damaged, or another version of zapz wrote it.

@@ -1,4 +1,4 @@
-"""The register: the last slices that were appended, to recognise those that come again. Pure."""
+"""The register: the last appended slices, to recognise a slice that is appended again. Pure."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from typing import Any
 from zapz.txn import records
 
 FORMAT = 1
-"""Version of a register that is kept on its own."""
+"""Version of a register that is a file of its own."""
 _REMEMBERED = 1000
-"""So many commits are remembered: as many slices without labels one command may have, and still be
+"""Register length, in commits. A command with at most this number of slices without labels can be
 repeated safely."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """A slice that was appended: enough to recognise it where there are no labels."""
+    """An appended slice: what is needed to recognise it where there are no labels."""
 
     fingerprint: str
-    """Digest of where the slice is and of its documents."""
+    """Digest of the slice's path or URI and of its documents."""
     offset: int
-    """Where its first step went."""
+    """Index of its first step in the target, along the append dimension."""
     length: int
     """Number of its steps."""
     transaction: str = ""
     """Transaction that appended it."""
     name: str = field(default="", compare=False)
-    """What people call it; told while it is appended, and not remembered."""
+    """Its name for display while it is appended; not stored in the register."""
 
 
 def commit_record(commit: Commit) -> list[Any]:
-    """Return a commit as it is stored."""
+    """Return a commit as JSON."""
     return [commit.fingerprint, commit.offset, commit.length, commit.transaction]
 
 
 def commit_of(record: Any) -> Commit:
-    """Read what ``commit_record`` made; raises one of ``records.Unreadable``."""
+    """Return a commit from its JSON form; raises one of ``records.Unreadable``."""
     fingerprint, offset, length, transaction = record
     return Commit(fingerprint=str(fingerprint), offset=int(offset), length=int(length), transaction=str(transaction))
 
 
 def encode_register(register: Iterable[Commit]) -> bytes:
-    """Return the bytes of a register that is kept on its own."""
+    """Return the bytes of a register that is a file of its own."""
     return records.frame({"zapz_register": FORMAT, "register": [commit_record(c) for c in register]})
 
 
 def decode_register(data: bytes, where: str) -> tuple[Commit, ...]:
-    """Read what ``encode_register`` made.
+    """Read the bytes of ``encode_register``.
 
     Raises:
         JournalError: It is damaged, or another version of zapz wrote it.
@@ -60,6 +60,6 @@ def decode_register(data: bytes, where: str) -> tuple[Commit, ...]:
 
 def remembered(register: Iterable[Commit], commit: Commit) -> tuple[Commit, ...]:
     """Return a register with one more commit."""
-    # The transaction is asked for only right after the commit.
+    # The transaction's name is needed only right after its commit.
     earlier = (replace(c, transaction="") if c.transaction else c for c in register)
     return (*earlier, commit)[-_REMEMBERED:]

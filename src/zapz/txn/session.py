@@ -1,6 +1,7 @@
-"""A writer's turn at a target, on any kind of storage: wait for it, recover what a crash left, write transactions, give it back.
+"""A writer's turn at a target, on any type of storage.
 
-Which kind that is, nothing else asks.
+To open it, zapz waits for other writers and recovers what a crash left. Then the writer runs
+transactions. Only this module checks the type of storage.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def coordinator_of(store: Store) -> Coordinator:
-    """Return what keeps the writers of a target apart.
+    """Return the coordinator of a target's writers.
 
     Raises:
-        AbilityError: Nothing can be written to such a store.
+        AbilityError: Such a store cannot be a target.
     """
     if isinstance(store, LocalStore):
         return LocalCoordinator(store)
@@ -35,7 +36,7 @@ def coordinator_of(store: Store) -> Coordinator:
 
     if isinstance(store, ObjectStore):
         return ObjectCoordinator(store)
-    raise AbilityError("nothing can be appended to this kind of storage", where=store.uri)
+    raise AbilityError("this type of storage cannot be a target", where=store.uri)
 
 
 def open_session(store: Store, wait: Wait, *, remember: bool = False) -> AbstractContextManager[Session]:
@@ -44,20 +45,20 @@ def open_session(store: Store, wait: Wait, *, remember: bool = False) -> Abstrac
     Args:
         store: The target.
         wait: How long to wait for another writer.
-        remember: Whether the last commits are remembered where storage does not need it.
+        remember: Whether the last commits are recorded where the storage does not need them.
 
     Raises:
         LockedError: Another writer's turn does not end in time.
         CancelledError: The caller has ended the wait.
-        ConflictError: Another tool wrote over what a crashed run left. Nothing of the target was
-            removed.
+        ConflictError: Another program overwrote what a crashed run left. Nothing was removed from
+            the target.
         JournalError: What an earlier run left is damaged; nothing was touched.
     """
     return coordinator_of(store).open(wait, remember=remember)
 
 
 def recover_left(store: Store, wait: Wait) -> Recovery:
-    """Recover what a crash left, without a turn if there is nothing.
+    """Recover what a crash left; take no turn if there is nothing.
 
     Raises:
         ZapzError: As ``open_session`` does.
@@ -66,16 +67,16 @@ def recover_left(store: Store, wait: Wait) -> Recovery:
 
 
 def unlock(store: Store) -> bool:
-    """Remove a lock whose holder is gone; return whether there was one.
+    """Remove a lock whose holder is dead; return whether there was one.
 
     Raises:
-        LockedError: The holder lives, or its lease is fresh.
+        LockedError: The holder is alive, or its lease has not run out.
     """
     return coordinator_of(store).unlock()
 
 
 def vacuum(store: Store, wait: Wait, name: str) -> Vacuumed:
-    """Remove chunks that aborted runs left beyond the target's shape, and what they left in our own folder.
+    """Remove what aborted runs left: chunks beyond the target's shape, and files of zapz.
 
     Args:
         store: The target.
@@ -83,35 +84,37 @@ def vacuum(store: Store, wait: Wait, name: str) -> Vacuumed:
         name: A name that no transaction ever had.
 
     Raises:
-        LockedError: Somebody is at work, or was until so recently that requests may still be on
-            their way.
+        LockedError: Another process is writing, or requests of an aborted run may still arrive.
         NotFoundError: There is no target.
     """
     return coordinator_of(store).vacuum(wait, name)
 
 
 def successor_of(store: Store) -> Store:
-    """Return the place where a target's replacement is built; nothing is made.
+    """Return the store in which a target's replacement is built; nothing is created.
 
     Raises:
         AbilityError: The target cannot be replaced as a whole on this storage.
-        ConfigError: Nor with this setting.
+        ConfigError: It cannot be replaced with this setting.
     """
     return coordinator_of(store).successor()
 
 
 def state_of(store: Store) -> tuple[Holder | None, tuple[str, ...]]:
-    """Say, without changing anything, who holds a target, and what recovery would do; nothing of the latter while it is held."""
+    """Return who holds a target, and what recovery would do; change nothing.
+
+    While the target is held, the second part is empty.
+    """
     return coordinator_of(store).state()
 
 
 def notes_on(store: Store) -> tuple[str, ...]:
-    """Return what is worth knowing about a target's storage, without trying anything."""
+    """Return notes about a target's storage, without probing it."""
     return coordinator_of(store).notes()
 
 
 def leftovers(store: Store) -> Container[str]:
-    """Return names, right in the target, of what aborted runs may have left."""
+    """Return the names, directly in the target, that aborted runs may have left."""
     return coordinator_of(store).leftovers()
 
 

@@ -1,4 +1,4 @@
-"""What ``vacuum`` tells its caller."""
+"""The result of ``vacuum``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Whether a file that somebody has open is replaced in one step.
+"""Probe whether a file system replaces an open file in one step.
 
-Where it is not, the file system first gives the open file another name, and for an instant there is
-    nothing at its place: on FUSE (libfuse
-without ``hard_remove``), and on NFS for processes of the same client (``nfs(5)``, silly rename).
+Where it does not, the file system first renames the open file, and for an instant its path is
+empty: on FUSE (libfuse without ``hard_remove``), and on NFS for processes of the same client
+(``nfs(5)``, silly rename).
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ import time
 from zapz.storage.local.posix import failure
 
 HIDDEN = (".fuse_hidden", ".nfs")
-"""How the names begin that open files get."""
+"""Prefixes of the names that open files get."""
 _LOOKS, _PAUSE = 50, 0.02
 _KNOWN: dict[int, bool] = {}
-"""What was found out, by device: once a process."""
+"""Results of the probe by device; each is probed once per process."""
 
 
 def leaves_a_gap(folder: str) -> bool:
-    """Return whether there is nothing at a place for an instant while its file, which somebody has open, is replaced.
+    """Return whether replacing an open file leaves its path empty for an instant.
 
     Args:
-        folder: One of our own, in which it is tried.
+        folder: A folder of zapz, for the probe.
 
     Raises:
-        StoreError: It cannot be tried.
+        StoreError: The probe failed.
     """
     try:
         device = os.stat(folder).st_dev
         if device not in _KNOWN:
             _KNOWN[device] = _tried(os.path.join(folder, "busy"), os.path.join(folder, "new"))
     except OSError as error:
-        raise failure(error, "cannot find out what this file system can do", folder) from error
+        raise failure(error, "cannot probe this file system", folder) from error
     return _KNOWN[device]
 
 
@@ -50,7 +50,7 @@ def _tried(busy: str, new: str) -> bool:
         os.close(descriptor)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(busy)
-        for _ in range(_LOOKS):  # it goes a moment after it was closed
+        for _ in range(_LOOKS):  # it disappears a moment after it is closed
             if not _hidden(folder):
                 break
             time.sleep(_PAUSE)

@@ -1,7 +1,7 @@
-"""The place beside a local target: a folder that is made there can take the target's place, in one step.
+"""The folder beside a local target, which can replace the target in one step.
 
-The target's lock file gets a second name in the new folder. So one lock covers both, before the
-exchange and after it, and at no moment can anybody else take either.
+The target's lock file gets a second name in that folder. So one lock covers both folders, before
+and after the exchange, and at no moment can another process take either.
 """
 
 from __future__ import annotations
@@ -22,18 +22,22 @@ from zapz.storage.store import Holder
 from zapz.waiting import Wait
 
 _HERE = -100
-"""``AT_FDCWD``: paths are what they are."""
+"""``AT_FDCWD``: relative paths begin at the working directory."""
 _EXCHANGE = 2
 """``RENAME_EXCHANGE`` of Linux, and ``RENAME_SWAP`` of macOS."""
 _UNABLE = frozenset((errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV, errno.EBUSY))
-"""What is answered where folders cannot be exchanged: by an old system, by a file system, for a
-mount point."""
+"""Errors where folders cannot be exchanged: of an old system, of a file system, for a mount
+point."""
 _TRIAL = (".zapz-try-1", ".zapz-try-2")
-"""Folders on which it is tried."""
+"""Folders that test the exchange."""
 
 
 def swap(a: str, b: str) -> None:
-    """Make each of two folders have the other's name; raises ``OSError``."""
+    """Exchange the names of two folders.
+
+    Raises:
+        OSError: It failed.
+    """
     import ctypes  # imported where used: ordinary appends do without
 
     library = ctypes.CDLL(None, use_errno=True)
@@ -50,7 +54,7 @@ def swap(a: str, b: str) -> None:
 
 
 def exchange(a: str, b: str) -> None:
-    """Make each of two folders have the other's name, so that nobody ever sees neither.
+    """Exchange the names of two folders atomically: each name always leads to one of them.
 
     Raises:
         AbilityError: Folders cannot be exchanged here.
@@ -69,15 +73,15 @@ def _unable(where: str, found: str) -> AbilityError:
         "force_new needs a file system that can exchange two folders and link files",
         where=where,
         found=found,
-        hint="Remove the old target yourself, or append to a new place.",
+        hint="Remove the old target yourself, or append to another path.",
     )
 
 
 class Successor(LocalStore):
-    """The folder beside a target: what will take its place, and afterwards what had it."""
+    """The folder beside a target: first the replacement, after the exchange the old target."""
 
     def __init__(self, target: LocalStore) -> None:
-        """Describe the place; nothing is made. The target's lock must be held."""
+        """Describe the folder; nothing is created. The target's lock must be held."""
         super().__init__(target.successor_root, durable=target.abilities.durable)
         self.uri = target.uri
         self._target = target
@@ -89,23 +93,24 @@ class Successor(LocalStore):
         self._target.check_lock()
 
     def make(self, documents: Iterable[str]) -> None:
-        """Make the folder, once it is known that it will be able to take the target's place.
+        """Create the folder, after making sure that it will be able to replace the target.
 
         Args:
-            documents: Keys of the target's documents, to which the new ones are likened.
+            documents: Keys of the target's documents, which are the models for the rights of new
+                ones.
 
         Raises:
-            AbilityError: It will not.
-            ConflictError: Something that is not zapz's lies there.
-            StoreError: It cannot be made.
+            AbilityError: It will not be able to.
+            ConflictError: Its path is occupied.
+            StoreError: It cannot be created.
         """
         if os.path.ismount(self._place):
             raise _unable(self._place, "a mount point")
         if os.path.lexists(self.root):
             raise ConflictError(
-                "something lies where the new target would be built",
+                "the path for the replacement is occupied",
                 where=str(self.root),
-                hint="It is not zapz's: move it away, or remove it.",
+                hint="zapz did not create what is there. Move it or remove it.",
             )
         self.make_root()
         one, two = (self._at(name) for name in _TRIAL)
@@ -113,23 +118,23 @@ class Successor(LocalStore):
             os.mkdir(one)
             os.mkdir(two)
         except OSError as error:
-            raise failure(error, "cannot make folder", two) from error
+            raise failure(error, "cannot create the folder", two) from error
         exchange(one, two)
         self.end_trial()
         self._old = tuple(documents)
         self._made("")
 
     def _there(self, key: str) -> str:
-        """Return the path of what has a key in the target."""
+        """Return the path of a key in the target."""
         return os.path.join(self._place, key) if key else self._place
 
     def _made(self, folder: str) -> None:
-        """Give a folder the rights of the target's folder of that name, if it has one."""
+        """Give a new folder the rights of the target's folder of that name, if it exists."""
         if self._old and (old := rights.rights_of(self._there(folder))) is not None and old.folder:
             rights.give(self._at(folder), old)
 
     def _rights_of(self, key: str) -> Rights | None:
-        """See ``Replacing``. What will be replaced is the target's."""
+        """See ``Replacing``. For a new file, the target's file of that key counts."""
         old = super()._rights_of(key) or rights.rights_of(self._there(key))
         return None if old is None or old.folder else old
 
@@ -140,8 +145,8 @@ class Successor(LocalStore):
         return super()._models(wanted) or [each for each in old if each is not None]
 
     @contextlib.contextmanager
-    def hold(self, key: str, wait: Wait) -> Iterator[None]:  # noqa: ARG002 - nobody is waited for
-        """See ``LocalStore``. The target's lock is held: its file gets this name too, and keeps it."""
+    def hold(self, key: str, wait: Wait) -> Iterator[None]:  # noqa: ARG002 - there is no other holder
+        """See ``LocalStore``. The target's held lock file also gets this name, and keeps it."""
         try:
             link(os.path.join(self._place, key), self._at(key))
         except OSError as error:
@@ -156,55 +161,59 @@ class Successor(LocalStore):
             self._folders.discard(parent(key))
 
     def holder(self, key: str) -> Holder | None:
-        """See ``LocalStore``; the target's own lock does not count."""
+        """See ``LocalStore``. The target's own lock does not count."""
         try:
             here, there = os.lstat(self._at(key)), os.lstat(os.path.join(self._place, key))
         except OSError as error:
             if error.errno not in ABSENT:
-                raise failure(error, "cannot look at", self._at(key)) from error
+                raise failure(error, "cannot stat", self._at(key)) from error
             return super().holder(key)
         same = (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
         return None if same else super().holder(key)
 
     def take_place(self) -> None:
-        """Exchange this folder and the target's.
+        """Exchange the names of this folder and of the target.
 
         Raises:
-            StoreError: It failed, or nobody knows.
+            AbilityError: Folders cannot be exchanged here.
+            StoreError: It failed, or its outcome is not known.
         """
         exchange(self._place, str(self.root))
 
     def settle_names(self) -> None:
-        """Make the names beside the target survive a power failure."""
+        """Sync the folder above the target, so that both names survive a power failure."""
         if self.abilities.durable:
             sync_path(os.path.dirname(self._place))
 
     def keep(self, name: str) -> LocalStore | None:
-        """Put what is here, if anything is, in a folder that stays; this one is empty then. Doing it twice is doing it once.
+        """Move the content of this folder, if any, to a folder that stays. It can be repeated.
 
         Args:
-            name: Tells the folder from others of its kind.
+            name: Part of that folder's name, to make it unique.
 
         Returns:
-            That folder.
+            That folder; None if there is nothing to keep.
+
+        Raises:
+            StoreError: It failed.
         """
         path = f"{self._place}.kept-{name}"
         here = self.children("")
         if not (here.files or here.folders):
             kept = LocalStore(path)
-            kept.remove_folder("")  # made by a run that was cut short
+            kept.remove_folder("")  # created by an interrupted run
             return kept if os.path.lexists(path) else None
         try:
             os.mkdir(path)
         except FileExistsError:
-            pass  # the same
+            pass  # created by an interrupted run
         except OSError as error:
-            raise failure(error, "cannot make folder", path) from error
+            raise failure(error, "cannot create the folder", path) from error
         exchange(str(self.root), path)
         self.settle_names()
         return LocalStore(path)
 
     def end_trial(self) -> None:
-        """Remove the folders on which it was tried whether folders can be exchanged here."""
+        """Remove the folders that tested the exchange."""
         for name in _TRIAL:
             self.remove_folder(name)

@@ -1,7 +1,7 @@
-"""Reading a folder of a local file system, on ``os`` alone.
+"""Read a folder of a local file system, with ``os`` only.
 
-fsspec's local files cannot say whether a folder is a link, and each of their calls makes an object
-for every file.
+fsspec's local file system cannot detect whether a folder is a link, and each of its calls creates
+an object for every file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zapz.storage.store import Abilities, Children
 
 
 class LocalFiles:
-    """A folder of a local file system, to read from."""
+    """A readable folder of a local file system."""
 
     def __init__(
         self, root: str | os.PathLike[str], *, abilities: Abilities, follow_links: bool = False, beside: bool = False
@@ -36,13 +36,13 @@ class LocalFiles:
 
     @property
     def successor_root(self) -> str:
-        """Where a replacement of the whole target is made: beside its own folder, even if that is named by a link."""
+        """Path of the target's replacement: beside its real folder, even if a link names it."""
         root = os.path.realpath(self.root) if os.path.islink(self.root) else str(self.root)
         folder, name = os.path.split(root)
         return os.path.join(folder, f".{name}.zapz-new")
 
     def has_successor(self) -> bool:
-        """Return whether anything lies there: nothing does, unless a replacement is being made, or was cut short."""
+        """Return whether that path exists: a replacement is in progress or was interrupted."""
         return not self.beside and os.path.lexists(self.successor_root)
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -75,11 +75,11 @@ class LocalFiles:
         except OSError as error:
             if error.errno in ABSENT:
                 return None
-            raise failure(error, "cannot look at", self._at(key)) from error
+            raise failure(error, "cannot stat", self._at(key)) from error
         return None if stat.S_ISDIR(found.st_mode) else found.st_size
 
     def existing(self, keys: Iterable[str]) -> Iterator[str]:
-        """See ``ReadableStore``. A link counts, wherever it leads: it will be replaced, never written through."""
+        """See ``ReadableStore``. Any link counts as existing: it is replaced, not followed."""
         absent: set[str] = set()
         present: set[str] = set()
         for key in keys:
@@ -95,17 +95,19 @@ class LocalFiles:
             if found is None:
                 continue
             if stat.S_ISDIR(found.st_mode):
-                raise MetadataError("a folder lies where a chunk belongs", where=self._at(key), hint="Remove it.")
+                raise MetadataError(
+                    "a folder is at the path of a chunk", where=self._at(key), hint="Remove the folder."
+                )
             yield key
 
     def _lstat(self, key: str) -> os.stat_result | None:
-        """Return what lies at a key, a link being just that; None only if nothing does."""
+        """Return the status of a key, without following links; None if it certainly is absent."""
         try:
             return os.lstat(self._at(key))
         except OSError as error:
             if error.errno in ABSENT:
                 return None
-            raise failure(error, "cannot look at", self._at(key)) from error
+            raise failure(error, "cannot stat", self._at(key)) from error
 
     def linked(self, key: str) -> bool:
         """See ``ReadableStore``."""

@@ -1,4 +1,4 @@
-"""Locks on local files: ``flock`` on a file that is removed while it is held."""
+"""Locks on local files: ``flock`` on a file that is removed while the lock is held."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ from zapz.waiting import Wait
 
 _POLL = 0.05
 _GRACE = 0.02
-"""Somebody who asks who holds a lock holds it for an instant: so long that is waited for in any
-case."""
+"""Minimum wait in seconds: ``flock_holder()`` takes the lock briefly while probing."""
 _BUSY = frozenset((errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES))
 _NO_FLOCK = frozenset((errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
-"""What a file system answers that has no ``flock``."""
+"""Errors of a file system without ``flock``."""
 LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class NoFlockError(Exception):
-    """The file system has no ``flock``, or somebody holds the other kind of lock."""
+    """The file system has no ``flock``, or another process holds the other type of lock."""
 
 
 @contextlib.contextmanager
 def alone(name: str) -> Iterator[None]:
-    """Let one process of this machine at a time do what follows."""
+    """Run the body in one process of this machine at a time."""
     path = os.path.join(
         tempfile.gettempdir(), f"zapz-{os.getuid()}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.lock"
     )
@@ -47,7 +46,7 @@ def alone(name: str) -> Iterator[None]:
 
 
 def same_file(descriptor: int, path: str) -> bool:
-    """Return whether a path still leads to an open file."""
+    """Return whether a path still names an open file."""
     try:
         there = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:
@@ -64,7 +63,7 @@ def _surely_same(descriptor: int, path: str) -> bool:
 
 
 def take(path: str, wait: Wait, root: str) -> int:
-    """Lock a file, making it and its folder; return the descriptor that holds the lock.
+    """Create a file and its folder, and lock it; return the descriptor that holds the lock.
 
     Args:
         path: The lock file.
@@ -74,7 +73,9 @@ def take(path: str, wait: Wait, root: str) -> int:
     Raises:
         LockedError: Another process holds it.
         CancelledError: The caller has ended the wait.
-        StoreError: The file cannot be made or locked.
+        NoFlockError: The file system has no ``flock``, or the other type of lock is held.
+        UnsupportedError: The folder is a link.
+        StoreError: The file cannot be created or locked.
     """
     wait = wait.at_least(_GRACE)
     deadline = wait.begin(root)
@@ -86,12 +87,16 @@ def take(path: str, wait: Wait, root: str) -> int:
 
 
 def make_folder(folder: str) -> None:
-    """Make a lock's folder; refuse a link."""
+    """Create a lock's folder; refuse a link.
+
+    Raises:
+        UnsupportedError: The folder is a link.
+    """
     try:
         os.mkdir(folder)
     except FileExistsError:
         if os.path.islink(folder):
-            hint = "zapz never makes it one, and will not write its lock and journal elsewhere: remove it."
+            hint = "zapz never creates such a link, and does not write lock and journal elsewhere. Remove the link."
             raise UnsupportedError("the journal's folder is a link", where=folder, hint=hint) from None
 
 
@@ -109,8 +114,8 @@ def _try(path: str, root: str) -> int | None:
         except FileNotFoundError as error:
             if not is_folder(root):
                 raise failure(error, "cannot lock", path) from error
-            continue  # another process has just removed the folder: it has finished
-        except IsADirectoryError as error:  # of a machine to which this file system is a network's
+            continue  # another process has finished and removed the folder
+        except IsADirectoryError as error:  # the turn of a machine that mounts this as a network file system
             raise NoFlockError from error
         except OSError as error:
             tidy(path)
@@ -126,7 +131,7 @@ def _try(path: str, root: str) -> int | None:
 
 
 def _lock(descriptor: int, path: str) -> Literal["held", "busy", "again"]:
-    """Lock an open file and write into it who holds it; "again" if it was unlinked between open and flock."""
+    """Lock an open file and write the holder into it; "again" if it was unlinked before."""
     taken = mine = False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -153,7 +158,7 @@ def _lock(descriptor: int, path: str) -> Literal["held", "busy", "again"]:
 
 
 def flock_holder(path: str) -> Holder | None:
-    """Return who holds a lock file; None if nobody does."""
+    """Return who holds a lock file; None if it is free."""
     try:
         descriptor = os.open(path, READ)
     except OSError:
@@ -163,7 +168,7 @@ def flock_holder(path: str) -> Holder | None:
         content = os.read(descriptor, 4096)
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        return None if content is None else holder_of(content)  # it is none of ours, or a folder by now
+        return None if content is None else holder_of(content)  # without content: not zapz's, or a folder by now
     finally:
         os.close(descriptor)
     return None

@@ -1,7 +1,8 @@
-"""A lock that is a folder with a lease: for file systems without ``flock``, and those behind a network, where it is not to be relied on.
+"""A lock that is a folder with a lease: for file systems without a reliable ``flock``.
 
-Its owner touches it again and again. Whoever sees it unchanged for a lease, by his own clock, ends
-that turn and begins his own; what the former owner still does cannot land (``turn``).
+These are file systems without ``flock``, and network file systems. The owner of the lock touches it
+periodically. A process that sees it unchanged for a whole lease, by its own clock, ends that turn
+and begins its own. After that, nothing that the former owner does can take effect (``turn``).
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from zapz.waiting import Wait
 
 _POLL = 0.2
 _GRACE = 1.0
-"""So many seconds an empty lock file is not taken for one that is held: somebody tries whether the
-file system has ``flock``."""
+"""Seconds for which an empty lock file does not count as held: another process may be testing
+whether the file system has ``flock``."""
 _HELD = frozenset((errno.ENOTEMPTY, errno.EEXIST))
 _GONE = frozenset((errno.ENOENT, errno.ESTALE))
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -37,29 +38,29 @@ _MOST = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A lock at one moment."""
+    """State of a lock at one moment."""
 
     token: str | None
-    """Name of the turn; None if it is the other kind of lock: a file, held with ``flock``."""
+    """Token of the turn; None if it is the other type of lock: a file, held with ``flock``."""
     content: bytes
-    """Who has it."""
+    """Who holds it, as JSON."""
     touched: int
-    """When it was last touched, by the file system's clock."""
+    """When it was last touched, in nanoseconds of the file system's clock."""
 
     @property
     def lease(self) -> float | None:
-        """Seconds without a touch after which it may be ended; None if it never may be."""
+        """Seconds without a touch after which it may be ended; None if it must never be ended."""
         if self.token is None:
             return None
         try:
             value = json.loads(self.content)["lease"]
         except (ValueError, KeyError, TypeError):
-            return turns.LEASE  # its owner died before it could say more
+            return turns.LEASE  # its owner died before it wrote the lease
         return float(value) if isinstance(value, int | float) else turns.LEASE
 
 
 def _look(path: str) -> _Seen | None:
-    """Look at a lock; return None if nobody has it."""
+    """Return the state of a lock; None if it is free."""
     try:
         found = os.lstat(path)
         if not stat.S_ISDIR(found.st_mode):
@@ -78,7 +79,10 @@ def _look(path: str) -> _Seen | None:
 
 
 def _content(path: str) -> tuple[bytes, int]:
-    """Return what a file holds and when it was changed: opening it asks the server, whatever is cached."""
+    """Return a file's content, and when it was changed in nanoseconds.
+
+    Opening the file queries the server, whatever this machine has cached.
+    """
     descriptor = os.open(path, READ | getattr(os, "O_NOFOLLOW", 0))
     try:
         found = os.fstat(descriptor)
@@ -88,31 +92,36 @@ def _content(path: str) -> tuple[bytes, int]:
 
 
 def lease_holder(path: str) -> Holder | None:
-    """Return who holds a lock; None if nobody does, or a process that is certainly dead."""
+    """Return who holds a lock; None if it is free, or its holder is certainly dead.
+
+    Raises:
+        StoreError: The lock cannot be read.
+    """
     try:
         seen = _look(path)
     except OSError as error:
-        raise failure(error, "cannot look at", path) from error
+        raise failure(error, "cannot stat", path) from error
     held = None if seen is None else holder_of(seen.content)
     return None if held is None or is_dead(held) else held
 
 
 @contextlib.contextmanager
 def hold_lease(path: str, wait: Wait, root: str, others: str, *, durable: bool) -> Iterator[Turn]:
-    """Hold a lock; gives the turn, through which everything must go that is written.
+    """Hold a lock; yield the turn, through which all changes must pass.
 
     Args:
         path: The lock.
         wait: How long to wait for another holder.
         root: The dataset's folder, for messages.
         others: The folder of transactions of processes whose file system has locks.
-        durable: Whether it survives a power failure.
+        durable: Whether the lock survives a power failure.
 
     Raises:
         LockedError: Another process holds it.
         CancelledError: The caller has ended the wait.
-        JournalError: Something that is not zapz's lies in it.
-        StoreError: It cannot be made.
+        JournalError: It contains something that zapz did not write.
+        UnsupportedError: It is a link.
+        StoreError: It cannot be created.
     """
     turn = Turn(path, os.urandom(8).hex(), root, durable=durable)
     try:
@@ -128,7 +137,7 @@ def hold_lease(path: str, wait: Wait, root: str, others: str, *, durable: bool) 
 
 
 def _take(turn: Turn, path: str, wait: Wait, root: str) -> None:
-    """Begin a turn."""
+    """Wait until the lock is free, or end a turn that is over; then begin a turn."""
     content = json.dumps({**describe_me(), "lease": turns.LEASE, "token": turn.token}).encode()
     deadline = wait.begin(root)
     watched: _Seen | None = None
@@ -154,21 +163,24 @@ def _take(turn: Turn, path: str, wait: Wait, root: str) -> None:
 
 
 def _locked(seen: _Seen, path: str, root: str, wait: Wait) -> LockedError:
-    more = f". If it is gone for good, remove {path}."
+    more = f". If that process no longer exists, remove {path}."
     if seen.lease is not None:
-        more = "" if wait.fixed else f"; more than {seen.lease:.0f} take over from a holder that is gone."
+        more = "" if wait.fixed else f". A value above {seen.lease:.0f} also takes over from a process that is gone."
     return target_locked(root, holder_of(seen.content), wait, more)
 
 
 def _prepare(path: str, token: str, content: bytes, root: str) -> bool:
-    """Make the folder that is going to be the turn; return False if the lock is of the other kind, or something was removed meanwhile."""
+    """Create the folder that will become the turn.
+
+    Return False if the lock is of the other type, or if another process removed a folder meanwhile.
+    """
     try:
         make_folder(os.path.dirname(path))
         for folder in turn_folders.folders_of(path, token):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(folder)
         if os.path.islink(path):
-            hint = "zapz never makes it one, and will not write its lock and journal elsewhere: remove it."
+            hint = "zapz never creates such a link, and does not write lock and journal elsewhere. Remove the link."
             raise UnsupportedError("the lock is a link", where=path, hint=hint)
         descriptor = os.open(os.path.join(path, layout.waiting_name(token), token, layout.OWNER), _NEW, 0o666)
         try:
@@ -187,7 +199,7 @@ def _prepare(path: str, token: str, content: bytes, root: str) -> bool:
 
 
 def _enter(turn: Turn, path: str) -> bool:
-    """Try to make it our turn. This is the one exclusive step."""
+    """Try to begin the turn; return whether it has begun. This is the only exclusive step."""
     try:
         os.rename(os.path.join(path, layout.waiting_name(turn.token)), os.path.join(path, layout.TURN))
     except OSError as error:
@@ -201,18 +213,18 @@ def _enter(turn: Turn, path: str) -> bool:
         return False
     if os.path.lexists(turn.owner):
         return True
-    turn_folders.end(path, turn.token)  # somebody took us for gone, and removed what was in it
+    turn_folders.end(path, turn.token)  # another process took this one for dead, and removed the content
     return False
 
 
 def _clear(path: str) -> None:
-    """Remove what a turn leaves that is over: an empty folder. Any other is not removed."""
+    """Remove the empty folder that an ended turn leaves; one with content stays."""
     with contextlib.suppress(OSError):
         os.rmdir(os.path.join(path, layout.TURN))
 
 
 def _tidy(path: str, token: str) -> None:
-    """Remove our own folders, if they are there, and those that are empty."""
+    """Remove the folders of this process's turn, and empty folders of the lock."""
     turn_folders.withdraw(path, token)
     _clear(path)
     with contextlib.suppress(OSError):

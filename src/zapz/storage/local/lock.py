@@ -1,4 +1,4 @@
-"""Which kind of lock a local file system gets."""
+"""The type of lock that a local file system gets."""
 
 from __future__ import annotations
 
@@ -18,31 +18,33 @@ if TYPE_CHECKING:
     from zapz.storage.local.turn import Turn
 
 _NETWORKED = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "lustre", "virtiofs", "fuse"))
-"""Types of file systems that several machines may share (and all that begin with ``fuse.``): Linux
-tells them, other systems do not."""
+"""Types of file systems that several machines may share (and all that begin with ``fuse.``). Only
+Linux reports the type."""
 
 
 def is_networked(folder: str) -> bool:
-    """Return whether a folder's file system is one that several machines may share."""
+    """Return whether several machines may share the file system of a folder."""
     kind = file_system(folder)
     return kind in _NETWORKED or kind.startswith("fuse.")
 
 
 @contextlib.contextmanager
 def hold(path: str, wait: Wait, root: str, others: str, *, durable: bool) -> Iterator[Turn | None]:
-    """Hold a lock; gives None, or the turn through which everything must go that is written.
+    """Hold a lock; yield the turn through which all changes must pass, or None without turns.
 
     Args:
         path: The lock.
         wait: How long to wait for another holder.
         root: The dataset's folder, which must exist.
         others: The folder of transactions of processes that need no turn.
-        durable: Whether it survives a power failure.
+        durable: Whether the lock survives a power failure.
 
     Raises:
         LockedError: Another process holds it.
         CancelledError: The caller has ended the wait.
-        StoreError: It cannot be made or locked.
+        JournalError: It contains something that zapz did not write.
+        UnsupportedError: It is a link, or is in a folder that is a link.
+        StoreError: It cannot be created or locked.
     """
     descriptor = None
     if not is_networked(root):
@@ -73,7 +75,7 @@ def _remove(path: str) -> None:
 
 
 def holder(path: str) -> Holder | None:
-    """Return who holds a lock now; None if nobody does."""
+    """Return who holds a lock now; None if it is free."""
     if not is_folder(path) and ((found := flock.flock_holder(path)) or not is_folder(path)):
         return found
     from zapz.storage.local import lease_lock  # imported where used: most file systems have `flock`
@@ -82,7 +84,7 @@ def holder(path: str) -> Holder | None:
 
 
 def patience(path: str, root: str) -> float:
-    """Return how many seconds it takes to see that a holder is gone: none where the system tells."""
+    """Return the seconds needed to detect a dead holder; 0 where the system reports it."""
     if not is_networked(root) and not is_folder(path):
         return 0.0
     from zapz.storage.local import turn  # imported where used: most file systems have `flock`

@@ -1,4 +1,4 @@
-"""The few things that zapz asks of the operating system, with errors that say what to do."""
+"""The few calls of the operating system that zapz needs, with errors that state what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR))
 
 
 def read_file(path: str, offset: int = 0, length: int | None = None) -> bytes:
-    """Return bytes of a file, from ``offset``, at most ``length``; raises ``OSError``."""
+    """Return at most ``length`` bytes of a file, from ``offset``; None for all.
+
+    Raises:
+        OSError: It failed.
+    """
     descriptor = os.open(path, READ)
     try:
         if length is None:
@@ -31,7 +35,7 @@ def read_file(path: str, offset: int = 0, length: int | None = None) -> bytes:
 
 
 def read_rest(descriptor: int, length: int, offset: int) -> bytes:
-    """Return ``length`` bytes from ``offset``, fewer only at the end of the file."""
+    """Return ``length`` bytes from ``offset``; fewer only at the end of the file."""
     parts = []
     while length > 0 and (part := os.pread(descriptor, length, offset)):
         parts.append(part)
@@ -41,7 +45,7 @@ def read_rest(descriptor: int, length: int, offset: int) -> bytes:
 
 
 def write_all(descriptor: int, parts: Parts) -> int:
-    """Write all parts and return how long the file is then."""
+    """Write all parts; return the length of the file in bytes."""
     total = 0
     if isinstance(parts, PlacedParts):
         for offset, part in parts.parts:
@@ -60,17 +64,17 @@ def write_all(descriptor: int, parts: Parts) -> int:
 
 
 def mode_of(path: str) -> int | None:
-    """Return the mode of what lies at a path, links followed; None if nothing does.
+    """Return the mode of a path, links followed; None if it does not exist.
 
     Raises:
-        StoreError: It cannot be looked at.
+        StoreError: It cannot be inspected.
     """
     try:
         return os.stat(path).st_mode
     except OSError as error:
         if error.errno in ABSENT:
             return None
-        raise failure(error, "cannot look at", path) from error
+        raise failure(error, "cannot stat", path) from error
 
 
 def is_folder(path: str) -> bool:
@@ -86,11 +90,13 @@ def is_file(path: str) -> bool:
 
 
 def entries(path: str, most: int) -> list[tuple[str, str]] | None:
-    """Return what lies in a folder by name, with its kind: "folder", "link" or "file"; nothing if it does not exist.
+    """Return names and types of a folder's entries; none if it does not exist.
+
+    Types are "folder", "link" and "file".
 
     Args:
         path: The folder.
-        most: If there is more than that, None is returned, and no more is read.
+        most: Maximum number of entries. If there are more, reading stops, and the result is None.
 
     Raises:
         StoreError: It cannot be listed.
@@ -120,11 +126,15 @@ def link(source: str, destination: str) -> None:
 
 
 NO_LINK = frozenset((errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES))
-"""What a file system answers that cannot link here."""
+"""Errors of a file system that cannot create a link here."""
 
 
 def second_name(path: str, second: str) -> bool:
-    """Give a file a second name; return False where no link can be made, or where a copy of it has that name."""
+    """Give a file a second name; return False if no link is possible, or a copy has that name.
+
+    Raises:
+        StoreError: It failed.
+    """
     for _ in range(2):
         try:
             link(path, second)
@@ -133,7 +143,7 @@ def second_name(path: str, second: str) -> bool:
                 return True
             if same_content(path, second):
                 return False
-            os.unlink(second)  # an earlier copy that was cut short
+            os.unlink(second)  # an incomplete earlier copy
         except OSError as error:
             if error.errno not in NO_LINK:
                 raise failure(error, "cannot prepare", second) from error
@@ -147,12 +157,16 @@ def _same_file(a: str, b: str) -> bool:
     try:
         here, there = os.lstat(a), os.lstat(b)
     except OSError as error:
-        raise failure(error, "cannot look at", b) from error
+        raise failure(error, "cannot stat", b) from error
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
 def same_content(a: str, b: str) -> bool:
-    """Return whether two files hold the same bytes; False if one is absent."""
+    """Return whether two files contain the same bytes; False if one is absent.
+
+    Raises:
+        StoreError: They cannot be compared.
+    """
     try:
         return os.stat(a).st_size == os.stat(b).st_size and read_file(a) == read_file(b)
     except OSError as error:
@@ -167,16 +181,16 @@ _HINTS = {
     errno.EACCES: "Check the permissions.",
     errno.EPERM: "Check the permissions.",
     errno.EROFS: "The file system is read-only.",
-    errno.ENOENT: "Check the path; parent folders are not made.",
+    errno.ENOENT: "Check the path. zapz does not create parent folders.",
 }
 
 
 def failure(error: OSError, what: str, path: str) -> StoreError:
-    """Return zapz's error for one of the operating system's, with what to do about it.
+    """Return zapz's error for an error of the operating system, with a hint.
 
     Raises:
-        StoreError: The error is one of zapz's own, which says more: errors of storage are the
-            system's errors too.
+        StoreError: The error already is zapz's own, which is more specific (``StoreError`` is also
+            an ``OSError``).
     """
     if isinstance(error, StoreError):
         raise error

@@ -1,15 +1,15 @@
-"""Who may do what with a file: what replaces one takes over its mode, owner, group, access control list and extended attributes.
+"""Rights of files: a new version keeps mode, owner, group, access control list and attributes.
 
-As far as that is permitted; and where something is not, nobody gets access who had none. Links are
-never followed. What is not taken over:
+They are kept as far as the system permits. Where it does not, no user gains access. Links are never
+followed. Not kept are:
 
-- setuid and setgid of files, ``security.capability``: privileges were given to the old content, not
-    to the new one;
+- setuid and setgid of files, ``security.capability``: these privileges were given to the old
+  content, not to the new one;
 - ``security.ima`` and ``security.evm``: signatures of the old content;
-- what overlay file systems note about where a file comes from.
+- notes of overlay file systems about the origin of a file.
 
-The owner may read in any case: zapz must, before a file has its place, and an owner could allow it
-    anyway.
+The owner can always read: zapz must read a file before it is at its final path, and the owner could
+grant that right anyway.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from zapz.format.metadata import parent
 from zapz.storage.local.posix import ABSENT, READ, failure
 
 ACCESS = "system.posix_acl_access"
-"""Extended attribute that holds the access control list of a file (Linux)."""
+"""Extended attribute with the access control list of a file (Linux)."""
 DEFAULT = "system.posix_acl_default"
-"""Extended attribute that holds the list that a folder gives to what is made in it (Linux)."""
+"""Extended attribute with the list that a folder passes on to new entries (Linux)."""
 _LISTS = frozenset((ACCESS, DEFAULT))
 _EXACT = frozenset((*_LISTS, "system.nfs4_acl", "security.selinux", "security.SMACK64"))
 _KEPT = ("user.", "trusted.", "btrfs.")
@@ -36,32 +36,32 @@ _INTERNAL = ("user.overlay.", "trusted.overlay.")
 _UNABLE = frozenset(
     (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.E2BIG)
 )
-"""What is answered where something is not permitted, or does not exist."""
+"""Errors of operations that are not permitted or not supported."""
 _NO_DATA = frozenset((getattr(errno, "ENODATA", errno.ENOENT), getattr(errno, "ENOATTR", errno.ENOENT)))
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | getattr(os, "O_CLOEXEC", 0)
 _HAS_EXTRA = hasattr(os, "listxattr")
-"""Python knows extended attributes on Linux only."""
+"""Python supports extended attributes on Linux only."""
 _GROUP_OBJ, _MASK, _OTHER = 0x04, 0x10, 0x20
 _NAMED = frozenset((0x02, 0x08))
 PRIVATE = 0o600
-"""Mode of a file whose rights are not yet known."""
+"""Mode of a file until its rights are known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rights:
-    """Who may do what with a file or a folder, and what else the file system keeps about it."""
+    """Access rights of a file or a folder, and its extended attributes."""
 
     mode: int
-    """Permission bits; of folders also setgid and sticky."""
+    """Permission bits; for folders also setgid and sticky."""
     folder: bool = False
     """Whether it is a folder."""
     owner: int | None
-    """Number of the owner; None for whoever writes."""
+    """User id of the owner; None for the user of the writing process."""
     group: int
-    """Number of the group."""
+    """Group id."""
     extra: Mapping[str, bytes] = field(default_factory=dict)
-    """Extended attributes, access control lists among them."""
+    """Extended attributes, including access control lists."""
 
     @property
     def acl(self) -> bytes | None:
@@ -69,7 +69,10 @@ class Rights:
         return self.extra.get(ACCESS)
 
     def without_list(self) -> Rights:
-        """Return what is right where no list can be kept: group and others may do what the list lets everybody do."""
+        """Return the rights to use where the access control list cannot be kept.
+
+        Group and others may do only what the list allows to the group and to all named entries.
+        """
         if self.acl is None:
             return self
         entries = list(_entries(self.acl))
@@ -82,7 +85,10 @@ class Rights:
         return replace(self, mode=mode, extra={n: v for n, v in self.extra.items() if n != ACCESS})
 
     def in_another_group(self, group: int) -> Rights:
-        """Return what is right where the group cannot be kept: neither group may do more than both could."""
+        """Return the rights to use where the group cannot be kept.
+
+        Its new group and others may do only what both its old group and others could do.
+        """
         extra = dict(self.extra)
         if self.acl is None:
             both = self.mode >> 3 & self.mode & 7
@@ -96,7 +102,7 @@ class Rights:
         return replace(self, mode=self.mode & ~0o007 | both, group=group, extra=extra)
 
     def within(self, other: Rights) -> bool:
-        """Return whether nobody may do with this what they may not do with another."""
+        """Return whether these rights allow no user anything that ``other`` does not allow."""
         if self.acl is not None or other.acl is not None:
             return (self.acl, self.mode, self.group) == (other.acl, other.mode, other.group)
         group, rest = other.mode >> 3 & 7, other.mode & 7
@@ -106,12 +112,16 @@ class Rights:
 
 
 def _entries(acl: bytes) -> Iterable[tuple[Any, ...]]:
-    """Yield tag, permission and number of the entries of a list."""
+    """Yield tag, permissions and id of the entries of an access control list."""
     return struct.iter_unpack("<HHI", acl[4 : len(acl) - (len(acl) - 4) % 8])
 
 
 def rights_of(path: str) -> Rights | None:
-    """Return the rights of a file or folder; None if there is nothing, or something else, such as a link."""
+    """Return the rights of a file or folder; None if it is absent or another type, as a link.
+
+    Raises:
+        StoreError: It cannot be inspected.
+    """
     try:
         found = os.lstat(path)
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
@@ -120,7 +130,7 @@ def rights_of(path: str) -> Rights | None:
     except OSError as error:
         if error.errno in ABSENT:
             return None
-        raise failure(error, "cannot look at", path) from error
+        raise failure(error, "cannot stat", path) from error
 
 
 def _rights(found: os.stat_result, what: str | int) -> Rights:
@@ -135,7 +145,7 @@ def _rights(found: os.stat_result, what: str | int) -> Rights:
 
 
 def _extra_of(what: str | int) -> dict[str, bytes]:
-    """Return the extended attributes of a path or descriptor that are taken over."""
+    """Return the extended attributes of a path or descriptor that a new version keeps."""
     if not _HAS_EXTRA:
         return {}
     follow = {"follow_symlinks": False} if isinstance(what, str) else {}
@@ -157,7 +167,10 @@ def _extra_of(what: str | int) -> dict[str, bytes]:
 
 
 def heritage(folder: str) -> Rights | None:
-    """Return the rights of another folder that gives the same to what is made in it; None if it gives neither its group nor a list."""
+    """Return rights for another folder, so that it passes on the same to its new entries.
+
+    None if the folder passes on neither its group nor an access control list.
+    """
     found = rights_of(folder) or rights_of(os.path.realpath(folder))
     if found is None or not (found.mode & stat.S_ISGID or DEFAULT in found.extra):
         return None
@@ -165,7 +178,13 @@ def heritage(folder: str) -> Rights | None:
 
 
 def born(path: str) -> Rights:
-    """Return the rights of a new file in a folder: the umask, the folder's group and its default list decide. ``path`` names a trial."""
+    """Return the rights of new files in a folder, by creating and removing the file ``path``.
+
+    They depend on the umask, the folder's group and its default list.
+
+    Raises:
+        StoreError: The file cannot be created.
+    """
     try:
         descriptor = os.open(path, _NEW, 0o666)
         try:
@@ -178,9 +197,9 @@ def born(path: str) -> Rights:
 
 
 def give(path: str, wanted: Rights) -> bool:
-    """Give a file or folder these rights, as far as permitted; return whether anything was changed.
+    """Give a file or folder these rights, as far as permitted; return whether anything changed.
 
-    On the way, nobody but the owner may do anything with it.
+    Meanwhile, only its owner has access.
 
     Raises:
         StoreError: It failed.
@@ -218,7 +237,7 @@ def _give(descriptor: int, wanted: Rights) -> bool:
 
 
 def _give_owner(descriptor: int, found: Rights, wanted: Rights) -> bool:
-    """Give a file an owner and a group, or the group alone; return whether either was changed."""
+    """Give a file an owner and a group, or only the group; return whether either changed."""
     owner = -1 if wanted.owner in {None, found.owner} else wanted.owner
     group = -1 if wanted.group == found.group else wanted.group
     owners = dict.fromkeys(((owner, group), (-1, group)))
@@ -226,7 +245,7 @@ def _give_owner(descriptor: int, found: Rights, wanted: Rights) -> bool:
 
 
 def _permitted(do: Callable[..., object], *args: object) -> bool:
-    """Do it; return False where it is not permitted or does not exist."""
+    """Call a function; return False if the operation is not permitted or not supported."""
     try:
         do(*args)
     except OSError as error:
@@ -237,14 +256,14 @@ def _permitted(do: Callable[..., object], *args: object) -> bool:
 
 
 def is_ours(rights: Rights) -> bool:
-    """Return whether this process may change them."""
+    """Return whether this process may change the rights."""
     return os.geteuid() in {0, rights.owner}
 
 
 def least(several: Sequence[Rights]) -> Rights:
-    """Return rights with which nobody may do what they may not do with all of these: of files that tell of several others.
+    """Return rights that allow a user only what all of ``several`` allow.
 
-    Where all of these are alike, that is what they are.
+    They are for a file that describes several others. If all of these have equal rights, so has it.
     """
     chosen = min(several, key=lambda r: (r.mode & 7, r.mode >> 3 & 7))
     owner = chosen.owner if all(r.owner == chosen.owner for r in several) else None
@@ -253,7 +272,7 @@ def least(several: Sequence[Rights]) -> Rights:
         return replace(chosen, owner=owner, extra=extra)
     group, rest = 7, 7
     for each in (r.without_list() for r in several):
-        each = each if each.group == chosen.group else each.in_another_group(chosen.group)  # noqa: PLW2901 - as it is there
+        each = each if each.group == chosen.group else each.in_another_group(chosen.group)  # noqa: PLW2901 - with the chosen group
         group &= each.mode >> 3
         rest &= each.mode
     mode = chosen.mode & ~0o077 | group << 3 | rest
@@ -261,9 +280,10 @@ def least(several: Sequence[Rights]) -> Rights:
 
 
 def neighbours(key: str, documents: Iterable[str]) -> list[str]:
-    """Return the documents that a new one is likened to: those in its folder or the nearest one above; at the root, all.
+    """Return the documents that are models for the rights of a new one.
 
-    What lies at the root tells of the whole target, consolidated metadata above all.
+    They are those in its folder or in the nearest folder above that has any. At the root they are
+    all documents: documents there describe the whole target, above all consolidated metadata.
     """
     known = list(documents)
     folder = parent(key)

@@ -1,8 +1,8 @@
-"""What replaces a file of a local target: how it is put in place, atomically and durably, and who may do what with it then.
+"""Replace files of a local target, atomically and durably, and keep their rights.
 
-The rights of what is replaced (``storage.local.rights``) are taken over before the decision, and
-looked at again when it is put in place: whoever opens the name, and whenever the process dies,
-finds the new content with rights that are no wider than those of the old one.
+The rights of the old file (``storage.local.rights``) are copied before the decision, and checked
+again when the new file is put in place. So at any moment, even if the process dies, a reader that
+opens the path finds new content only with rights that are no wider than the old ones.
 """
 
 from __future__ import annotations
@@ -53,18 +53,22 @@ class Replacing(LocalFiles, abc.ABC):
     def remove(self, key: str) -> None:
         """See ``Store``."""
 
-    # -- putting in place ------------------------------------------------------------------------------------------------
+    # -- putting in place -------------------------------------------------------------------------
 
     def write(self, key: str, parts: Parts, like: str | None = None) -> None:
-        """See ``Store``. Who may do what with it stays, or becomes what it is with ``like``."""
+        """See ``Store``. The rights are those of the old file, or of ``like``."""
         temporary = self._temporary(key, parts, like)
         self._syncer.files([temporary])
         self._rename(temporary, key)
 
     def publish(self, staged: str, key: str) -> bool:
-        """Create ``key`` with what ``staged`` (synced) holds, atomically and durably; return False if it exists.
+        """Create ``key`` with the content of ``staged`` (synced); return False if it exists.
 
-        A link is the only creation that is both exclusive and complete.
+        The creation is atomic and durable. A link is the only way that is both exclusive and
+        complete.
+
+        Raises:
+            StoreError: It failed.
         """
         path = self._at(key)
         try:
@@ -77,7 +81,7 @@ class Replacing(LocalFiles, abc.ABC):
         except OSError as error:
             if error.errno not in NO_LINK:
                 raise failure(error, "cannot create", path) from error
-            if self._lstat(key) is not None:  # no links here: the lock, which is held, makes it exclusive
+            if self._lstat(key) is not None:  # without links, the held lock makes it exclusive
                 return False
             temporary = self._temporary(key, [self.read(staged)])
             self._syncer.files([temporary])
@@ -86,7 +90,11 @@ class Replacing(LocalFiles, abc.ABC):
         return True
 
     def _publish_through(self, turn: Turn, staged: str, key: str) -> bool:
-        """Publish a copy out of ``way``: who finds nothing to recover, because it is being taken over, must not decide any more."""
+        """Publish a copy through ``way``.
+
+        While another process takes over this turn, this one may find nothing to recover. It must
+        not decide any more, and without ``way`` it cannot.
+        """
         aside = join(WAY, turn.name())
         self._copy_aside(staged, aside, key)
         try:
@@ -108,7 +116,7 @@ class Replacing(LocalFiles, abc.ABC):
             os.replace(self._at(aside), self._at(key))
 
     def _aside(self, staged: str, key: str) -> str:
-        """Return the name that a staged file gets before it is put in place: beside that, or in the folder of a turn."""
+        """Return the temporary key of a staged file: beside its destination, or in the turn."""
         aside = aside_of(staged, key)
         return aside if self._passage(key) is None else join(WAY, name(aside))
 
@@ -120,7 +128,7 @@ class Replacing(LocalFiles, abc.ABC):
         old = rights.rights_of(self._at(like or key))
         try:
             if self.create(temporary, parts, PRIVATE if old else 0o666) is None:
-                raise StoreError("cannot write", where=self._at(key), found="a temporary file in the way")
+                raise StoreError("cannot write", where=self._at(key), found="the temporary file exists")
             if old:
                 rights.give(self._at(temporary), old)
         except StoreError:
@@ -129,9 +137,12 @@ class Replacing(LocalFiles, abc.ABC):
         return temporary
 
     def reserve(self, staged: str, key: str) -> bool:
-        """Make sure that ``install`` will find the space it needs; return whether it needs none, in all of this folder.
+        """Make sure that ``install`` will have the space that it needs.
 
-        Where no link can be made to the destination's folder, a copy is put there beforehand.
+        If the file cannot be linked into the destination's folder, a copy is written there now.
+
+        Returns:
+            Whether no file of this folder needs space, because links are possible.
         """
         self._folder_of(key)
         folder = parent(key)
@@ -148,13 +159,19 @@ class Replacing(LocalFiles, abc.ABC):
         return False
 
     def install(self, staged: str, key: str) -> None:
-        """Make ``key`` hold what ``staged`` holds, atomically; ``staged`` stays. Doing it twice is doing it once."""
+        """Replace ``key`` by the content of ``staged``, atomically; ``staged`` stays.
+
+        It can be repeated.
+
+        Raises:
+            StoreError: It failed.
+        """
         self._folder_of(key)
         aside = self._aside(staged, key)
         linked = second_name(self._at(staged), self._at(aside))
         if not linked and not same_content(self._at(staged), self._at(aside)):
             self._copy_aside(staged, aside, key)
-        # Again, because it may be long ago that these were taken over, and a copy may have been cut short before it got them.
+        # Again: the rights may have changed since, and an interrupted copy may not have got them.
         wanted = self._rights_of(key) or (None if linked else rights.rights_of(self._at(staged)))
         if wanted is not None and (found := rights.rights_of(self._at(aside))) is not None and found != wanted:
             if linked and not rights.is_ours(found) and not found.within(wanted):
@@ -165,7 +182,8 @@ class Replacing(LocalFiles, abc.ABC):
             self._replace(aside, key)
         except OSError as error:
             raise failure(error, "cannot replace", self._at(key)) from error
-        # Renaming one name of a file over another of its names does nothing (POSIX): then the name aside is still there.
+        # Renaming a file over another of its own names does nothing (POSIX):
+        # then the name aside is still there.
         self.remove(aside)
 
     def _copy_aside(self, staged: str, aside: str, key: str) -> None:
@@ -175,26 +193,28 @@ class Replacing(LocalFiles, abc.ABC):
             rights.give(self._at(aside), wanted)
         self._syncer.files([aside])
 
-    # -- who may do what -------------------------------------------------------------------------------------------------
+    # -- rights -----------------------------------------------------------------------------------
 
     def _rights_of(self, key: str) -> Rights | None:
-        """Return the rights of what will be replaced at ``key``; None if nothing will, or a link."""
+        """Return the rights of the file to replace at ``key``; None if there is none, or a link."""
         return rights.rights_of(self._at(key))
 
     def _models(self, keys: Iterable[str]) -> list[Rights]:
-        """Return the rights of those that exist, links followed."""
+        """Return the rights of those keys that exist, links followed."""
         paths = [self._at(key) for key in keys]
         found = (rights.rights_of(path) or rights.rights_of(os.path.realpath(path)) for path in paths)
         return [each for each in found if each is not None]
 
     def take_over(self, staged: str, key: str, models: Iterable[str], born: dict[str, Rights]) -> None:
-        """Give a staged file the rights of what it will replace; else those of a new file there, but no more than its models have.
+        """Give a staged file the rights of the file that it will replace.
+
+        If there is none, it gets the rights of a new file there, but no more than its models have.
 
         Args:
-            staged: The file.
-            key: Where it will be.
-            models: What it is likened to if it is new.
-            born: The rights of new files by folder, as far as they are known; this adds to it.
+            staged: Key of the staged file.
+            key: Key of its destination.
+            models: Keys whose rights limit those of a new file.
+            born: Rights of new files by folder, as far as they are known; missing ones are added.
         """
         self._folder_of(key)
         wanted = self._rights_of(key)
@@ -209,14 +229,18 @@ class Replacing(LocalFiles, abc.ABC):
         rights.give(self._at(staged), wanted)
 
     def _inherit(self, turn: Turn, aside: str, folder: str) -> None:
-        """Give a new file that was made elsewhere the group and the list that a folder gives to new files in it."""
+        """Give a file created elsewhere the group and the list that a folder passes on."""
         if folder not in self._heirs:
             self._heirs[folder] = turn.born(self._at(folder)) if rights.heritage(self._at(folder)) else None
         if (wanted := self._heirs[folder]) is not None:
             rights.give(self._at(aside), wanted)
 
     def record(self, key: str, parts: Parts, models: Iterable[str]) -> int | None:
-        """Create a file of our own that nobody may read who may not read all the models: it tells of them."""
+        """Create a file of zapz that only readers of all models may read: it describes them.
+
+        Returns:
+            Its length in bytes; None if it exists.
+        """
         found = self._models(models)
         if not found:
             return self.create(key, parts)
@@ -226,18 +250,18 @@ class Replacing(LocalFiles, abc.ABC):
             return self.create(key, parts, mode)
 
         def narrowed() -> Iterator[Buffer]:
-            rights.give(self._at(key), most)  # before anything is in it
+            rights.give(self._at(key), most)  # before it has any content
             yield from parts
 
         return self.create(key, narrowed(), PRIVATE)
 
     def enclose(self, key: str, models: Iterable[str]) -> None:
-        """Make a folder of our own into which nobody may look who may not look into all the models."""
+        """Create a folder of zapz that only users with access to all models may enter."""
         self._folder_of(f"{key}/")
         self._narrow(key, models)
 
     def _narrow(self, key: str, models: Iterable[str]) -> None:
-        """Take from a folder the rights that not all the models give; its owner must be able to write into it."""
+        """Remove a folder's rights that not all models grant; its owner can still write there."""
         here, found = rights.rights_of(self._at(key)), self._models(models)
         if here and found and not here.within(most := rights.least(found)):
             rights.give(self._at(key), replace(most, mode=most.mode | stat.S_IRWXU))

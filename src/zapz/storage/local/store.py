@@ -1,8 +1,9 @@
-"""Local storage, on ``os`` alone: exclusive creation, atomic replacement, fsync, flock.
+"""Local storage, with ``os`` only: exclusive creation, atomic replacement, fsync, flock.
 
-fsspec's local files test before they create, truncate in place, and never sync; this does none of
-that. Chunks are moved by one read and one write of the whole file: on ext4 that measured the same
-as ``copy_file_range`` and ``sendfile`` within noise, and it lets the chunk be looked at on its way.
+fsspec's local file system tests before it creates, truncates files in place, and never syncs. This
+store creates exclusively, replaces atomically, and syncs. Chunks are moved by one read and one
+write of the whole file: on ext4 that measured the same as ``copy_file_range`` and ``sendfile``
+within noise, and it lets zapz check the chunk on the way.
 """
 
 from __future__ import annotations
@@ -29,22 +30,17 @@ if TYPE_CHECKING:
     from zapz.storage.local.turn import Turn
 
 _LOST = frozenset((errno.EIO, errno.ETIMEDOUT, errno.ESTALE, errno.EINTR))
-"""What a file system answers that may have done what it was asked to do."""
+"""Errors after which the file system may have carried out the operation all the same."""
 _OF_TURN = (f"{TRANSACTIONS}/", f"{WAY}/")
-"""How keys begin that lie in the folder of a turn, if it is taken by turns."""
+"""Prefixes of keys that are in the folder of a turn, where there are turns."""
 _WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class LocalStore(Replacing):
-    """A folder of a local file system."""
+    """A readable and writable folder of a local file system."""
 
     def __init__(
-        self,
-        root: str | os.PathLike[str],
-        *,
-        durable: bool = True,
-        follow_links: bool = False,
-        beside: bool = False,
+        self, root: str | os.PathLike[str], *, durable: bool = True, follow_links: bool = False, beside: bool = False
     ) -> None:
         able = Abilities(writable=True, exclusive=True, durable=durable, listable=True)
         super().__init__(root, abilities=able, follow_links=follow_links, beside=beside)
@@ -57,50 +53,50 @@ class LocalStore(Replacing):
         self._turn: Turn | None = None
 
     def check_lock(self) -> None:
-        """Look whether the lock is still held, where it is one that others may take.
+        """Check that the lock is still held, if other processes can take it over.
 
         Raises:
-            ConflictError: It may be another's.
+            ConflictError: Another process may hold it.
         """
         if self._turn is not None:
             self._turn.check()
 
     @property
     def takes_turns(self) -> bool:
-        """Whether the lock that is held is one that others may take."""
+        """Whether other processes can take over the lock that is held."""
         return self._turn is not None
 
     def leaves_a_gap(self) -> bool:
-        """Return whether readers may find nothing for an instant where a file is replaced that somebody has open. The lock must be held."""
+        """Return whether replacing an open file empties its path for an instant. Needs the lock."""
         return self._turn is not None and self._turn.leaves_a_gap()
 
     @property
     def may_leave_a_gap(self) -> bool:
-        """Whether that is to be expected, by the kind of file system."""
+        """Whether replacing an open file may do that, by the type of the file system."""
         return lock.is_networked(str(self.root))
 
     def _at(self, key: str) -> str:
-        """Return a key's path; keys of our own folder may lie beside the target, and those of a turn in its own folder."""
+        """Return a key's path; keys of zapz may be beside the target, or in a turn's folder."""
         if key.startswith(OURS) and is_ours(key):
             if self._turn is not None and f"{key}/".startswith(_OF_TURN):
                 return f"{self._turn.folder}{key[len(OURS) :]}"
             return f"{self._ours}{key[len(OURS) :]}"
-        return self._prefix + key if key else str(self.root)  # as ``LocalFiles`` does: this is asked for every chunk
+        return self._prefix + key if key else str(self.root)  # as in ``LocalFiles``: this runs for every chunk
 
     def _passage(self, key: str) -> Turn | None:
         """Return the turn through which a key must be written; None if it is written directly."""
         return None if self._turn is None or key.startswith(_OF_TURN) else self._turn
 
     def elsewhere(self, key: str) -> str | None:
-        """Return where ``key`` of our own folder would be with the other setting of ``journal``, if something lies there."""
+        """Return the path of zapz's ``key`` for the other setting of ``journal``, if it exists."""
         other = f"{self._prefix}{OURS}" if self.beside else f"{os.path.realpath(self.root)}{OURS}"
         path = f"{other}{key[len(OURS) :]}"
         return path if os.path.lexists(path) else None
 
-    # -- writing ---------------------------------------------------------------------------------------------------------
+    # -- writing ----------------------------------------------------------------------------------
 
     def create(self, key: str, parts: Parts, mode: int = 0o666) -> int | None:
-        """See ``Store``. The file appears at once and fills up: for keys that nobody reads yet."""
+        """See ``Store``. The file appears empty and then grows: for keys that no reader uses."""
         path = self._at(key)
         if (turn := self._passage(key)) is not None:
             return self._create_through(turn, key, parts, mode)
@@ -108,14 +104,14 @@ class LocalStore(Replacing):
             self._folder_of(key)
             try:
                 descriptor = os.open(path, _WRITE_NEW, mode)
-            except FileNotFoundError:  # somebody removed a folder that we had seen
+            except FileNotFoundError:  # another process removed a folder that existed
                 self._folders.clear()
                 self._folder_of(key)
                 descriptor = os.open(path, _WRITE_NEW, mode)
         except FileExistsError:
             return None
         except OSError as error:
-            if error.errno in _LOST and self.size(key) == 0:  # it was made all the same, and the answer was lost
+            if error.errno in _LOST and self.size(key) == 0:  # it was created, and the answer was lost
                 self.remove(key)
             raise failure(error, "cannot create", path) from error
         try:
@@ -130,7 +126,7 @@ class LocalStore(Replacing):
             os.close(descriptor)
 
     def _create_through(self, turn: Turn, key: str, parts: Parts, mode: int) -> int | None:
-        """Create a file in the turn's folder, and give it its place when it is whole."""
+        """Create a file in the turn's folder; move it to its final path when it is complete."""
         aside = f"{WAY}/{turn.name()}"
         written = self.create(aside, parts, mode)
         try:
@@ -139,7 +135,7 @@ class LocalStore(Replacing):
                 self._inherit(turn, aside, parent(key))
                 try:
                     return written if turn.put(self._at(aside), self._at(key)) else None
-                except FileNotFoundError:  # somebody removed a folder that we had seen
+                except FileNotFoundError:  # another process removed a folder that existed
                     self._folders.clear()
             raise NotFoundError("cannot create", where=self._at(key))
         except OSError as error:
@@ -164,7 +160,7 @@ class LocalStore(Replacing):
         """See ``Store``."""
         path = self._at(key)
         if self._turn is not None and key == TRANSACTIONS:
-            return  # it is the turn's, and ends with it
+            return  # it belongs to the turn, and is removed with it
         self._folders.discard(key)
         try:
             os.rmdir(path)
@@ -173,7 +169,7 @@ class LocalStore(Replacing):
                 raise failure(error, "cannot remove folder", path) from error
 
     def _folder_of(self, key: str) -> None:
-        """Make the folders above ``key``; refuse to pass through a link, which could lead anywhere."""
+        """Create the folders above ``key``; refuse a link among them, which could lead anywhere."""
         folder = key.rpartition("/")[0]
         if folder in self._folders or not folder:
             return
@@ -193,11 +189,11 @@ class LocalStore(Replacing):
                             "a folder of the target is a link",
                             where=self._at(path),
                             found=os.readlink(self._at(path)),
-                            hint="{follow_links} writes through it, if that is meant.",
+                            hint="If zapz may write through the link, use {follow_links}.",
                             remedies={"follow_links": True},
                         ) from None
                 except OSError as error:
-                    raise failure(error, "cannot make folder", self._at(path)) from error
+                    raise failure(error, "cannot create the folder", self._at(path)) from error
                 self._folders.add(path)
 
     def _make_folder(self, key: str) -> None:
@@ -208,10 +204,10 @@ class LocalStore(Replacing):
             turn.make_folder(path)
 
     def _made(self, folder: str) -> None:
-        """Do what is to be done about a folder that was made."""
+        """Do nothing about a folder that was created; for subclasses."""
 
     def forget(self) -> None:
-        """Forget which folders were seen: another folder lies here now."""
+        """Forget which folders exist: the target's path now names another folder."""
         self._folders.clear()
         self._linking.clear()
 
@@ -221,15 +217,19 @@ class LocalStore(Replacing):
             raise NotFoundError(
                 "the target's parent folder does not exist",
                 where=str(self.root.parent),
-                hint="Make it first: zapz makes the target's own folder only.",
+                hint="Create it first. zapz creates only the target's own folder.",
             )
 
     def make_root(self) -> bool:
-        """Make the store's own folder, not its parents; return whether it was made now."""
+        """Create the store's own folder, not its parents; return whether it was created now.
+
+        Raises:
+            StoreError: It cannot be created; ``NotFoundError`` if its parent does not exist.
+        """
         if is_folder(str(self.root)):
-            with contextlib.suppress(OSError):  # it may be gone again, and then it is made anew
+            with contextlib.suppress(OSError):  # it may be gone again; then the caller tries again
                 if not os.listdir(self.root):
-                    self._syncer.made.add("")  # somebody made it just now: its name must be durable too
+                    self._syncer.made.add("")  # another process created it just now: its name must be durable too
             return False
         self.require_parent()
         try:
@@ -237,33 +237,34 @@ class LocalStore(Replacing):
         except OSError as error:
             if error.errno == errno.EEXIST and is_folder(str(self.root)):
                 return False
-            raise failure(error, "cannot make the target's folder", str(self.root)) from error
+            raise failure(error, "cannot create the target's folder", str(self.root)) from error
         self._syncer.made.add("")
         return True
 
-    # -- durability ------------------------------------------------------------------------------------------------------
+    # -- durability -------------------------------------------------------------------------------
 
     def sync(self, keys: Iterable[str], naming: Iterable[str] = ()) -> None:
-        """Make the content of these files, and the folders that name them or ``naming``, survive a power failure, if durable."""
+        """Sync files, and the folders that name them or ``naming``, if the store is durable."""
         self._syncer.files(keys, naming)
 
     def sync_folders(self, keys: Iterable[str]) -> None:
-        """Make the names of these files survive a power failure; their content is durable already."""
+        """Sync the folders that name these files; their content is durable already."""
         self._syncer.folders(keys)
 
-    # -- locking ---------------------------------------------------------------------------------------------------------
+    # -- locking ----------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def hold(self, key: str, wait: Wait) -> Iterator[None]:
-        """Hold the lock ``key``, a file that is removed while it is held.
+        """Hold the lock ``key``.
 
         Raises:
-            LockedError: It is not to be had in time.
+            LockedError: Another process holds it until the wait is over.
             CancelledError: The caller has ended the wait.
+            StoreError: It cannot be created or locked.
         """
         durable = self.abilities.durable
         with lock.hold(self._at(key), wait, str(self.root), self._at(TRANSACTIONS), durable=durable) as turn:
-            self._syncer.made.add(parent(key))  # perhaps by us: the journal in it is durable only if its name is
+            self._syncer.made.add(parent(key))  # perhaps it is new: the journal in it is durable only if its name is
             if self.beside:
                 self._syncer.made.add("")
                 self._narrow(parent(key), [""])
@@ -277,9 +278,9 @@ class LocalStore(Replacing):
                 self._folders.clear()
 
     def patience(self, key: str) -> float:
-        """Return how many seconds it takes to see that the holder of a lock is gone."""
+        """Return the seconds needed to detect that the holder of a lock is dead."""
         return lock.patience(self._at(key), str(self.root))
 
     def holder(self, key: str) -> Holder | None:
-        """Return who holds the lock ``key`` now; None if nobody does."""
+        """Return who holds the lock ``key`` now; None if it is free."""
         return lock.holder(self._at(key))

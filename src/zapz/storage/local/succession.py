@@ -1,4 +1,4 @@
-"""Taking over what turns held that are over, so that nothing their owners still do can land (``storage.local.turn``)."""
+"""Take over what ended turns left; after that their owners can change nothing (``turn``)."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from zapz.storage.local.posix import NO_LINK, link
 from zapz.storage.local.turn_folders import GONE, closed, names_in, removed, rmdir
 
 _ROUNDS = 10
-"""So often a folder is emptied again because something has landed in it."""
+"""Maximum number of times a folder is emptied because new files have arrived in it."""
 
 Sync = Callable[..., None]
-"""Makes folders survive a power failure, if that is asked for."""
+"""Syncs folders, if durability is requested."""
 
 
 def take_over(lock: str, transactions: str, sync: Sync) -> None:
-    """Move the transactions of all turns that are over, and remove their folders.
+    """Move the transactions of all ended turns, and remove the folders of these turns.
 
     Args:
-        lock: The lock, in which those turns lie.
-        transactions: Where their transactions go.
+        lock: The lock, the folder of those turns.
+        transactions: The folder that receives their transactions.
         sync: Called with the folders that must be durable.
 
     Raises:
-        JournalError: Something that is not zapz's lies in one.
+        JournalError: A turn contains something that zapz did not write.
         OSError: It failed.
     """
-    # The last one first: until its folder is gone, its owner may be at what it has taken over from those before it.
+    # The latest turn first: until its folder is gone, its owner may still change the transactions
+    # that it took over from earlier turns.
     for name in sorted(names_in(lock), key=layout.ended_number, reverse=True):
         if layout.is_ended(name):
             _end(os.path.join(lock, name), transactions, sync)
@@ -40,7 +41,8 @@ def take_over(lock: str, transactions: str, sync: Sync) -> None:
 
 def _end(folder: str, transactions: str, sync: Sync) -> None:
     for _ in range(_ROUNDS):
-        # First of all: its owner may not know yet. He would miss what is taken from him, and undo what is decided.
+        # This comes first, because the owner may not know yet that its turn has ended: it would not
+        # find the files that are moved here, and would undo a transaction that is committed.
         if not closed(folder):
             continue
         move(os.path.join(folder, TURN_TRANSACTIONS), transactions, sync)
@@ -50,10 +52,12 @@ def _end(folder: str, transactions: str, sync: Sync) -> None:
 
 
 def move(source: str, target: str, sync: Sync) -> None:
-    """Move transactions, file by file: a folder that is renamed is still found by a handle, one that is removed is not.
+    """Move transactions, file by file.
+
+    An open handle still reaches a folder that is renamed, but not one that is removed.
 
     Raises:
-        JournalError: Something that is not zapz's lies there.
+        JournalError: ``source`` contains something that zapz did not write.
         OSError: It failed.
     """
     if os.path.islink(source):
@@ -62,7 +66,7 @@ def move(source: str, target: str, sync: Sync) -> None:
         old, new = os.path.join(source, transaction), os.path.join(target, transaction)
         if os.path.islink(old) or not os.path.isdir(old):
             if not os.path.lexists(old):
-                continue  # its former owner was about to remove it, and has
+                continue  # its former owner has just removed it
             raise _foreign(source, [transaction])
         with contextlib.suppress(FileExistsError):
             os.mkdir(new)
@@ -79,7 +83,7 @@ def move(source: str, target: str, sync: Sync) -> None:
 
 def _foreign(folder: str, names: list[str]) -> JournalError:
     return JournalError(
-        "something that is not zapz's lies where a process left its work",
+        "zapz's own folder contains something that zapz did not write",
         where=folder,
         found=", ".join(names[:3]),
         hint="Nothing was touched. Remove it.",
@@ -87,7 +91,9 @@ def _foreign(folder: str, names: list[str]) -> JournalError:
 
 
 def _second_name(path: str, second: str) -> bool:
-    """Give a file a second name, or another one where there are no links; return False if it is gone.
+    """Give a file a second name; return False if its first name is gone.
+
+    Where links are not possible, the file is renamed.
 
     Raises:
         OSError: The other folder is gone, or another file has that name.
@@ -105,5 +111,5 @@ def _second_name(path: str, second: str) -> bool:
                 raise
             return False
         os.rename(path, second)
-        return False  # nothing is left to be removed
+        return False  # the first name is gone
     return True

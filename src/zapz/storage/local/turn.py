@@ -1,22 +1,22 @@
-"""A turn at a target where the file system keeps no lock: a folder through which everything goes that its writer does.
+"""A turn at a target without reliable file locks: a folder through which its writer makes changes.
 
 ::
 
-    head/turn/TOKEN/owner     who has the turn; touched again and again
+    head/turn/TOKEN/owner     who has the turn; touched periodically
     head/turn/TOKEN/txn/...   its transactions
-    head/turn/TOKEN/way/...   new files on their way out to their places, and removed ones on their way in
-    head/ended-TOKEN/...      a turn that is over: what it held is taken over by the next one, then it is removed
+    head/turn/TOKEN/way/...   new files on their way to their final paths, and removed files
+    head/ended-TOKEN/...      an ended turn: the next one takes over its content, then removes it
     head/wait-TOKEN/TOKEN/... a turn that has not begun
 
-A turn begins when its folder gets the name ``head/turn``, which succeeds for one only, because a
-folder that is not empty is not replaced. It ends when its inner folder is renamed. That name is the
-turn's own, so that a fresh turn is never ended in an old one's place.
+A turn begins when its folder is renamed to ``head/turn``. This succeeds for one process only,
+because a rename does not replace a folder that is not empty. The turn ends when its inner folder is
+renamed. The name of that folder belongs to one turn, so ending an old turn never ends a new one.
 
-This is a fence. New files are made in the folder and linked out of it, what replaces a file is
-renamed out of it, and what is removed is renamed into it. So what a former owner still does finds
-no folder any more. The next owner empties it and removes it first: then even a request that has
-found it by a handle fails, and what landed until then is seen. Only empty folders are removed
-directly: whoever needs one makes it again.
+The folder is a fence. New files are created in it and linked out of it, replacements are renamed
+out of it, and removed files are renamed into it. So a former owner that continues no longer finds
+its folder. The next owner empties and removes that folder first: then even a request that has
+reached it by an open handle fails, and all that arrived before is seen. Only empty folders are
+removed directly: a process that needs one creates it again.
 """
 
 from __future__ import annotations
@@ -49,23 +49,23 @@ from zapz.storage.local.turn_folders import (
 )
 
 LEASE = 60.0
-"""Seconds without a touch after which a turn may be ended by others."""
+"""Seconds without a touch after which other processes may end a turn."""
 TOUCHES = 6
 """Touches per lease."""
 _LOOKS, _PAUSE = 25, 0.02
 
 
 class Turn:
-    """A turn: ours from ``start`` to ``leave``, unless somebody ends it."""
+    """The turn of this process, from ``start`` to ``leave``, unless another process ends it."""
 
     def __init__(self, path: str, token: str, root: str, *, durable: bool) -> None:
-        """Describe a turn; nothing is made.
+        """Describe a turn; nothing is created.
 
         Args:
             path: The lock.
             token: The turn's own name, never used before.
             root: The dataset's folder, for messages.
-            durable: Whether it survives a power failure.
+            durable: Whether the turn survives a power failure.
         """
         self._durable = durable
         self._path = path
@@ -82,10 +82,10 @@ class Turn:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="zapz-lock", daemon=True)
 
-    # -- whether it is still ours ----------------------------------------------------------------------------------------
+    # -- whether this process still has it --------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to touch it, once it has begun; and make it durable."""
+        """Start to touch the turn, once it has begun, and make it durable."""
         self._fresh = clock.now()
         self._thread.start()
         self._sync(self.owner, self.folder, os.path.dirname(self.folder), self._path, os.path.dirname(self._path))
@@ -99,22 +99,22 @@ class Turn:
             started = clock.now()
             try:
                 os.utime(self.owner)
-            except OSError as error:  # but for these the next touch may succeed; ``check`` looks at the time
+            except OSError as error:  # after others the next touch may succeed; ``check`` checks the time
                 self._lost = error.errno in GONE
             else:
                 self._fresh = started
 
     def is_lost(self) -> bool:
-        """Return whether it may be over: it was ended, or nothing was heard of the file system for half a lease."""
+        """Return whether the turn may be over: ended, or no answer of storage for half a lease."""
         if not self._lost:
             self._lost = clock.now() - self._fresh > LEASE / 2 or not is_there(self.owner)
         return self._lost
 
     def check(self) -> None:
-        """Look whether it is still ours.
+        """Check that this process still has the turn.
 
         Raises:
-            ConflictError: It may not be.
+            ConflictError: It may have lost it.
         """
         if self.is_lost():
             raise self._over()
@@ -122,17 +122,17 @@ class Turn:
     def _over(self) -> ConflictError:
         self._lost = True
         return ConflictError(
-            "the append was given up because the lock may be another process's by now",
+            "append aborted: this process may have lost its lock",
             where=self._root,
             found=f"no answer from the file system for {LEASE / 2:.0f} s, or the lock was taken over",
-            hint="Run it again.",
+            hint="Run the append again.",
         )
 
     def leaves_a_gap(self) -> bool:
-        """Return whether readers may find nothing for an instant where a file is replaced that somebody has open."""
+        """Return whether replacing an open file leaves its path empty for an instant."""
         return leaves_a_gap(self.way)
 
-    # -- what goes through it --------------------------------------------------------------------------------------------
+    # -- changes through it -----------------------------------------------------------------------
 
     def name(self) -> str:
         """Return a new name below ``way``."""
@@ -141,29 +141,29 @@ class Turn:
             return str(self._count)
 
     def put(self, aside: str, path: str) -> bool:
-        """Give a file from ``way`` its place; return False if something lies there.
+        """Link a file from ``way`` to its final path; return False if that path exists.
 
         Raises:
-            AbilityError: The place is on another file system.
+            AbilityError: The path is on another file system.
             ConflictError: The turn is over.
             OSError: It failed.
         """
         try:
             link(aside, path)
         except FileExistsError:
-            return os.lstat(aside).st_nlink > 1  # the link was made, and its answer lost
+            return os.lstat(aside).st_nlink > 1  # the link was created, and the answer was lost
         except OSError as error:
             self._explain(error, path)
             if error.errno not in NO_LINK:
                 raise
-            # No links here: what a tool that ignores the lock writes at this instant is replaced.
+            # Without links, this overwrites a file that a program without the lock creates now.
             if os.path.lexists(path):
                 return False
             os.rename(aside, path)
         return True
 
     def replace(self, aside: str, path: str) -> None:
-        """Give a file from ``way`` its place, whatever lies there; raises as ``put`` does."""
+        """Move a file from ``way`` to its final path, over any file; raises as ``put`` does."""
         try:
             os.replace(aside, path)
         except OSError as error:
@@ -171,7 +171,7 @@ class Turn:
             raise
 
     def remove(self, path: str) -> None:
-        """Remove a file; nothing happens if there is none. Raises as ``put`` does."""
+        """Remove a file; do nothing if it does not exist. Raises as ``put`` does."""
         try:
             if stat.S_ISDIR(os.lstat(path).st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -182,12 +182,12 @@ class Turn:
             self._explain(error, path)
             if error.errno not in GONE:
                 raise
-            # Whatever is remembered about the owner, it was the turn's folder that was not found.
+            # The file exists, so the turn's folder is missing, whatever is cached about its owner.
             if os.path.lexists(path):
                 raise self._over() from error
 
     def make_folder(self, path: str) -> None:
-        """Make a folder; raises as ``put`` does, and ``FileExistsError``."""
+        """Create a folder; raises as ``put`` does, and ``FileExistsError``."""
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         try:
@@ -197,22 +197,22 @@ class Turn:
                 os.rename(aside, path)
         except OSError as error:
             self._explain(error, path)
-            if os.path.lexists(path):  # somebody else has made it
+            if os.path.lexists(path):  # another process created it
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from error
             raise
 
     def born(self, folder: str) -> Rights:
-        """Return the rights of a new file in a folder (``rights.born``), without making one there; raises as ``put`` does."""
+        """Return the rights of new files in a folder, not created there; raises as ``put`` does."""
         try:
             with self._like(folder) as inside:
                 return rights.born(os.path.join(inside, self.name()))
         except OSError as error:
             self._explain(error, folder)
-            raise failure(error, "cannot try new files like those in", folder) from error
+            raise failure(error, "cannot determine the rights of new files in", folder) from error
 
     @contextlib.contextmanager
     def _like(self, folder: str) -> Iterator[str]:
-        """Give a folder in ``way`` in which new files and folders get the group and the list that they would get in ``folder``."""
+        """Yield a folder in ``way`` whose new entries get group and list as in ``folder``."""
         if (model := rights.heritage(folder)) is None:
             yield self.way
             return
@@ -226,25 +226,25 @@ class Turn:
                 remove_tree(inside)
 
     def require_same_disk(self, folder: str) -> None:
-        """Refuse a folder of another file system: what goes there cannot go through the turn.
+        """Refuse a folder of another file system: files cannot be moved there through the turn.
 
         Raises:
-            AbilityError: It is one.
-            StoreError: It cannot be looked at.
+            AbilityError: It is on another file system.
+            StoreError: It cannot be inspected.
         """
         try:
             if os.stat(folder).st_dev != os.stat(self.way).st_dev:
                 raise self._elsewhere(folder)
         except OSError as error:
             self._explain(error, folder)
-            raise failure(error, "cannot look at", folder) from error
+            raise failure(error, "cannot stat", folder) from error
 
     def _elsewhere(self, path: str) -> AbilityError:
         return AbilityError(
-            "the target and its journal lie on different file systems, and the lock protects only one",
+            "the target and its journal are on different file systems, and the lock protects only one",
             where=path,
             found=os.path.dirname(self._path),
-            hint="Use {journal}, and let no folder of the target lead to another file system.",
+            hint="Use {journal}, and make sure that no folder of the target leads to another file system.",
             remedies={"journal": "inside"},
         )
 
@@ -254,10 +254,10 @@ class Turn:
         if error.errno in GONE:
             self.check()
 
-    # -- its end ---------------------------------------------------------------------------------------------------------
+    # -- its end ----------------------------------------------------------------------------------
 
     def inherit(self, others: str) -> None:
-        """Take over what turns held that are over; afterwards nothing that their owners do can land.
+        """Take over what ended turns left; after that their owners can change nothing.
 
         Args:
             others: The folder of transactions of processes that need no turn, because their file
@@ -265,7 +265,7 @@ class Turn:
 
         Raises:
             ConflictError: The turn is over.
-            JournalError: Something else lies in one.
+            JournalError: A turn contains something that zapz did not write.
             StoreError: It failed.
         """
         try:
@@ -276,7 +276,7 @@ class Turn:
             raise failure(error, "cannot take over what another process left", self._path) from error
 
     def leave(self, others: str) -> None:
-        """Give it back. A transaction that nobody could recover stays, with those of processes that need no turn."""
+        """End the turn; a transaction that could not be recovered stays, in ``others``."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -291,10 +291,10 @@ class Turn:
             for _ in range(_LOOKS):
                 if removed(ended) and not os.path.lexists(ended):
                     break
-                time.sleep(_PAUSE)  # somebody is just looking whose turn it is
+                time.sleep(_PAUSE)  # another process is just reading its owner
 
     def _tidy(self) -> None:
-        """Remove what waiters left that are gone: dead, or by the file system's clock without a sign of life for a lease."""
+        """Remove folders of waiters that died or are silent for a lease (file system's clock)."""
         os.utime(self.owner)
         now = os.stat(self.owner).st_mtime
         for name in names_in(self._path):

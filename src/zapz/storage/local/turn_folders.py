@@ -1,4 +1,4 @@
-"""Where turns lie below a lock, before they begin and after they are over (``storage.local.turn``)."""
+"""Folders of turns below a lock, before they begin and after they end (``storage.local.turn``)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ _NOT_EMPTY = frozenset((errno.ENOTEMPTY, errno.EEXIST))
 
 
 def ended_folder(path: str, token: str) -> str:
-    """Return where a turn goes that is over. The name tells how late that was: it is looked at before those that were over by then."""
+    """Return the path of an ended turn, with its sequence number.
+
+    Turns with higher numbers are taken over before those that ended earlier.
+    """
     last = max(map(layout.ended_number, names_in(path)), default=0)
     return os.path.join(path, layout.ended_name(last + 1, os.urandom(4).hex(), token))
 
 
 def withdraw(path: str, token: str) -> None:
-    """Remove the folders of a turn that has not begun. A waiter that lives makes them again."""
+    """Remove the folders of a turn that has not begun. A living waiter creates them again."""
     folder = os.path.join(path, layout.waiting_name(token))
     with contextlib.suppress(OSError):
         removed(os.path.join(folder, token))
@@ -33,13 +36,17 @@ def withdraw(path: str, token: str) -> None:
 
 
 def is_over(owner: str) -> bool:
-    """Return whether the process that a file names is certainly dead."""
+    """Return whether the process that an owner file names is certainly dead."""
     with open(owner, "rb") as file:
         return is_dead(holder_of(file.read()))
 
 
 def end(path: str, token: str) -> None:
-    """End the turn of that name, if it has not ended; another one is not touched."""
+    """End the turn with this token, if it has not ended; another turn is not affected.
+
+    Raises:
+        StoreError: It failed.
+    """
     try:
         os.rename(os.path.join(path, TURN, token), ended_folder(path, token))
     except OSError as error:
@@ -48,14 +55,17 @@ def end(path: str, token: str) -> None:
 
 
 def removed(folder: str) -> bool:
-    """Remove a turn's folder, but for transactions; return whether it is gone, or holds only what this machine keeps open."""
+    """Remove a turn's folder, unless it contains transactions; return whether it is gone.
+
+    It also counts as gone if it contains only files that this machine keeps open (``rmdir``).
+    """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(folder, OWNER))
     return closed(folder) and all(rmdir(each) for each in (os.path.join(folder, TURN_TRANSACTIONS), folder))
 
 
 def closed(folder: str) -> bool:
-    """Remove the way by which a turn's owner changes what others see; return whether it is gone, as ``removed`` does."""
+    """Remove the folder through which a turn's owner changes the target; return as ``removed``."""
     way = os.path.join(folder, TURN_WAY)
     for name in names_in(way):
         with contextlib.suppress(FileNotFoundError):
@@ -64,7 +74,7 @@ def closed(folder: str) -> bool:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a file, or a folder with what is in it."""
+    """Remove a file, or a folder with its content."""
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         os.unlink(path)
         return
@@ -75,7 +85,10 @@ def remove_tree(path: str) -> None:
 
 
 def is_there(path: str) -> bool:
-    """Return whether there is a file, to be asked of the server: opening it does that, whatever this machine remembers (NFS)."""
+    """Return whether a file exists on the server.
+
+    Opening the file queries the server, whatever this machine has cached (NFS).
+    """
     try:
         os.close(os.open(path, READ))
     except OSError as error:
@@ -84,9 +97,11 @@ def is_there(path: str) -> bool:
 
 
 def rmdir(folder: str) -> bool:
-    """Remove a folder; return whether it is gone, or holds only files that are kept because a process of this machine has them open.
+    """Remove a folder; return whether it is gone.
 
-    Then that process has found the folder by its name, which is another one by now: fence enough.
+    It also counts as gone if it contains only files that are kept because a process of this machine
+    has them open. That process reached the folder by its old name, which has changed since: this is
+    a sufficient fence.
     """
     try:
         os.rmdir(folder)
@@ -112,7 +127,7 @@ def names_in(folder: str) -> list[str]:
 
 
 def folders_of(path: str, token: str) -> Iterable[str]:
-    """Yield the folders that must exist before a turn can begin, those above first."""
+    """Return the folders that must exist before a turn can begin, the outer ones first."""
     waiting = os.path.join(path, layout.waiting_name(token))
     inner = os.path.join(waiting, token)
     return path, waiting, inner, os.path.join(inner, TURN_TRANSACTIONS), os.path.join(inner, TURN_WAY)

@@ -1,7 +1,6 @@
-"""Object services: S3, Azure, Google, memory, and every other that fsspec knows.
+"""Object services: S3, Azure, Google, memory, and all others that fsspec supports.
 
 May import: what ``storage`` may.
-Begin with ``files`` (reading) and ``store`` (writing, on conditions), then ``backends`` (the
-requests of each service), ``capabilities`` (what a service honours) and ``errors`` (what a service
-meant).
+Begin with ``files`` (reading) and ``store`` (conditional writing), then ``backends`` (the requests
+of each service), ``capabilities`` (what a service honours) and ``errors`` (what an error means).
 """

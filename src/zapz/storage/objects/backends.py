@@ -1,7 +1,7 @@
-"""Object services: a handful of requests each, with conditions where the service knows them.
+"""The few requests of each object service, with conditions where the service supports them.
 
-fsspec's verbs hide entity tags and upload large objects in parts, which no condition protects. So
-services with conditions are sent their own single requests, through the session, credentials and
+fsspec's methods hide entity tags, and upload large objects in parts, which no condition protects.
+So zapz sends single requests to services with conditions, through the session, credentials and
 retries that fsspec has set up.
 """
 
@@ -15,44 +15,42 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 AT_ONCE = 64
-"""Requests that are under way together."""
+"""Maximum number of concurrent requests."""
 _GIB = 1 << 30
 
 
 def content_tag(data: bytes) -> str:
-    """Return what stands for a tag where a service has none: it tells one content from another."""
+    """Return a digest that serves as the tag of an object where a service has no tags."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 class Backend(Protocol):
-    """One service. Paths are whole; errors are the service's own, for ``objects.errors`` to sort."""
+    """One service. Paths are complete. Errors are its own; ``objects.errors`` classifies them."""
 
     conditional: bool
-    """Whether a replacement can be made to depend on a tag (whether the service honours it is found
-    out at run time)."""
+    """Whether a replacement can depend on a tag (a probe shows if the service honours that)."""
     exclusive: bool
-    """Whether a creation can be made to depend on absence (the same holds)."""
+    """Whether a creation can depend on absence (a probe shows if the service honours that)."""
     listable: bool
     """Whether folders can be listed."""
     probed: bool
-    """Whether the two above are certain without asking the service."""
+    """Whether ``conditional`` and ``exclusive`` are certain without a probe."""
     scope: str
-    """What has the same abilities: service, account, bucket."""
+    """Identifies all paths with the same abilities: service, account, bucket."""
     quoted: bool
-    """Whether tags go into conditions with quotation marks (services differ; found out at run
-    time)."""
+    """Whether tags in conditions need quotation marks (services differ; a probe shows it)."""
     largest: int | None
-    """Bytes of the largest object that one request can write; None if there is no limit worth
-    checking."""
+    """Maximum size in bytes of an object that one request can write; None if there is no limit
+    worth checking."""
 
     def get(self, path: str, start: int | None, end: int | None) -> tuple[bytes, str | None]:
         """Return bytes and tag of an object."""
 
     def get_many(self, paths: Sequence[str]) -> Sequence[tuple[bytes, str | None] | BaseException]:
-        """Return bytes and tag, or what went wrong, per object."""
+        """Return bytes and tag, or the error, per object."""
 
     def look(self, path: str) -> tuple[int, str | None]:
-        """Return length and tag of an object."""
+        """Return length in bytes and tag of an object."""
 
     def put(self, path: str, data: bytes) -> str | None:
         """Write an object and return its tag."""
@@ -61,7 +59,7 @@ class Backend(Protocol):
         """Write an object if it is absent, and return its tag."""
 
     def put_over(self, path: str, data: bytes, tag: str) -> str | None:
-        """Write an object if its tag is still this one, and return its new tag."""
+        """Write an object if its tag is still ``tag``, and return its new tag."""
 
     def delete(self, path: str) -> None:
         """Remove an object."""
@@ -71,7 +69,7 @@ class Backend(Protocol):
 
 
 class FsspecBackend:
-    """Any fsspec file system: creation depends on absence where fsspec says so, nothing depends on tags."""
+    """Any fsspec file system: conditional creation where fsspec supports it, and no tags."""
 
     conditional = False
     probed = False
@@ -149,7 +147,7 @@ class FsspecBackend:
 
 
 class MemoryBackend(FsspecBackend):
-    """fsspec's memory, which tests before it creates: a guard makes both conditions hold among threads."""
+    """fsspec's memory. It tests before it creates, so a guard makes both conditions thread-safe."""
 
     conditional = True
     probed = True
@@ -231,7 +229,7 @@ class _Asynchronous(FsspecBackend):
 
 
 class S3Backend(_Asynchronous):
-    """Amazon S3 and what speaks its protocol, through s3fs."""
+    """Amazon S3 and services with the same protocol, through s3fs."""
 
     largest: int | None = 5 * _GIB
 
@@ -240,11 +238,11 @@ class S3Backend(_Asynchronous):
         self._prompt = False
 
     def _be_prompt(self) -> None:
-        """Send bodies at once, not only after the service has said that it will take them: half the round trips of a write."""
+        """Send bodies at once, without waiting for "100 Continue": it halves the round trips."""
         if self._prompt:
             return
         self._prompt = True
-        with contextlib.suppress(ImportError, AttributeError):  # it is the same without, only slower
+        with contextlib.suppress(ImportError, AttributeError):  # without this, writes are only slower
             from botocore.handlers import add_expect_header
 
             self._fs.s3.meta.events.unregister("before-call.s3", add_expect_header)
@@ -351,7 +349,7 @@ def backend_of(fs: Any, root: str) -> Backend:
 
 
 def above(backend: Backend, root: str, names: Sequence[str]) -> dict[tuple[str, str], bytes]:
-    """Return the objects of these names that lie in folders above a path and can be read, by folder and name, the nearest first."""
+    """Return the readable objects of these names above a path, by (folder, name), nearest first."""
     folders = [root[:i] for i in range(len(root) - 1, 0, -1) if root[i] == "/" and root[i - 1] != "/"]
     places = [(folder, name) for folder in folders for name in names]
     answers = backend.get_many([f"{folder}/{name}" for folder, name in places]) if places else ()

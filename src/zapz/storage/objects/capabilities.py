@@ -1,4 +1,4 @@
-"""Find out what an object service honours, by asking it: what speaks a protocol does not always keep all of it."""
+"""Probe what an object service honours: not every service implements all of its protocol."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _NO_SUCH_TAG = "00000000000000000000000000000000"
 
 
 def name(now: float) -> str:
-    """Return a name for an object on which something is tried, which tells when that was."""
+    """Return the name of a new probe object, for the time ``now`` in seconds since 1970."""
     return layout.probe_name(now, os.urandom(6).hex())
 
 
 def is_left(name: str, now: float) -> bool:
-    """Return whether an object of that name was left by a process that was killed, or may not delete."""
+    """Return whether a process that was killed, or may not delete, left a probe object behind."""
     made = layout.probed_at(name)
     return made is not None and made + _HOUR < now
 
@@ -31,17 +31,17 @@ class Probed:
     """What a service honours."""
 
     exclusive: bool
-    """Whether it refuses to create what exists."""
+    """Whether it refuses to create an object that exists."""
     conditional: bool
-    """Whether it refuses to replace what has changed."""
+    """Whether it refuses to replace an object that has changed."""
     quoted: bool
-    """Whether it wants tags in quotation marks."""
+    """Whether it needs tags in quotation marks."""
     deletable: bool = True
-    """Whether it lets us delete; True if that is not known."""
+    """Whether objects may be deleted; True if that is not known."""
 
 
 def probed(backend: Backend, path: str) -> Probed:
-    """Write, try to overwrite, and remove an object.
+    """Create an object, try to overwrite it, and remove it.
 
     Args:
         backend: The service.
@@ -55,7 +55,10 @@ def probed(backend: Backend, path: str) -> Probed:
 
 
 def _deleted(backend: Backend, path: str) -> bool:
-    """Remove what was tried; return False if we may not, and then it stays: it is named so that nobody takes it for data."""
+    """Remove the probe object; return False if that is denied.
+
+    Then it stays. Its name shows that it is not data.
+    """
     try:
         backend.delete(path)
     except Exception as error:  # noqa: BLE001 - every backend has errors of its own, and nothing depends on this one
@@ -71,7 +74,7 @@ def _probed(backend: Backend, path: str) -> Probed:
     if exclusive and backend.conditional:
         for backend.quoted in (False, True):
             if not _refuses(lambda: backend.put_over(path, b"3", _NO_SUCH_TAG)):
-                break  # it takes any tag
+                break  # it accepts any tag
             if _replaced(backend, path):
                 conditional, quoted = True, backend.quoted
                 break
@@ -79,7 +82,7 @@ def _probed(backend: Backend, path: str) -> Probed:
 
 
 def _replaced(backend: Backend, path: str) -> bool:
-    """Return whether an object was replaced on its tag."""
+    """Return whether an object can be replaced by its tag."""
     _, tag = backend.get(path, None, None)
     if tag is None:
         return False
@@ -87,7 +90,7 @@ def _replaced(backend: Backend, path: str) -> bool:
 
 
 def _holds(backend: Backend, path: str, data: bytes) -> bool:
-    """Return whether an object was written although its second request, after a lost answer, was refused."""
+    """Return whether an object was written, though a repetition after a lost answer was refused."""
     return backend.get(path, None, None)[0] == data
 
 

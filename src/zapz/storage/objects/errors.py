@@ -1,4 +1,4 @@
-"""What a service meant: every backend's errors sorted into the few kinds that a protocol tells apart."""
+"""The meaning of a service's error: the errors of all backends in a few classes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 Answer = Literal["absent", "refused", "again", "failed"]
-"""No such object; a condition did not hold; worth another try, the outcome being unknown; anything
-else."""
+"""No such object; a condition did not hold; try again, because the outcome is unknown; any other
+error."""
 
 _REFUSED_TYPES = frozenset(("FileExistsError", "ResourceExistsError", "ResourceModifiedError"))
 _AGAIN_TYPES = frozenset(
@@ -40,7 +40,7 @@ _WRONG_KEYS = frozenset(
         *("RequestTimeTooSkewed", "SignatureDoesNotMatch"),
     )
 )
-"""What services answer where rights are not the matter."""
+"""Error codes for invalid credentials, not for missing rights."""
 _NO_KEYS = frozenset(
     ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "DefaultCredentialsError")
 )
@@ -55,7 +55,7 @@ _EXISTS_CODES = frozenset(("BlobAlreadyExists", "ConditionNotMet", "Precondition
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what it stems from."""
+    """Yield an error and its causes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -64,13 +64,13 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def status_of(error: BaseException) -> tuple[int | None, str]:
-    """Return the HTTP status and the service's own code, where an error or one of its causes tells them."""
+    """Return HTTP status and service code of an error or of the first cause that has them."""
     for cause in causes(error):
         response = getattr(cause, "response", None)
         if isinstance(response, dict):  # botocore
-            meta, told = response.get("ResponseMetadata", {}), response.get("Error", {})
+            meta, details = response.get("ResponseMetadata", {}), response.get("Error", {})
             if "HTTPStatusCode" in meta:
-                return int(meta["HTTPStatusCode"]), str(told.get("Code", ""))
+                return int(meta["HTTPStatusCode"]), str(details.get("Code", ""))
         for name in ("status_code", "status", "code"):  # azure, aiohttp, gcsfs
             value = getattr(cause, name, None)
             if isinstance(value, int | str) and str(value).isdigit():
@@ -79,7 +79,10 @@ def status_of(error: BaseException) -> tuple[int | None, str]:
 
 
 def is_denied(error: BaseException) -> bool:
-    """Return whether a service knows who asks, and does not allow it. S3 says so of absent objects too, where it may not be listed."""
+    """Return whether a service accepts the credentials, but denies the request.
+
+    S3 also denies requests for absent objects, if the caller may not list them.
+    """
     status, code = status_of(error)
     if code in _WRONG_KEYS:
         return False
@@ -87,30 +90,30 @@ def is_denied(error: BaseException) -> bool:
 
 
 def advice(error: BaseException) -> str:
-    """Say what to do about an answer that is not about one object; nothing if it is."""
+    """Return the hint for an error that does not concern a single object; else an empty text."""
     _, code = status_of(error)
     names = {type(cause).__name__ for cause in causes(error)}
     if code in _WRONG_KEYS or names & _NO_KEYS:
         return "Check the credentials: key and secret among the storage options, or in the environment."
     if code in _NO_PLACE:
-        return "Check the name of the bucket (container), or make it first."
+        return "Check the name of the bucket (container), or create it first."
     if names & _NO_SERVER:
-        return "Check the address of the service (endpoint_url), and whether it runs."
+        return "Check the address of the service (endpoint_url), and whether the service runs."
     return ""
 
 
 def meaning(error: BaseException) -> Answer:
     """Return what an error of a backend means.
 
-    A 409 is no verdict: services answer it while another conditional request for the same key is
-        under way.
+    A 409 decides nothing: services return it while another conditional request for the same key is
+    in progress.
     """
     status, code = status_of(error)
     names = {type(cause).__name__ for cause in causes(error)}
     if code in _EXISTS_CODES or status == _REFUSED_STATUS or names & _REFUSED_TYPES:
         return "refused"
     not_found = isinstance(error, FileNotFoundError) or "ResourceNotFoundError" in names
-    if status == _ABSENT_STATUS or (not_found and status is None):  # libraries say so of other answers, too
+    if status == _ABSENT_STATUS or (not_found and status is None):  # libraries raise it for other answers, too
         return "absent"
     if status is not None:
         return "again" if status in _AGAIN_STATUS else "failed"

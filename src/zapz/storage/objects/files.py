@@ -1,4 +1,4 @@
-"""Reading a folder of an object service, with every request repeated while the service is busy."""
+"""Read a folder of an object service; every request is repeated while the service is busy."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from zapz.storage.store import Abilities, Children, Tag
 from zapz.storage.uris import beside_of
 
 _PAUSES = (0.1, 0.2, 0.4, 0.8)
-"""Seconds between tries while a service is busy."""
+"""Pauses between attempts while a service is busy, in seconds."""
 _AT_ONCE = 16
-"""Documents that are read or written at the same time."""
+"""Maximum number of documents that are read or written at the same time."""
 _NO_TAG = "absent"
 
 
 class ObjectFiles:
-    """A folder of an object service, to read from."""
+    """A readable folder of an object service."""
 
     def __init__(self, backend: Backend, root: str, uri: str, *, abilities: Abilities, beside: bool = False) -> None:
         self._backend = backend
@@ -48,19 +48,19 @@ class ObjectFiles:
         return join(self._root, key) if key else self._root
 
     def elsewhere(self, key: str) -> str | None:
-        """Return where ``key`` of our own folder would be with the other setting of ``journal``, if something lies there."""
+        """Return the path of zapz's ``key`` for the other setting of ``journal``, if it exists."""
         other = join(self._root, OURS) if self.beside else f"{self._root}{OURS}"
         path = f"{other}{key[len(OURS) :]}"
         return path if self._look(path, key) is not None else None
 
     def noting(self) -> Self:
-        """Return this store as one that remembers the tag of everything that it reads, for replacing it later."""
+        """Return a copy that records the tag of each object that it reads, to replace it later."""
         other = copy.copy(self)
-        other._noted = {}  # noqa: SLF001 - it is one of us
+        other._noted = {}  # noqa: SLF001 - the same class
         return other
 
     def note_many(self, keys: Iterable[str]) -> None:
-        """Note the tags of objects without reading them, several at once."""
+        """Record the tags of objects without reading them, several at once."""
         if self.at_once == 1:
             for key in keys:
                 self.size(key)
@@ -70,7 +70,7 @@ class ObjectFiles:
                 pass
 
     def noted(self, key: str) -> tuple[bool, Tag | None]:
-        """Return whether ``key`` was read by a store that notes, and the tag that it had then; None if it was absent."""
+        """Return whether a tag of ``key`` was recorded, and the tag; None if it was absent then."""
         with self._guard:
             tag = (self._noted or {}).get(key)
         return tag is not None, None if tag == _NO_TAG else tag
@@ -81,7 +81,9 @@ class ObjectFiles:
         with self._guard:
             if self._noted.setdefault(key, tag) != tag:
                 raise ConflictError(
-                    "another tool changed a chunk while it was read", where=f"{self.uri}/{key}", hint="Run it again."
+                    "another program changed a chunk while it was read",
+                    where=f"{self.uri}/{key}",
+                    hint="Run the append again.",
                 )
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -100,7 +102,7 @@ class ObjectFiles:
         return data
 
     def read_tagged(self, key: str) -> tuple[bytes, Tag]:
-        """Return an object's bytes and the tag that a replacement can be made to depend on."""
+        """Return an object's bytes, and the tag for a conditional replacement."""
         data, tag = self._get(key, None, None)
         return data, tag or content_tag(data)
 
@@ -110,7 +112,7 @@ class ObjectFiles:
         return found
 
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """See ``ReadableStore``. All requests are under way at once where the backend can."""
+        """See ``ReadableStore``. All requests are concurrent, if the backend supports that."""
         return {key: data for key, (data, _) in self._get_many(keys).items()}
 
     def read_many_tagged(self, keys: Iterable[str]) -> dict[str, tuple[bytes, Tag]]:
@@ -137,10 +139,10 @@ class ObjectFiles:
         return found
 
     def above(self, names: tuple[str, ...]) -> dict[tuple[str, str], bytes]:
-        """Return the objects of these names that lie in folders above this one, by folder and name, the nearest first.
+        """Return the objects of these names in the folders above this one, the nearest first.
 
-        They are asked for once. What cannot be read does not count: it is common to have no rights
-            there.
+        Keys are pairs of folder and name. Objects are requested once. Those that cannot be read are
+        ignored: callers often have no rights there.
         """
         if names not in self._above:
             self._above[names] = above(self._backend, self._root, names)
@@ -167,7 +169,7 @@ class ObjectFiles:
 
     def _look(self, path: str, key: str) -> tuple[int, Tag | None] | None:
         try:
-            found: tuple[int, Tag | None] = self._call("cannot look at", key, lambda: self._backend.look(path))
+            found: tuple[int, Tag | None] = self._call("cannot stat", key, lambda: self._backend.look(path))
         except NotFoundError:
             return None
         return found
@@ -185,10 +187,10 @@ class ObjectFiles:
         """See ``ReadableStore``."""
         return False
 
-    # -- errors ------------------------------------------------------------------------------------------------------------
+    # -- errors -----------------------------------------------------------------------------------
 
     def _call(self, what: str, key: str, action: Callable[[], Any]) -> Any:
-        """Do something that may be done twice, again while the service is busy."""
+        """Run an idempotent request; repeat it while the service is busy."""
         for pause in (*self.pauses, None):
             try:
                 return action()
@@ -198,7 +200,7 @@ class ObjectFiles:
                 if pause is None or meaning(error) != "again":
                     raise self._failure(error, what, key) from error
             time.sleep(pause)
-        raise AssertionError("the last try ends the loop")
+        raise AssertionError("the last attempt ends the loop")
 
     def _failure(self, error: BaseException, what: str, key: str) -> ZapzError:
         if isinstance(error, ZapzError):

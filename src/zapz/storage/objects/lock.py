@@ -1,4 +1,4 @@
-"""A lock that is an object: for services without conditional replacement, where no lease can be taken over safely."""
+"""A lock object, for services without conditional replacement, where a lease would not be safe."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def hold(store: Store, key: str, wait: Wait) -> Iterator[None]:
     """Hold a lock.
 
     Args:
-        store: Where creation is exclusive.
-        key: The lock.
+        store: A store with exclusive creation.
+        key: Key of the lock.
         wait: How long to wait for another holder.
 
     Raises:
@@ -34,19 +34,19 @@ def hold(store: Store, key: str, wait: Wait) -> Iterator[None]:
         if _break_dead(store, key):
             continue
         if deadline.is_over():
-            more = "; if that process is gone for good: `zapz unlock`."
+            more = ". If that process no longer exists, run `zapz unlock`."
             raise target_locked(store.uri, holder(store, key), wait, more)
         deadline.pause(_POLL)
     try:
         yield
     finally:
-        with contextlib.suppress(StoreError):  # what was appended stays appended
+        with contextlib.suppress(StoreError):  # a lock that remains does not affect what was appended
             if store.read(key) == mine:
                 store.remove(key)
 
 
 def _break_dead(store: Store, key: str) -> bool:
-    """Remove the lock of a process of this machine that is dead; of others it cannot be known."""
+    """Remove the lock of a dead process of this machine; those of other machines may be alive."""
     with contextlib.suppress(NotFoundError):
         content = store.read(key)
         if is_dead(holder_of(content)):
@@ -58,7 +58,7 @@ def _break_dead(store: Store, key: str) -> bool:
 
 
 def holder(store: Store, key: str) -> Holder | None:
-    """Return who holds a lock; None if nobody does."""
+    """Return who holds a lock; None if it is free."""
     try:
         return holder_of(store.read(key))
     except NotFoundError:

@@ -1,4 +1,4 @@
-"""What an object service refuses, and which rights it would have to grant, by the names that it gives them."""
+"""Errors of object services, with the missing rights under the names that the services use."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _NAMES = {"s3": _S3, "s3a": _S3, "gs": _GOOGLE, "gcs": _GOOGLE}
 _VERBS = {
     "cannot list": "list",
     "cannot read": "read",
-    "cannot look at": "read",
+    "cannot stat": "read",
     "cannot write": "write",
     "cannot remove": "delete",
-    "cannot find out what this storage can do": "write",
+    "cannot probe this storage": "write",
 }
 
 
 def name_of(uri: str, verb: str) -> str:
-    """Return what a right is called: to "list", "read", "write" or "delete"."""
+    """Return a service's name for the right to "list", "read", "write" or "delete"."""
     return _NAMES.get(uri.partition("://")[0], {}).get(verb, f"the right to {verb}")
 
 
 def needed(uri: str, what: str) -> str:
-    """Return which right is missing, and what else is needed there.
+    """Return a hint about the missing right, and the other rights that are needed there.
 
     Args:
         uri: The dataset.
-        what: What could not be done, as the error says it.
+        what: The failed operation, as the error names it.
     """
     verb = _VERBS.get(what)
     if verb is None:
@@ -45,7 +45,7 @@ def needed(uri: str, what: str) -> str:
     there = f"for {uri.rstrip('/')}/*"
     target = f"A target needs {names['list']}, {names['read']} and {names['write']} there."
     if verb == "read":
-        other = f"Without {names['list']}, some services answer the same for an object that is missing: grant it to tell the two apart."
+        other = f"Without {names['list']}, some services give the same answer for a missing object. Grant it to distinguish the two."
         return f"Needed: {names['read']} {there}. {other}"
     if verb == "delete":
         return f"Needed: {names['delete']} {there}."
@@ -53,11 +53,11 @@ def needed(uri: str, what: str) -> str:
 
 
 def failure(error: BaseException, what: str, uri: str, key: str) -> StoreError:
-    """Return zapz's error for one of a service's.
+    """Return zapz's error for a service's error.
 
     Args:
-        error: The service's.
-        what: What could not be done.
+        error: The service's error.
+        what: The failed operation.
         uri: The dataset.
         key: The object concerned.
     """
@@ -76,10 +76,10 @@ def failure(error: BaseException, what: str, uri: str, key: str) -> StoreError:
 
 
 def undeletable(uri: str, folder: str) -> AbilityError:
-    """Return the refusal of a service where a lock that is an object could not be removed again."""
+    """Return the refusal of a service on which the lock object could not be removed."""
     return AbilityError(
-        "objects may not be deleted here, but the lock is an object that must be deleted afterwards",
+        "the lock is an object that must be deleted after the append, but objects may not be deleted here",
         where=uri,
         expected=f"{name_of(uri, 'delete')} for {uri}/{folder}/*",
-        hint="Grant that right. Where objects can be replaced on conditions (S3, Azure) it is not needed.",
+        hint="Grant that right. It is not needed on services with conditional replacement (S3, Azure).",
     )

@@ -1,9 +1,9 @@
-"""Stores on object services: S3, Azure, Google, memory, and every other that fsspec knows, to read from or to write to.
+"""Stores on object services: S3, Azure, Google, memory, and all others that fsspec supports.
 
-What can be relied on is found out at run time, once per process and bucket: whether creation can
-    depend on absence, and replacement on
-a tag. Requests are repeated while a service is busy; where an answer may have been lost, the object
-is read back and compared with what was to be written, so that the outcome is known and not guessed.
+Capabilities are probed at run time, once per process and bucket: whether creation can depend on
+absence, and replacement on a tag. Requests are repeated while a service is busy. Where an answer
+may have been lost, the object is read back and compared with the bytes of the request, so that the
+outcome is known, not guessed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zapz.storage.store import Abilities, Parts, Tag, joined
 
 
 class ObjectStore(ObjectFiles):
-    """A folder of an object service."""
+    """A readable and writable folder of an object service."""
 
     def __init__(
         self, backend: Backend, root: str, uri: str, *, beside: bool = False, single_writer: bool = False
@@ -41,17 +41,17 @@ class ObjectStore(ObjectFiles):
         self._single_writer = single_writer
         self._deletable = True
         self.uncertain = False
-        """Whether a request to write was given up with its outcome unknown: it may still arrive."""
+        """Whether a write request ended with an unknown outcome: it may still arrive."""
 
     @property
     def largest(self) -> int | None:
-        """Bytes of the largest object that one request can write."""
+        """Maximum size in bytes of an object that one request can write; None without a limit."""
         return self._backend.largest
 
     def require_parent(self) -> None:
         """See ``Store``. Object stores have no folders."""
 
-    # -- writing ---------------------------------------------------------------------------------------------------------
+    # -- writing ----------------------------------------------------------------------------------
 
     def create(self, key: str, parts: Parts) -> int | None:
         """See ``Store``."""
@@ -59,17 +59,21 @@ class ObjectStore(ObjectFiles):
         return None if self.replace(key, data, None) is None else len(data)
 
     def replace(self, key: str, data: bytes, tag: Tag | None, *, mine: bool = True) -> Tag | None:
-        """Write an object in one request if it is still what it was.
+        """Write an object in one request, if it is unchanged.
 
         Args:
-            key: Which.
+            key: Its key.
             data: Its new bytes.
-            tag: The tag that it must have; None if it must be absent.
-            mine: Whether an object that holds ``data`` already counts as written: the answer to an
-                earlier request may have been lost.
+            tag: Its required tag; None if it must be absent.
+            mine: Whether an object that already contains ``data`` counts as written: the answer to
+                an earlier request may have been lost.
 
         Returns:
-            The new tag; None, nothing having been written, if the condition does not hold.
+            The new tag; None if the condition does not hold, and nothing was written.
+
+        Raises:
+            AbilityError: The storage cannot keep two writers apart.
+            StoreError: Storage failed, or the object is larger than one request may write.
         """
         self._require_writable(key, data)
         path = self._path(key)
@@ -84,13 +88,13 @@ class ObjectStore(ObjectFiles):
                     if pause is None:
                         self.uncertain = True
                         raise self._failure(error, "cannot write", key) from error
-            except BaseException:  # a signal, while the request is on its way
+            except BaseException:  # a signal, while the request is in flight
                 self.uncertain = True
                 raise
             if kind != "again" or pause is None:
                 return self._if_mine(key, data) if mine else None
             time.sleep(pause)
-        raise AssertionError("the last try ends the loop")
+        raise AssertionError("the last attempt ends the loop")
 
     def _put(self, path: str, data: bytes, tag: Tag | None) -> Tag | None:
         if tag is None and self.abilities.exclusive:
@@ -102,7 +106,7 @@ class ObjectStore(ObjectFiles):
         return self._backend.put(path, data)
 
     def _tag_now(self, path: str) -> Tag | None:
-        """Return an object's tag, for services where a look and a write are all that there is; None if it is absent."""
+        """Return an object's tag, on a service without conditions; None if it is absent."""
         try:
             data, tag = self._backend.get(path, None, None)
         except Exception as error:
@@ -119,7 +123,7 @@ class ObjectStore(ObjectFiles):
         return tag if here == data else None
 
     def replace_many(self, items: Sequence[tuple[str, bytes, Tag | None]]) -> list[Tag | None]:
-        """Do what ``replace`` does for several objects, several at once; their order is not kept."""
+        """Call ``replace`` for each item, several at once and in any order; return the new tags."""
         if self.at_once == 1 or len(items) <= 1:
             return [self.replace(*item) for item in items]
         with ThreadPoolExecutor(min(self.at_once, len(items)), thread_name_prefix="zapz") as threads:
@@ -148,27 +152,27 @@ class ObjectStore(ObjectFiles):
             self._call("cannot remove", key, lambda: self._backend.delete(self._path(key)))
 
     def remove_folder(self, key: str) -> None:
-        """See ``Store``. There are none."""
+        """See ``Store``. Object stores have no folders."""
 
     def require_writable(self) -> None:
-        """Refuse storage on which two writers cannot be kept apart, unless somebody has said that there is only one.
+        """Refuse storage that cannot keep two writers apart, unless ``single_writer`` is set.
 
         Raises:
-            AbilityError: It is such storage.
+            AbilityError: It cannot.
         """
         if not self.abilities.writable:
             raise AbilityError(
-                "this storage cannot create an object only if it is absent, so two writers could destroy each other's work",
+                "this storage cannot create an object only if it is absent, so two writers could overwrite each other's data",
                 where=self.uri,
-                hint="Append to a local copy, or to s3://, gs:// or az://; or {single_writer} if certainly nobody else writes.",
+                hint="Append to a local copy, or to s3://, gs:// or az://. Use {single_writer} only if no other process writes.",
                 remedies={"single_writer": True},
             )
 
     def require_deletable(self) -> None:
-        """Refuse storage whose lock is an object that could not be removed again.
+        """Refuse storage on which the lock object could not be removed.
 
         Raises:
-            AbilityError: Nothing may be deleted there.
+            AbilityError: Objects may not be deleted.
         """
         if not self._deletable:
             raise undeletable(self.uri, OURS)
@@ -181,21 +185,21 @@ class ObjectStore(ObjectFiles):
                 where=f"{self.uri}/{key}",
                 expected=f"at most {self.largest} bytes",
                 found=f"{len(data)}",
-                hint="Make the target with smaller chunks (or shards).",
+                hint="Create the target with smaller chunks (or shards).",
             )
 
     def probe(self) -> None:
-        """Find out whether the service honours conditions, once per process and bucket."""
+        """Probe whether the service honours conditions, once per process and bucket."""
         backend = self._backend
         if backend.probed or not backend.exclusive:
             return
         if backend.scope not in _PROBED:
             if backend.listable:
                 with contextlib.suppress(NotFoundError):
-                    self.children("")  # a target must be listed: that is refused before anything is written
+                    self.children("")  # a target must be listable: refuse before anything is written
             path = self._path(f"{OURS}/{capabilities.name(time.time())}")
             _PROBED[backend.scope] = self._call(
-                "cannot find out what this storage can do", OURS, lambda: capabilities.probed(backend, path)
+                "cannot probe this storage", OURS, lambda: capabilities.probed(backend, path)
             )
         found = _PROBED[backend.scope]
         backend.quoted = found.quoted
@@ -211,4 +215,4 @@ class ObjectStore(ObjectFiles):
 
 
 _PROBED: dict[str, capabilities.Probed] = {}
-"""What services honour, by bucket."""
+"""Results of probes, by ``Backend.scope``."""

@@ -1,8 +1,8 @@
-"""Stores of zarr-python as object services: through their own methods, which run in zarr's own event loop.
+"""Stores of zarr-python as object services: through their own methods, in zarr's event loop.
 
 A store may hold connections and locks that belong to the loop in which they were first used, and
-that is zarr's. So nothing of a store is touched from any thread but that loop's, however many of
-ours ask; and what must not be torn apart there is one coroutine.
+that is zarr's loop. So only that loop touches a store, whichever thread calls. Operations that must
+not be interleaved there are one coroutine.
 """
 
 from __future__ import annotations
@@ -19,27 +19,30 @@ from zapz.format.metadata import join
 from zapz.storage.objects.backends import AT_ONCE, content_tag
 
 BUCKET = "store"
-"""First part of every path: the whole store, as a bucket is, so that a folder of it has a place
-beside it."""
+"""First part of every path. It names the whole store, as a bucket does, so that paths beside a
+folder of it are possible."""
 
 Answers = Sequence[tuple[bytes, str | None] | BaseException]
-"""Bytes and tag, or what went wrong, per object."""
+"""Bytes and tag, or the error, per object."""
 Listing = tuple[list[str], list[str]]
 """Names of folders and of objects."""
 
 
 class Home:
-    """What is behind stores of this process: two that lead to the same memory share one, as long as either is in use."""
+    """The storage behind stores of this process; stores on the same memory share one.
+
+    It is shared as long as any of them is in use.
+    """
 
     def __init__(self, store: Any) -> None:
         self.store = store
-        """Keeps what is known by its address alive, so that nothing else gets the address."""
+        """Kept alive, because its address identifies it: no other object may get that address."""
         self.name = os.urandom(6).hex()
-        """Never given again, nor in another process; an address would be."""
+        """Random, so that no other store in any process has it; an address would be reused."""
         self.opening = asyncio.Lock()
         """Held while the store is opened."""
         self.turn = asyncio.Lock()
-        """Held while an object is changed, and while a condition for that is looked at."""
+        """Held while an object is changed, and while the condition of the change is checked."""
 
 
 _HOMES: weakref.WeakValueDictionary[str, Home] = weakref.WeakValueDictionary()
@@ -47,11 +50,11 @@ _HOMES_GUARD = threading.Lock()
 
 
 def home_of(store: Any) -> tuple[Home, str]:
-    """Return what is behind a store, and the path in it at which the store begins."""
+    """Return the storage behind a store, and the path in it at which the store begins."""
     from zarr.storage import MemoryStore  # imported where used: it costs half a second
 
     place, path = f"{id(store)}", ""
-    if isinstance(store, MemoryStore):  # its text names its memory, whichever of several stores on it this is
+    if isinstance(store, MemoryStore):  # its text names its memory, which several stores may share
         scheme, _, rest = str(store).partition("://")
         memory, _, path = rest.partition("/")
         place = f"{scheme}://{memory}"
@@ -63,7 +66,7 @@ def home_of(store: Any) -> tuple[Home, str]:
 
 
 class ZarrBackend:
-    """Any store of zarr-python: nothing that it does can be made to depend on anything. A ``Backend``."""
+    """Any store of zarr-python, as a ``Backend`` without conditional requests."""
 
     exclusive = False
     conditional = False
@@ -79,8 +82,8 @@ class ZarrBackend:
         self.scope = home.name
 
     def _run(self, action: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
-        """Run something in zarr's loop, with the store open."""
-        from zarr.core.sync import sync  # zarr has no public name for the loop in which it runs its stores
+        """Run a coroutine function in zarr's loop, with the store open."""
+        from zarr.core.sync import sync  # zarr has no public name for the loop of its stores
 
         async def opened() -> Any:
             if not self._opened:
@@ -163,11 +166,10 @@ class ZarrBackend:
         return found
 
     async def _list(self, path: str) -> Listing:
-        """Tell folders from objects, which zarr's own listing does not: an object is what can be read."""
+        """List a folder. Objects are the names that can be read: zarr lists no types."""
         names = sorted({name.strip("/") async for name in self._store.list_dir(_key(path))} - {""})
-        if any(
-            doors.says_array(name) for name in names
-        ):  # nothing is searched for below an array, and its chunks may be millions
+        # Nothing is searched for below an array, and it may have millions of chunks.
+        if any(doors.says_array(name) for name in names):
             return [], names
         unknown = [name for name in names if name not in doors.DOCUMENT_NAMES]
         answers = await self._get_all([join(path, name) for name in unknown])
@@ -181,7 +183,7 @@ class ZarrBackend:
 
 
 class ProcessBackend(ZarrBackend):
-    """A store in this process's memory: both conditions hold among its threads. A ``Backend``."""
+    """A store in this process's memory: both conditions are thread-safe. A ``Backend``."""
 
     exclusive = True
     conditional = True

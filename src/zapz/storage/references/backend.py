@@ -1,8 +1,8 @@
-"""Read what reference sets name, each place being looked at before it is read.
+"""Read the bytes that reference sets name, after checking each location.
 
-fsspec's own reference file system reads whatever a set names, and asks for the bytes of several
-objects at once: so it is not used beyond its parquet reader. The bytes come from file systems of
-fsspec, those of local files from the operating system.
+fsspec's own reference file system reads whatever a set names, and requests the bytes of several
+objects at once. So zapz uses only its parquet reader. The bytes come from fsspec file systems, or
+from the operating system for local files.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ Answer = tuple[bytes, str | None]
 
 
 class FileSystems:
-    """The file systems that the files of a set are read from, one for each scheme."""
+    """The file systems for the files of a set, one per scheme."""
 
     def __init__(
         self, given: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]], home: tuple[Location, Any] | None
     ) -> None:
-        """Say which there are.
+        """Set the given file systems and options.
 
         Args:
             given: File systems by scheme.
-            options: Options of others by scheme; those of "" hold for every one.
-            home: The folder of the set, and the file system that the set itself was read from.
+            options: Options of other file systems by scheme; those of "" apply to all.
+            home: The folder of the set, and the file system from which the set itself was read.
         """
         self._given = dict(given)
         self._options = options
@@ -54,7 +54,7 @@ class FileSystems:
             if scheme in self._given:
                 made = faithful(self._given[scheme])
             elif self._home is not None and not self._options and location.is_below(self._home[0]):
-                return self._home[1]  # with the options, and so the credentials, of the set: for its folder alone
+                return self._home[1]  # it has the credentials of the set: only for the set's own folder
             else:
                 made = _file_system(scheme, self._options.get(scheme, self._options.get("", {})))
             self._made[scheme] = made
@@ -73,7 +73,7 @@ def _file_system(scheme: str, options: Mapping[str, Any]) -> Any:
 
 
 def faithful(fs: Any) -> Any:
-    """Return a file system that can be called from any thread, reads anew, and does not let itself be led elsewhere."""
+    """Return a file system that any thread can call, without caches and without redirects."""
     fs, _ = behind_caches(fs, "")
     if not protocols_of(fs) & _WEB:
         return ours(fs)
@@ -82,7 +82,7 @@ def faithful(fs: Any) -> Any:
 
 
 def unredirected(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options of fsspec's HTTP file system under which a redirect is an error."""
+    """Return options of fsspec's HTTP file system that make a redirect an error."""
     import aiohttp
 
     async def refuse(_: Any, __: Any, params: Any) -> None:
@@ -91,7 +91,7 @@ def unredirected(options: Mapping[str, Any]) -> dict[str, Any]:
             where=redact(str(params.url)),
             expected="the file itself",
             found=f"a redirect to {redact(params.response.headers.get('Location', '?'))}"[:200],
-            hint="Let the references name that place, and allow it by slice_references.",
+            hint="Put that address into the references, and allow it by slice_references.",
         )
 
     trace = aiohttp.TraceConfig()
@@ -102,12 +102,12 @@ def unredirected(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def redirect_in(error: BaseException) -> UnsupportedError | None:
-    """Return the refusal of a redirect that an error stems from."""
+    """Return the refused redirect among an error's causes; None if there is none."""
     return next((cause for cause in causes(error) if isinstance(cause, UnsupportedError)), None)
 
 
 class ReferenceBackend:
-    """A reference set. A ``Backend`` to read from."""
+    """A reference set as a read-only ``Backend``."""
 
     conditional = False
     exclusive = False
@@ -151,7 +151,10 @@ class ReferenceBackend:
         return self._allowed.located(found.where, f"{self._references.name}, {path}")
 
     def _sorted(self, error: BaseException, path: str, location: Location) -> BaseException:
-        """Return what an error means: a file that is not there is no missing chunk, for the set says that there is one."""
+        """Return the error for a failed read.
+
+        A missing file is an error, not a missing chunk: the set states that the chunk exists.
+        """
         if isinstance(error, ZapzError):
             return error
         refused = redirect_in(error)
@@ -169,7 +172,7 @@ class ReferenceBackend:
         return data
 
     def get_many(self, paths: Sequence[str]) -> Sequence[Answer | BaseException]:
-        """See ``Backend``. What lies on one service is asked for together."""
+        """See ``Backend``. Objects on one service are requested together."""
         answers: list[Answer | BaseException | None] = [None] * len(paths)
         together: dict[int, tuple[Any, list[tuple[int, Location, Reference]]]] = {}
         for number, path in enumerate(paths):
@@ -224,10 +227,10 @@ class ReferenceBackend:
         return (len(self.get(path, None, None)[0]) if size is None else int(size)), None
 
     def list(self, path: str) -> tuple[list[str], list[str]]:
-        """See ``Backend``. Of the objects, those whose names are no chunk's."""
+        """See ``Backend``. Objects with the name of a chunk are left out."""
         if self._objects is None:
             self._objects = {}
-            for key in self._references.keys():  # noqa: SIM118 - it is no mapping
+            for key in self._references.keys():  # noqa: SIM118 - it is not a mapping
                 folder, _, name = key.rpartition("/")
                 self._folders.add(folder)
                 if not is_chunk(key):
@@ -240,14 +243,14 @@ class ReferenceBackend:
             raise FileNotFoundError(path)
         return sorted(folders), sorted(objects)
 
-    # -- writing: never ------------------------------------------------------------------------------------------------------
+    # -- writing, which is refused ----------------------------------------------------------------
 
     def _read_only(self) -> NoReturn:
         raise AbilityError(
-            "a reference set can only be read",
+            "a reference set is read-only",
             where=self._references.name,
             expected="a folder, an object service, or memory",
-            hint="Give another target. As a slice it can be given as it is.",
+            hint="Use another target. As a slice, it is accepted unchanged.",
         )
 
     def put(self, path: str, data: bytes) -> str | None:  # noqa: ARG002 - nothing can be written
@@ -268,7 +271,7 @@ class ReferenceBackend:
 
 
 def _span(found: Reference, start: int | None, end: int | None) -> tuple[int | None, int | None]:
-    """Return where in the file the wanted part of an object lies; None for the file's own begin and end."""
+    """Return the byte range of an object's part in its file; None for the file's start or end."""
     if found.size is None:
         return start, end
     stop = found.size if end is None else min(end, found.size)
@@ -278,11 +281,11 @@ def _span(found: Reference, start: int | None, end: int | None) -> tuple[int | N
 
 def _gone(place: str, file: str) -> StoreError:
     return StoreError(
-        "the file that a reference names is not there",
+        "the file that a reference names does not exist",
         where=place,
         expected=file,
         found="none",
-        hint="Bring it back, or make the references again.",
+        hint="Restore the file, or create the references again.",
     )
 
 
@@ -295,14 +298,14 @@ def _cut(place: str, file: str, expected: int, found: int) -> ChunkError:
         where=place,
         expected=f"{expected} bytes of {file}",
         found=f"{found}",
-        hint="The file is cut short, or has changed: make the references again."
+        hint="The file is truncated or has changed. Create the references again."
         if short
-        else "Does the service give parts of files (range requests)? Copy the file to where it does.",
+        else "The service may not support range requests. Copy the file to storage that does.",
     )
 
 
 def _opened(path: str, place: str) -> tuple[int, int]:
-    """Open a local file whose links are resolved; return it with its length."""
+    """Open a local file whose links are resolved; return its descriptor and its length in bytes."""
     try:
         descriptor = os.open(path, _OPEN)
     except OSError as error:
@@ -312,7 +315,7 @@ def _opened(path: str, place: str) -> tuple[int, int]:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
-        raise UnsupportedError("a reference leads to what is no file", where=place, found=path)
+        raise UnsupportedError("a reference leads to something that is not a file", where=place, found=path)
     return descriptor, found.st_size
 
 

@@ -1,7 +1,6 @@
-"""Places that references name: parsed strictly, joined to a folder, and compared segment by segment.
+"""Locations that references name: parsed strictly, joined to a folder, compared by segments.
 
-Only text is looked at here. Whether a local place is what it seems (links) is seen when it is
-opened.
+Only text is inspected here. Links in a local path are resolved when the file is opened.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ _WHOLE = frozenset((LOCAL, "memory"))
 """Schemes without a host or bucket."""
 _WEB = frozenset(("http", "https"))
 _NAMED = frozenset(("abfs",))
-"""Schemes where a container, not a user, stands before the @."""
+"""Schemes where the name before the @ is a container, not a user."""
 _PORTS = {"http": ":80", "https": ":443"}
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+")
 _ENCODINGS = 8
-"""So many layers of percent-encoding are looked through."""
+"""Maximum number of layers of percent-encoding that are decoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +28,13 @@ class Location:
     """A file, an object, or a folder of them."""
 
     scheme: str
-    """Its scheme; one for those that mean the same."""
+    """Its scheme; the same one for all aliases."""
     authority: str
     """Host or bucket; empty where there is none."""
     path: str
     """Its path: empty, or beginning with a slash."""
     url: str
-    """As it was named, in full."""
+    """Its full URL, as given."""
 
     @property
     def is_local(self) -> bool:
@@ -44,7 +43,7 @@ class Location:
 
     @property
     def folder(self) -> Location:
-        """The folder in which it lies; of a bucket, the bucket."""
+        """The folder that contains it; for a bucket, the bucket itself."""
         path = self.path.rpartition("/")[0] + "/"
         prefix = self.url.partition("://")[0]
         return Location(
@@ -52,7 +51,10 @@ class Location:
         )
 
     def is_below(self, other: Location) -> bool:
-        """Return whether it is a folder, or something in it: the same scheme and host, and a path that continues the folder's."""
+        """Return whether it is a folder, or is inside that folder.
+
+        Scheme and host must be the same, and its path must continue the folder's path.
+        """
         same = (self.scheme, self.authority) == (other.scheme, other.authority)
         return same and (self.path == other.path or self.path.startswith(f"{other.path.rstrip('/')}/"))
 
@@ -65,21 +67,21 @@ def location_of(text: str, home: Location | None = None) -> Location:
         home: The folder of relative paths.
 
     Raises:
-        ValueError: It names none, or in a way that could lead elsewhere; says why.
+        ValueError: It is not a location, or it could lead elsewhere. The error states why.
     """
     if not text:
         raise ValueError("an empty name")
     if any(ord(character) < 32 or ord(character) == 127 for character in text):  # noqa: PLR2004 - ASCII
         raise ValueError("a control character in a name")
     if "::" in text:
-        raise ValueError("a chain of places (`::`)")
+        raise ValueError("a chain of URIs (`::`)")
     scheme, mark, rest = text.partition("://")
     if mark:
         return _parsed(text, scheme, rest)
     if text.startswith("/"):
         return Location(scheme=LOCAL, authority="", path=text, url=f"{LOCAL}://{text}")
     if home is None:
-        raise ValueError("a relative name, and no folder to which it could be relative")
+        raise ValueError("a relative name, but no base folder")
     path = f"{home.path.rstrip('/')}/{text}"
     return _checked(
         Location(scheme=home.scheme, authority=home.authority, path=path, url=f"{home.url.rstrip('/')}/{text}")
@@ -106,7 +108,7 @@ def _parsed(text: str, scheme: str, rest: str) -> Location:
 
 
 def _checked(found: Location) -> Location:
-    if found.is_local:  # links decide what `..` is there
+    if found.is_local:  # there, links decide what `..` means
         return found
     if found.scheme in _WEB and ("?" in found.path or "#" in found.path):
         raise ValueError("a query or fragment in a URL")
@@ -116,7 +118,7 @@ def _checked(found: Location) -> Location:
 
 
 def _climbs(path: str) -> bool:
-    """Return whether some server could take a part of a path for `.` or `..`, however it is encoded."""
+    """Return whether a server could read a part of a path as `.` or `..`, in any encoding."""
     for _ in range(_ENCODINGS):
         if any(part.partition(";")[0].strip() in {".", ".."} for part in re.split(r"[/\\]", path)):
             return True
@@ -128,10 +130,10 @@ def _climbs(path: str) -> bool:
 
 
 def reference_place(given: str) -> str:
-    """Return a place to which references may lead, as it was given.
+    """Check a location to which references may lead, and return it unchanged.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a location.
     """
     if "://" in given or "::" in given:
         location_of(given)

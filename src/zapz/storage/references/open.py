@@ -1,4 +1,4 @@
-"""From a URI, or from an open file system of fsspec's, to the reference set that it is."""
+"""Open reference sets: from a URI, or from an open fsspec file system."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _SCHEME = "reference"
 _WEB = frozenset(("http", "https"))
 _CACHES = frozenset(("simplecache", "filecache", "blockcache", "cached"))
 _FOLDERS = (".parq", "parquet", "/")
-"""Ends of the names of sets in parquet files, as fsspec knows them."""
+"""Endings of the names of parquet sets, as fsspec recognises them."""
 
 
 def at_uri(uri: str, options: Options | None, places: Sequence[str] | None) -> tuple[ReferenceBackend, str, str]:
-    """Return the backend of a set that a URI leads to, the folder in it, and what it is called.
+    """Return the backend of the set that a URI names, the folder in it, and its name for messages.
 
     Args:
-        uri: ``reference://``, with ``fo`` among the options or chained to the file; caches before
+        uri: ``reference://``, with ``fo`` among the options or chained to the file. Caches before
             it are not used.
-        options: fsspec storage options, of a chain by protocol.
+        options: fsspec storage options; for a chain, by protocol.
         places: Where references may lead; None for the set's own folder.
 
     Raises:
-        UnsupportedError: Something lies within a reference set.
+        UnsupportedError: The URI leads into a reference set, or the set is not supported.
         StoreError: It cannot be read.
-        FormatError: It is none.
+        FormatError: It is not a reference set.
     """
     head, *rest = parts = uri.split("::")
     given = dict(options or {})
@@ -55,7 +55,7 @@ def at_uri(uri: str, options: Options | None, places: Sequence[str] | None) -> t
         arguments["target_options"] = {**options_of_file, **(arguments.get("target_options") or {})}
     if "fo" not in arguments:
         raise StoreError(
-            "a reference set has no name",
+            "the file of a reference set is not named",
             where=redact(uri),
             expected="the option `fo`, or reference://::URI-OF-THE-FILE",
             found="neither",
@@ -66,13 +66,13 @@ def at_uri(uri: str, options: Options | None, places: Sequence[str] | None) -> t
 
 
 def within(uri: str, parts: Sequence[str] = ()) -> UnsupportedError:
-    """Return the refusal of what lies within a reference set, which could read whatever the set names."""
+    """Return the refusal of data inside a reference set, which could be any file the set names."""
     return UnsupportedError(
-        "something that lies within a reference set, or behind one, is not read",
+        "data inside or behind a reference set is not supported",
         where=uri,
         expected="reference:// itself, or a mapper or FsspecStore of it",
         found=" of ".join(part.partition("://")[0] for part in parts),
-        hint="Give the reference set itself, its file by the option `fo` or as reference://::URI.",
+        hint="Use the reference set itself. Name its file by the option `fo`, or as reference://::URI.",
     )
 
 
@@ -80,14 +80,15 @@ def of_file_system(fs: Any, name: str, places: Sequence[str] | None) -> Referenc
     """Return the backend of an open reference file system.
 
     Raises:
-        UnsupportedError: It is another's class, or a set that is not supported.
-        FormatError: Its file is none.
+        UnsupportedError: Its class is not fsspec's, or the set is not supported.
+        StoreError: The set cannot be read.
+        FormatError: Its file is not a reference set.
     """
     from fsspec.implementations.reference import ReferenceFileSystem
 
     if not isinstance(fs, ReferenceFileSystem):
         raise UnsupportedError(
-            "a reference file system of a kind that is not known",
+            "unknown type of reference file system",
             where=name,
             expected="fsspec's ReferenceFileSystem",
             found=type(fs).__name__,
@@ -103,9 +104,9 @@ def _opened(
     """Return the backend of a set.
 
     Args:
-        arguments: Those of fsspec's ReferenceFileSystem.
-        live: Its entries, where they are open; else they are read.
-        name: What it is called.
+        arguments: Arguments of fsspec's ReferenceFileSystem.
+        live: Its entries, if they are open already; otherwise they are read.
+        name: Its name for messages.
         places: Where references may lead.
     """
     fo, overrides = arguments.get("fo"), arguments.get("template_overrides")
@@ -142,7 +143,7 @@ def _opened(
 def _read(
     fo: str, arguments: Mapping[str, Any], name: str, overrides: Any, live: Any
 ) -> tuple[tuple[Location, Any] | None, Mapping[str, Any]]:
-    """Return the folder of a set and its entries; parquet files are read when they are needed."""
+    """Return the folder and the entries of a set; parquet files are read only when needed."""
     import fsspec  # imported where used: local appends do without it
     from fsspec.implementations.reference import LazyReferenceMapper
 
@@ -175,7 +176,7 @@ def _read(
 
 
 def _home_of(fs: Any, path: str) -> tuple[Location, Any] | None:
-    """Return the folder in which a file lies, with its file system; None if it is in no place that could be named."""
+    """Return the folder that contains a file, and its file system; None if it has no URI."""
     fs, path = behind_caches(fs, path)
     path = path.rstrip("/")
     if protocols_of(fs) & {LOCAL, "local"}:
@@ -192,7 +193,7 @@ def _home_of(fs: Any, path: str) -> tuple[Location, Any] | None:
 
 
 def _file_systems(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str | None, dict[str, Mapping[str, Any]]]:
-    """Return the file systems that are given for schemes, what a name without a scheme begins with, and options by scheme."""
+    """Return given file systems by scheme, the prefix of bare names, and options by scheme."""
     from fsspec import AbstractFileSystem
 
     given: dict[str, Any] = {}
@@ -224,5 +225,5 @@ def _scheme_of(fs: Any) -> str:
 
 
 def _same(protocol: str) -> str:
-    """Return the scheme of a protocol, as locations name it."""
+    """Return the scheme that locations use for a protocol."""
     return location_of(f"{protocol}:///x" if protocol in {LOCAL, "local", "memory"} else f"{protocol}://x/x").scheme

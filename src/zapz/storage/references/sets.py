@@ -1,9 +1,8 @@
-"""Reference sets (kerchunk's JSON, and its form in parquet files): which bytes of which files stand for the objects of a slice.
+"""Reference sets (kerchunk, JSON or parquet): which bytes of which files are a slice's objects.
 
-A set comes from whoever made the slice and names whatever it likes. So it is only read here, and
-    never acted upon: templates and
-generators are refused, and where a reference may lead is for ``Allowed`` to say, each time that one
-is followed.
+A set comes from the author of the slice and may name anything. So it is only read here, and never
+executed: templates and generators are refused. ``Allowed`` checks where a reference leads, each
+time that one is followed.
 """
 
 from __future__ import annotations
@@ -23,23 +22,23 @@ from zapz.storage.references.locations import LOCAL, Location, location_of
 from zapz.storage.uris import is_local, local_path, redact, told
 
 MAX_BYTES = 1 << 30
-"""Largest reference file (JSON) that is read, in bytes, unpacked."""
+"""Maximum size of a reference file (JSON), in bytes, uncompressed."""
 _VERSION = 1
 _RANGE = 3
 _CHUNK = re.compile(r"(c[./])?\d+([./]\d+)*|c")
-"""What the last parts of a chunk's key can look like."""
+"""Pattern of the last part of a chunk's key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """Where an object's bytes lie."""
+    """Where the bytes of an object are."""
 
     where: str
     """The file, as the set names it."""
     offset: int = 0
-    """Where in the file they begin."""
+    """First byte in the file."""
     size: int | None = None
-    """How many there are; None if it is the whole file."""
+    """Number of bytes; None for the whole file."""
 
 
 class References:
@@ -50,13 +49,13 @@ class References:
         self._target = target
         self._lazy = hasattr(entries, "open_refs") or hasattr(type(entries), "setup")
         self.name = name
-        """What the set is called, for people."""
+        """Name of the set for messages."""
 
     def entry(self, key: str) -> bytes | Reference | None:
-        """Return an object's bytes, or where they lie; None if the set surely has no such object.
+        """Return an object's bytes or its reference; None if the set certainly has no such object.
 
         Raises:
-            MetadataError: The entry is none.
+            MetadataError: The entry is not a reference, or cannot be read.
         """
         try:
             part = self._entries[key]
@@ -68,7 +67,7 @@ class References:
             if self._lazy and not is_chunk(key):
                 return None
             raise self._damaged(key, told(error)) from error
-        if self._lazy and isinstance(part, float):  # NaN for None among raw bytes: then there are the other columns
+        if self._lazy and isinstance(part, float):  # NaN means None among raw bytes: the entry is in other columns
             part = self._row(key)
         if self._lazy and isinstance(part, list | tuple) and _is_null(part[0]):
             return None
@@ -76,7 +75,7 @@ class References:
 
     def _row(self, key: str) -> list[Any]:
         entries: Any = self._entries
-        record, row, _ = entries._key_to_record(key)  # noqa: SLF001 - how it finds an entry
+        record, row, _ = entries._key_to_record(key)  # noqa: SLF001 - the mapper's own lookup
         columns = entries.open_refs(key.rpartition("/")[0], record)
         found = [columns[name][row] if name in columns else 0 for name in ("path", "offset", "size")]
         return found if any(found[1:]) else found[:1]
@@ -119,29 +118,27 @@ class References:
             where=f"{self.name}, {key}",
             expected="text, or [file], or [file, offset, size]",
             found=found,
-            hint="Make the references again.",
+            hint="Create the references again.",
         )
 
     def _require_absent(self, key: str) -> None:
-        """Refuse to take a chunk for missing because its parquet file could not be understood.
+        """Make sure that a chunk is missing, and not only unreadable in its parquet file.
 
         Raises:
-            MetadataError: It is not certain that there is none.
+            MetadataError: It is not certain that the chunk is missing.
         """
         if not is_chunk(key):
             return
         entries: Any = self._entries
         folder, _, _ = key.rpartition("/")
         if f"{folder}/.zarray" not in entries.zmetadata:
-            raise self._damaged(
-                key, "a key that parquet references cannot hold: they know only v2 arrays with `.` in keys"
-            )
-        record, row, axes = entries._key_to_record(key)  # noqa: SLF001 - how it finds an entry
+            raise self._damaged(key, "a key that parquet references do not support: only v2 arrays with `.` in keys")
+        record, row, axes = entries._key_to_record(key)  # noqa: SLF001 - the mapper's own lookup
         try:
             columns = entries.open_refs(folder, record) if axes else {}
         except FileNotFoundError:
             return
-        except Exception as error:  # what reads parquet files has errors of its own
+        except Exception as error:  # every parquet reader has errors of its own
             raise self._damaged(key, told(error)[:200]) from error
         if columns is None or not {"path", "raw"} & set(columns):
             raise self._damaged(key, f"file {record} of {folder} cannot be read")
@@ -149,7 +146,7 @@ class References:
             raise self._damaged(key, "an entry that cannot be read")
 
     def keys(self) -> Iterator[str]:
-        """Return the keys of all objects; of parquet references, those of documents alone."""
+        """Return the keys of all objects; for parquet references, only those of documents."""
         if not self._lazy:
             return iter(self._entries)
         entries: Any = self._entries
@@ -162,15 +159,15 @@ def is_chunk(key: str) -> bool:
 
 
 def _is_null(value: Any) -> bool:
-    return value is None or bool(value != value)  # noqa: PLR0124 - NaN, which pandas puts for None
+    return value is None or bool(value != value)  # noqa: PLR0124 - NaN, which pandas uses for None
 
 
 def entries_of(raw: Any, name: str, overrides: Any = None) -> Mapping[str, Any]:
-    """Return the entries of a set as it stands in its file.
+    """Return the entries of a set from the content of its file.
 
     Raises:
-        MetadataError: It is none.
-        UnsupportedError: It has templates or generators, or is of another version.
+        MetadataError: It is not a reference set.
+        UnsupportedError: It has templates or generators, or another version.
     """
     if not isinstance(raw, Mapping):
         raise MetadataError("not a reference set", where=name, expected="an object", found=type(raw).__name__)
@@ -178,15 +175,17 @@ def entries_of(raw: Any, name: str, overrides: Any = None) -> Mapping[str, Any]:
     if version is None:
         return raw
     if version != _VERSION:
-        raise UnsupportedError("references of another version", where=name, expected="version 1", found=repr(version))
+        raise UnsupportedError(
+            "unsupported version of references", where=name, expected="version 1", found=repr(version)
+        )
     for member, given in (("templates", raw.get("templates") or overrides), ("gen", raw.get("gen"))):
         if given:
             raise UnsupportedError(
-                "a reference set has templates, which are not carried out",
+                "templates in a reference set are not supported",
                 where=name,
                 expected="references in full",
                 found=member,
-                hint="Write them out: fsspec's ReferenceFileSystem(FILE, simple_templates=False).save_json(NEW), in the same folder.",
+                hint="Expand them: fsspec's ReferenceFileSystem(FILE, simple_templates=False).save_json(NEW), in the same folder.",
             )
     refs = raw.get("refs", {})
     if not isinstance(refs, Mapping):
@@ -195,10 +194,10 @@ def entries_of(raw: Any, name: str, overrides: Any = None) -> Mapping[str, Any]:
 
 
 def parsed(data: bytes, name: str) -> Any:
-    """Return what stands in a reference file.
+    """Parse the content of a reference file.
 
     Raises:
-        MetadataError: It is too large, or no JSON.
+        MetadataError: It is too large, or not JSON.
     """
     if len(data) > MAX_BYTES:
         raise MetadataError(
@@ -210,22 +209,22 @@ def parsed(data: bytes, name: str) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise MetadataError("a reference file is no JSON", where=name, found=str(error)[:200]) from error
+        raise MetadataError("a reference file is not JSON", where=name, found=str(error)[:200]) from error
 
 
 class Allowed:
-    """The places to which the references of a set may lead."""
+    """The locations to which the references of a set may lead."""
 
     def __init__(self, places: Sequence[str] | None, home: Location | None, bare: str | None = None) -> None:
-        """Say what is allowed.
+        """Set what is allowed.
 
         Args:
-            places: Folders and URI prefixes; None for the folder of the set alone.
+            places: Folders and URI prefixes; None for the folder of the set only.
             home: The folder of the set; None if it has none.
-            bare: What a name without a scheme begins with, if it is not one of a file.
+            bare: Prefix of names without a scheme, unless they are local files.
 
         Raises:
-            ConfigError: A place is none.
+            ConfigError: A place is neither a folder nor a URI.
         """
         self._home = home
         self._bare = bare
@@ -234,14 +233,14 @@ class Allowed:
         self._resolved = tuple(map(_resolved, self._places))
 
     def located(self, where: str, place: str) -> Location:
-        """Return the location that a reference names, a local one with links resolved.
+        """Return the location that a reference names; in a local path, links are resolved.
 
         Args:
-            where: What the reference names.
-            place: Set and key, for the message.
+            where: The file, as the reference names it.
+            place: Set and key, for messages.
 
         Raises:
-            UnsupportedError: It lies elsewhere, or is named in a way that could lead there.
+            UnsupportedError: It is not in an allowed location, or its name could lead out of one.
         """
         text = f"{self._bare}{where.lstrip('/')}" if self._bare is not None and "://" not in where else where
         try:
@@ -260,15 +259,15 @@ class Allowed:
 
     def _refusal(self, place: str, found: str, location: Location | None) -> UnsupportedError:
         names = [named.path if named.is_local else named.url for named in self._places]
-        hint, remedies = "Make the references again, with plain names.", {}
+        hint, remedies = "Create the references again, with plain names.", {}
         if location is not None:
             folder = location.folder
             wanted = [*names, folder.path if location.is_local else folder.url]
             remedies["slice_references"] = wanted
-            hint = "{slice_references} lets this slice read what lies there, if that is meant."
-        none = "inline data alone: the set has no folder of its own" if self._default else "inline data alone"
+            hint = "If this slice may read files there, use {slice_references}."
+        none = "inline data only: the set has no folder of its own" if self._default else "inline data only"
         return UnsupportedError(
-            "a reference names a place that may not be read",
+            "a reference leads to a location that may not be read",
             where=place,
             expected=" or ".join(f"below {name}" for name in names) or none,
             found=found,

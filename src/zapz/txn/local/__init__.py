@@ -2,6 +2,6 @@
 
 May import: what ``txn`` may.
 Begin with ``intents`` (what will be done) and ``transaction`` (one append), then ``recovery``
-(finish or undo what a crash left); ``replacement`` puts a new target in the place of an old one,
-``inventory`` says what a dataset consists of.
+(finish or roll back what a crash left). ``replacement`` replaces an old target by a new one,
+``inventory`` lists what a dataset contains.
 """

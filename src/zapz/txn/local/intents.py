@@ -1,4 +1,4 @@
-"""What a transaction intends: found out before anything is written, and written into its journal."""
+"""The intent of a transaction: determined before any change, and written into its journal."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def intend(
     made_root: bool,
     name: str = "",
 ) -> Intent:
-    """Find out what exists among the planned keys, and say what will be done. Changes nothing.
+    """Find the planned keys that exist already, and return the intent. Changes nothing.
 
     Args:
         store: The target.
-        plan: What is going to be written.
-        transaction: Its name.
-        documents: Documents to write.
-        made_root: Whether the target's folder was made for it.
-        name: What people call the slice.
+        plan: What will be written.
+        transaction: Name of the transaction.
+        documents: Documents to write, by key.
+        made_root: Whether the target's folder was created for it.
+        name: The slice's name for display.
     """
     owner = describe_me(judged=False)
     extents = tuple(Extent(path=a.path, keys=a.target.keys, spans=a.spans) for a in plan.arrays.values())
@@ -68,7 +68,7 @@ def intend(
 
 
 def folders_of(intent: Intent) -> set[str]:
-    """Return all folders that hold what a transaction tells of, or stages."""
+    """Return all folders with files that a transaction describes or stages."""
     folders: set[str] = {""}
     for key in chain(intent.base, (key for _, key in intent.staged())):
         folder = parent(key)

@@ -1,7 +1,7 @@
-"""What a dataset consists of, by its metadata, and the removal of just that.
+"""What a dataset contains, by its metadata, and the removal of exactly that.
 
-Keys come from integer ranges, never from a listing. The removal can be cut short anywhere, and done
-again.
+Keys come from integer ranges, never from a listing. The removal can be interrupted at any point and
+repeated.
 """
 
 from __future__ import annotations
@@ -24,24 +24,23 @@ from zapz.txn.extents import Extent
 FORMAT = 1
 """Version of the record."""
 _DENIED = frozenset((errno.EACCES, errno.EPERM, errno.EISDIR))
-"""What is answered about what we may not remove: somebody else's files, and a folder where a chunk
-belongs."""
+"""Errors for what may not be removed: files of other users, and a folder at the path of a chunk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """What a dataset consists of: what is removed once another one has its place."""
+    """What a dataset contains: what is removed once another one has replaced it."""
 
     id: str
-    """Name of the renewal."""
+    """Name of the replacement."""
     documents: Mapping[str, str | None]
-    """Digests of its documents by key."""
+    """Digests of its documents, by key."""
     extents: tuple[Extent, ...] = ()
     """Its chunks."""
 
     @classmethod
     def of(cls, dataset: Dataset, name: str) -> Inventory:
-        """Return what a dataset consists of."""
+        """Return the inventory of a dataset."""
         extents = (
             Extent(path=a.path, keys=a.keys, spans=tuple((0, n) for n in a.grid.counts))
             for a in dataset.arrays.values()
@@ -58,7 +57,7 @@ class Inventory:
 
     @classmethod
     def decode(cls, data: bytes, where: str) -> Inventory:
-        """Read what ``encode`` made.
+        """Read the bytes of ``encode``.
 
         Raises:
             JournalError: It is damaged, or a newer zapz wrote it.
@@ -71,23 +70,24 @@ class Inventory:
         for key, found in documents.items():
             check_path(key)
             if not isinstance(found, str):
-                raise TypeError("a digest that is no text")
+                raise TypeError("a digest that is not text")
         extents = tuple(journal.extent_of(e) for e in record["extents"])
         return cls(id=journal.name_of(record["id"]), documents=documents, extents=extents)
 
 
 def clear(store: LocalStore, remains: Inventory, where: str) -> None:
-    """Remove a dataset's chunks, then its documents, then its folders; nothing if another tool has changed a document.
+    """Remove a dataset's chunks, then its documents, then its folders.
 
-    What lies behind a link, and what we may not remove, stays.
+    If another program has changed a document, nothing is removed. Files behind a link, and files
+    that may not be removed, stay.
 
     Args:
-        store: Where it is.
-        remains: What it consists of.
-        where: What says so.
+        store: The dataset.
+        remains: Its inventory.
+        where: Path of the inventory, for messages.
 
     Raises:
-        JournalError: It names more than its documents explain. Nothing was touched.
+        JournalError: The inventory does not match the documents. Nothing was touched.
     """
     here = store.read_many(remains.documents)
     if Requirements({key: remains.documents[key] for key in here}).violations(here):
@@ -106,10 +106,12 @@ def clear(store: LocalStore, remains: Inventory, where: str) -> None:
 
 
 def _check(store: LocalStore, remains: Inventory, where: str) -> None:
-    """See that a dataset consists of what it is said to; where a document is removed already, that no other array has its place.
+    """Check that the documents explain an inventory.
+
+    Where an array's document is removed already, no other array may be in its place.
 
     Raises:
-        JournalError: It does not.
+        JournalError: They do not.
     """
     for key in remains.documents:
         if name(key) not in doors.DOCUMENT_NAMES:
@@ -128,13 +130,13 @@ def _check(store: LocalStore, remains: Inventory, where: str) -> None:
 
 
 def _keys(store: LocalStore, extent: Extent, folders: dict[str, bool]) -> Iterator[str]:
-    """Yield an array's keys; of very many those that exist."""
+    """Yield an array's chunk keys; if there are very many, only those that exist."""
     for index in candidates(store, extent.path, extent.keys, extent.spans, folders, links=False):
         yield join(extent.path, extent.keys.key(index))
 
 
 def _clear_chunks(store: LocalStore, extent: Extent) -> None:
-    """Remove chunks; in the order of their indices a folder is complete, and removed, before the next one begins."""
+    """Remove chunks in index order: a folder is finished and removed before the next one begins."""
     trail: list[str] = []
     there = False
     last: str | None = None

@@ -1,7 +1,7 @@
-"""Recovery: finish what was decided, undo what was not. Opening a target does it; so does ``zapz recover``.
+"""Recovery: finish a committed transaction, roll back any other.
 
-Both directions can be repeated at will: recovering twice, or recovering from a crash in recovery,
-    ends in the same bytes.
+It runs whenever a target is opened, and in ``zapz recover``. Both directions can be repeated:
+recovering twice, or recovering from a crash in recovery, ends in the same bytes.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from zapz.txn.journal import Intent
 
 
 def pending(store: LocalStore) -> list[str]:
-    """Return the transactions that left something behind.
+    """Return the transactions that left files behind.
 
     Raises:
-        JournalError: A folder of the journal is a link, which zapz never makes.
+        JournalError: A folder of the journal is a link, which zapz never creates.
     """
     for folder in (OURS, TRANSACTIONS):
         refuse_link(store, folder)
@@ -52,22 +52,24 @@ def pending(store: LocalStore) -> list[str]:
 
 
 def refuse_link(store: LocalStore, folder: str) -> None:
-    """Refuse a folder of ours that is a link, which zapz never makes.
+    """Refuse a folder of zapz that is a link, which zapz never creates.
 
     Raises:
         JournalError: It is one.
     """
     if store.linked(folder):
         raise JournalError(
-            "a folder of the journal is a link", where=f"{store.uri}/{folder}", hint="Nothing was touched. Remove it."
+            "a folder of the journal is a link",
+            where=f"{store.uri}/{folder}",
+            hint="Nothing was touched. Remove the link.",
         )
 
 
 def read_intent(store: LocalStore, transaction: str) -> Intent | None:
-    """Read a transaction's intent; None if it never became complete, or has ended.
+    """Read a transaction's intent; None if it was never complete, or the transaction has ended.
 
     Raises:
-        JournalError: It is damaged, or another transaction's.
+        JournalError: It is damaged, or belongs to another transaction.
     """
     key = journal_key(transaction)
     where = f"{store.uri}/{key}"
@@ -83,20 +85,24 @@ def read_intent(store: LocalStore, transaction: str) -> Intent | None:
 
 
 def read_decision(store: LocalStore, transaction: str) -> journal.Outcome | None:
-    """Read a transaction's decision; None if there is none yet."""
+    """Read a transaction's decision; None if it is undecided.
+
+    Raises:
+        JournalError: It is damaged, or belongs to another transaction.
+    """
     key = decision_key(transaction)
     data = read_optional(store, key)
     return None if data is None else journal.read_decision(data, transaction, f"{store.uri}/{key}")
 
 
 def recover(store: LocalStore) -> Recovery:
-    """Finish or undo every transaction that was left behind. The lock must be held.
+    """Finish or roll back every transaction that was left behind. The lock must be held.
 
     Raises:
-        ConflictError: Another tool wrote over a crashed transaction. Nothing of the target was
-            removed.
-        JournalError: A journal is damaged or newer, or says what the documents do not explain;
-            nothing was touched.
+        ConflictError: Another program overwrote a crashed transaction. Nothing was removed from the
+            target.
+        JournalError: A journal is damaged or newer, or does not match the documents; nothing was
+            touched.
     """
     done: list[RecoveredAppend] = []
     conflict: ConflictError | None = None
@@ -139,10 +145,10 @@ def _recovered(store: LocalStore, intent: Intent, outcome: Literal["finished", "
 
 
 def _read_checked(store: LocalStore, transaction: str) -> tuple[Intent | None, journal.Outcome | None]:
-    """Return a transaction's intent and decision, once it is seen that the documents explain them.
+    """Return a transaction's intent and decision, after checking them against the documents.
 
     Raises:
-        JournalError: They do not, or something is damaged.
+        JournalError: They do not match, or something is damaged.
     """
     intent, decision = read_intent(store, transaction), read_decision(store, transaction)
     if intent is not None:
@@ -153,26 +159,25 @@ def _read_checked(store: LocalStore, transaction: str) -> tuple[Intent | None, j
 
 
 def changed_documents(store: LocalStore, intent: Intent) -> list[str]:
-    """Return the documents that are no longer what the transaction builds on."""
+    """Return the documents that no longer have the transaction's base digests."""
     return Requirements(intent.base).violations(store.read_many(intent.base))
 
 
 def finish(store: LocalStore, intent: Intent, *, checked: bool = False) -> None:
-    """Apply a committed transaction: chunks, then documents, the consolidated ones last; then clean up.
+    """Apply a committed transaction: chunks, then documents, consolidated ones last; clean up.
 
-    Nodes whose documents somebody else has changed are left alone.
+    Nodes whose documents another program has changed are not touched.
 
     Args:
         store: The target.
-        intent: The transaction's.
-        checked: Whether the documents were looked at a moment ago, and the decision was made
-            durable since.
+        intent: The transaction's intent.
+        checked: Whether the documents were checked just now, and the decision was synced since.
 
     Raises:
-        ConflictError: A document is neither what the transaction built on nor what it writes.
+        ConflictError: A document is neither the base version nor the new version.
     """
     if not checked:
-        # The decision was read, perhaps only from memory: nothing rests on it before.
+        # The decision was read, perhaps only from memory: it must be durable before it is used.
         store.sync_folders([decision_key(intent.id)])
     ours = {d.key: d.digest for d in intent.documents}
     here = {} if checked else store.read_many(intent.base)
@@ -183,12 +188,13 @@ def finish(store: LocalStore, intent: Intent, *, checked: bool = False) -> None:
     applied = []
     for name, path, key in intent.staged_by_node():
         staged = stage_key(intent.id, name)
-        # Somebody else's node now, and a root that would tell of it; or nothing of this has been seen yet, and shall not be.
+        # Skip a node that another program changed, and a root, which would describe that node. If
+        # nothing of this transaction is visible yet, skip all of it.
         if path in theirs or (theirs and (not path or not begun)):
             store.remove(aside_of(staged, key))
             continue
         if not checked and store.size(staged) is None:
-            continue  # a transaction whose clean-up was cut short
+            continue  # its clean-up was interrupted
         store.check_lock()
         store.install(staged, key)
         applied.append(key)
@@ -199,15 +205,15 @@ def finish(store: LocalStore, intent: Intent, *, checked: bool = False) -> None:
         return
     _keep(store, intent)
     raise ConflictError(
-        "another tool changed the target while a committed append was not yet visible",
+        "another program changed the target before a committed append was visible",
         where=f"{store.uri}/{foreign[0]}",
-        hint=f"Its changes were left alone; what this append would have put there is kept in {join(KEPT, intent.id)}. "
-        "Look whether the slice is in the target, and append it again if it is not.",
+        hint=f"Its changes were kept. The files of this append are kept in {join(KEPT, intent.id)}. "
+        "Check whether the slice is in the target, and append it again if it is not.",
     )
 
 
 def _keep(store: LocalStore, intent: Intent) -> None:
-    """Put a transaction's files aside, so that it stands in nobody's way and nothing of it is lost."""
+    """Move a transaction's files aside: they block no other append, and nothing is lost."""
     folder = folder_of(intent.id)
     store.enclose(join(KEPT, intent.id), [folder])
     for name in store.children(folder).files:
@@ -217,7 +223,7 @@ def _keep(store: LocalStore, intent: Intent) -> None:
 
 
 def write_ballot(store: LocalStore, intent: Intent, outcome: journal.Outcome) -> str:
-    """Write a decision aside, to be synced and then published; return its key."""
+    """Write a decision to a file of its own, to be synced and then published; return its key."""
     key = ballot_key(intent.id, outcome)
     if store.create(key, [journal.decision(intent.id, outcome)]) is None:  # left by an earlier recovery, perhaps torn
         store.write(key, [journal.decision(intent.id, outcome)])
@@ -225,25 +231,28 @@ def write_ballot(store: LocalStore, intent: Intent, outcome: journal.Outcome) ->
 
 
 def cast(store: LocalStore, intent: Intent, outcome: journal.Outcome) -> bool:
-    """Make a synced ballot the decision; return False if there is one already. This is the single point of truth."""
+    """Publish a synced ballot as the decision; return False if there is a decision already.
+
+    This is the single point of truth.
+    """
     return store.publish(ballot_key(intent.id, outcome), decision_key(intent.id))
 
 
 def undo(store: LocalStore, intent: Intent, created: ChunkSet | None = None) -> None:
-    """Remove what an undecided transaction created; nothing that was there before is touched.
+    """Roll back an undecided transaction: remove what it created, and nothing that existed before.
 
     Args:
         store: The target.
-        intent: The transaction's.
-        created: The chunks that it has created, if that is known; else all planned ones that did
-            not exist are its own.
+        intent: The transaction's intent.
+        created: The chunks that it has created, if they are known; otherwise all planned chunks
+            that did not exist before count as its own.
 
     Raises:
-        ConflictError: The documents that govern the planned keys have changed, or the lock may be
-            another's: then the keys may be somebody else's, and all stay.
+        ConflictError: The documents that govern the planned keys have changed, or another process
+            may hold the lock. The keys may then belong to another append, and all stay.
     """
     store.check_lock()
-    with contextlib.suppress(StoreError):  # a full disk has no room for it; under the lock nobody else decides
+    with contextlib.suppress(StoreError):  # a full disk may have no space; the lock excludes other decisions
         store.sync([journal_key(intent.id)])  # nothing else of the transaction may outlive it
         store.sync([write_ballot(store, intent, "abort")])
         cast(store, intent, "abort")
@@ -254,14 +263,14 @@ def undo(store: LocalStore, intent: Intent, created: ChunkSet | None = None) -> 
         store.remove(aside_of(stage_key(intent.id, name), key))
     changed = changed_documents(store, intent)
     if changed and created is None and _all_ours(store, intent):
-        clean(store, intent.id)  # it had ended, and a power failure has brought back its journal without the decision
+        clean(store, intent.id)  # it had ended; a power failure restored its journal without the decision
         return
     if changed:
         clean(store, intent.id)
         raise ConflictError(
-            "another tool changed the target during an append",
+            "another program changed the target during an append",
             where=f"{store.uri}/{changed[0]}",
-            hint="Nothing of the target was removed, and the append was given up. Run it again.",
+            hint="Its changes were kept, and the append was aborted. Run the append again.",
         )
     folders = _remove_chunks(store, intent, created)
     for document in intent.documents:
@@ -290,7 +299,7 @@ def _remove_chunks(store: LocalStore, intent: Intent, created: ChunkSet | None) 
             if folder != last:
                 above = set(folders_above(folder))
                 if any(store.linked(f) for f in above - folders):
-                    continue  # it has become a link since: what lies behind it was not made by us
+                    continue  # it has become a link since: the transaction did not create what is behind it
                 folders |= above
                 last = folder
             if key not in kept and (created is None or created.holds(extent.path, index)):
@@ -301,7 +310,7 @@ def _remove_chunks(store: LocalStore, intent: Intent, created: ChunkSet | None) 
 
 
 def clean(store: LocalStore, transaction: str) -> None:
-    """Remove a transaction's own files: the journal first, because without it there is nothing to recover."""
+    """Remove a transaction's own files, the journal first: without it nothing is recovered."""
     folder = folder_of(transaction)
     store.remove(journal_key(transaction))
     try:
@@ -314,7 +323,7 @@ def clean(store: LocalStore, transaction: str) -> None:
 
 
 def describe_left(store: LocalStore) -> list[str]:
-    """Say, without changing anything, what recovery would do."""
+    """Return what recovery would do, one line per transaction; change nothing."""
     lines = []
     for name in pending(store):
         try:

@@ -1,18 +1,18 @@
-"""A new target in the place of an old one, in one step; and what finishes that, or undoes it, after a crash.
+"""Replace a target by a new one, in one step; after a crash, finish that or roll it back.
 
-The new one is built beside the old one, under the old one's lock, and says what it is by a mark in
-its own folder, which also tells what the old one consists of. Then the two folders change places,
-and the mark with them. So where the mark lies is the whole state::
+The new target is built beside the old one, under the old one's lock. A mark in its own folder
+identifies it, and lists what the old one contains. Then the two folders exchange their names, and
+the mark moves with its folder. So the position of the mark is the whole state::
 
-    mark at the target  beside it             what it means                    what is done about it
-    ------------------  --------------------  -------------------------------  ------------------------------------
-    no                  nothing               nothing is under way             nothing
-    no                  a folder with a mark  the new one, not yet in place    it is removed: the old one stays
-    yes                 a folder              the old one, no longer in place  it is removed, then the mark
-    no                  anything else         somebody else's                  nothing; another ``force_new`` is refused
+    mark at target  beside the target     meaning                       action
+    --------------  --------------------  ----------------------------  ----------------------------
+    no              nothing               no replacement in progress    none
+    no              a folder with a mark  new target, not in place      remove it: the old one stays
+    yes             a folder              old target, already replaced  remove it, then the mark
+    no              anything else         zapz did not create it        none; refuse ``force_new``
 
-What is removed is named by integer ranges and documents, never by a listing. What remains then is
-nobody's to remove, and is kept.
+What is removed is named by integer ranges and documents, never by a listing. What remains after
+that does not belong to zapz, and is kept.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from zapz.txn.local.inventory import Inventory, clear
 from zapz.txn.local.recovery import recover
 
 _NAMED = 3
-"""So many of the files that are kept are named."""
+"""Maximum number of kept files that a note names."""
 
 
 def _read(store: LocalStore, key: str) -> Inventory | None:
@@ -53,18 +53,18 @@ def _read(store: LocalStore, key: str) -> Inventory | None:
 
 
 def successor_of(store: LocalStore) -> Successor:
-    """Return the place where a target's replacement is built; nothing is made.
+    """Return the store in which a target's replacement is built; nothing is created.
 
     Raises:
-        ConfigError: The target's journal lies beside it.
+        ConfigError: The target's journal is beside it.
     """
     if store.beside:
         raise ConfigError(
-            'force_new and journal = "beside" exclude one another',
+            'force_new cannot be combined with journal = "beside"',
             where="force_new",
             expected='journal = "inside"',
-            found='journal = "beside": what says which folder is the new one must lie in the folder itself',
-            hint="Remove the old target yourself, or append to a new place.",
+            found='journal = "beside": the mark of the new folder must be in the folder itself',
+            hint="Remove the old target yourself, or append to another path.",
         )
     return Successor(store)
 
@@ -79,28 +79,28 @@ class FolderReplacement:
         self._name = name
 
     def begin(self) -> None:
-        """Make the folder for the new target, and mark it, durably.
+        """Create the folder for the new target and its mark, durably.
 
         Raises:
-            AbilityError: It cannot take the target's place.
+            AbilityError: The folder cannot replace the target.
         """
         if self._target.takes_turns:
             raise AbilityError(
-                "force_new needs a file system that keeps locks (flock)",
+                "force_new needs a file system with locks (flock)",
                 where=self._target.uri,
-                hint="Remove the old target yourself, or append to a new place.",
+                hint="Remove the old target yourself, or append to another path.",
             )
-        self._target.remove(FRESH)  # the target was copied while it was being replaced
+        self._target.remove(FRESH)  # from a target that was copied during its replacement
         self.store.make(self._old.documents)
         self.store.record(FRESH, [Inventory.of(self._old, self._name).encode()], self._old.documents)
         self.store.sync([FRESH])
 
     def take_place(self) -> tuple[str, ...]:
-        """Put the new target in the place of the old one, and remove that; return what is worth knowing.
+        """Replace the old target by the new one, and remove the old one; return notes.
 
         Raises:
-            ConflictError: Another tool changed the old one meanwhile. It stays.
-            StoreError: It failed; the message says if the new one is in place all the same.
+            ConflictError: Another program changed the old target meanwhile. It stays.
+            StoreError: It failed; the hint states whether the new target is in place nevertheless.
         """
         try:
             here = documents_of(self._target)
@@ -108,9 +108,9 @@ class FolderReplacement:
             here = None
         if here != dict(self._old.documents):
             raise ConflictError(
-                "another tool changed the target while its successor was built",
+                "another program changed the target while its replacement was built",
                 where=self._target.uri,
-                hint="It was left as it is, and not replaced. Run the append again.",
+                hint="The target was kept, with these changes. Run the append again.",
             )
         self._target.check_lock()
         try:
@@ -122,23 +122,25 @@ class FolderReplacement:
             self.store.settle_names()
             return settle(self._target).notes
         except ZapzError as error:
-            hint = "The new target is in place, but perhaps not durably, nor is all of the old one removed: run `zapz recover`."
+            hint = "The new target is in place, but it may not be durable, and parts of the old one may remain: run `zapz recover`."
             error.hint = f"{error.hint} {hint}".strip()
             raise
 
 
 @contextlib.contextmanager
 def renewing(target: LocalStore, old: Dataset, name: str) -> Iterator[FolderReplacement]:
-    """Let the body build a new target, and put it in place; if it does not, the old one stays. The lock must be held.
+    """Let the body build a new target and put it in place; else the old one stays.
+
+    The lock must be held.
 
     Args:
         target: The target.
-        old: What it is.
+        old: The dataset that it contains.
         name: A name that was never used before.
 
     Raises:
-        AbilityError: The file system cannot exchange folders.
-        ConflictError: Something that is not zapz's lies where the new target would be built.
+        AbilityError: The file system cannot exchange folders, or has no locks.
+        ConflictError: The path for the replacement is occupied.
     """
     renewal = FolderReplacement(target, old, name)
     try:
@@ -150,17 +152,18 @@ def renewing(target: LocalStore, old: Dataset, name: str) -> Iterator[FolderRepl
                 settle(target)
         except ZapzError as failure:
             error.add_note(
-                f"Removing what was built failed too ({failure}); the next run, or `zapz recover`, will do it."
+                f"Removing the new target failed too ({failure}). The next run, or `zapz recover`, removes it."
             )
         raise
     settle(target)
 
 
 def settle(store: LocalStore) -> Recovery:
-    """Finish or undo a renewal that was cut short. The lock must be held.
+    """Finish or roll back an interrupted replacement. The lock must be held.
 
     Raises:
-        LockedError: Somebody is at work in the folder beside the target.
+        AbilityError: There is one, and the file system has no locks.
+        LockedError: Another process is writing in the folder beside the target.
         JournalError: The mark is damaged, or a newer zapz wrote it; nothing was touched.
     """
     if not store.has_successor():
@@ -176,14 +179,17 @@ def settle(store: LocalStore) -> Recovery:
         return Recovery()
     if store.takes_turns:
         raise AbilityError(
-            "a run that was replacing the target was cut short",
+            "an earlier run was interrupted while it replaced the target",
             where=str(other.root),
-            expected="a file system that keeps locks (flock)",
-            hint="Run `zapz recover` on the machine where the target lies on a local disk.",
+            expected="a file system with locks (flock)",
+            hint="Run `zapz recover` on the machine where the target is on a local disk.",
         )
     if (holder := other.holder(HEAD)) is not None:
         raise LockedError(
-            "what replaces the target is locked", where=str(other.root), found=str(holder), hint="Wait for it."
+            "the replacement of the target is locked",
+            where=str(other.root),
+            found=str(holder),
+            hint="Wait until that process ends.",
         )
     if mark is not None:
         done = RecoveredAppend(id=mark.id, slice="", target=store.uri, outcome="replaced")
@@ -194,7 +200,7 @@ def settle(store: LocalStore) -> Recovery:
 
 
 def describe_replacement(store: LocalStore) -> list[str]:
-    """Say, without changing anything, what ``settle`` would do."""
+    """Return what ``settle`` would do; change nothing."""
     if not store.has_successor():
         return []
     other = Successor(store)
@@ -212,7 +218,10 @@ def describe_replacement(store: LocalStore) -> list[str]:
 
 
 def _own_mark(other: Successor) -> Inventory | None:
-    """Return the mark of a folder beside a target; None if it has none, or if that was being written when the run was cut short."""
+    """Return the mark of a folder beside a target; None if there is none.
+
+    A mark whose writing was interrupted is removed.
+    """
     data = read_optional(other, FRESH)
     if data is None:
         return None
@@ -236,8 +245,8 @@ def _is_torn(data: bytes) -> bool:
 
 
 def _finish(store: LocalStore, other: Successor, mark: Inventory) -> tuple[str, ...]:
-    """Remove the old target, which no longer has its place."""
-    other.settle_names()  # the exchange, perhaps seen only in memory: nothing is removed before
+    """Remove the old target, which has been replaced."""
+    other.settle_names()  # the exchange may be only in memory: nothing is removed before it is durable
     clear(other, mark, f"{store.root}/{FRESH}")
     _clear_ours(other)
     other.remove_folder(OURS)
@@ -245,17 +254,17 @@ def _finish(store: LocalStore, other: Successor, mark: Inventory) -> tuple[str, 
     other.sync_folders([OURS])
     store.remove(FRESH)
     store.sync_folders([FRESH])
-    other.remove_folder("")  # last: whoever looks for what was cut short looks here
+    other.remove_folder("")  # last: recovery checks this folder for an interrupted replacement
     return notes
 
 
 def _abandon(other: Successor, name: str) -> tuple[str, ...]:
-    """Remove a new target that did not get its place."""
+    """Remove a new target that did not replace the old one."""
     doomed = None
     with contextlib.suppress(JournalError):  # torn: then nothing has been removed yet
         doomed = _read(other, DOOMED)
     if doomed is None:
-        with contextlib.suppress(ConflictError):  # another tool wrote into it: that is kept
+        with contextlib.suppress(ConflictError):  # another program wrote into it: its files are kept
             recover(other)
         try:
             doomed = Inventory.of(open_dataset(other), name)
@@ -283,16 +292,16 @@ def _clear_ours(other: Successor) -> None:
 
 
 def _kept(store: LocalStore | None) -> tuple[str, ...]:
-    """Say what is kept, and where."""
+    """Return a note about the files that are kept, and where."""
     if store is None:
         return ()
     names = list(islice(_names(store, ""), _NAMED + 1))
     more = ", …" if len(names) > _NAMED else ""
-    return (f"what was not zapz's to remove is kept in {store.root}: {', '.join(names[:_NAMED])}{more}",)
+    return (f"files that zapz did not write are kept in {store.root}: {', '.join(names[:_NAMED])}{more}",)
 
 
 def _names(store: LocalStore, folder: str) -> Iterator[str]:
-    """Yield the files below a folder, and the folders that hold none."""
+    """Yield the files below a folder, and its empty folders."""
     here = store.children(folder)
     if folder and not (here.files or here.folders):
         yield f"{folder}/"

@@ -1,4 +1,4 @@
-"""Turns at a target on local storage: a lock is held from the beginning to the end."""
+"""Turns at a target on local storage: a lock is held for the whole turn."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     from zapz.txn.vacuumed import Vacuumed
 
 _GAP = (
-    "this file system does not replace an open file in one step: a reader may find a chunk or a document missing at the instant in which "
-    "it is replaced"
+    "this file system does not replace an open file in one step: at the moment of replacement, a reader may find a chunk or a document "
+    "missing"
 )
 _NETWORKED = (
-    "a network's file system: the lock is a lease; where an open file is not replaced in one step, which an append tries, a reader may "
-    "find a chunk or a document missing at the instant in which it is replaced"
+    "a network file system: the lock is a lease; if an open file is not replaced in one step, which an append probes, a reader may find "
+    "a chunk or a document missing at the moment of replacement"
 )
 _RETRIES = 100
-"""So often the folder of a new target is made again if somebody else removes it."""
+"""Maximum number of times that the folder of a new target is created again, if another process
+removes it."""
 
 
 class LocalCoordinator:
@@ -53,7 +54,7 @@ class LocalCoordinator:
             try:
                 with let_through():
                     yield staged
-            except (FormatError, SliceError):  # perhaps of a mixture, because another process has the lock by now
+            except (FormatError, SliceError):  # the data may be a mixture, if another process has the lock by now
                 store.check_lock()
                 raise
 
@@ -87,7 +88,7 @@ class LocalCoordinator:
         store = self._store
         _refuse_elsewhere(store)
         holder = store.holder(HEAD)
-        left = ("a turn that nobody has given back",) if holder is None and store.folder_exists(HEAD) else ()
+        left = ("a turn that was not ended",) if holder is None and store.folder_exists(HEAD) else ()
         return holder, (*left, *describe_left(store), *_replacement_left(store))
 
     def notes(self) -> tuple[str, ...]:
@@ -101,7 +102,7 @@ class LocalCoordinator:
         return replacement.successor_of(self._store)
 
     def leftovers(self) -> Container[str]:
-        """See ``Coordinator``. Recovery has left nothing."""
+        """See ``Coordinator``. Recovery leaves nothing."""
         return frozenset()
 
     def register(self, *, remember: bool) -> tuple[Commit, ...]:
@@ -115,7 +116,7 @@ def _register(store: LocalStore, *, remember: bool) -> tuple[Commit, ...]:
 
 
 def _empty_kept(store: LocalStore) -> int:
-    """Remove committed appends that were put aside because another tool wrote over them."""
+    """Remove the files of kept appends, which another program overwrote; return how many."""
     removed = 0
     refuse_link(store, KEPT)
     for name in store.children(KEPT).folders if store.folder_exists(KEPT) else ():
@@ -130,7 +131,7 @@ def _empty_kept(store: LocalStore) -> int:
 
 
 def _settle_replacement(store: LocalStore) -> Recovery:
-    """Finish or undo a replacement of the whole target that was cut short."""
+    """Finish or roll back an interrupted replacement of the whole target."""
     if not store.has_successor():
         return Recovery()
     from zapz.txn.local import replacement  # imported where used: most appends do without
@@ -139,7 +140,7 @@ def _settle_replacement(store: LocalStore) -> Recovery:
 
 
 def _replacement_left(store: LocalStore) -> list[str]:
-    """Say what that would do."""
+    """Return what ``_settle_replacement`` would do."""
     if not store.has_successor():
         return []
     from zapz.txn.local import replacement  # imported where used: most appends do without
@@ -148,7 +149,7 @@ def _replacement_left(store: LocalStore) -> list[str]:
 
 
 def _refuse_elsewhere(store: LocalStore) -> None:
-    """Refuse to work beside a journal that another setting has put elsewhere: its lock is not ours.
+    """Refuse a target with a journal where another setting puts it: its lock is a different one.
 
     Raises:
         ConflictError: There is one.
@@ -159,7 +160,7 @@ def _refuse_elsewhere(store: LocalStore) -> None:
 
 
 class StagedSession:
-    """A turn on local storage: a lock is held from the beginning to the end."""
+    """A turn on local storage: a lock is held for the whole turn."""
 
     def __init__(self, store: LocalStore, *, remember: bool) -> None:
         self.recovered = Recovery()
@@ -171,9 +172,13 @@ class StagedSession:
         self._remember = remember
 
     def hold(self, stack: contextlib.ExitStack, wait: Wait) -> None:
-        """Take the lock, recover, and give both back at the stack's end.
+        """Take the lock, and recover. The lock is released at the stack's end.
 
-        A new target's folder may go away under us if another process is refused and removes it.
+        A new target's folder may disappear meanwhile, if another process is refused and removes it.
+
+        Raises:
+            StoreError: Storage failed.
+            LockedError: Another process holds the lock until the wait is over.
         """
         for remaining in range(_RETRIES, -1, -1):
             self.made_root = self._store.make_root() or self.made_root
@@ -196,12 +201,12 @@ class StagedSession:
         stack.callback(self._store.remove_folder, TRANSACTIONS)
 
     def close(self) -> None:
-        """Remove the target's folder if it was made for nothing."""
+        """Remove the target's folder if it was created but not used."""
         if self.made_root:
             self._store.remove_folder("")
 
     def again(self) -> None:
-        """See ``Session``. The lock has been held all the time."""
+        """See ``Session``. There is nothing to wait for: the lock is held for the whole turn."""
 
     def moved(self) -> bool:
         """See ``Session``."""

@@ -1,8 +1,8 @@
 """One append, all or nothing.
 
-New keys go to their final place, beyond the old shape, where no reader sees them; whatever exists
-already is staged aside. So until the decision no live byte has changed, and after it everything
-needed to finish is on disk.
+New keys are written to their final paths, beyond the old shape, where no reader sees them. Existing
+keys are staged. So no live byte changes before the decision, and after it everything that is needed
+to finish is on disk.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from zapz.txn.local.recovery import cast, changed_documents, finish, read_decisi
 
 
 class Transaction:
-    """Where the steps of a plan write to."""
+    """A transaction to which the steps of a plan write."""
 
     def __init__(self, store: LocalStore, intent: Intent) -> None:
         self.reading = store
@@ -42,24 +42,24 @@ class Transaction:
         self._created = ChunkSet(intent.extents)
         self._guard = threading.Lock()
         self.deciding = False
-        """Whether the decision has been asked for, so that nobody knows what it is if the lock is lost."""
+        """Whether the decision was requested: if the lock is lost then, the outcome is unknown."""
 
     def _key(self, path: str, index: Index) -> str:
         return join(path, self._keys[path].key(index))
 
     def replaces(self, path: str, index: Index) -> bool:
-        """Return whether something lies at a chunk's key already, so that "no chunk" must be written out."""
+        """Return whether a chunk's key exists, so that a missing chunk must be written out."""
         return self._key(path, index) in self._names
 
     def replaced(self) -> tuple[str, ...]:
-        """Return the keys at which something lies already."""
+        """Return the chunk keys that exist already."""
         return self._intent.existing
 
     def put(self, path: str, index: Index, parts: Parts) -> Receipt:
         """Write a chunk: create it, or stage it if its key exists. Thread-safe.
 
         Raises:
-            ConflictError: Somebody else created the key meanwhile.
+            ConflictError: Another program created the key meanwhile.
         """
         key = self._key(path, index)
         self._store.check_lock()
@@ -78,9 +78,9 @@ class Transaction:
                 self._created.discard(path, index)
                 self._note_foreign(key)
             raise ConflictError(
-                "another tool wrote a chunk during the append",
+                "another program wrote a chunk during the append",
                 where=f"{self._store.uri}/{key}",
-                hint="It is kept. Run the append again.",
+                hint="That chunk is kept. Run the append again.",
             )
         return Receipt(path, index, written)
 
@@ -100,7 +100,7 @@ class Transaction:
         return written or 0
 
     def _note_foreign(self, key: str) -> None:
-        """Remember, durably, that a key is somebody else's: recovery must not remove it either."""
+        """Record durably that another program created a key: recovery must not remove it either."""
         self._intent = replace(self._intent, foreign=(*self._intent.foreign, key))
         records = (journal.foreign(k) for k in self._intent.foreign)
         self._store.write(journal_key(self._intent.id), [*journal.write(self._intent), *records])
@@ -111,7 +111,7 @@ class Transaction:
         yield from (stage_key(self._intent.id, name) for name in self._names.values())
 
     def prepare(self, documents: Mapping[str, bytes]) -> None:
-        """Make everything durable that the decision rests on.
+        """Sync everything that the decision depends on.
 
         Raises:
             StoreError: Storage failed.
@@ -126,33 +126,34 @@ class Transaction:
         self._store.sync([*self._written(), ballot], naming=self._names)
 
     def commit(self) -> None:
-        """Check that nobody else wrote, and decide.
+        """Check that no other process wrote, and commit.
 
         Raises:
-            ConflictError: A document has changed since the intent.
-            StoreError: Storage failed; after the decision the message says so.
+            ConflictError: A document has changed since the intent, or another process has aborted
+                the transaction.
+            StoreError: Storage failed.
         """
         changed = changed_documents(self._store, self._intent)
         if changed:
             raise ConflictError(
-                "another tool changed the target during the append",
+                "another program changed the target during the append",
                 where=f"{self._store.uri}/{changed[0]}",
-                hint="Nothing of it was removed. Run the append again.",
+                hint="Its changes were kept. Run the append again.",
             )
         self._store.check_lock()
         self.deciding = True
         if not cast(self._store, self._intent, "commit"):
             raise ConflictError(
-                "somebody else decided this append",
+                "another process aborted this transaction",
                 where=self._store.uri,
                 found=str(read_decision(self._store, self._intent.id)),
                 hint="Run the append again.",
             )
 
     def _reserve(self) -> None:
-        """Make sure that everything staged can be put in place; where links work, one try per folder tells.
+        """Make sure that all staged files can be put in place; with links, one test per folder.
 
-        It also gets the mode and owner that it will have there.
+        The files also get the mode and owner that they will have there.
         """
         linking: set[str] = set()
         born: dict[str, Rights] = {}
@@ -165,7 +166,12 @@ class Transaction:
                 linking.add(parent(key))
 
     def apply(self) -> None:
-        """Make a decided transaction visible, and clean up."""
+        """Make a committed transaction visible, and clean up.
+
+        Raises:
+            StoreError: It failed, or the lock may be lost. The error states that the append is
+                committed.
+        """
         try:
             finish(self._store, self._intent, checked=True)
         except StoreError as error:
@@ -177,16 +183,16 @@ class Transaction:
             raise StoreError(
                 "the append is committed, but perhaps not yet visible",
                 where=self._store.uri,
-                found="the lock may be another process's by now",
-                hint="Whoever has it makes it visible; `zapz recover` waits for that.",
+                found="this process may have lost its lock",
+                hint="The next process that holds the lock makes it visible; `zapz recover` waits for that.",
             ) from error
-        except BaseException:  # an interrupt: the decision has been taken, so it is finished first, unless it is
+        except BaseException:  # an interrupt: the transaction is committed, so it is finished first, if it is not yet
             if self._store.size(journal_key(self._intent.id)) is not None:
                 finish(self._store, self._intent)
             raise
 
     def abort(self) -> None:
-        """Undo everything; of the planned keys only those are removed that this transaction created."""
+        """Roll back; remove only those planned keys that this transaction created."""
         undo(self._store, self._intent, self._created)
 
 
@@ -201,16 +207,18 @@ def begin(
     called: str = "",
     enter: Callable[[str], None] | None = None,
 ) -> Iterator[Transaction]:
-    """Run the body as a transaction: committed and visible if it returns, undone if it raises. The lock must be held.
+    """Run the body as a transaction: committed and visible if it returns, rolled back if it raises.
+
+    The lock must be held.
 
     Args:
         store: The target.
-        plan: What is going to be written.
+        plan: What will be written.
         transaction: A name that was never used before.
-        made_root: Whether the target's folder was made for this.
-        more: Documents to write besides the plan's.
-        called: What people call the slice.
-        enter: Called as each part of it begins that follows the body; see ``Session.begin``.
+        made_root: Whether the target's folder was created for this.
+        more: Documents to write besides those of the plan.
+        called: The slice's name for display.
+        enter: Called when a phase after the body begins; see ``Session.begin``.
     """
     documents = {**plan.documents, **(more or {})}
     intent = intend(store, plan, transaction, documents, made_root=made_root, name=called)
@@ -242,13 +250,11 @@ def _run(
         try:
             decided = read_decision(store, intent.id)
         except ZapzError as unknown:
-            error.add_note(f"Whether it was committed cannot be read ({unknown}): run `zapz recover`.")
+            error.add_note(f"It is not known whether the append was committed ({unknown}): run `zapz recover`.")
             raise error from None
         if decided == "commit":  # a lost answer between decision and application
             if store.abilities.durable and isinstance(error, StoreError):
-                error.hint = (
-                    "The append is committed, not yet visible, and not known to be durable: run `zapz recover`."
-                )
+                error.hint = "The append is committed, but not yet visible and perhaps not durable: run `zapz recover`."
                 raise
             finish(store, intent)
             if isinstance(error, ZapzError):
@@ -260,25 +266,25 @@ def _run(
 
 
 def _blame_the_lock(running: Transaction, store: LocalStore, error: StoreError) -> None:
-    """Say so if storage failed because the lock is another's by now.
+    """Report a lost lock, if that is the cause of an error of storage.
 
     Raises:
-        ConflictError: It is.
+        ConflictError: This process may have lost its lock.
     """
     try:
         store.check_lock()
     except ConflictError as lost:
         if running.deciding:
-            lost.hint = "It may be committed: look whether the slice is in the target, and run it again if it is not."
+            lost.hint = "The append may be committed. Check whether the slice is in the target, and append it again if it is not."
         raise lost from error
 
 
 def _undo_quietly(running: Transaction, error: BaseException) -> None:
-    """Undo; what goes wrong then is added to the error that is on its way, because the next run undoes it again."""
+    """Roll back; add a failure to the original error, because the next run rolls back again."""
     try:
         running.abort()
     except ConflictError as conflict:
         if not isinstance(error, ConflictError):
             error.add_note(str(conflict))
     except ZapzError as failure:
-        error.add_note(f"Undoing it failed too ({failure}); the next run, or `zapz recover`, will do it.")
+        error.add_note(f"Rolling it back failed too ({failure}). The next run, or `zapz recover`, rolls it back.")

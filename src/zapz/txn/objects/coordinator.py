@@ -1,4 +1,4 @@
-"""Who coordinates the writers of a target on an object service."""
+"""The coordinator of a target's writers on an object service."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ObjectCoordinator:
         self._store = store
 
     @contextlib.contextmanager
-    def open(self, wait: Wait, *, remember: bool = False) -> Iterator[FencedSession]:  # noqa: ARG002 - storage needs it anyway
-        """See ``Coordinator``; what the service can do is found out first, and where no lease is safe a lock is held."""
+    def open(self, wait: Wait, *, remember: bool = False) -> Iterator[FencedSession]:  # noqa: ARG002 - the head always records commits
+        """See ``Coordinator``. Probes the service first; holds a lock where no lease is safe."""
         store = self._store
         with held_back(), contextlib.ExitStack() as stack, let_through():
             store.require_writable()
@@ -38,7 +38,7 @@ class ObjectCoordinator:
                 store.require_deletable()
                 stack.enter_context(lock.hold(store, LOCK, wait))
             session = FencedSession(store, wait)
-            stack.callback(session.close)  # before the lock is given back
+            stack.callback(session.close)  # before the lock is released
             watching.refuse_elsewhere(store)
             session.again()
             yield session
@@ -53,7 +53,7 @@ class ObjectCoordinator:
             return session.recovered
 
     def unlock(self) -> bool:
-        """See ``Coordinator``. What is under way is settled, if its owner gives no sign of life for a lease."""
+        """See ``Coordinator``. Settles a transaction whose owner is silent for a lease."""
         return watching.unlock(self._store)
 
     def vacuum(self, wait: Wait, name: str) -> Vacuumed:
@@ -61,7 +61,7 @@ class ObjectCoordinator:
         return vacuum(self._store, lambda: self.open(wait), name)
 
     def state(self) -> tuple[Holder | None, tuple[str, ...]]:
-        """See ``Coordinator``; as far as that can be known without waiting."""
+        """See ``Coordinator``. Only what can be known without waiting."""
         return watching.state(self._store)
 
     def successor(self) -> Store:
@@ -76,6 +76,6 @@ class ObjectCoordinator:
         """See ``Coordinator``."""
         return heads.top_names(settling.read_head(self._store)[0])
 
-    def register(self, *, remember: bool) -> tuple[Commit, ...]:  # noqa: ARG002 - the head remembers them anyway
+    def register(self, *, remember: bool) -> tuple[Commit, ...]:  # noqa: ARG002 - the head always records them
         """See ``Coordinator``."""
         return settling.read_head(self._store)[0].register

@@ -1,8 +1,8 @@
-"""The head of a target on an object service: whose turn it is, what is under way, and what earlier runs left. Pure.
+"""The head of a target on an object service: its turn, its transaction, its leftovers. Pure.
 
-One small object, only ever replaced on the condition that it is still what it was: so at any time
-    one transaction is under way, and whoever
-was thought dead and wakes up finds that the head has moved on.
+The head is one small object, and is replaced only if it is unchanged. So only one transaction is in
+progress at any time, and a process that was considered dead and wakes up finds that the head has
+changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zapz.txn.register import Commit, commit_of, commit_record, remembered
 FORMAT = 1
 """Version of the head."""
 _LONGEST = 600.0
-"""Seconds that nothing which a head says makes anybody wait longer than."""
+"""Maximum time in a head, in seconds: no head can make a process wait longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +29,9 @@ class Dirty:
     """Keys that an aborted transaction may have written."""
 
     extent: Extent
-    """Which."""
+    """These keys."""
     since: float
-    """When it was aborted, seconds since 1970."""
+    """When the transaction was aborted, in seconds since 1970."""
     rest: float
     """Seconds during which its requests may still arrive; 0 if it certainly sends no more."""
 
@@ -43,31 +43,31 @@ class Head:
     epoch: int = 0
     """Number of turns taken."""
     intent: Intent | None = None
-    """What is under way; None if nobody writes."""
+    """Intent of the transaction in progress; None if there is none."""
     commit: Commit | None = None
-    """What the intent's slice will be remembered as."""
+    """Entry for the register, if the transaction is committed."""
     owner: Holder | None = None
-    """Who writes."""
+    """The process that writes."""
     lease: float = 0.0
     """Seconds after which an unchanged head may be taken over."""
     beat: int = 0
-    """Number of times that the lease was renewed."""
+    """Number of renewals of the lease."""
     renewed: float = 0.0
-    """When that was last, by the owner's clock, seconds since 1970."""
+    """Time of the last renewal by the owner's clock, in seconds since 1970."""
     left: bool = False
-    """Whether the owner has given up: anybody may settle what is under way at once."""
+    """Whether the owner has given up: then any process may settle the transaction at once."""
     locked: bool = False
-    """Whether the owner holds a lock besides: then whoever holds that lock now may settle what is
-    under way at once."""
+    """Whether the owner also holds a lock: then the present holder of that lock may settle the
+    transaction at once."""
     dirty: tuple[Dirty, ...] = ()
-    """What aborted transactions left."""
+    """Keys that aborted transactions may have written."""
     register: tuple[Commit, ...] = ()
     """The last commits, oldest first."""
 
     def active(
         self, intent: Intent, commit: Commit, owner: Holder, lease: float, now: float, *, locked: bool = False
     ) -> Head:
-        """Return the head with a transaction under way."""
+        """Return the head with a transaction in progress; ``now`` is in seconds since 1970."""
         return replace(
             self,
             epoch=self.epoch + 1,
@@ -86,17 +86,17 @@ class Head:
         return replace(self, beat=self.beat + 1, renewed=now)
 
     def leave(self) -> Head:
-        """Return the head with an owner who has given up."""
+        """Return the head with an owner that has given up."""
         return replace(self, beat=self.beat + 1, left=True)
 
     def unsettled_for(self, extents: Iterable[Extent], now: float) -> float:
-        """Return for how many seconds requests of a writer that was given up may still arrive at keys of these extents."""
+        """Return for how many seconds requests of aborted writers may still arrive at extents."""
         planned = tuple(extents)
         young = (min(d.since + d.rest - now, d.rest) for d in self.dirty if any(overlaps(d.extent, e) for e in planned))
         return max(young, default=0.0)
 
     def committed(self) -> Head:
-        """Return the head with what was under way remembered as committed; it is still its owner's turn."""
+        """Return the head with its transaction in the register; its owner keeps the turn."""
         if self.intent is None or self.commit is None:
             return self
         done = self.intent.extents
@@ -106,22 +106,22 @@ class Head:
         return replace(self, dirty=dirty, register=remembered(self.register, self.commit))
 
     def aborted(self, now: float, rest: float) -> Head:
-        """Return the head with what was under way remembered as possibly written."""
+        """Return the head with the keys of its transaction recorded as dirty."""
         extents = self.intent.extents if self.intent is not None else ()
         added = tuple(Dirty(extent=extent, since=now, rest=rest) for extent in extents if extent.count)
         return replace(self, dirty=_merged((*self.dirty, *added)))
 
     def tidied(self) -> Head:
-        """Return the head with nothing left of aborted transactions."""
+        """Return the head without dirty keys."""
         return replace(self, dirty=())
 
     def free(self) -> Head:
-        """Return the head with nobody's turn."""
+        """Return the head without an owner."""
         return Head(epoch=self.epoch + 1, dirty=self.dirty, register=self.register)
 
 
 def _merged(dirty: Iterable[Dirty]) -> tuple[Dirty, ...]:
-    """Return one box per array, so that the head stays small however often a run is aborted."""
+    """Return one box per array, so that the head stays small after many aborted runs."""
     boxes: dict[tuple[Any, ...], Dirty] = {}
     for each in dirty:
         extent = each.extent
@@ -137,7 +137,7 @@ def _merged(dirty: Iterable[Dirty]) -> tuple[Dirty, ...]:
 
 
 def _without(dirty: Extent, written: Iterable[Extent]) -> Extent | None:
-    """Return what remains of a dirty extent after all keys of others were written; a box around it, None if nothing."""
+    """Return a box around the keys of a dirty extent that were not written since; None if none."""
     spans: Box = dirty.spans
     for extent in written:
         if extent.path != dirty.path or extent.keys != dirty.keys or len(extent.spans) != len(spans):
@@ -166,7 +166,7 @@ def overlaps(dirty: Extent, planned: Extent) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TopNames:
-    """The first parts of all keys that aborted transactions may have written; computed when asked, however many they are."""
+    """First parts of all keys that aborted transactions may have written; no key is enumerated."""
 
     extents: tuple[Extent, ...] = ()
 

@@ -1,4 +1,4 @@
-"""A lease: the owner renews it by replacing the head, and stops itself before anybody else may take over."""
+"""A lease: its owner renews it by replacing the head, and stops before it may be taken over."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from zapz.storage.store import Tag
 from zapz.txn.objects.head import Head, encode
 
 LEASE = 60.0
-"""Seconds without a sign of life after which a writer's turn may be taken over."""
+"""Seconds without a sign of life after which another process may take over a turn."""
 RENEWALS = 6
-"""Renewals per lease; 0 for none, where a test steps through time by itself."""
+"""Renewals per lease; 0 for none, in tests that control the time."""
 
 
 class Lease:
-    """Keeps a turn. While it runs, the head and its tag are only to be used through it."""
+    """Keeps a turn. While it runs, the head and its tag must be used only through it."""
 
     def __init__(self, store: ObjectStore, head: Head, tag: Tag, began: float) -> None:
-        """Begin.
+        """Set the state of a turn that has just been taken.
 
         Args:
             store: The target.
-            head: Its head, with our intent.
-            tag: The head's.
-            began: When the request that put it there was sent, by ``clock``.
+            head: Its head, with the intent of this process.
+            tag: The tag of the head.
+            began: When the request that wrote the head was sent, in seconds of ``clock``.
         """
         self._store = store
         self._head = head
@@ -43,10 +43,10 @@ class Lease:
 
     @classmethod
     def take(cls, store: ObjectStore, head: Head, tag: Tag | None) -> Lease | None:
-        """Put a head with our intent in the place of the one that has this tag; return None if the head has moved on.
+        """Replace the head with this tag by one with a new intent; return None if it has changed.
 
-        It is not renewed before ``start``: the caller first remembers the lease, so that an
-            interrupt leaves no renewal behind.
+        The lease is not renewed before ``start``: the caller stores it first, so that an interrupt
+        leaves no renewal behind.
         """
         began = clock.now()
         new = store.replace(HEAD, encode(head), tag)
@@ -64,24 +64,24 @@ class Lease:
             self._thread.start()
 
     def stop(self) -> None:
-        """Renew no more, and let nothing be written any more."""
-        self._lost = self._lost or "it has ended"
+        """Stop renewing, and refuse further writes."""
+        self._lost = self._lost or "the lease has ended"
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
 
     def _run(self) -> None:
         while not self._stop.wait(self._head.lease / RENEWALS) and not self._lost:
-            with contextlib.suppress(StoreError):  # the next try may succeed; ``check`` looks at the time
+            with contextlib.suppress(StoreError):  # the next attempt may succeed; ``check`` checks the time
                 self.move(lambda head: head.renew(time.time()))
 
     def change(self, how: Callable[[Head], Head]) -> None:
-        """Change the head here; it is sent with the next renewal or move."""
+        """Change the head in this process; it is sent with the next renewal or move."""
         with self._guard:
             self._head = how(self._head)
 
     def move(self, how: Callable[[Head], Head]) -> bool:
-        """Change the head, here and there; return False if somebody else has, which ends the lease."""
+        """Change the head, also in the store; if it has changed there, the lease ends: False."""
         with self._guard:
             started = clock.now()
             head = how(self._head)
@@ -93,18 +93,18 @@ class Lease:
             return True
 
     def check(self) -> None:
-        """Refuse to go on unless the lease stays with us for at least as long as it takes to stop.
+        """Refuse to continue unless the lease is valid for at least the time needed to stop.
 
         Raises:
-            ConflictError: It may not.
+            ConflictError: It may not be.
         """
         limit = self._head.lease / 2
         if not self._lost and clock.now() - self._fresh > limit:
             self._lost = f"the lease could not be renewed for {limit:.0f} s"
         if self._lost:
             raise ConflictError(
-                "the append was given up because it may no longer be this process's turn",
+                "append aborted: this process may have lost its lease",
                 where=self._store.uri,
                 found=self._lost,
-                hint="Run it again.",
+                hint="Run the append again.",
             )

@@ -31,12 +31,15 @@ def no_replacement(store: ObjectStore) -> AbilityError:
     return AbilityError(
         "force_new cannot replace a target on object stores yet",
         where=store.uri,
-        hint="Remove the old target yourself, or append to a new place.",
+        hint="Remove the old target yourself, or append to another path.",
     )
 
 
 class FencedSession:
-    """A turn on an object service: it is taken with the first intent, and what was read since the head counts as read in it."""
+    """A turn on an object service.
+
+    It begins with the first intent. Data that were read after the head count as read in the turn.
+    """
 
     def __init__(self, store: ObjectStore, wait: Wait) -> None:
         self.recovered = Recovery()
@@ -70,7 +73,7 @@ class FencedSession:
         self.recovered = self.recovered.joined(done)
 
     def close(self) -> None:
-        """Give the turn back; with something under way, whoever comes next settles it at once."""
+        """End the turn; if its transaction is not settled, the next process settles it at once."""
         held = self._lease
         if held is None:
             return
@@ -78,11 +81,11 @@ class FencedSession:
         self._lease = None
         try:
             moved = held.move(Head.leave if self._unsettled else Head.free)
-        except StoreError:  # what was appended stays appended; the lease runs out
+        except StoreError:  # committed appends stay; the lease runs out
             moved = False
         self._head, self._tag = held.state
         if moved and not self._unsettled:
-            for name in self._done:  # nobody needs the decision now that the head has moved on
+            for name in self._done:  # no process needs the decision now that the head has changed
                 with contextlib.suppress(StoreError):
                     settling.forget(self._store, name)
         self._done.clear()
@@ -113,8 +116,9 @@ class FencedSession:
 
     @contextlib.contextmanager
     def tidying(self, name: str) -> Iterator[tuple[Head, Callable[[], None]]]:
-        """Keep others out while what aborted runs left is removed; it is forgotten if the body returns."""
-        extents = tuple(dirty.extent for dirty in self._head.dirty)  # whoever takes over lets our requests arrive first
+        """Keep other writers out while the body removes dirty keys; forget them if it returns."""
+        # With these extents, a process that takes over lets our requests arrive first.
+        extents = tuple(dirty.extent for dirty in self._head.dirty)
         intent = Intent(id=name, made_root=False, base={}, documents=(), extents=extents)
         held = self._put(intent, Commit(fingerprint="", offset=0, length=0))
 
@@ -133,7 +137,7 @@ class FencedSession:
             self.close()
 
     def _take(self, plan: Plan, commit: Commit, name: str) -> FencedTransaction:
-        """Put the intent into the head: from now on it is our turn."""
+        """Write the intent into the head: the turn begins."""
         intent = transaction.intend(plan, name, commit.name)
         self._rest(intent)
         reading = self._store.noting()
@@ -141,7 +145,7 @@ class FencedSession:
         return FencedTransaction(self._store, reading, intent, self._put(intent, commit))
 
     def _put(self, intent: Intent, commit: Commit) -> Lease:
-        """Put an intent into the head."""
+        """Write an intent into the head."""
         locked = not self._store.abilities.conditional
 
         def active(head: Head) -> Head:
@@ -162,17 +166,17 @@ class FencedSession:
         self._unsettled = True
         self._lease = taken
         taken.start()
-        if first:  # somebody with another setting may have made a head of his own at the same time
+        if first:  # a process with another setting may have created its own head at the same time
             refuse_elsewhere(self._store)
         return self._lease
 
     def _rest(self, intent: Intent) -> None:
-        """Let requests of a writer that was given up arrive before its keys are written again."""
+        """Let requests of an aborted writer arrive before its keys are written again."""
         if (young := self._head.unsettled_for(intent.extents, time.time())) > 0:
             self._wait.begin(self._store.uri).pause(young)
 
     def _fail(self, running: FencedTransaction, error: BaseException) -> None:
-        """Decide against a transaction; the lease stays only if it turns out to be decided for, and is finished then."""
+        """Abort a transaction. If it turns out to be committed, finish it and keep the lease."""
         rest = lease.LEASE if self._store.uncertain else 0.0
         try:
             outcome, documents = settling.decide_against(self._store, running.intent)
@@ -182,14 +186,14 @@ class FencedSession:
                 return
             self._settle(lambda head: head.aborted(time.time(), rest) if running.touched else head)
         except ZapzError as failure:
-            what = "It may be committed all the same" if running.deciding else "Undoing it failed too"
-            error.add_note(f"{what} ({failure}); the next run, or `zapz recover`, will see to it.")
+            what = "The append may still be committed" if running.deciding else "Rolling it back failed too"
+            error.add_note(f"{what} ({failure}). The next run, or `zapz recover`, finishes it or rolls it back.")
         self.close()
 
     def _settle(self, how: Callable[[Head], Head], committed: FencedTransaction | None = None) -> None:
-        """Remember how a transaction ended; from now on nobody else needs to see to it.
+        """Record how a transaction ended; after that no other process needs to settle it.
 
-        A decision against it stays: a late decision for it must find it there.
+        A decision to abort stays: a late decision to commit must find it.
         """
         if self._lease is not None:
             self._lease.change(how)

@@ -1,4 +1,4 @@
-"""What any process may do about a turn on an object service: read the head, decide against what was left, finish what is decided."""
+"""Settle an interrupted turn on an object service: abort or finish it. Any process may do so."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from zapz.waiting import Wait
 
 _POLL = 0.5
 _LONG_AGO = 3600.0
-"""Seconds by two machines' clocks after which a lease has run out even for somebody who has just
-begun to watch."""
+"""Seconds, compared between two machines' clocks, after which a lease has run out even for a
+process that has just begun to watch."""
 
 
 def read_head(store: ObjectStore) -> tuple[Head, Tag | None]:
-    """Return the head and its tag; an empty one and None if there is none.
+    """Return the head and its tag; an empty head and None if there is none.
 
     Raises:
         JournalError: It is damaged, or a newer zapz wrote it.
@@ -40,7 +40,7 @@ def read_head(store: ObjectStore) -> tuple[Head, Tag | None]:
 
 
 def read_decided(store: ObjectStore, transaction: str) -> tuple[journal.Outcome | None, dict[str, bytes]]:
-    """Read a transaction's decision and documents; None if it is undecided."""
+    """Return a transaction's decision and its documents; None if it is undecided."""
     key = decision_key(transaction)
     try:
         return journal.read_decided(store.read(key), transaction, f"{store.uri}/{key}")
@@ -49,11 +49,13 @@ def read_decided(store: ObjectStore, transaction: str) -> tuple[journal.Outcome 
 
 
 def decide_against(store: ObjectStore, intent: Intent) -> tuple[journal.Outcome | None, dict[str, bytes]]:
-    """Decide against a transaction unless it is decided; return what is decided, None if that is history already.
+    """Abort a transaction unless it is decided; return its decision and its documents.
+
+    The decision is None if it was removed since, because the transaction is finished.
 
     Raises:
-        JournalError: The decision is damaged, or makes something visible that was not planned.
-            Nothing was touched.
+        JournalError: The decision is damaged, or contains documents that were not planned. Nothing
+            was touched.
     """
     bounds.check_names(intent, bounds.where_of(store, HEAD))
     store.replace(decision_key(intent.id), journal.decision(intent.id, "abort", now=time.time()), None)
@@ -64,17 +66,19 @@ def decide_against(store: ObjectStore, intent: Intent) -> tuple[journal.Outcome 
 
 
 def settle(store: ObjectStore, head: Head, tag: Tag, *, rest: float) -> Recovery:
-    """Decide against what is under way, or finish it if it is decided, and free the head. Everybody may do so at once.
+    """Abort the transaction in progress, or finish it if it is committed, and free the head.
+
+    Several processes may do so at the same time.
 
     Args:
         store: The target.
-        head: With something under way.
-        tag: The head's.
-        rest: Seconds during which its owner's requests may still arrive.
+        head: A head with a transaction in progress.
+        tag: The tag of the head.
+        rest: Seconds during which requests of its owner may still arrive.
 
     Raises:
-        ConflictError: Another tool changed a document that was to be replaced; the head is free all
-            the same.
+        ConflictError: Another program changed a document of the transaction. The head is free
+            nevertheless.
     """
     intent, owner = head.intent, head.owner
     if intent is None:
@@ -91,7 +95,7 @@ def settle(store: ObjectStore, head: Head, tag: Tag, *, rest: float) -> Recovery
     done = outcome == "commit" and conflict is None
     head = head.committed() if done else head.aborted(time.time(), rest)
     if store.replace(HEAD, heads.encode(head.free()), tag) is None:
-        return Recovery()  # somebody else has settled it, and the target may have moved on
+        return Recovery()  # another process has settled it, and the target may have changed since
     if conflict is not None:
         raise conflict
     return _recovered(store, intent, owner, done=done)
@@ -108,10 +112,10 @@ def _recovered(store: ObjectStore, intent: Intent, owner: Holder | None, *, done
 
 
 def apply(store: ObjectStore, intent: Intent, documents: Mapping[str, bytes]) -> None:
-    """Make a decided transaction visible: every document that is still what the plan built on is replaced, in order.
+    """Make a committed transaction visible: replace documents that are unchanged, in order.
 
     Raises:
-        ConflictError: A document is neither that nor what it becomes.
+        ConflictError: A document is neither the plan's base version nor the new one.
     """
     here = store.read_many_tagged({**intent.base, **documents})
     found = {key: data for key, (data, _) in here.items()}
@@ -123,10 +127,10 @@ def apply(store: ObjectStore, intent: Intent, documents: Mapping[str, bytes]) ->
 
 
 def publish(store: ObjectStore, documents: Mapping[str, bytes], tags: Mapping[str, Tag | None]) -> None:
-    """Replace documents on their tags: those of arrays and groups, then the root's, the last one last.
+    """Replace documents by their tags: those of arrays and groups, then the root's, in order.
 
     Raises:
-        ConflictError: One is no longer what it was.
+        ConflictError: One has changed.
     """
     nested = [key for key in documents if "/" in key]
     written = store.replace_many([(key, documents[key], tags[key]) for key in nested])
@@ -139,25 +143,28 @@ def publish(store: ObjectStore, documents: Mapping[str, bytes], tags: Mapping[st
 
 
 def forget(store: ObjectStore, transaction: str) -> None:
-    """Remove a decision that nobody needs any more."""
+    """Remove a decision that no process needs any more."""
     store.remove(decision_key(transaction))
 
 
 def overtaken(store: ObjectStore, key: str) -> ConflictError:
-    """Return the error that says that somebody wrote between decision and application."""
+    """Return the error for a document that changed between the decision and its replacement."""
     return ConflictError(
-        "another tool changed the target while a committed append was not yet visible",
+        "another program changed the target before a committed append was visible",
         where=f"{store.uri}/{key}",
-        hint="Its changes were left alone. Look whether the slice is in the target, and append it again if it is not.",
+        hint="Its changes were kept. Check whether the slice is in the target, and append it again if it is not.",
     )
 
 
 def wait_for_turn(store: ObjectStore, wait: Wait) -> tuple[Head, Tag | None, Recovery]:
-    """Return a head with nothing under way, once there is one; what a crash left is settled.
+    """Wait for a head without a transaction in progress; settle what a crash left.
 
     Args:
         store: The target.
         wait: How long to wait for another writer.
+
+    Returns:
+        The head, its tag (None if there is no head), and what was recovered.
 
     Raises:
         LockedError: Another writer's turn does not end in time.
@@ -174,7 +181,7 @@ def wait_for_turn(store: ObjectStore, wait: Wait) -> tuple[Head, Tag | None, Rec
             watched = (tag, now)
         dead = head.left or is_dead(head.owner)
         quiet = now - watched[1] >= head.lease or is_over(head)
-        ours = head.locked and not store.abilities.conditional  # the lock that its owner held besides
+        ours = head.locked and not store.abilities.conditional  # this process holds the lock of its owner now
         if dead or quiet or ours:
             done = done.joined(settle(store, head, tag, rest=0.0 if dead else head.lease))
         elif deadline.is_over():
@@ -184,13 +191,13 @@ def wait_for_turn(store: ObjectStore, wait: Wait) -> tuple[Head, Tag | None, Rec
 
 
 def is_over(head: Head) -> bool:
-    """Return whether what is under way has certainly been left, or had its last sign of life long ago by all clocks."""
+    """Return whether a turn was certainly left, or its last sign of life is long ago."""
     if head.left or (head.owner is not None and is_dead(head.owner)):
         return True
     return time.time() - head.renewed > _LONG_AGO + 10 * head.lease
 
 
 def locked(store: ObjectStore, owner: Holder, lease: float, wait: Wait) -> LockedError:
-    """Return the error that says whose turn it is."""
-    more = f". If that process is gone: `zapz recover` takes over after {lease:.0f} s."
+    """Return the error for a target whose turn another process has."""
+    more = f". If that process no longer exists, `zapz recover` takes over after {lease:.0f} s."
     return target_locked(store.uri, owner, wait, more)

@@ -1,12 +1,14 @@
-"""Transactions on object services: nothing is deleted, nothing replaced unless it is still what it was.
+"""Transactions on object services: nothing is deleted, and only unchanged objects are replaced.
 
-A writer that was thought dead may wake up at any moment, so whatever it sends must be refused by
-then. The head is replaced together with the intent; new keys are created only if they are absent;
-boundary chunks are replaced on the tag that they had when they were read, which changes only cells
-beyond the shape; then one object, created only if it is absent, decides and carries the documents,
-which are replaced on the tag of what the plan built on, the root's last. Whoever finds a head with
-a transaction under way whose lease has run out decides against it (or finds it decided), finishes
-what is decided, and frees the head.
+A writer that was considered dead may wake up at any moment, and then its requests must be refused.
+So the head is replaced together with the intent. New keys are created only if they are absent.
+Boundary chunks are replaced by the tags that they had when they were read; this changes only cells
+beyond the shape. Then one object is created only if it is absent: it is the decision, and it
+contains the documents. They are replaced by the tags of the plan's base versions, the root's
+documents last.
+
+A process that finds a head with a transaction in progress, whose lease has run out, aborts the
+transaction or finds it decided. It finishes a committed transaction, and frees the head.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from zapz.txn.objects.settling import apply, publish, read_head
 
 
 def intend(plan: Plan, transaction: str, name: str = "") -> Intent:
-    """Say what will be done; ``name`` is what people call the slice."""
+    """Return the intent of a plan; ``name`` is the slice's name for display."""
     return Intent(
         id=transaction,
         made_root=False,
@@ -45,7 +47,7 @@ def intend(plan: Plan, transaction: str, name: str = "") -> Intent:
 
 
 def require_size(store: ObjectStore, plan: Plan) -> None:
-    """Refuse chunks that are certainly larger than one request may write, before anything is written.
+    """Refuse chunks that certainly exceed the limit of one request, before anything is written.
 
     Raises:
         StoreError: There are such chunks.
@@ -59,29 +61,29 @@ def require_size(store: ObjectStore, plan: Plan) -> None:
                 where=f"{store.uri}/{path}",
                 expected=f"at most {store.largest} bytes",
                 found=f"{target.chunk_bytes}",
-                hint="Make the target with smaller chunks.",
+                hint="Create the target with smaller chunks.",
             )
 
 
-def _told(error: StoreError) -> StoreError:
-    """Add to a failure after the decision that the decision has been taken."""
+def _committed(error: StoreError) -> StoreError:
+    """Add to an error after the decision that the append is committed; return the error."""
     error.hint = f"{error.hint} The append is committed, but perhaps not yet visible: run `zapz recover`.".strip()
     return error
 
 
 def _changed(store: ObjectStore, key: str) -> ConflictError:
     return ConflictError(
-        "another tool changed the target during the append",
+        "another program changed the target during the append",
         where=f"{store.uri}/{key}",
-        hint="Nothing of it was removed. Run the append again.",
+        hint="Its changes were kept. Run the append again.",
     )
 
 
 def confirm(store: ObjectStore, intent: Intent, lease: Lease) -> None:
-    """Make sure that it is still our turn, and so was when the last tag was read.
+    """Make sure that this process still has the turn, and so had it when the last tag was read.
 
     Raises:
-        ConflictError: It is not.
+        ConflictError: It has lost it.
     """
     head, _ = read_head(store)
     if head.intent is None or head.intent.id != intent.id:
@@ -90,7 +92,7 @@ def confirm(store: ObjectStore, intent: Intent, lease: Lease) -> None:
 
 
 class FencedTransaction:
-    """Where the steps of a plan write to."""
+    """A transaction to which the steps of a plan write."""
 
     def __init__(self, store: ObjectStore, reading: ObjectStore, intent: Intent, lease: Lease) -> None:
         self.intent = intent
@@ -104,22 +106,22 @@ class FencedTransaction:
         self._tags: dict[str, Tag | None] = {}
 
     def replaced(self) -> tuple[str, ...]:
-        """Return nothing: "no chunk" is written out everywhere."""
+        """Return nothing: missing chunks are written out everywhere."""
         return ()
 
-    def replaces(self, path: str, index: Index) -> bool:  # noqa: ARG002 - whatever lies there
-        """Return True: "no chunk" is always written out, so that nobody's late request can put something there."""
+    def replaces(self, path: str, index: Index) -> bool:  # noqa: ARG002 - for all keys
+        """Return True: missing chunks are written out, so that no late request can create them."""
         return True
 
     def merge(self, receipts: Iterable[Receipt]) -> None:
-        """See ``Writing``. Whatever lies there, the extents tell what is to be removed."""
+        """See ``Writing``. It records only that there are chunks: extents name what to remove."""
         self.touched = any(True for _ in receipts) or self.touched
 
     def put(self, path: str, index: Index, parts: Parts) -> Receipt:
         """Write a chunk. Thread-safe.
 
         Raises:
-            ConflictError: Somebody else wrote it meanwhile, or it is no longer our turn.
+            ConflictError: Another process wrote it meanwhile, or this process has lost its turn.
         """
         key = join(path, self._keys[path].key(index))
         data = joined(parts)
@@ -128,7 +130,7 @@ class FencedTransaction:
         read, tag = self.reading.noted(key)
         if self._store.replace(key, data, tag, mine=read) is not None:
             return Receipt(path, index, len(data))
-        if not read:  # a stale object beyond the shape; even if it holds these bytes, it gets a new tag
+        if not read:  # a stale object beyond the shape; even if it contains these bytes, it gets a new tag
             with contextlib.suppress(NotFoundError):
                 tag = self._store.tag(key)
                 confirm(self._store, self.intent, self._lease)
@@ -136,27 +138,27 @@ class FencedTransaction:
                 if self._store.replace(key, data, tag) is not None:
                     return Receipt(path, index, len(data))
         raise ConflictError(
-            "somebody else wrote a chunk during the append",
+            "another process wrote a chunk during the append",
             where=f"{self._store.uri}/{key}",
             hint="Run the append again.",
         )
 
     def _require_base(self, path: str) -> None:
-        """Make sure that an array is still what the plan built on, and so its chunks beyond the shape nobody's.
+        """Make sure that an array has not changed, so that chunks beyond its shape are not data.
 
         Raises:
-            ConflictError: It is not.
+            ConflictError: It has changed since the plan was made.
         """
         governing = {key: base for key, base in self.intent.base.items() if parent(key) == path}
         for key in Requirements(governing).violations(self._store.read_many(governing)):
             raise _changed(self._store, key)
 
     def commit(self, plan: Plan) -> None:
-        """Check that nobody else wrote, and decide.
+        """Check that no other process wrote, and commit.
 
         Raises:
-            ConflictError: A document has changed since the plan was made, or somebody has decided
-                against it.
+            ConflictError: A document has changed since the plan was made, or another process has
+                aborted the transaction.
         """
         governing = {**dict.fromkeys(plan.documents), **self.intent.base}
         here = self._store.read_many_tagged(governing)
@@ -173,35 +175,34 @@ class FencedTransaction:
             raise
         if decided is None:
             raise ConflictError(
-                "somebody else decided this append", where=self._store.uri, hint="Run the append again."
+                "another process aborted this transaction", where=self._store.uri, hint="Run the append again."
             )
         try:
             head, _ = read_head(self._store)
         except StoreError as error:
-            raise _told(error) from None
+            raise _committed(error) from None
         if head.intent is not None and head.intent.id == self.intent.id:
             return
         self.settled = True
-        if all(
-            commit.transaction != self.intent.id for commit in head.register
-        ):  # decided against, and forgotten since
+        # Without an entry in the register, it was aborted, and that was forgotten since.
+        if all(commit.transaction != self.intent.id for commit in head.register):
             raise ConflictError("another process has taken over", where=self._store.uri, hint="Run the append again.")
 
     def apply(self, plan: Plan) -> None:
-        """Make it visible.
+        """Make the transaction visible.
 
         Raises:
-            ConflictError: Another tool changed a document since.
-            StoreError: Storage failed; the message says that the append is committed.
+            ConflictError: Another program has changed a document since.
+            StoreError: Storage failed; the hint states that the append is committed.
         """
         if self.settled:
             return
         try:
             publish(self._store, plan.documents, self._tags)
         except StoreError as error:
-            raise _told(error) from None
+            raise _committed(error) from None
         except ConflictError:
-            apply(self._store, self.intent, plan.documents)  # unless somebody else has applied it for us
-        except BaseException:  # a signal: the decision has been taken, so it is finished first
+            apply(self._store, self.intent, plan.documents)  # unless another process has already applied it
+        except BaseException:  # a signal: the transaction is committed, so it is finished first
             apply(self._store, self.intent, plan.documents)
             raise

@@ -1,4 +1,4 @@
-"""Remove what aborted runs left, once nobody can be at work on it any more."""
+"""Remove what aborted runs left, once no process can be working on it any more."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from zapz.txn.objects.session import FencedSession
 from zapz.txn.vacuumed import Vacuumed
 
 _HOUR = 3600.0
-"""Seconds for which a decision is kept: so long nobody stands still between asking whether it is
-his turn and acting on it."""
+"""Seconds for which a decision is kept: no process pauses this long between checking its turn and
+acting on it."""
 
 
 def vacuum(store: ObjectStore, turn: Callable[[], AbstractContextManager[FencedSession]], name: str) -> Vacuumed:
-    """Remove chunks that aborted runs left beyond the target's shape, and decisions that nobody can wait for any more.
+    """Remove chunks of aborted runs beyond the target's shape, and decisions no process can need.
 
     Args:
         store: The target.
-        turn: Takes a turn at it.
+        turn: Takes a turn at the target.
         name: A name that no transaction ever had.
 
     Raises:
-        LockedError: Requests of an aborted run may still be on their way.
+        LockedError: Requests of an aborted run may still arrive.
         NotFoundError: There is no target.
     """
     if is_empty(listing_of(store)) and store.size(HEAD) is None:
@@ -53,9 +53,9 @@ def vacuum(store: ObjectStore, turn: Callable[[], AbstractContextManager[FencedS
 
 
 def remove_probes(store: ObjectStore) -> int:
-    """Remove what tells what the service can do, where a process was killed before it had removed its own; return how many.
+    """Remove the probe objects of processes that were killed; return how many were removed.
 
-    Where nothing may be deleted they stay, and are no harm.
+    Where objects may not be deleted they stay, and do no harm.
     """
     removed = 0
     with contextlib.suppress(StoreError):
@@ -68,7 +68,7 @@ def remove_probes(store: ObjectStore) -> int:
 
 
 def _decisions(store: Store) -> tuple[list[str], list[str]]:
-    """Return transactions whose decisions nobody can wait for any more, and the others."""
+    """Return transactions with decisions that no process can need any more, and the others."""
     old: list[str] = []
     young: list[str] = []
     for name in _names(store, TRANSACTIONS):
@@ -91,7 +91,7 @@ def _require_quiet(store: Store, head: Head) -> None:
     young = max((dirty.since + 2 * dirty.rest - time.time() for dirty in head.dirty), default=0.0)
     if young > 0:
         raise LockedError(
-            "an aborted run may still have requests on their way",
+            "requests of an aborted run may still arrive",
             where=f"{store.uri}/{OURS}",
             hint=f"Run it again in {young:.0f} s.",
         )
@@ -105,10 +105,10 @@ def _dataset(store: Store) -> Dataset | None:
 
 
 def _remove_beyond(store: Store, dataset: Dataset | None, extent: Extent, check: Callable[[], None]) -> int:
-    """Remove those of an extent's chunks that lie beyond the shape of their array; return how many there were."""
+    """Remove an extent's chunks beyond the shape of their array; return how many were removed."""
     array = dataset.arrays.get(extent.path) if dataset is not None else None
     if array is not None and (array.keys != extent.keys or len(array.grid.counts) != len(extent.spans)):
-        return 0  # it has been made anew since: these keys mean nothing, or something else
+        return 0  # it was created again since: these keys have another meaning, or none
     if array is None and dataset is not None and "" in dataset.arrays:
         return 0
     removed = 0
@@ -120,7 +120,7 @@ def _remove_beyond(store: Store, dataset: Dataset | None, extent: Extent, check:
             continue
         key = join(extent.path, extent.keys.key(index))
         if key.startswith(others):
-            continue  # an array has been made here since
+            continue  # another array was created here since
         if store.size(key) is not None:
             check()
             store.remove(key)

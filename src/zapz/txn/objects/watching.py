@@ -1,4 +1,4 @@
-"""What is known of a target on an object service without taking a turn: whose turn it is, and whether that is over."""
+"""Inspect a target on an object service without a turn: who has it, and whether that is over."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zapz.waiting import Wait
 
 
 def refuse_elsewhere(store: ObjectStore) -> None:
-    """Refuse to work beside a head that another setting has put elsewhere.
+    """Refuse a target with a head where another setting puts it.
 
     Raises:
         ConflictError: There is one.
@@ -23,18 +23,18 @@ def refuse_elsewhere(store: ObjectStore) -> None:
 
 
 def is_idle(store: ObjectStore) -> bool:
-    """Return whether nothing is under way and nobody holds a lock."""
+    """Return whether no transaction is in progress and no lock is held."""
     return settling.read_head(store)[0].intent is None and lock.holder(store, LOCK) is None
 
 
 def time_to_take_over(store: ObjectStore) -> float:
-    """Return how many seconds to watch a target before a turn that nobody renews is taken over; 0 if nobody has it."""
+    """Return the seconds to watch before an idle turn is taken over; 0 if there is no turn."""
     head, _ = settling.read_head(store)
     return 0.0 if head.intent is None or settling.is_over(head) else 1.2 * head.lease
 
 
 def state(store: ObjectStore) -> tuple[Holder | None, tuple[str, ...]]:
-    """Say who holds a target, and what recovery would do, as far as that can be known without waiting."""
+    """Return who holds a target, and what recovery would do, as far as known without waiting."""
     head, _ = settling.read_head(store)
     lines = []
     if head.intent is not None:
@@ -47,10 +47,10 @@ def state(store: ObjectStore) -> tuple[Holder | None, tuple[str, ...]]:
 
 
 def unlock(store: ObjectStore) -> bool:
-    """Remove a lock whose holder is gone, and settle what it left; return whether there was one.
+    """Remove a lock whose holder is dead, and settle what it left; return whether there was one.
 
     Raises:
-        LockedError: The holder lives, or gave a sign of life during a lease.
+        LockedError: The holder is alive, or showed a sign of life during a lease.
     """
     store.probe()
     if is_idle(store):
