@@ -287,7 +287,7 @@ def vacuum(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpac
     """Remove what aborted runs left.
 
     On object stores these are chunks beyond the shape. On local storage these are commits that
-    another tool has overwritten.
+    another program has overwritten.
 
     Raises:
         LockedError: Another process is appending, or was until very recently.

@@ -86,7 +86,7 @@ def page(command: Command | Group, ctx: Any) -> str:
 
 
 def help_sections(command: Command | Group, ctx: Any) -> dict[str, list[Row]]:
-    """Return what the page of a command lists, by heading: arguments, commands, groups of options."""
+    """Return the rows of a help page by heading: arguments, commands, groups of options."""
     parameters: Sequence[Any] = command.get_params(ctx)
     arguments = [(parameter.metavar, parameter.help or "") for parameter in _arguments(parameters)]
     sections = {"Arguments": arguments} if arguments else {}

@@ -1,4 +1,4 @@
-"""The reference of the command line in Markdown, from the commands themselves: the documentation shows it."""
+"""The reference of the command line in Markdown, built from the commands: a page of the docs."""
 
 from __future__ import annotations
 
