@@ -338,7 +338,7 @@ def test_locks_of_others(google: Cube, tmp_path: Path, monkeypatch: pytest.Monke
     """One of another machine stays until it is unlocked, one of a process here that lives stays, and a dead one's goes by itself."""
     from zapz.storage.holder import describe_me
 
-    monkeypatch.setattr(lease, "LEASE", 0.1)
+    monkeypatch.setattr(lease, "LEASE", 1.0)
     slices = [path for path, _ in made(tmp_path, *LAYOUTS["v2 misaligned"])]
     google.append(slices[0])
 
