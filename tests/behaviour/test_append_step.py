@@ -193,7 +193,7 @@ WRONG_LABELS: list[tuple[str, list[Any], Any, dict[str, Any], str]] = [
     ("i4", [1, 2], "PT1H", {}, "not times"),
     ("i4", [1, 2], "P1M", {}, "not times"),
     ("i4", [0, 1], "P1M", {"units": "months since 2000-01-01"}, "not times"),
-    ("m8[D]", [0, 31], "P1M", {}, "lengths of time"),
+    ("m8[D]", [0, 31], "P1M", {}, "the labels are durations"),
     ("U1", ["a", "b"], 1, {}, "neither numbers nor times"),
     ("M8[M]", ["2024-01", "2024-02"], 1, {}, "neither numbers nor times"),
 ]

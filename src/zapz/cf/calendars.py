@@ -101,7 +101,7 @@ class Axis:
     """Instant of label 0, in seconds since 1970-01-01T00:00:00 of ``calendar``; 0 for durations,
     and if ``opaque``."""
     calendar: str
-    """Name of the calendar, a value of ``CALENDARS``; "duration" for lengths of time."""
+    """Name of the calendar, a value of ``CALENDARS``; "duration" for durations."""
     opaque: str = ""
     """Text of units with which zapz does not compute (months, years, ambiguous dates); such an axis
     is equal only to itself."""

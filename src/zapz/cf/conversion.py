@@ -217,7 +217,7 @@ def to_instants(encoding: Encoding, values: Stored) -> list[Fraction | None]:
     Returns:
         Exact seconds since 1970-01-01T00:00:00 in the calendar of the encoding, in C order; None
         where missing. In standard, proleptic_gregorian and julian, equal seconds are the same
-        instant. For timedelta64, the lengths of time.
+        instant. For timedelta64, the durations.
 
     Raises:
         EncodingError: The array does not hold times, its units are indefinite (months, years), or a

@@ -77,7 +77,7 @@ def parse_step(value: Any) -> Step:
 
 
 def iso_of(seconds: Fraction) -> str:
-    """Return a length of time as ISO 8601 duration, in days to seconds, rounded to nanoseconds."""
+    """Return seconds as an ISO 8601 duration, in days to seconds, rounded to nanoseconds."""
     whole, nanoseconds = divmod(round(abs(seconds) * 10**9), 10**9)
     fraction = f".{nanoseconds:09d}".rstrip("0") if nanoseconds else ""
     hours, minutes, rest = whole // 3600 % 24, whole // 60 % 60, whole % 60

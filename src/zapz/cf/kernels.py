@@ -57,7 +57,7 @@ def masked(way: Kernel, cells: Stored, source: Encoding, target: Encoding) -> St
         raise CellError(
             what="valid value would be read as missing",
             bad=landed,
-            expected=f"anything but {_list(target.markers)}",
+            expected=f"a value other than {_list(target.markers)}",
             hint=hint,
             remedies=_AS_VALUE if target.unclear else None,
         )
@@ -67,7 +67,7 @@ def masked(way: Kernel, cells: Stored, source: Encoding, target: Encoding) -> St
         raise CellError(
             what="cell value is missing for some readers and valid for others",
             bad=unclear,
-            expected=f"anything but {_list(source.unclear)}",
+            expected=f"a value other than {_list(source.unclear)}",
             hint=UNCLEAR,
             remedies=_AS_VALUE,
         )
@@ -221,7 +221,7 @@ def relabelled(cells: Stored, missing: Stored, source: Encoding, target: Encodin
     )
     out = out.view(target.dtype)
     if (lost := nans(out) & ~missing).any():
-        raise CellError(what="time would be read as missing", bad=lost, expected=f"anything but {target.fill!r}")
+        raise CellError(what="time would be read as missing", bad=lost, expected=f"a value other than {target.fill!r}")
     return out
 
 

@@ -95,7 +95,7 @@ class ChunkBuilder:
         self._missing: tuple[Cells, bool] | None = None
         self._shards: ShardBuilder | None = None
         if (config := array.codecs.shards) is not None:
-            from zapz.execution.shard_builder import ShardBuilder  # imported where used: most arrays have none
+            from zapz.execution.shard_builder import ShardBuilder  # imported here: most arrays have no shards
 
             self._shards = ShardBuilder(config, self._old, target)
 

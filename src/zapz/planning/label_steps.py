@@ -60,7 +60,7 @@ def _step(value: float | str, line: Line) -> Step:
     elif isinstance(step, Duration) and line.kind != "times":
         what = "append_step is a duration, but the labels are not times"
     elif isinstance(step, Duration) and step.months and (axis is None or axis.calendar == "duration"):
-        what = "append_step counts calendar months, but the labels are lengths of time"
+        what = "append_step counts calendar months, but the labels are durations"
     if what:
         hint = 'Use a number, "+" or "-", or remove the setting.'
         raise ConfigError(what, where="append_step", found=repr(value), hint=hint)

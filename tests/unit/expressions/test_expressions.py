@@ -171,7 +171,7 @@ IMPOSSIBLE: list[tuple[str, str, str]] = [
     ("{{ ds.attrs.qqq }}", "attribute", "title"),
     ("{{ ds.time[3] }}", "index", "-3 to 2"),
     ("{{ ds.time[-4] }}", "index", "-3 to 2"),
-    ("{{ ds.none[0] }}", "index", "none"),
+    ("{{ ds.none[0] }}", "index", "the dimension is empty"),
     ("{{ ds.time[0, 0] }}", "indices", "at most 1"),
     ("{{ ds.scalar[0] }}", "indices", "at most 0"),
     ("{{ len(ds.scalar) }}", "length", "dimension"),
