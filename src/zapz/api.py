@@ -245,8 +245,21 @@ def vacuum(target: Target, config: Any = None, **settings: Any) -> Vacuumed:
     return upkeep.vacuum(target, files.resolve(config, settings))
 
 
-def info(target: Target, config: Any = None, **settings: Any) -> Info:
-    """Describe a target: dimensions, variables, codecs, range of labels, lock and journal.
+def info(
+    target: Target, config: Any = None, *, chunks: bool = False, thumbnails: bool = False, **settings: Any
+) -> Info:
+    """Describe a target: dimensions, variables, codecs, labels and their gaps, lock and journal.
+
+    Args:
+        target: As for ``append``.
+        config: A configuration, a mapping of settings, or configuration files.
+        chunks: Count stored and missing chunks of each variable, and their bytes, by listing.
+        thumbnails: Read a small picture of the last step of each variable with two dimensions or
+            more: at most 256 x 256 cells of it.
+        **settings: Settings by name.
+
+    Returns:
+        The description; in a notebook it is shown as a page.
 
     Raises:
         FormatError: It is not (supported) Zarr.
@@ -257,7 +270,7 @@ def info(target: Target, config: Any = None, **settings: Any) -> Info:
     from zapz.operations.describe import info_of
 
     made = files.resolve(config, settings)
-    return info_of(open_target(target, made), made)
+    return info_of(open_target(target, made), made, chunks=chunks, thumbnails=thumbnails)
 
 
 def check(

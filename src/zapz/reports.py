@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -128,6 +129,12 @@ class Report:
     notes: tuple[str, ...] = ()
     """What became of settings that do not do what their names say, and of files that were kept."""
 
+    def _repr_html_(self) -> str:
+        """Return the report as HTML, for notebooks."""
+        from zapz.pictures.append_pages import report_page  # imported where used: appends do without
+
+        return report_page(as_json(self))
+
 
 def total(target: str, reports: list[SliceReport], length: int, recovered: Recovery, seconds: float) -> Report:
     """Add up the reports of all slices."""
@@ -159,4 +166,6 @@ def as_json(value: Any) -> Any:
         return {str(k): as_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [as_json(v) for v in value]
-    return value
+    if hasattr(value, "tolist") and hasattr(value, "ndim"):  # an array: what is not a number is null
+        return as_json(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
