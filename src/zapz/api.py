@@ -118,9 +118,6 @@ def append_map(
         *iterables: Its positional arguments; the run ends with the shortest iterable.
         **settings: Settings by name, and the other keyword arguments of ``append``.
 
-    Returns:
-        As ``append``.
-
     Raises:
         ConfigError: An argument is wrong.
         ZapzError: As ``append``. An error of the function is raised unchanged.
@@ -255,8 +252,7 @@ def recover(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpa
     Args:
         target: As for ``append``.
         config: A configuration, a mapping of settings, or configuration files.
-        **settings: Settings by name: ``lock_wait``, ``target_storage_options``, ``journal`` and
-            others.
+        **settings: Settings by name, such as ``lock_wait`` or ``journal``.
 
     Raises:
         ConflictError: Another program has changed the target since; its changes were kept.
@@ -272,7 +268,7 @@ def recover(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpa
 def unlock(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpack[zapz.SettingsDict]) -> bool:
     """Remove a lock whose holder has ended; return whether there was such a lock.
 
-    What the holder left is recovered by ``recover`` or the next append.
+    ``recover`` or the next append recovers what it left.
 
     Raises:
         LockedError: The holder is running, or its lease has not expired.
@@ -286,8 +282,7 @@ def unlock(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpac
 def vacuum(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpack[zapz.SettingsDict]) -> zapz.Vacuumed:
     """Remove what aborted runs left.
 
-    On object stores these are chunks beyond the shape. On local storage these are commits that
-    another program has overwritten.
+    On object stores: chunks beyond the shape. Locally: commits that another program has overwritten.
 
     Raises:
         LockedError: Another process is appending, or was until very recently.
@@ -298,8 +293,25 @@ def vacuum(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpac
     return upkeep.vacuum(target, files.resolve(config, settings))
 
 
-def info(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpack[zapz.SettingsDict]) -> zapz.Info:
-    """Describe a target: dimensions, variables, codecs, range of labels, lock and journal.
+def info(
+    target: zapz.TargetLike,
+    config: ConfigLike = None,
+    *,
+    chunks: bool = False,
+    thumbnails: bool = False,
+    **settings: Unpack[zapz.SettingsDict],
+) -> zapz.Info:
+    """Describe a target: dimensions, variables, codecs, labels and their gaps, lock and journal.
+
+    Args:
+        target: As for ``append``.
+        config: A configuration, a mapping of settings, or configuration files.
+        chunks: Count stored and missing chunks of each variable, and bytes, by listing.
+        thumbnails: Read at most 256 x 256 cells of the last step of each variable, as pictures.
+        **settings: Settings by name.
+
+    Returns:
+        The description; a notebook shows it as a page.
 
     Raises:
         FormatError: The target is not (supported) Zarr.
@@ -310,7 +322,7 @@ def info(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpack[
     from zapz.operations.describe import info_of
 
     made = files.resolve(config, settings)
-    return info_of(open_target(target, made), made)
+    return info_of(open_target(target, made), made, chunks=chunks, thumbnails=thumbnails)
 
 
 def check(
@@ -324,17 +336,15 @@ def check(
     """Check that a target is sound; write nothing and take no lock.
 
     All documents are compared with the consolidated metadata at every level of the hierarchy. The
-    arrays' lengths along the append dimension must agree. All labels are read: none may be missing,
-    repeated or out of order. Problems are returned, not raised.
+    lengths along the append dimension must agree. No label may be missing, repeated or out of
+    order. Problems are returned, not raised.
 
     Args:
         target: As for ``append``.
         config: A configuration, a mapping of settings, or configuration files.
-        chunks: Whether to read and decode every chunk, and to count missing chunks and chunks
-            beyond the shape.
+        chunks: Whether to decode every chunk, and to count missing ones and those beyond the shape.
         on_progress: Called with the chunks done and the total number of chunks, from any thread.
-        **settings: Settings by name: ``append_dim``, ``label_order`` ("any" if labels have no
-            order), ``workers`` and others.
+        **settings: Settings by name, such as ``append_dim``, ``label_order`` or ``workers``.
 
     Raises:
         LockedError: Another process is creating the target.

@@ -21,10 +21,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
-if TYPE_CHECKING:
-    from zapz.reports import Report
+import zapz  # for annotations alone: its names are loaded when the types are looked up
 
 _DENIED = frozenset((errno.EACCES, errno.EPERM))
 
@@ -72,7 +71,7 @@ class ZapzError(Exception):
         self.expected: str = expected
         self.found: str = found
         self.advised(hint, remedies)
-        self.report: Report | None = None
+        self.report: zapz.Report | None = None
 
     def __str__(self) -> str:
         return self.message(self.hint)

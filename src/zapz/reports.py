@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypedDict
@@ -135,6 +136,15 @@ class VariableSummary(TypedDict):
     """Chunks encoded, or shards put together."""
     why: list[str]
     """Why chunks are encoded; empty if all are copied."""
+    chunks: list[tuple[str, int]]
+    """Runs of chunks with equal treatment, and their lengths: "copied", "joined", "encoded",
+    "boundary" or "empty"; all chunks of one step of the chunk grid, then those of the next."""
+    rows: int
+    """Number of chunks that cover one step."""
+    old_columns: int
+    """Number of chunks along the append dimension before the first one that is written."""
+    bytes: int
+    """Bytes of the new cells."""
 
 
 class _PlanSummary(TypedDict):
@@ -144,6 +154,8 @@ class _PlanSummary(TypedDict):
     """The slice."""
     creates: bool
     """Whether the target is created."""
+    dim: str
+    """The append dimension."""
     offset: int
     """Index of the slice's first step along the append dimension."""
     length: int
@@ -171,6 +183,12 @@ class PlanSummary(_PlanSummary, total=False):
 
     replaces: bool
     """Whether the target takes the place of another (``force_new``); in reports of a dry run."""
+    copied_bytes: int | None
+    """Stored bytes of the chunks that are copied; None if they are not known; in a dry run."""
+    labels: list[str]
+    """First and last label of the slice, as text; empty if it has none; in a dry run."""
+    gap: int
+    """Number of steps missing before the slice; in a dry run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +267,12 @@ class Report:
     """Remarks about settings that have no effect, or another one than their names suggest, and
     about files that were kept."""
 
+    def _repr_html_(self) -> str:
+        """Return the report as HTML, for notebooks."""
+        from zapz.pictures.append_pages import report_page  # imported where used: appends do without
+
+        return report_page(as_json(self))
+
 
 def total(target: str, reports: list[SliceReport], length: int, recovered: Recovery, seconds: float) -> Report:
     """Add up the reports of all slices."""
@@ -280,4 +304,6 @@ def as_json(value: Any) -> Any:
         return {str(k): as_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [as_json(v) for v in value]
-    return value
+    if hasattr(value, "tolist") and hasattr(value, "ndim"):  # an array: what is not a number is null
+        return as_json(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -19,8 +19,9 @@ import zapz
 
 SOURCE = Path(zapz.__file__).parent
 LAYERS = {
-    "reports": "",
-    "errors": "reports",
+    "pictures": "",
+    "reports": "pictures",
+    "errors": "",
     "interrupts": "",
     "waiting": "errors interrupts",
     "diagnostics": "errors",
@@ -29,21 +30,21 @@ LAYERS = {
     "expressions": "errors cf",
     "storage": "errors interrupts waiting format",
     "config": "errors cf format expressions storage.uris storage.references.locations",
-    "planning": "errors reports config expressions cf format",
+    "planning": "errors reports config expressions cf format pictures",
     "sources": "errors waiting config planning.selection storage format cf",
     "txn": "errors reports interrupts waiting planning storage format",
     "execution": "errors planning storage format cf",
     "checks": "errors reports execution sources txn.register config planning storage format cf expressions",
-    "operations": "errors waiting checks reports execution sources txn config planning storage format cf expressions",
+    "operations": "errors waiting checks reports execution sources txn config planning storage format cf expressions pictures",
     "api": "errors waiting operations reports diagnostics config planning sources storage txn",
     "zappend": "api config sources.opener sources.xarray_files",
-    "cli": "errors interrupts api reports operations.describe operations.check operations.forgotten_target config sources.slice_source sources.xarray_files diagnostics format",
+    "cli": "errors interrupts api reports operations.describe operations.info_words operations.info_page operations.check operations.forgotten_target config sources.slice_source sources.xarray_files diagnostics format pictures",
     "testing": "waiting storage txn",
     "__main__": "cli interrupts",
     "__init__": "errors api reports operations.describe operations.check operations.map_settings config planning sources txn",
 }
 """What each package, or module at the top, may import besides itself; a name stands for all that is in it. Those below come first."""
-PURE = ("reports", "errors", "cf", "format", "expressions", "config", "planning")
+PURE = ("pictures", "reports", "errors", "cf", "format", "expressions", "config", "planning")
 """Packages that do no input or output, not even indirectly."""
 IMPURE_BY_NATURE = {"config.files", "storage.uris"}
 """Modules that are known to do some, and whom they may reach."""
@@ -298,7 +299,7 @@ MOST_OF_A_CLASS = 250
 MOST_OF_A_FUNCTION = 60
 MOST_IMPORTS = 15
 MOST_FLOORS = 13
-MOST_ROOMS = 22
+MOST_ROOMS = 23
 
 LAWS: dict[Callable[[House], list[str]], dict[str, str]] = {
     forbidden_imports: {"format.grid": "def f():\n    from zapz.storage.uris import public\n"},
@@ -395,6 +396,42 @@ def test_local_append_does_without_zarr_and_fsspec(tmp_path: Path) -> None:
         "assert zapz.append(folder / 'cube.zarr', late, on_existing='skip').skipped == 1"
     )
     assert not loaded(code) & {"zarr", "fsspec", "rich", "asyncio", "typer", "zapz.storage.no_dataset"}
+
+
+def test_an_append_draws_nothing(tmp_path: Path) -> None:
+    """Neither on the command line, nor from Python: pictures are loaded by what shows something."""
+    zapz_at = f"import zapz.api; from pathlib import Path; from zapz.cli.demo import write_slices; folder = Path({str(tmp_path / 'demo')!r})\n"
+    append = "sys.argv = ['zapz', 'append', str(folder / 'cube.zarr'), *map(str, days)]\nfrom zapz.__main__ import main\nmain()\n"
+    for code in ("import zapz.api", f"{zapz_at}import sys\n*days, late = write_slices(folder)\n{append}"):
+        assert not [name for name in loaded(code) if name.startswith("zapz.pictures")]
+    assert "zapz.pictures.look" in loaded(
+        f"import sys\nsys.argv = ['zapz', 'info', {str(tmp_path / 'demo' / 'cube.zarr')!r}]\nfrom zapz.__main__ import main\ntry:\n    main()\nexcept SystemExit:\n    pass"
+    )
+
+
+def test_pictures_need_little() -> None:
+    """Of what is not zapz's own, NumPy and some modules of the standard library that do no input or output."""
+    allowed = {
+        "__future__",
+        "base64",
+        "collections",
+        "dataclasses",
+        "html",
+        "itertools",
+        "numpy",
+        "re",
+        "struct",
+        "typing",
+        "unicodedata",
+        "zlib",
+    }
+    found = {
+        each.partition(".")[0]
+        for name, imports in HOUSE.written.items()
+        if room(name) == "pictures"
+        for each in imports
+    }
+    assert found - {"zapz"} <= allowed
 
 
 def test_submodules_do_not_hide_functions() -> None:

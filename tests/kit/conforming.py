@@ -27,7 +27,7 @@ class Lies:
             if not base.__module__.startswith("zapz"):
                 continue
             known = vars(sys.modules[base.__module__])
-            hints = get_type_hints(base, known)
+            hints = get_type_hints(base)
             for name, member in vars(base).items():
                 if isinstance(member, property):
                     hints[name] = get_type_hints(member.fget, known)["return"]

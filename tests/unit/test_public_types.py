@@ -42,7 +42,8 @@ def classes_in(hint: Any) -> Iterator[Any]:
 
 
 def hints_of(value: Any) -> dict[str, Any]:
-    return get_type_hints(value, vars(sys.modules[value.__module__]))
+    """Each class of a hierarchy has the names of its own module."""
+    return get_type_hints(value, None if isinstance(value, type) else vars(sys.modules[value.__module__]))
 
 
 def told_by(kind: type) -> Iterator[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +13,10 @@ from zapz.cli.check_command import check_command
 from zapz.cli.commands import errors, print_json, storage
 from zapz.cli.fast_path import AppendOptions
 from zapz.cli.help_pages import Command, Group
+from zapz.cli.info_command import info_command
 from zapz.cli.options import journal_option, option
 from zapz.cli.reference_commands import config_command, demo_command, help_command
+from zapz.cli.terminal import lines_for
 from zapz.cli.zappend_command import zappend_command
 from zapz.config.settings import Config
 
@@ -143,10 +146,8 @@ def recover_command(
         elif done.clean and not done.notes:
             typer.echo("Nothing to recover.")
         else:
-            for line in sentences(done):
-                typer.echo(line)
-            for note in done.notes:
-                typer.echo(f"note: {note}")
+            for line in (*sentences(done), *(f"note: {note}" for note in done.notes)):
+                typer.echo("\n".join(lines_for(sys.stdout, line)))
 
 
 @app.command("unlock", cls=Command)
@@ -210,32 +211,7 @@ def _configured(
     return commands.configured(config, assignments, settings, no_config=no_config)
 
 
-@app.command("info", cls=Command)
-def info_command(
-    target: Target,
-    config: ConfigFiles = None,
-    assignments: Assignments = None,
-    no_config: NoConfig = False,
-    append_dim: Dim = None,
-    as_json: Json = False,
-    journal: Journal = None,
-    target_option: TargetOption = None,
-    traceback: Traceback = False,
-) -> None:
-    """Show dimensions, variables, codecs, range of labels, lock and journal."""
-    with errors(show=traceback, as_json=as_json):
-        from zapz.api import info
-        from zapz.cli.output import describe
-
-        found = info(
-            target, _configured(config, assignments, no_config, target_option, journal=journal, append_dim=append_dim)
-        )
-        if as_json:
-            print_json(found)
-        else:
-            typer.echo(describe(found))
-
-
+app.command("info", cls=Command)(info_command)
 app.command("check", cls=Command)(check_command)
 app.command("config", cls=Command)(config_command)
 app.command("demo", cls=Command)(demo_command)

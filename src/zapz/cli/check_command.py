@@ -13,6 +13,7 @@ import typer
 from zapz.cli.commands import configured, errors, print_json, storage
 from zapz.cli.fast_path import APPEND
 from zapz.cli.options import journal_option, option
+from zapz.cli.terminal import lines_for
 from zapz.errors import FormatError
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def check_command(
         if as_json:
             print_json(found)
         else:
-            typer.echo(describe_check(found))
+            lines = (part for line in describe_check(found).split("\n") for part in lines_for(sys.stdout, line))
+            typer.echo("\n".join(lines))
         if not found.sound:
             raise SystemExit(FormatError.exit_code)
 

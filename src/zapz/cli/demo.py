@@ -1,4 +1,4 @@
-"""``zapz demo``: makes a few daily slices, appends them, and shows what happened. The first thing a newcomer runs."""
+"""``zapz demo``: make a few daily slices, append them, and show the result."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,20 +19,26 @@ from zapz.format.grid import RegularGrid, indices, slices
 from zapz.format.jsontext import JSON, dumps
 from zapz.format.metadata import Array, FillValue
 
+if TYPE_CHECKING:
+    from zapz.pictures.look import Look
+
 DAYS = 5
+_PICTURE = 72
+"""Columns of the picture, at most."""
 _ROWS, _COLUMNS, _CHUNK = 90, 180, 45
 _BLOSC = CodecChain(
     endian="little", stages=(Codec(id="blosc", config={"cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}),)
 )
 
 
-def run(folder: Path, say: Callable[[str], None], zapz: Callable[[Sequence[str]], None]) -> None:
-    """Make slices below ``folder``, append them to ``folder/cube.zarr``, and show what the commands print.
+def run(folder: Path, say: Callable[[str], None], zapz: Callable[[Sequence[str]], None], look: Look) -> None:
+    """Make slices, append them to ``folder/cube.zarr``, show what commands print, and a picture.
 
     Args:
         folder: A folder that does not exist yet.
         say: Prints a line.
         zapz: Runs a command of the command line and prints what it prints.
+        look: What the terminal, or the pipe, can show.
 
     Raises:
         StoreError: The folder exists already.
@@ -41,15 +48,14 @@ def run(folder: Path, say: Callable[[str], None], zapz: Callable[[Sequence[str]]
             "the demo's folder exists already", where=str(folder), hint="Give another one: zapz demo DIR, or remove it."
         )
     target, (*days, late) = folder / "cube.zarr", write_slices(folder)
-    say(
-        f"Made {DAYS} daily slices of sea surface temperature in {folder}: {_ROWS} x {_COLUMNS} cells, chunks of {_CHUNK} x {_CHUNK}.\n"
-    )
-    say("   time ->     day 1         day 2         day 3")
-    say("             +--+--+--+--+ +--+--+--+--+ +--+--+--+--+")
-    say("   latitude  |  |  |  |  | |  |  |  |  | |  |  |  |  |    A slice's chunks of temperature become the cube's,")
-    say("             +--+--+--+--+ +--+--+--+--+ +--+--+--+--+    byte for byte. Of the labels of time, many share")
-    say("             |  |  |  |  | |  |  |  |  | |  |  |  |  |    one chunk: it alone is encoded again.")
-    say("             +--+--+--+--+ +--+--+--+--+ +--+--+--+--+\n")
+    made = f"Made {DAYS} daily slices of sea surface temperature in {folder}: {_ROWS} x {_COLUMNS} cells, chunks of {_CHUNK} x {_CHUNK}."
+    for line in [*look.wrapped(made), ""]:
+        say(line)
+    for line in _drawing(3 if look.width is None else min(3, (look.width - 12) // 14)):
+        say(line)
+    words = "A slice's chunks of temperature become the cube's, byte for byte. Many labels of time share one chunk, which is encoded again."
+    for line in [*look.wrapped(words), ""]:
+        say(line)
 
     def show(shown: str, *words: object) -> None:
         say(f"$ zapz {shown}")
@@ -60,11 +66,35 @@ def run(folder: Path, say: Callable[[str], None], zapz: Callable[[Sequence[str]]
     show(f"info {target}", "info", target)
     show(f"append {target} {days[-1]}     # the same slice once more", "append", target, days[-1])
     show(f"append {target} {late}     # the second day with other values: refused", "append", target, late)
+    _show_last_step(target, say, look)
+    say(f"A page of it:  zapz info --html cube.html {target}")
     say(f"Read it:  {sys.executable} -c \"import zarr; print(zarr.open('{target}')['sst'])\"")
 
 
+def _drawing(days: int) -> list[str]:
+    """Return a drawing of the chunks of some days."""
+    rule, row = " ".join(["+--+--+--+--+"] * days), " ".join(["|  |  |  |  |"] * days)
+    head = "         ".join(f"day {day + 1}" for day in range(days))
+    start = " " * 13
+    return [f"   time ->     {head}", start + rule, f"   latitude  {row}", start + rule, start + row, start + rule, ""]
+
+
+def _show_last_step(target: Path, say: Callable[[str], None], look: Look) -> None:
+    """Draw the last step of the cube, as it was stored."""
+    from zapz.api import info  # imported where used: slices are also made without a demo
+    from zapz.pictures.image import blocks
+
+    for picture in info(target, thumbnails=True).thumbnails:
+        for line in look.wrapped(f"The last step of {picture.path} in the cube, the north on top:"):
+            say(line)
+        width = min(look.width or _PICTURE, _PICTURE)
+        for line in blocks(picture.cells, look, width, width // 4):
+            say(line)
+        say("")
+
+
 def write_slices(folder: Path) -> list[Path]:
-    """Write the daily slices into a new folder, and one more of the second day, with other values; return where they are."""
+    """Write daily slices into a new folder, and one more of the second day; return their paths."""
     folder.mkdir(parents=True)
     days = [folder / f"2024-06-{day + 1:02d}.zarr" for day in range(DAYS)]
     for day, path in enumerate(days):

@@ -1,4 +1,4 @@
-"""What is said of a plan, and of an append where more is asked for (``-v``): variables, reasons, times, settings."""
+"""What is said of an append with ``-v``: variables, reasons, times, settings."""
 
 from __future__ import annotations
 
@@ -7,29 +7,12 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from zapz.cli.words import count, shown, size
+from zapz.cli.words import count, shown
 from zapz.config.settings import Config, changed
 from zapz.reports import PlanSummary, VariableSummary
 
 _SECRETS = ("target_storage_options", "slice_storage_options", "temp_storage_options", "slice_source_kwargs", "extra")
 """Tables of settings that may hold what is nobody's business: only their keys are named."""
-
-
-def planned(plan: PlanSummary, config: Config) -> list[str]:
-    """Return what a dry run says of a plan."""
-    counts = f"{count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']:,} encoded"
-    decoded = f" ({size(plan['decoded_bytes'])} decoded)" if plan["decoded_bytes"] else ""
-    lines = [f"at index {plan['offset']:,}: {counts}{decoded}; a worker needs at most {size(plan['working_set'])}"]
-    found: dict[str, list[str]] = {}
-    for check in plan["checks"]:
-        found.setdefault(check["check"], []).append(check["path"])
-    equal = "equal" if isinstance(config.static, str) else f"equal within {config.static:g}"
-    words = {
-        "StaticEqual": equal,
-        "NoMarkerAsValue": "whether a value is the target's missing value is seen when the data are read",
-        "InPackedRange": "converted; whether each value fits is seen when the data are read",
-    }
-    return [*lines, *(f"{', '.join(paths)}: {words[name]}" for name, paths in found.items())]
 
 
 _LONGEST = 60

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Self, TextIO
 
-from zapz.cli.words import count, fitting, shown, size
+from zapz.cli.terminal import lines_for
+from zapz.cli.words import count, fitting, last_part, shown, size
 from zapz.config.settings import Config
 from zapz.errors import ZapzError
 from zapz.reports import Compared, PlanSummary, Progress, Recovery, Report, SliceReport, total
@@ -51,6 +52,7 @@ class Talker:
         self._started = time.perf_counter()
         self._there: list[SliceReport] = []
         self._reports: list[SliceReport] = []
+        self._planned: list[SliceReport] = []
         self._recovered = Recovery()
         waits = config.polling is not None or config.lock_wait > 0
         self._progress = None if quiet else _progress(len(slices), waits=waits)
@@ -72,6 +74,7 @@ class Talker:
             )
         try:
             if error is not None:
+                self._say_planned()
                 self._say_there()
         finally:
             if self._progress is not None:
@@ -100,9 +103,10 @@ class Talker:
             self._say(line)
 
     def _say(self, line: str, where: TextIO | None = None) -> None:
-        """Print a line; ``printing`` reports what cannot be printed."""
+        """Print a line, wrapped if it goes to a terminal; what cannot be printed is no error here (see ``printing``)."""
         where = where or sys.stdout
-        print(fitting(line, where), file=where, flush=True)
+        for part in lines_for(where, fitting(line, where)):
+            print(part, file=where, flush=True)
 
     def slice_done(self, report: SliceReport) -> None:
         """Print the result of a slice; slices that are already there are collected in one line."""
@@ -118,6 +122,9 @@ class Talker:
             return
         self._say_there()
         self._say_begin(report)
+        if report.outcome == "planned":
+            self._planned.append(report)  # said at the end, in a table
+            return
         self._say(f"{report.slice}: {_outcome(report)}")
         if report.plan is not None:
             self._say_details(report, report.plan)
@@ -132,13 +139,32 @@ class Talker:
     def _say_details(self, report: SliceReport, plan: PlanSummary) -> None:
         from zapz.cli import details  # imported where used: most appends print one line
 
-        found = details.planned(plan, self._config) if report.outcome == "planned" else []
-        if self._verbose:
-            found += details.variables(plan)
+        found = details.variables(plan) if self._verbose else []
         if report.times is not None:
             found.append(details.times(report.times))
         for line in found:
             self._say(f"  {line}")
+
+    def _say_planned(self) -> None:
+        """Say what a dry run has planned so far: a table, then notes."""
+        found, self._planned = self._planned, []
+        if not found:
+            return
+        from zapz.cli import dry_run  # imported where used: appends draw nothing
+        from zapz.cli.terminal import look_at
+
+        look = look_at(sys.stdout)
+        last = next((report.last for report in reversed(found) if report.last), "")
+        before = dry_run.before_and_after(found, self._target, last.removesuffix("T00:00:00"))
+        lines = look.wrapped(look.text(before)) if before else []
+        lines += ["", *dry_run.planned(found, self._config, look, whole=self._verbose)]
+        for line in lines:
+            self._say(line)
+        for report in found:
+            if self._verbose and report.plan is not None:
+                self._say(f"{report.slice}:")
+                self._say_details(report, report.plan)
+        self._say_notes([f"{last_part(report.slice)}: {note}" for report in found for note in report.notes])
 
     def _say_begin(self, report: SliceReport) -> None:
         """Print before the first line of a slice whether the target is created or replaced."""
@@ -178,6 +204,7 @@ class Talker:
         """Print the summary of the run."""
         if self._quiet:
             return
+        self._say_planned()
         if len(self._there) < len(report.slices) or len(self._there) == 1:
             self._say_there()
         for note in report.notes:
@@ -213,8 +240,6 @@ def _outcome(report: SliceReport) -> str:
         case "appended":
             chunks = f"{count(report.copied_chunks, 'chunk')} copied, {report.encoded_chunks:,} encoded"
             return f"appended {count(report.steps, 'step')}: {chunks}, {size(report.bytes_written)}"
-        case "planned":
-            return f"would append {count(report.steps, 'step')}"
         case "already":
             return f"already there, and equal{extent(report.compared)}"
         case "skipped":
@@ -250,6 +275,8 @@ def _of_one(report: Report) -> str:
         (sum(r.outcome == "planned" for r in report.slices), "planned, nothing written"),
     ]
     words = ", ".join(f"{n} {word}" for n, word in counts if n)
+    if "planned" in words:
+        return f"{report.target}: {words}"
     return f"{report.target}: {words}; length {report.length}; {size(report.bytes_written)} in {report.seconds:.1f} s"
 
 

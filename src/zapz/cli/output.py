@@ -1,57 +1,78 @@
-"""What the command line says of a target."""
+"""What ``zapz info`` prints of a target."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zapz.cli.words import count, size
+from zapz.cli.words import count
+from zapz.operations import info_words
+from zapz.pictures import timeline
+from zapz.pictures.look import Look, columns
+from zapz.pictures.table import table
 
 if TYPE_CHECKING:
     from zapz.operations.describe import Info, StepInfo
 
 _GAPS = 5
-"""So many gaps in labels are listed."""
+"""Gaps in labels that are listed."""
+_INDENT = 12
+"""Columns before a timeline, at most."""
 
 
-def describe(info: Info) -> str:
-    """Return a target's description for people."""
-    lines = [
-        f"{info.uri}  (Zarr v{info.zarr_format})",
-        "",
-        "dimensions: "
-        + ", ".join(
-            f"{name} {n}" + ("  <- append" if name == info.append_dim else "") for name, n in sorted(info.dims.items())
-        ),
-    ]
-    for path, (first, last) in info.labels.items():
-        lines.append(f"labels of {path}: {first} … {last}")
-        if path in info.steps:
-            lines.append(f"steps of {path}: {steps_text(info.steps[path])}")
-    rows = [("variable", "dims", "shape", "dtype", "chunks", "codecs")]
-    for v in info.variables:
-        chunks = _shape(v.chunks) + (f" of {_shape(v.inner_chunks)}" if v.inner_chunks else "")
-        rows.append(
-            (
-                v.path,
-                " ".join(d or "?" for d in v.dims) or "-",
-                _shape(v.shape),
-                v.dtype,
-                chunks,
-                v.codecs + (f", {size(v.dead_bytes)} dead" if v.dead_bytes else ""),
-            )
-        )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines += ["", *("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows), ""]
-    lock = info.lock
-    lines.append(f"lock: process {lock.process} on {lock.host} since {lock.since}" if lock else "lock: free")
-    state = "under way" if lock else "run `zapz recover`"
-    lines += [f"journal: {entry} ({state})" for entry in info.journal] or ["journal: empty"]
-    lines += [f"note: {note}" for note in info.notes]
-    return "\n".join(lines)
+def describe(info: Info, look: Look, place: str) -> list[str]:
+    """Return the lines that describe a target.
+
+    Args:
+        info: The target.
+        look: What the terminal, or the pipe, can show.
+        place: Where the target is, in characters that can be printed.
+    """
+    facts = look.text(" · ".join(info_words.facts(info)))
+    lines = [look.paint(place, "head"), *look.wrapped(facts)]
+    if look.width is None or columns(f"{place}   {facts}") <= look.width:
+        lines = [f"{look.paint(place, 'head')}   {facts}"]
+    lines += [look.paint(line, "warn") for each in info_words.trouble(info) for line in look.wrapped(look.text(each))]
+    for path, ends, words in info_words.label_lines(info):
+        lines += _labels(info, path, ends, words, look)
+    lines.append("")
+    cells = [[look.text(cell) for cell in row] for row in info_words.rows(info)]
+    lines += table([look.text(name) for name in info_words.HEAD], cells, look)
+    if total := info_words.total(info):
+        lines += ["", *look.wrapped(look.text(total))]
+    lines += ["", *_next(info, look)]
+    lines += [line for note in info.notes for line in look.wrapped(look.text(f"note: {note}"), "", "  ")]
+    return lines
+
+
+def _labels(info: Info, path: str, ends: str, words: str, look: Look) -> list[str]:
+    """Return the lines about labels: their ends, the timeline, what is missing."""
+    name = look.text(path)
+    indent = min(_INDENT, columns(name) + 2)
+    start = " " * indent
+    first = name.ljust(indent) if columns(name) < indent else f"{name}  "
+    lines = look.wrapped(look.text(f"{ends}   {words}"), first, start)
+    steps = info.steps.get(path)
+    if steps is None or not steps.ranges:
+        return lines
+    lines += timeline.draw(info_words.stretches(steps), look, indent)
+    if gone := info_words.missing(steps):
+        lines += look.wrapped(look.text(f"missing: {gone}"), start, f"{start}  ")
+    return lines
+
+
+def _next(info: Info, look: Look) -> list[str]:
+    found = info_words.next_append(info)
+    if not found:
+        return look.wrapped(look.text(f"no variable has the append dimension {info.append_dim}"))
+    same = "a slice with the same chunks and codecs is"
+    lines = look.wrapped(f"next append: at step {info.length:,}; {same}")
+    for paths, words, _ in found:
+        lines += look.wrapped(look.text(f"{paths}: {words}"), "  ", "    ")
+    return [*lines, *(line for each in info_words.whole_labels(info) for line in look.wrapped(look.text(each)))]
 
 
 def steps_text(steps: StepInfo) -> str:
-    """Say what step labels keep, and where steps are missing."""
+    """Return the step that labels keep, and where steps are missing, as ``zapz check`` says it."""
     if not steps.step:
         return "no regular one"
     if not steps.gaps:
@@ -59,7 +80,3 @@ def steps_text(steps: StepInfo) -> str:
     listed = [f"{gap.missing} between {gap.after} and {gap.before}" for gap in steps.first[:_GAPS]]
     more = ["…"] if steps.gaps > len(listed) else []
     return f"{steps.step}, {steps.missing} missing in {count(steps.gaps, 'gap')}: {', '.join([*listed, *more])}"
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "scalar"

@@ -58,12 +58,13 @@ def demo_command(
     """Create a few slices, append them, and show the result."""
     with errors(show=traceback, as_json=False):
         from zapz.cli.demo import run
+        from zapz.cli.terminal import look_at
 
         def zapz(words: Sequence[str]) -> None:
             with contextlib.redirect_stderr(sys.stdout), contextlib.suppress(SystemExit):
                 context.find_root().command.main(list(words), prog_name="zapz", standalone_mode=False)
 
-        run(folder, typer.echo, zapz)
+        run(folder, typer.echo, zapz, look_at(sys.stdout))
 
 
 def _complete_command(context: typer.Context, incomplete: str) -> list[str]:

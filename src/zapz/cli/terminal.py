@@ -8,8 +8,13 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
+if TYPE_CHECKING:
+    from zapz.pictures.look import Look
+
+_NARROWEST = 20
+"""Columns for which lines are made at least."""
 _CLEAR = "\r\x1b[2K"
 
 
@@ -33,6 +38,43 @@ def columns_of(stream: TextIO) -> int:
     with contextlib.suppress(OSError, ValueError):
         return os.get_terminal_size(stream.fileno()).columns or 80
     return 80
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal."""
+    try:
+        return stream.isatty()
+    except ValueError:  # it is closed
+        return False
+
+
+def lines_for(stream: TextIO, line: str) -> list[str]:
+    """Return a line wrapped for a terminal, paths unbroken; unchanged for other streams."""
+    if not is_terminal(stream) or "\x1b" in line:
+        return [line]
+    width = columns_of(stream)
+    if len(line) <= width:
+        return [line]
+    import textwrap  # imported where used: scheduled runs have no terminal
+
+    start = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.wrap(line, width, subsequent_indent=start, break_long_words=False, break_on_hyphens=False)
+
+
+def look_at(stream: TextIO) -> Look:
+    """Return what a stream can show: of a pipe any width and no colours, so that text is stable."""
+    from zapz.cli.words import can_show
+    from zapz.pictures.look import SYMBOLS, Look  # imported where used: appends draw nothing
+
+    colours = 0
+    if has_colours(stream):
+        deep = os.environ.get("COLORTERM", "").lower() in {"truecolor", "24bit"}
+        colours = 1 << 24 if deep else 256
+    return Look(
+        width=max(_NARROWEST, columns_of(stream)) if is_terminal(stream) else None,
+        symbols=can_show(stream, SYMBOLS),
+        colours=colours,
+    )
 
 
 class StatusLine:

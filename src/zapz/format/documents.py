@@ -257,6 +257,14 @@ def consolidated_names(root: Mapping[str, bytes], *, whole: bool = False) -> lis
     return sorted(set(names))
 
 
+def is_consolidated(documents: Mapping[str, bytes]) -> bool:
+    """Return whether a hierarchy has consolidated metadata at its root."""
+    if v2.CONSOLIDATED in documents or v3.NODE not in documents:
+        return v2.CONSOLIDATED in documents
+    text = jsontext.text_of(documents[v3.NODE], v3.NODE)
+    return isinstance(jsontext.parse_object(text, v3.NODE).get("consolidated_metadata"), dict)
+
+
 def without_consolidated(key: str, data: bytes) -> bytes:
     """Return a document without inline consolidated metadata.
 

@@ -10,7 +10,6 @@ from zapz.checks.already_appended import Planned
 from zapz.checks.reading import Reading
 from zapz.config.settings import Config
 from zapz.errors import ZapzError
-from zapz.execution import sparse
 from zapz.execution.writer import Counts
 from zapz.format.metadata import Dataset
 from zapz.operations.plan_slice import Prepared
@@ -46,10 +45,14 @@ class SliceAppender:
             source.name_in(error)
             raise
         plan = prepared.plan
-        found = sparse.look(plan, source.store, self._turns.store).notes if plan is not None else ()
-        report = self._report(prepared, found)
-        if plan is not None:
-            report = replace(report, outcome="planned", plan={**plan.summary(), "replaces": state.old is not None})
+        if plan is None:
+            report = self._report(prepared)
+        else:
+            from zapz.operations.foresee import foresee  # imported where used: appends do without
+
+            summary, found = foresee(prepared, plan, self._turns.store, ordered=self._config.label_order != "any")
+            report = replace(self._report(prepared, found), outcome="planned")
+            report = replace(report, plan={**summary, "replaces": state.old is not None})
             state.advance(plan, prepared.labels)
             state.planned.append(Planned(source=prepared.source, labels=prepared.labels, placement=prepared.placement))
             if plan.creates:

@@ -1,78 +1,46 @@
-"""What a target is, for people and programs: ``info``."""
+"""Describe a target: ``info``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from zapz.cf.conversion import encoding_or_bare, format_instant
 from zapz.checks.reading import Reading, label_paths
 from zapz.config.settings import Config
-from zapz.format import shards
-from zapz.format.documents import foreign_document
-from zapz.format.metadata import Array, Dataset
+from zapz.format.documents import is_consolidated
 from zapz.operations.existing import existing_dataset
+from zapz.operations.info_fields import InfoFields
 from zapz.operations.label_gaps import StepInfo, looked_for
-from zapz.storage.chunk_reader import ChunkReader
-from zapz.storage.store import Holder, Store
+from zapz.operations.variable_info import VariableInfo, variable_info
+from zapz.storage.store import Store
 from zapz.txn.session import notes_on, state_of
+
+if TYPE_CHECKING:
+    from zapz.operations.thumbnails import Thumbnail
 
 __all__ = ["Info", "StepInfo", "VariableInfo", "info_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VariableInfo:
-    """One array."""
+class Info(InfoFields):
+    """A target, its lock, and its journal; in a notebook it is shown as a page."""
 
-    path: str
-    """Path below the root."""
-    dims: tuple[str | None, ...]
-    """Dimension names."""
-    shape: tuple[int, ...]
-    """Lengths of the axes."""
-    dtype: str
-    """Data type."""
-    chunks: tuple[int, ...]
-    """Chunk (or shard) shape."""
-    inner_chunks: tuple[int, ...] | None
-    """Inner chunk shape, if sharded."""
-    codecs: str
-    """Codec chain, in words."""
-    grows: bool
-    """Whether it has the append dimension."""
-    dead_bytes: int = 0
-    """Bytes in the last shards that nothing refers to; the next inner chunks that fit go there."""
+    def _repr_html_(self) -> str:
+        """Return the description as HTML, for notebooks."""
+        from zapz.operations.info_page import info_page  # imported where used: most callers read fields
+
+        return info_page(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Info:
-    """A target, its lock, and its journal."""
-
-    uri: str
-    """Where it is."""
-    zarr_format: int
-    """2 or 3."""
-    dims: Mapping[str, int]
-    """Length of every dimension."""
-    append_dim: str
-    """The append dimension asked for."""
-    variables: tuple[VariableInfo, ...]
-    """All arrays."""
-    labels: Mapping[str, tuple[str, str]]
-    """First and last label of each label variable of the append dimension."""
-    steps: Mapping[str, StepInfo] = field(default_factory=dict)
-    """The step that the labels of each of these variables keep, and where steps are missing;
-    without those too long to be read."""
-    lock: Holder | None
-    """Who holds the lock."""
-    journal: tuple[str, ...]
-    """What a crashed run left."""
-    notes: tuple[str, ...] = ()
-    """What is worth knowing about the storage."""
-
-
-def info_of(store: Store, config: Config) -> Info:
+def info_of(store: Store, config: Config, *, chunks: bool = False, thumbnails: bool = False) -> Info:
     """Describe the dataset in a store; nothing is written.
+
+    Args:
+        store: The store.
+        config: Settings.
+        chunks: Whether stored and missing chunks are counted, by listing.
+        thumbnails: Whether small pictures of the last step are read.
 
     Raises:
         LockedError: Another process is making it.
@@ -96,52 +64,30 @@ def info_of(store: Store, config: Config) -> Info:
                 notes.append(found)
             elif found is not None:
                 steps[path] = found
-    dims = dataset.sizes
+    variables = [variable_info(store, dataset, array, dim) for _, array in sorted(dataset.arrays.items())]
+    if chunks:
+        from zapz.operations.stored_sizes import with_sizes  # imported where used: a listing is requested
+
+        variables, more = with_sizes(store, dataset, variables)
+        notes += more
+    pictures: tuple[Thumbnail, ...] = ()
+    if thumbnails:
+        from zapz.operations.thumbnails import thumbnails_of  # imported where used: reading is requested
+
+        pictures, unread = thumbnails_of(reading, dim)
+        notes += unread
     lock, journal = state_of(store)
     return Info(
         uri=store.uri,
         zarr_format=dataset.zarr_format,
-        dims=dims,
+        dims=dataset.sizes,
         append_dim=dim,
-        variables=tuple(_variable(store, dataset, array, dim) for _, array in sorted(dataset.arrays.items())),
+        variables=tuple(variables),
         labels=labels,
         steps=steps,
         lock=lock,
         journal=journal,
         notes=(*notes_on(store), *notes),
+        consolidated=is_consolidated(dataset.documents),
+        thumbnails=pictures,
     )
-
-
-def _variable(store: Store, dataset: Dataset, array: Array, dim: str) -> VariableInfo:
-    axis = array.axis(dim)
-    config = array.codecs.shards
-    return VariableInfo(
-        path=array.path,
-        dims=array.dims,
-        shape=array.shape,
-        dtype=str(array.dtype) if array.dtype.kind != "O" else array.unit_codecs.serializer,
-        chunks=array.grid.chunks,
-        inner_chunks=None if config is None else config.inner_shape,
-        codecs=_words(array),
-        grows=axis is not None,
-        dead_bytes=_dead_bytes(store, dataset, array, axis) if config is not None and axis is not None else 0,
-    )
-
-
-def _words(array: Array) -> str:
-    chain = array.unit_codecs
-    if chain.foreign is not None:
-        return "foreign"
-    words = [s.id + (f"/{s.config['cname']}" if s.id == "blosc" and "cname" in s.config else "") for s in chain.stages]
-    head = [f"{chain.endian}-endian"] if chain.endian == "big" else []
-    return " ".join([*(["transposed"] if chain.order else []), *head, *words]) or "raw"
-
-
-def _dead_bytes(store: Store, dataset: Dataset, array: Array, axis: int) -> int:
-    """Bytes that no index refers to, in the first shard of the last row of shards: one shard is enough to see the trend."""
-    config = array.codecs.shards
-    if config is None or not array.shape[axis] or not all(array.grid.counts):
-        return 0
-    reader = ChunkReader(store, array, foreign_document(dataset.documents, array.path), store.uri)
-    index, size = reader.shard_index(tuple(n - 1 if i == axis else 0 for i, n in enumerate(array.grid.counts)))
-    return 0 if index is None else size - shards.index_bytes(config, reader.array.units_per_chunk) - index.live_bytes

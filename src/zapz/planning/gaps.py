@@ -53,6 +53,8 @@ class Rhythm:
     """Where steps are missing, in order."""
     irregular: int
     """Number of differences that are not a whole number of steps."""
+    months: int = 0
+    """Months of a step; 0 if steps are not months."""
 
     @property
     def missing(self) -> int:
@@ -118,6 +120,7 @@ def rhythm_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> Rhythm | None
     found = _fit(numbers, float(rounding))
     if found is None:
         return None
+    step_months = 0
     text = _length(Fraction(found.step) * unit, rounding * abs(unit), is_time=is_time)
     usual = abs(Fraction(float(np.median(np.diff(numbers).astype(np.float64)))) * unit)
     if axis is not None and is_time and axis.calendar != "duration" and usual >= _SHORTEST_MONTH:
@@ -125,12 +128,13 @@ def rhythm_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> Rhythm | None
         months = _months(axis.calendar, instants, rounding * abs(unit))
         fit = None if months is None else _fit(np.array(months, np.int64), 0.0)
         if fit is not None and fit.is_kept:
-            found, text = fit, _months_text(int(fit.step))
+            found, step_months = fit, int(fit.step)
+            text = _months_text(step_months)
     if not found.is_kept:
         return None
     places = np.flatnonzero(found.steps > 1).tolist()
     gaps = tuple(Gap(start=i, missing=int(found.steps[i]) - 1) for i in places)
-    return Rhythm(step=text, gaps=gaps, irregular=int(np.sum(found.steps == 0)))
+    return Rhythm(step=text, gaps=gaps, irregular=int(np.sum(found.steps == 0)), months=step_months)
 
 
 def _fit(numbers: np.ndarray[Any, Any], rounding: float) -> _Fit | None:
@@ -171,7 +175,30 @@ def _months(calendar: str, instants: list[Fraction], rounding: Fraction) -> list
 
 
 def gap_note(labels: Labels) -> str:
-    """Return a note about steps missing between the target's labels and the slice's, or "".
+    """Return a note about steps missing between the target's labels and the slice's, or ""."""
+    found = gap_before(labels)
+    if found is None:
+        return ""
+    many = found.missing > 1
+    return f"{found.missing} step{'s are' if many else ' is'} missing between {found.after} and {found.before} (step so far {found.step})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapBefore:
+    """Steps that are missing between a target's labels and a slice's."""
+
+    missing: int
+    """Number of missing steps."""
+    after: str
+    """The target's last label."""
+    before: str
+    """The slice's first label."""
+    step: str
+    """The step so far, as text."""
+
+
+def gap_before(labels: Labels) -> GapBefore | None:
+    """Return the steps missing between the target's labels and the slice's; None if none are known.
 
     The step is the difference of the target's last two labels. There is no note if labels of the
     slice do not keep it.
@@ -179,7 +206,7 @@ def gap_note(labels: Labels) -> str:
     old, new = labels.old, labels.new
     line = [*old.values[-2:], *new.values]
     if not labels.jumps or not all(isinstance(v, int | float | Fraction) and abs(v) != float("inf") for v in line):
-        return ""
+        return None
     line = [Fraction(value) for value in line]
     rounding = 2 * max(old.grain, new.grain)
     axis = new.encoding.axis
@@ -191,13 +218,12 @@ def gap_note(labels: Labels) -> str:
     step, jump, *inner = [b - a for a, b in pairwise(points)]
     steps = round(jump / step) if step else 0
     if steps <= 1 or abs(jump - steps * step) > rounding * steps:
-        return ""
+        return None
     if any(abs(difference - step) > rounding for difference in inner):
-        return ""
+        return None
     text = _length(step, rounding, is_time=new.kind == "times") if months is None else _months_text(int(step))
-    missing, many = steps - 1, steps > 2  # noqa: PLR2004 - more than one is missing
-    before, after = between(new.encoding, old.stored[-1], new.stored[0])
-    return f"{missing} step{'s are' if many else ' is'} missing between {before} and {after} (step so far {text})"
+    after, before = between(new.encoding, old.stored[-1], new.stored[0])
+    return GapBefore(missing=steps - 1, after=after, before=before, step=text)
 
 
 def between(encoding: Encoding, before: Any, after: Any) -> tuple[str, str]:

@@ -86,6 +86,17 @@ class Plan:
     arrays: Mapping[str, ArrayPlan] = field(compare=False)
     """Plans of the arrays that are written."""
 
+    def __repr__(self) -> str:
+        from zapz.pictures.plan_words import headline  # imported where used: appends do without
+
+        return f"<zapz.Plan for {self.target_uri}: {headline(self.summary())}>"
+
+    def _repr_html_(self) -> str:
+        """Return the plan as HTML, for notebooks."""
+        from zapz.pictures.append_pages import plan_page  # imported where used
+
+        return plan_page(self.summary(), [f"from {self.slice_uri}"])
+
     @property
     def base(self) -> dict[str, str | None]:
         """Digest of every document before the append: the state on which this plan is based."""
@@ -143,6 +154,7 @@ class Plan:
             "target": self.target_uri,
             "slice": self.slice_uri,
             "creates": self.creates,
+            "dim": self.placement.dim,
             "offset": self.placement.offset,
             "length": self.placement.length,
             "copied_chunks": sum(p.copies for p in plans),

@@ -8,18 +8,28 @@ from collections.abc import Iterable
 from zapz.cf.conversion import Encoding
 from zapz.format.codecs import same_bytes
 from zapz.format.metadata import Array
+from zapz.planning.pattern import old_columns, rows_of, runs_of
 from zapz.planning.steps import ArrayPlan
 from zapz.reports import VariableSummary
 
 
 def variables_of(plans: Iterable[ArrayPlan], *, recompress: bool) -> list[VariableSummary]:
-    """Return path, copied and encoded chunks, and reasons for encoding, for each written array."""
+    """Return what happens to each array that is written: its path, chunks, and reasons.
+
+    ``chunks`` are runs as in ``pattern.runs_of``, ``rows`` is the number of chunks that a step
+    needs, ``old_columns`` that of chunks along the append dimension before the first one that is
+    written, ``bytes`` the size of the new cells in memory.
+    """
     return [
         {
             "path": each.path,
             "copied_chunks": each.copies,
             "encoded_chunks": each.encodes,
             "why": reasons(each, recompress=recompress),
+            "chunks": runs_of(each),
+            "rows": rows_of(each),
+            "old_columns": old_columns(each),
+            "bytes": math.prod(b - a for a, b in each.new_box) * each.target.dtype.itemsize,
         }
         for each in sorted(plans, key=lambda each: each.path)
     ]

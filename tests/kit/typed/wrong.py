@@ -48,7 +48,7 @@ execute(plan("c", "s"), slice=5)  # no slice
 recover(None)  # no target
 vacuum("c", "zapz.toml", journal="outside")  # a choice that does not exist
 check("c", chunk=True)  # an argument that does not exist
-info("c").length  # an attribute that another value has
+info("c").appended  # an attribute that another value has
 append("c", "s").append  # an attribute that does not exist
 append("c", "s").slices[0].outcome == "appendd"  # a word that it is never equal to
 plan("c", "s").summary()["copied"]  # a key that does not exist

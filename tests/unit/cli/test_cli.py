@@ -127,13 +127,17 @@ def test_dry_run_says_what_would_happen(days: list[Path], tmp_path: Path) -> Non
     before = snapshot(tmp_path / "cube.zarr")
     code, out, _ = run("append", "--dry-run", tmp_path / "cube.zarr", *days[1:])
     assert code == 0
-    assert out.count("would append 1 step") == 2
-    assert (
-        out.count(
-            "  at index 1: 8 chunks copied, 1 encoded (8 B decoded); a worker needs at most 32.8 kB\n  lat, lon: equal\n"
-        )
-        == 1
-    )
+    lines = out.splitlines()
+    assert lines[0] == f"{tmp_path / 'cube.zarr'} has 1 step and would have 3, to 2024-06-03. Nothing is written."
+    assert lines[2:5] == [
+        "slice      label       sst       time",
+        "day1.zarr  2024-06-02  ■■■■■■■■  ◧",
+        "day2.zarr  2024-06-03  ■■■■■■■■  ◧",
+    ]
+    assert "■ copied byte for byte   ◧ boundary chunk, rewritten" in lines
+    assert lines.count("lat, lon: equal to the target's") == 1
+    assert any(line.startswith("16 chunks copied · 2 re-encoded · ") for line in lines)
+    assert "at most 32.8 kB of memory per worker" in out
     assert "nothing written" in out
     assert snapshot(tmp_path / "cube.zarr") == before
 

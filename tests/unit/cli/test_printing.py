@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 from kit.command_line import run_encoded, run_into
 
@@ -61,11 +62,16 @@ def _words(line: str, cube: Path) -> list[object]:
 
 
 def test_what_an_encoding_lacks_is_escaped(cube: Path) -> None:
-    """The description of a target has a character that Latin-1 lacks."""
-    code, out, err = run_encoded("info", cube, encoding="latin-1")
+    """A check has a character that Latin-1 lacks; a description has ASCII in its place."""
+    zapz.append(cube.with_name("c.zarr"), {"time": (["time"], np.flatnonzero(np.arange(40) % 5))})
+    code, out, err = run_encoded("check", cube.with_name("c.zarr"), encoding="latin-1")
     assert (code, err) == (0, "")
-    assert "2024-06-01T00:00:00 \\u2026 2024-06-01T00:00:00" in out
-    assert "\N{HORIZONTAL ELLIPSIS}" in run_encoded("info", cube)[1]
+    assert ", \\u2026\n" in out
+    code, out, err = run_encoded("info", cube.with_name("c.zarr"), encoding="latin-1")
+    assert (code, err) == (0, "")
+    assert out.isascii()
+    assert "1 -> 39   32 steps, every 1, 7 missing in 7 gaps" in out
+    assert "\N{HORIZONTAL ELLIPSIS}" in run_encoded("check", cube.with_name("c.zarr"))[1]
 
 
 @pytest.mark.parametrize("line", [*TELLING, *WORKING])

@@ -127,6 +127,7 @@ def on_terminal(words: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int,
     """Run the command line with one terminal for both streams; return what was written to it."""
     screen = Terminal()
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")  # whole lines
     monkeypatch.setattr("contextlib.redirect_stdout", redirect("stdout", screen))
     monkeypatch.setattr("contextlib.redirect_stderr", redirect("stderr", screen))
     code, *_ = run(*words)

@@ -1,0 +1,194 @@
+"""Words about a target, for terminals and pages: labels, gaps, storage, the next append."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from zapz.operations.info_fields import InfoFields
+from zapz.operations.label_gaps import GapInfo, StepInfo
+from zapz.operations.variable_info import VariableInfo
+from zapz.pictures.chunk_grid import ChunkGrid, Kind
+from zapz.pictures.numbers import count, day, shape, size
+from zapz.pictures.timeline import Stretch
+
+_GAPS = 5
+"""Gaps that are listed."""
+
+HEAD = ("variable", "dims", "shape", "chunks", "stored as", "codec", "units", "size")
+"""Names of the columns of ``rows``."""
+
+
+def facts(info: InfoFields) -> list[str]:
+    """Return what is worth knowing first, in a few words each."""
+    consolidated = "consolidated" if info.consolidated else "not consolidated"
+    lock = "locked" if info.lock else "not locked"
+    left = "append under way" if info.lock else "unfinished append"
+    state = left if info.journal else "no unfinished append"
+    return [f"Zarr v{info.zarr_format}", consolidated, count(len(info.variables), "variable"), lock, state]
+
+
+def trouble(info: InfoFields) -> list[str]:
+    """Return who holds the lock, and what a run has left that has not ended."""
+    found = [f"lock: {info.lock}"] if info.lock else []
+    state = "under way" if info.lock else "run `zapz recover`"
+    return [*found, *(f"journal: {entry} ({state})" for entry in info.journal)]
+
+
+def label_lines(info: InfoFields) -> list[tuple[str, str, str]]:
+    """Return of each label variable: path, first and last label, and the steps it keeps."""
+    found = []
+    for path, (first, last) in info.labels.items():
+        number = next((v.shape[0] for v in info.variables if v.path == path), info.length)
+        ends = f"{day(first)} → {day(last)}" if number > 1 else day(first)
+        words = [count(number, "step"), *_steps(info.steps.get(path))]
+        found.append((path, ends, ", ".join(words)))
+    if not found and info.append_dim in info.dims:
+        found.append((info.append_dim, count(info.length, "step"), "no labels"))
+    return found
+
+
+def _steps(steps: StepInfo | None) -> list[str]:
+    if steps is None:
+        return []
+    if not steps.step:
+        return ["no regular distance"]
+    gaps = f"{steps.missing:,} missing in {count(steps.gaps, 'gap')}" if steps.gaps else "none missing"
+    return [f"every {steps.step}", gaps]
+
+
+def stretches(steps: StepInfo) -> list[Stretch]:
+    """Return the timeline of labels."""
+    return [Stretch(each.first, each.steps, each.missing) for each in steps.ranges]
+
+
+def missing(steps: StepInfo) -> str:
+    """Return which labels are missing: the first few gaps, and the number of the others."""
+    listed = [_gap(gap) for gap in steps.first[:_GAPS]]
+    if steps.gaps > len(listed):
+        listed.append(f"and {count(steps.gaps - len(listed), 'more gap')}")
+    return "; ".join(listed)
+
+
+def _gap(gap: GapInfo) -> str:
+    if not gap.first:
+        return f"{gap.missing:,} between {gap.after} and {gap.before}"
+    return gap.first if gap.missing == 1 else f"{gap.first} to {gap.last}"
+
+
+def rows(info: InfoFields) -> list[Sequence[str]]:
+    """Return the cells of the table of variables, for ``HEAD``."""
+    return [
+        (
+            v.path or "/",
+            " ".join(d or "?" for d in v.dims) or "-",
+            shape(v.shape),
+            shape(v.chunks) if v.inner_chunks is None else f"{shape(v.inner_chunks)} in shards {shape(v.chunks)}",
+            _stored(v),
+            v.codecs,
+            v.units.removesuffix(" 00:00:00"),
+            _size(v),
+        )
+        for v in info.variables
+    ]
+
+
+def _stored(variable: VariableInfo) -> str:
+    """Return how cells are stored: type, fill value or missing marker, packing."""
+    parts = [variable.dtype]
+    if variable.missing and variable.missing != variable.fill:
+        parts.append(f"missing {variable.missing}")
+    elif variable.fill and variable.grows and variable.dims != (variable.path.rpartition("/")[2],):
+        parts.append(f"fill {variable.fill}")
+    if variable.scale is not None:
+        parts.append(f"scale {variable.scale:g}")
+    if variable.offset is not None:
+        parts.append(f"offset {variable.offset:g}")
+    return ", ".join(parts)
+
+
+def _size(variable: VariableInfo) -> str:
+    """Return how much of a variable is stored, if that is known."""
+    parts = []
+    if variable.stored_chunks is not None:
+        amount = "" if variable.stored_bytes is None else f"{size(variable.stored_bytes)} in "
+        parts.append(f"{amount}{count(variable.stored_chunks, 'chunk')}")
+    if variable.missing_chunks:
+        parts.append(f"{variable.missing_chunks:,} missing")
+    if variable.dead_bytes:
+        parts.append(f"{size(variable.dead_bytes)} dead")
+    return ", ".join(parts)
+
+
+def total(info: InfoFields) -> str:
+    """Return how much is stored, if that was requested."""
+    known = [v for v in info.variables if v.stored_chunks is not None]
+    if not known:
+        return ""
+    absent = sum(v.missing_chunks or 0 for v in known)
+    sizes = [v.stored_bytes for v in known]
+    stored = count(sum(v.stored_chunks or 0 for v in known), "chunk")
+    gone = f", {absent:,} missing (they read as the fill value)" if absent else ", none missing"
+    amount = f", {size(sum(each or 0 for each in sizes))}" if None not in sizes else ""
+    return f"{stored} stored{gone}{amount}"
+
+
+def next_append(info: InfoFields) -> list[tuple[str, str, ChunkGrid]]:
+    """Return what the next append does to the chunks of variables that grow.
+
+    Returns:
+        Names of variables that are alike; what happens and why; the chunks that the first new step
+        touches.
+    """
+    found: dict[tuple[str, tuple[int, int, str]], list[str]] = {}
+    for variable in info.variables:
+        if variable.next_append:
+            found.setdefault((_next(variable), _columns(variable)), []).append(variable.path)
+    return [
+        (
+            ", ".join(paths),
+            words,
+            ChunkGrid(old=old, rows=rows, runs=[(_KINDS[kind], rows)]),
+        )
+        for (words, (old, rows, kind)), paths in found.items()
+    ]
+
+
+_KINDS: dict[str, Kind] = {"copied": "copied", "joined": "joined", "encoded": "boundary"}
+
+
+def _columns(variable: VariableInfo) -> tuple[int, int, str]:
+    """Return the number of full columns of chunks, of chunks in each, and what happens next."""
+    grid = list(zip(variable.shape, variable.chunks, strict=True))
+    axis = variable.append_axis or 0
+    rows = math.prod(-(-n // c) for i, (n, c) in enumerate(grid) if i != axis)
+    return grid[axis][0] // grid[axis][1], rows, variable.next_append
+
+
+def whole_labels(info: InfoFields) -> list[str]:
+    """Return which labels can only be whole numbers of a long unit: others cannot be appended."""
+    return [
+        f"labels of {v.path} are whole {v.whole}: a slice with a label between two {v.whole} is refused"
+        for v in info.variables
+        if v.whole
+    ]
+
+
+def _next(variable: VariableInfo) -> str:
+    chunk, inner, filled = variable.chunk_steps, variable.inner_steps, variable.boundary_steps
+    noun = "shard" if variable.inner_chunks else "chunk"
+    if variable.next_append == "joined":
+        length = count(inner, "step")
+        return f"copied: inner chunks ({length} each) go into the last shard, which holds {filled:,} of {chunk:,} steps"
+    if variable.next_append == "encoded":
+        within = filled % inner
+        where = (
+            f"the last inner chunk holds {within:,} of {inner:,}"
+            if noun == "shard"
+            else f"the boundary chunk holds {filled:,} of {chunk:,}"
+        )
+        return f"re-encoded: {where} steps"
+    if chunk == 1:
+        return "copied, whatever the length of the slice: chunk length 1"
+    rest = f"a slice whose length is no multiple of {chunk:,} leaves a part-filled {noun}"
+    return f"copied: the last {noun} is full ({count(chunk, 'step')}); {rest}"

@@ -1,0 +1,170 @@
+"""A small picture of the last step of each variable: at most 256 x 256 cells, at equal distances.
+
+::
+
+    dims (time, level, lat, lon):   time: last step   level: first   lat, lon: rows, columns
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from zapz.cf.conversion import Encoding, encoding_or_bare
+from zapz.cf.markers import mask
+from zapz.checks.reading import Reading
+from zapz.errors import ZapzError
+from zapz.format.buffers import Cells
+from zapz.format.grid import Span
+from zapz.format.metadata import Array
+from zapz.storage.chunk_reader import ChunkReader, fill_cells
+
+MOST = 256
+"""Rows and columns at most."""
+_BYTES = 1 << 27
+"""Bytes of chunks that are decoded for one picture, at most; of a larger step only the middle is
+shown."""
+_VARIABLES = 12
+"""Variables of which there is a picture, at most."""
+_SHORTEST = 4
+"""Axes that are shorter are not drawn: bounds, components."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thumbnail:
+    """A picture of one step of a variable."""
+
+    path: str
+    """The variable."""
+    dims: tuple[str, str]
+    """Dimensions of rows and of columns."""
+    shape: tuple[int, int]
+    """Their lengths in the variable."""
+    step: int | None
+    """The step along the append dimension; None if the picture shows all of them, or it does not
+    grow."""
+    whole: bool
+    """Whether it shows all of the step, not only its middle."""
+    cells: np.ndarray[tuple[int, int], np.dtype[np.float32]] = field(repr=False, compare=False)
+    """Values, unpacked, NaN where missing: float32, at most 256 rows and columns, the first row on
+    top."""
+
+    @property
+    def missing(self) -> float:
+        """Which part of the cells is missing, from 0 to 1."""
+        return float(np.isnan(self.cells).mean())
+
+
+def thumbnails_of(reading: Reading, dim: str) -> tuple[tuple[Thumbnail, ...], list[str]]:
+    """Return pictures of the last step of variables, and why others have none.
+
+    Args:
+        reading: Reads the dataset.
+        dim: The append dimension.
+    """
+    found, notes = [], []
+    wanted = [array for _, array in sorted(reading.dataset.arrays.items()) if _is_drawn(array, dim)]
+    for array in wanted[:_VARIABLES]:
+        try:
+            found.append(_thumbnail(reading, array, dim))
+        except ZapzError as error:
+            notes.append(f"no picture of {array.path or '/'}: {error}")
+    if len(wanted) > _VARIABLES:
+        notes.append(f"pictures of the first {_VARIABLES} variables are shown, of {len(wanted)}")
+    return tuple(found), notes
+
+
+def _is_drawn(array: Array, dim: str) -> bool:
+    if array.dtype.kind not in "iufb" or array.ndim < 2 or array.unit_bytes > _BYTES:  # noqa: PLR2004 - rows and columns
+        return False
+    return all(array.shape) and all(array.shape[axis] >= _SHORTEST for axis in _axes(array, dim))
+
+
+def _axes(array: Array, dim: str) -> tuple[int, int]:
+    """Return the axes of rows and columns: the last two, if possible not the append dimension."""
+    append = array.axis(dim)
+    axes = [axis for axis in range(array.ndim) if axis != append or array.ndim == 2][-2:]  # noqa: PLR2004 - rows and columns
+    return axes[0], axes[1]
+
+
+def _thumbnail(reading: Reading, array: Array, dim: str) -> Thumbnail:
+    append, axes = array.axis(dim), _axes(array, dim)
+    step = array.shape[append] - 1 if append is not None and append not in axes else None
+    corner = [step if axis == append and step is not None else 0 for axis in range(array.ndim)]
+    spans = _middle(array, axes)
+    places = [_places(span) for span in spans]
+    stored = _strided(reading.reader(array.path), corner, axes, places)
+    encoding = encoding_or_bare(array.dtype, reading.dataset.attributes_of(array.path), array.marker)
+    whole = all(span == (0, array.shape[axis]) for span, axis in zip(spans, axes, strict=True))
+    names = [array.dims[axis] or f"axis {axis}" for axis in axes]
+    return Thumbnail(
+        path=array.path,
+        dims=(names[0], names[1]),
+        shape=(array.shape[axes[0]], array.shape[axes[1]]),
+        step=step,
+        whole=whole,
+        cells=_values(encoding, stored),
+    )
+
+
+def _middle(array: Array, axes: tuple[int, int]) -> list[Span]:
+    """Return the cells to show along both axes: as many chunks around the middle as allowed."""
+    counts, chunks = array.units.counts, array.units.chunks
+    spans = [[0, counts[axis]] for axis in axes]
+    while math.prod(b - a for a, b in spans) * array.unit_bytes > _BYTES:
+        longer = max(spans, key=lambda span: span[1] - span[0])
+        longer[0 if (longer[1] - longer[0]) % 2 == 0 else 1] += 1 if (longer[1] - longer[0]) % 2 == 0 else -1
+    return [
+        (a * chunks[axis], min(b * chunks[axis], array.shape[axis])) for (a, b), axis in zip(spans, axes, strict=True)
+    ]
+
+
+def _places(span: Span) -> Cells:
+    """Return the cells of a range that are shown, at equal distances."""
+    length = span[1] - span[0]
+    return span[0] + np.arange(min(length, MOST)) * length // min(length, MOST)
+
+
+def _strided(reader: ChunkReader, corner: Sequence[int], axes: tuple[int, int], places: Sequence[Cells]) -> Cells:
+    """Return stored cells where some rows and columns cross; each chunk is decoded once."""
+    array = reader.array
+    out = np.empty([len(each) for each in places], array.dtype)
+    out[...] = fill_cells(array)
+    chunks = [array.units.chunks[axis] for axis in axes]
+    groups = [_by_chunk(each, chunk) for each, chunk in zip(places, chunks, strict=True)]
+    for row, rows in groups[0].items():
+        for column, cells_of_row in groups[1].items():
+            at = list(corner)
+            at[axes[0]], at[axes[1]] = row * chunks[0], column * chunks[1]
+            unit = tuple(i // c for i, c in zip(at, array.units.chunks, strict=True))
+            cells = reader.unit(unit)
+            if cells is None:
+                continue
+            plane: list[Any] = [i % c for i, c in zip(at, array.units.chunks, strict=True)]
+            plane[axes[0]] = plane[axes[1]] = slice(None)
+            picked = cells[tuple(plane)][
+                np.ix_(places[0][rows] - row * chunks[0], places[1][cells_of_row] - column * chunks[1])
+            ]
+            out[np.ix_(rows, cells_of_row)] = picked
+    return out
+
+
+def _by_chunk(places: Cells, chunk: int) -> dict[int, Cells]:
+    """Return which of the places lie in each chunk."""
+    numbers = places // chunk
+    return {int(number): np.flatnonzero(numbers == number) for number in np.unique(numbers)}
+
+
+def _values(encoding: Encoding, stored: Cells) -> Cells:
+    """Return stored cells unpacked, as float32, NaN where missing (CF sections 2.5.1 and 8.1)."""
+    plain = encoding.plain
+    cells = stored.reshape(-1).view(plain.dtype) if encoding.reinterpreted else stored.reshape(-1)
+    scale, offset = plain.packing
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = (cells.astype(np.float64) * scale + offset).astype(np.float32)
+    values[mask(cells, plain.markers)] = np.nan
+    return values.reshape(stored.shape)

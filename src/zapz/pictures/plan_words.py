@@ -1,0 +1,99 @@
+"""Words about plans, as ``Plan.summary`` returns them: checks, reasons for encoding, totals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from zapz.pictures.chunk_grid import ChunkGrid, Kind
+from zapz.pictures.numbers import count, day, size
+
+Summary: TypeAlias = Mapping[str, Any]
+"""Summary of a plan, or a part of one."""
+
+_NAMED = 3
+"""Slices, or variables, that are named; of more, their number is said."""
+
+
+def grid_of(variable: Summary) -> ChunkGrid:
+    """Return the chunk grid of a variable of a summary."""
+    runs: list[tuple[Kind, int]] = [(kind, number) for kind, number in variable["chunks"]]
+    return ChunkGrid(old=variable["old_columns"], rows=variable["rows"], runs=runs)
+
+
+def checks(summary: Summary, equal: str = "equal to the target's") -> list[str]:
+    """Return what is checked of a slice's values, in words; labels have been read already.
+
+    Args:
+        summary: The plan.
+        equal: What is said of static variables.
+    """
+    words = {
+        "StaticEqual": equal,
+        "NoMarkerAsValue": "whether a value is the target's missing value is known once the data are read",
+        "InPackedRange": "converted; whether each value fits is known once the data are read",
+    }
+    found: dict[str, list[str]] = {}
+    for check in summary["checks"]:
+        if check["path"].rpartition("/")[2] != summary["dim"]:
+            found.setdefault(check["check"], []).append(check["path"])
+    return [f"{', '.join(paths)}: {words[name]}" for name, paths in found.items()]
+
+
+def reasons(plans: Sequence[tuple[str, Summary]]) -> list[str]:
+    """Return why chunks are encoded: each reason once, with its variables and slices.
+
+    Args:
+        plans: Names of slices, and their plans.
+    """
+    holds: dict[tuple[str, str], list[str]] = {}
+    for name, plan in plans:
+        for variable in plan["variables"]:
+            for why in variable["why"]:
+                holds.setdefault((variable["path"], why), []).append(name)
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (path, why), names in holds.items():
+        alike.setdefault((why, tuple(names)), []).append(path)
+    lines = []
+    for (why, slices), paths in alike.items():
+        where = "" if len(slices) == len(plans) else f" ({_some(slices, 'slice')})"
+        lines.append(f"{_some(paths, 'variable')}{where}: {why}")
+    return lines
+
+
+def _some(names: Sequence[str], noun: str) -> str:
+    return ", ".join(names) if len(names) <= _NAMED else count(len(names), noun)
+
+
+def totals(plans: Sequence[Summary]) -> str:
+    """Return chunks, bytes to write, and the largest working memory of plans, in words."""
+    copied = sum(plan["copied_chunks"] for plan in plans)
+    encoded = sum(plan["encoded_chunks"] for plan in plans)
+    known = [plan.get("copied_bytes") for plan in plans]
+    fresh = sum(v["bytes"] for plan in plans for v in plan["variables"] if v["encoded_chunks"])
+    parts = [f"{count(copied, 'chunk')} copied", f"{encoded:,} re-encoded"]
+    if None in known:
+        total = sum(v["bytes"] for plan in plans for v in plan["variables"])
+        parts.append(f"{size(total)} to write before compression")
+    else:
+        parts.append(f"{size(sum(each for each in known if each is not None))} to copy")
+        if fresh:
+            parts.append(f"{size(fresh)} to encode")
+    parts.append(f"at most {size(max((plan['working_set'] for plan in plans), default=0))} of memory per worker")
+    return " · ".join(parts)
+
+
+def headline(plan: Summary) -> str:
+    """Return what a plan does, in one sentence without a period."""
+    verb = "create" if plan["creates"] else "append"
+    steps = f"{count(plan['length'], 'step')} at step {plan['offset']:,}"
+    return f"{verb} {steps}: {count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']:,} re-encoded"
+
+
+def labels(plan: Summary) -> str:
+    """Return a slice's first and last label; its place if it has none."""
+    found = [day(label) for label in plan.get("labels", ())]
+    if not found:
+        last = plan["offset"] + plan["length"] - 1
+        return f"step {plan['offset']:,}" + (f" to {last:,}" if last > plan["offset"] else "")
+    return found[0] if plan["length"] == 1 or found[0] == found[-1] else f"{found[0]} to {found[-1]}"

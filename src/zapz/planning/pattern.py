@@ -1,0 +1,67 @@
+"""What happens to each chunk of an array, as runs of alike chunks: for pictures. Pure.
+
+Runs follow the append dimension: all chunks of its first touched column, then those of the next::
+
+    append dimension ->    [boundary] [encoded] [encoded]
+                           [boundary] [encoded] [encoded]      runs: 2 boundary, 4 encoded
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from zapz.format.grid import Index, count, indices
+from zapz.planning.steps import ArrayPlan
+
+Run = tuple[str, int]
+"""What happens to some chunks one after another, and how many they are."""
+
+
+def runs_of(plan: ArrayPlan) -> list[Run]:
+    """Return what happens to the chunks that an array plan touches.
+
+    Returns:
+        Runs of "copied" (bytes unchanged), "joined" (a shard, perhaps with old inner chunks, to
+        which inner chunks are copied), "encoded", "boundary" (holds old cells and is rewritten),
+        "empty" (the slice lacks the array).
+    """
+    total, kind = count(plan.spans), _kind(plan)
+    part_filled = plan.axis is not None and plan.offset % plan.target.grid.chunks[plan.axis] > 0
+    boundary = min(total, rows_of(plan)) if part_filled and kind != "joined" else 0
+    return [run for run in (("boundary", boundary), (kind, total - boundary)) if run[1]]
+
+
+def _kind(plan: ArrayPlan) -> str:
+    if plan.source is None:
+        return "empty"
+    if plan.verbatim:
+        return "copied"
+    return "joined" if plan.inner_verbatim and plan.target.codecs.shards is not None else "encoded"
+
+
+def rows_of(plan: ArrayPlan) -> int:
+    """Return how many chunks a column has: those along all but the append dimension."""
+    return count(tuple(span for i, span in enumerate(plan.spans) if i != plan.axis))
+
+
+def old_columns(plan: ArrayPlan) -> int:
+    """Return how many columns of chunks are full and stay as they are."""
+    return 0 if plan.axis is None else plan.offset // plan.target.grid.chunks[plan.axis]
+
+
+def by_column(plan: ArrayPlan) -> Iterator[Index]:
+    """Yield the index of every touched chunk in the order of runs."""
+    axis = plan.axis
+    if axis is None:
+        yield from indices(plan.spans)
+        return
+    others = tuple(span for i, span in enumerate(plan.spans) if i != axis)
+    for column in range(*plan.spans[axis]):
+        for rest in indices(others):
+            yield (*rest[:axis], column, *rest[axis:])
+
+
+def runs(kinds: Iterable[str]) -> list[Run]:
+    """Return kinds one after another as runs."""
+    return [(kind, sum(1 for _ in alike)) for kind, alike in groupby(kinds)]
