@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class StepInfo:
     """How many steps are missing in all."""
     first: tuple[GapInfo, ...] = ()
     """The first of these places, at most a hundred."""
-    ranges: tuple[RangeInfo, ...] = ()
+    ranges: tuple[RangeInfo, ...] = field(default=(), repr=False)
     """All steps from the first label to the last, as at most 240 ranges of equally many steps; the
     last may be shorter."""
 
