@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Self, TextIO
 
-from zapz.cli.terminal import lines_for
 from zapz.cli.words import count, fitting, last_part, shown, size
 from zapz.config.settings import Config
 from zapz.errors import ZapzError
@@ -105,7 +104,7 @@ class Talker:
     def _say(self, line: str, where: TextIO | None = None) -> None:
         """Print a line, wrapped if it goes to a terminal; what cannot be printed is no error here (see ``printing``)."""
         where = where or sys.stdout
-        for part in lines_for(where, fitting(line, where)):
+        for part in _wrapped(fitting(line, where), where):
             print(part, file=where, flush=True)
 
     def slice_done(self, report: SliceReport) -> None:
@@ -217,6 +216,18 @@ class Talker:
             self._say_notes([note for each in self._there for note in each.notes])
         else:
             self._say(_of_one(report) if len(report.slices) == 1 else _of_many(report))
+
+
+def _wrapped(line: str, where: TextIO) -> list[str]:
+    """Return a line as a terminal has room for it; elsewhere unchanged."""
+    try:
+        if not where.isatty():
+            return [line]
+    except ValueError:  # it is closed
+        return [line]
+    from zapz.cli.terminal import lines_for  # imported where used: scheduled runs have no terminal
+
+    return lines_for(where, line)
 
 
 def _progress(slices: int, *, waits: bool) -> Bar | Waits | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -71,7 +71,7 @@ class StepInfo:
     """Total number of missing steps."""
     first: tuple[GapInfo, ...] = ()
     """The first gaps, at most 100."""
-    ranges: tuple[RangeInfo, ...] = ()
+    ranges: tuple[RangeInfo, ...] = field(default=(), repr=False)
     """All steps from the first label to the last, as at most 240 ranges of equally many steps; the
     last may be shorter."""
 
