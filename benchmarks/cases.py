@@ -1,4 +1,4 @@
-"""What is measured: the data of each case, its contenders, and the bounds that they are held against."""
+"""What is measured: the data of each case, its contenders, and the bounds of the results."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ class Job:
     base: Path | None = None
     """The target to start from, copied before each run; None if there is none yet."""
     in_place: Path | None = None
-    """A target too large to copy: run after run appends to it, taking the next `per_run` of `slices`."""
+    """A target too large to copy: run after run appends to it, taking the next `per_run` of
+    `slices`."""
     per_run: int = 0
     """Slices of a run in place."""
     in_place_length: int = 0
@@ -167,7 +168,7 @@ def warm_slices(data: Path) -> tuple[Path, ...]:
 
 
 def aligned(data: Path, scale: Scale) -> Case:
-    """Large slices that can be copied as they are, appended in one call to a target that is not there yet."""
+    """Large slices that can be copied unchanged, appended in one call to a new target."""
     slices = tuple(data / "aligned" / f"{number}.zarr" for number in range(scale.big_slices))
     shape = (1, scale.side, scale.side)
     recipes = tuple(

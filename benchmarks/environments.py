@@ -1,4 +1,4 @@
-"""The environments of the contenders: one for zapz, one for zappend, one for the peers that are current."""
+"""The environments of the contenders: one for zapz, one for zappend, one for current peers."""
 
 from __future__ import annotations
 

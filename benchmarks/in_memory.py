@@ -1,4 +1,4 @@
-"""In-memory and lazily computed slices, appended by zapz and by xarray's ``to_zarr(append_dim=...)``: ratios within one run.
+"""In-memory and lazy slices, appended by zapz and by xarray's ``to_zarr``: ratios of one run.
 
 python benchmarks/in_memory.py [ROUNDS]
 """

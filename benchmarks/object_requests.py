@@ -2,7 +2,8 @@
 
     python benchmarks/object_requests.py
 
-Needs zapz alone. The service is a double in memory that counts and, if told, answers late: what is measured is how many requests are
+Needs zapz alone. The service is a double in memory that counts and, if told, answers late: what is
+    measured is how many requests are
 sent and how many of them wait at the same time, not a network.
 """
 

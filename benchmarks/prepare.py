@@ -1,7 +1,7 @@
 """Make the benchmark data: Zarr slices and targets, written with zarr-python.
 
-Runs in the environment of the peers, with a JSON list of recipes on standard input. A recipe that has been followed
-already (its text lies beside the result) is not followed again.
+Runs in the environment of the peers, with a JSON list of recipes on standard input. A recipe that
+has been followed already (its text lies beside the result) is not followed again.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ def make(path: Path, recipe: dict[str, Any]) -> None:
 
     Args:
         path: Where the dataset goes.
-        recipe: Its `zarr_format`, `variables`, `shape` of one variable (time first), `chunks`, `shards` (or None),
-            `codec`, first label `start`, `label_chunk`, `seed`, `coordinates` (whether y and x exist), and `files`:
-            None for real random data, else how many of the last chunks of all variables exist as names of one file.
+        recipe: Its `zarr_format`, `variables`, `shape` of one variable (time first), `chunks`,
+            `shards` (or None), `codec`, first label `start`, `label_chunk`, `seed`, `coordinates`
+            (whether y and x exist), and `files`: None for real random data, else how many of the
+            last chunks of all variables exist as names of one file.
     """
     group = zarr.create_group(str(path), zarr_format=recipe["zarr_format"])
     steps, height, width = recipe["shape"]
@@ -108,7 +109,7 @@ def codec(name: str, dtype: str, *, v2: bool) -> Any:
 
 
 def fill_random(array: Any, recipe: dict[str, Any]) -> None:
-    """Fill an array, in pieces of whole chunks, with noise of which a byte shuffle can save about a quarter."""
+    """Fill an array chunk by chunk with noise that a byte shuffle compresses by about a quarter."""
     seed = [recipe["seed"], *array.name.encode()]
     generator = np.random.default_rng(seed)
     steps, height, width = array.shape

@@ -1,6 +1,7 @@
 """Run zapz and its peers side by side and print one table of what they took.
 
-    python benchmarks/run.py [--only NAME ...] [--quick | --full] [--repeat N] [--work DIR] [--json FILE]
+    python benchmarks/run.py [--only NAME ...] [--quick | --full] [--repeat N] [--work DIR] [--json
+    FILE]
 
 Everything that is needed is made in the work folder: environments, data, targets.
 """
@@ -47,7 +48,7 @@ def main() -> None:
 
 
 def rounds(case: Case, arguments: argparse.Namespace) -> int:
-    """Return how many rounds of a case there are: what the command line says, else the case, else five."""
+    """Return the rounds of a case: from the command line, else from the case, else five."""
     usual = 5
     if arguments.repeat:
         return int(arguments.repeat)
@@ -55,7 +56,7 @@ def rounds(case: Case, arguments: argparse.Namespace) -> int:
 
 
 def plain(results: Results, about: list[str]) -> dict[str, object]:
-    """Return all figures of all runs for a JSON file; `table` has the lines of the printed table."""
+    """Return all figures of all runs as JSON; `table` has the lines of the printed table."""
     figures = {
         name: {job: {"failure": outcome.failure, "runs": outcome.runs} for job, outcome in outcomes.items()}
         for name, (_, outcomes) in results.items()

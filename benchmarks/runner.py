@@ -83,7 +83,7 @@ class Runner:
         )
 
     def run_case(self, case: Case, repeat: int) -> dict[str, Outcome]:
-        """Run all rounds of a case: in each round every contender that has not failed, one after the other."""
+        """Run all rounds of a case: in each round, every contender that has not failed."""
         jobs = [job for job in case.jobs if self.keep is None or job.environment in self.keep]
         outcomes = {job.name: Outcome() for job in jobs}
         for number in range(repeat):
@@ -145,7 +145,8 @@ class Runner:
         """Put the target into its first state and empty the write cache.
 
         Returns:
-            The target, the slices of this run, and the length that the target must have in the end if only we know.
+            The target, the slices of this run, and the length that the target must have in the end
+            if only we know.
         """
         scratch = self.work / "run"
         shutil.rmtree(scratch, ignore_errors=True)
@@ -157,7 +158,7 @@ class Runner:
             target = job.in_place
             slices = slices[number * job.per_run : (number + 1) * job.per_run]
             expected = job.in_place_length + (number + 1) * job.per_run
-            # It is used up: without its note it will be made again for the next run of the benchmarks.
+            # It is used up: without its note, the next run of the benchmarks creates it again.
             target.with_name(target.name + ".recipe.json").unlink(missing_ok=True)
         os.sync()
         return target, slices, expected

@@ -1,7 +1,7 @@
 """Say whether a run did what it claims: a fast wrong answer must not count.
 
-Runs in the environment of the peers. The job comes as JSON on standard input; what is wrong goes to standard error,
-with exit code 1.
+Runs in the environment of the peers. The job comes as JSON on standard input; what is wrong goes to
+standard error, with exit code 1.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def check_append(job: dict[str, Any]) -> str | None:
-    """Compare the target with the slices, and with the target as it was before; return what differs."""
+    """Compare the target with the slices and with its state before; return what differs."""
     target = opened(job["target"], consolidated=job["consolidated"])
     old = opened(job["base"]).sizes["time"] if job["base"] else 0
     slices = job["slices"]
@@ -59,7 +59,7 @@ def opened(path: str, *, consolidated: bool | None = None) -> Any:
 
 
 def difference(target: Any, part: Any, offset: int) -> str | None:
-    """Return the first difference between a dataset and the steps of the target that it should be at."""
+    """Return the first difference between a dataset and its steps in the target."""
     generator = np.random.default_rng()
     steps = part.sizes["time"]
     if set(target.variables) != set(part.variables):

@@ -1,7 +1,8 @@
 """Run one contender once, in a process and an environment of its own, and report what it took.
 
-A job comes as JSON on standard input; the result goes as JSON to the file that the job names, since contenders may
-print. Every contender first does a small append into a scratch folder, so that late imports count for nobody.
+A job comes as JSON on standard input; the result goes as JSON to the file that the job names, since
+contenders may print. Every contender first does a small append into a scratch folder, so that late
+imports count for nobody.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def count_opens() -> Callable[[], int]:
-    """Count the files that Python code of this process opens from now on; return the function that says how many."""
+    """Count the files that this process opens from now on; return a function for the count."""
     counter = itertools.count()
 
     def hook(event: str, _: tuple[Any, ...]) -> None:
@@ -85,7 +86,8 @@ def run_zappend(target: str, slices: list[str], settings: dict[str, Any]) -> Non
 def run_xarray(target: str, slices: list[str], settings: dict[str, Any]) -> None:
     """Append with xarray, one slice at a time.
 
-    `dask` says whether the slices are opened as dask arrays (`chunks={}`) or lazily without dask (`chunks=None`).
+    `dask` says whether the slices are opened as dask arrays (`chunks={}`) or lazily without dask
+    (`chunks=None`).
     """
     xarray = importlib.import_module("xarray")
     write = {"align_chunks": True} if settings["dask"] else {}
@@ -98,7 +100,7 @@ def run_xarray(target: str, slices: list[str], settings: dict[str, Any]) -> None
 
 
 def run_tensorstore(target: str, slices: list[str], settings: dict[str, Any]) -> None:
-    """Read each slice with tensorstore and write it to the end of the target, all its arrays at the same time."""
+    """Append each slice with tensorstore, all its arrays at the same time."""
     tensorstore = importlib.import_module("tensorstore")
     names = settings["arrays"]
 
@@ -129,7 +131,7 @@ def run_tensorstore(target: str, slices: list[str], settings: dict[str, Any]) ->
 
 
 def run_cp(target: str, slices: list[str], settings: dict[str, Any]) -> None:
-    """Copy the slices into a new folder with `cp -r`, and write everything to the disk if `sync` is set."""
+    """Copy the slices into a new folder with `cp -r`; flush them to disk if `sync` is set."""
     Path(target).mkdir(exist_ok=True)
     subprocess.run(["cp", "-r", *slices, target], check=True)
     if settings["sync"]:

@@ -1,7 +1,7 @@
-"""What MkDocs needs to make a site of these pages: every page of this folder, the README as the first one, and the notebook.
+"""Hooks for MkDocs: all pages of this folder, the README as the first one, and the notebook.
 
-MkDocs refuses a folder of pages that holds its own configuration, so ``docs_dir`` names the folder of
-the style sheet, and the pages are added here.
+MkDocs refuses a folder of pages that holds its own configuration, so ``docs_dir`` names the folder
+of the style sheet, and the pages are added here.
 """
 
 import base64

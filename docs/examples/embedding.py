@@ -1,4 +1,4 @@
-"""A program that embeds zapz: a job with progress, cancellation by signal, and results as JSON lines.
+"""A program that embeds zapz: a job with progress, stopped by signals, results as JSON lines.
 
     python embedding.py CUBE SLICE...
 

@@ -1,4 +1,4 @@
-"""Append NetCDF files to a cube, with xarray: select variables, convert units, pack, in a loop of your own.
+"""Append NetCDF files to a cube with xarray, in a loop: select variables, convert units, pack.
 
     python xarray_loop.py CUBE FOLDER
 

@@ -282,7 +282,8 @@ def unlock(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpac
 def vacuum(target: zapz.TargetLike, config: ConfigLike = None, **settings: Unpack[zapz.SettingsDict]) -> zapz.Vacuumed:
     """Remove what aborted runs left.
 
-    On object stores: chunks beyond the shape. Locally: commits that another program has overwritten.
+    On object stores: chunks beyond the shape. Locally: commits that another program has
+        overwritten.
 
     Raises:
         LockedError: Another process is appending, or was until very recently.

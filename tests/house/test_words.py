@@ -48,7 +48,6 @@ def test_examples_and_tutorial() -> None:
     assert [found for text in texts for found in found_in(text)] == []
 
 
-@pytest.mark.xfail(strict=False, reason="words of src are being replaced; once they are, this mark goes")
 def test_source() -> None:
     found = {path.relative_to(ROOT).as_posix(): found_in(path.read_text(encoding="utf-8")) for path in SOURCE}
     assert {name: words for name, words in found.items() if words} == {}

@@ -506,9 +506,9 @@ LOOKED_AT = (
     Mutation("planning/labels.py", ' or stored.dtype.kind == "f":', ":", "the grain of labels is that of those that are kept", "behaviour/test_remembered.py::test_joined_lines"),
 )
 PICTURES = (
-    Mutation("pictures/page.py", "    return Markup(html.escape(plain, quote=True))\n", "    return Markup(plain)\n", "text in a page is escaped", "unit/pictures/test_pages.py::test_hostile_names_are_text"),
+    Mutation("pictures/page.py", "    return Markup(html.escape(plain, quote=True))\n", "    return Markup(plain)\n", "text in a page is escaped", "unit/pictures/test_rendered_pages.py::test_hostile_names_are_text"),
     Mutation("pictures/timeline.py", "        return 0 if not self.missing else", "        return 0 if 2 * self.missing < self.steps else", "a cell in which few steps are missing says so", "unit/pictures/test_timelines.py::test_every_missing_step_is_visible"),
-    Mutation("operations/thumbnails.py", "    values[mask(cells, plain.markers)] = np.nan\n", "", "missing cells have no colour", "unit/pictures/test_pages.py::test_thumbnails_show_stored_values"),
+    Mutation("operations/thumbnails.py", "    values[mask(cells, plain.markers)] = np.nan\n", "", "missing cells have no colour", "unit/pictures/test_rendered_pages.py::test_thumbnails_show_stored_values"),
     Mutation("cli/terminal.py", "    if has_colours(stream):\n        deep", "    if True:\n        deep", "colours are for terminals that have them", "unit/cli/test_kept_output.py::test_colours"),
     Mutation("operations/foresee.py", 'kinds.append("copied" if size is not None else "empty")', 'kinds.append("copied")', "a chunk that the slice lacks is shown so", "unit/cli/test_kept_output.py::test_output_is_as_kept"),
 )

@@ -8,7 +8,8 @@ the Python API: messages, exit codes, signals).
 - Start: ``fast_path`` parses a plain ``zapz append`` without Typer, ``usage`` runs all other
   commands, ``discovery`` finds settings that are not on the command line.
 - An append: ``lines`` prints its results (``details`` with ``-v``, ``dry_run`` without writing,
-  ``recovered`` about an earlier run), ``progress`` shows how far it is, ``terminal`` draws that line.
+  ``recovered`` about an earlier run), ``progress`` shows how far it is, ``terminal`` draws that
+  line.
 - Errors: ``refusal`` formats them, ``hints`` turns settings in hints into flags, ``standing`` says
   which slices were appended before the error.
 - Pages: ``help_pages`` are ``--help``, ``info_command`` and

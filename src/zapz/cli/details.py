@@ -12,7 +12,7 @@ from zapz.config.settings import Config, changed
 from zapz.reports import PlanSummary, VariableSummary
 
 _SECRETS = ("target_storage_options", "slice_storage_options", "temp_storage_options", "slice_source_kwargs", "extra")
-"""Tables of settings that may hold what is nobody's business: only their keys are named."""
+"""Tables of settings that may hold secrets: only their keys are shown."""
 
 
 _LONGEST = 60
@@ -20,7 +20,7 @@ _LONGEST = 60
 
 
 def variables(plan: PlanSummary) -> list[str]:
-    """Return how many chunks of each variable are copied, how many encoded, and why; variables alike in one line."""
+    """Return the chunks copied and encoded of each variable, and why; equal ones in one line."""
 
     def words(each: VariableSummary) -> str:
         copied, encoded = each["copied_chunks"], each["encoded_chunks"]
@@ -51,7 +51,7 @@ def times(spent: Mapping[str, float]) -> str:
 
 
 def settings_in_use(config: Config) -> str:
-    """Return the settings that are not what they are by default, without what may be secret; empty if there is none."""
+    """Return the settings that differ from their defaults, without secrets; empty if none do."""
     return ", ".join(_settings(config))
 
 

@@ -102,7 +102,7 @@ class Talker:
             self._say(line)
 
     def _say(self, line: str, where: TextIO | None = None) -> None:
-        """Print a line, wrapped if it goes to a terminal; what cannot be printed is no error here (see ``printing``)."""
+        """Print a line, wrapped on a terminal; printing never raises here (see ``printing``)."""
         where = where or sys.stdout
         for part in _wrapped(fitting(line, where), where):
             print(part, file=where, flush=True)

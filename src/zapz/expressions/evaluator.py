@@ -265,7 +265,7 @@ def _view(array: ArrayNode, dataset: DatasetView) -> _View:
     shape, indices = variable.shape, array.indices
     if len(indices) > len(shape):
         expected, found = f"at most {len(shape)}, one per dimension", str(len(indices))
-        raise ConfigError(f"too many indices of {array.name}", expected=expected, found=found, hint=_CORRECT)
+        raise ConfigError(f"too many indices for {array.name}", expected=expected, found=found, hint=_CORRECT)
     taken: list[int | range] = []
     for length, index in zip(shape, (*indices, *[slice(None)] * (len(shape) - len(indices))), strict=True):
         if isinstance(index, slice):
@@ -274,7 +274,9 @@ def _view(array: ArrayNode, dataset: DatasetView) -> _View:
             taken.append(index % length)
         else:
             expected = f"{-length} to {length - 1}" if length else "no index: the dimension is empty"
-            raise ConfigError(f"no such index of {array.name}", expected=expected, found=str(index), hint=_CORRECT)
+            raise ConfigError(
+                f"index out of range for {array.name}", expected=expected, found=str(index), hint=_CORRECT
+            )
     return _View(variable=variable, taken=tuple(taken))
 
 

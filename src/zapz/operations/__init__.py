@@ -7,6 +7,6 @@ Begin with ``append`` (one call, slice by slice), then ``append_slice`` (one sli
 the first is written. ``target_turn`` holds the target's lock. ``target`` opens and guards the
 target. ``upkeep`` recovers, unlocks and vacuums. ``foresee`` reports what a dry run would do.
 ``describe`` is ``info``: ``variable_info`` and ``label_gaps`` are parts of it, ``stored_sizes`` and
-``thumbnails`` are read on request, ``info_words`` formats it as text, ``info_page`` as HTML. ``check`` tests whether
-a target is sound.
+``thumbnails`` are read on request, ``info_words`` formats it as text, ``info_page`` as HTML.
+``check`` tests whether a target is sound.
 """

@@ -61,7 +61,7 @@ class SourceStore:
             raise ChunkError(
                 "the source returned masked cells",
                 where=f"{self.uri}, {path}",
-                expected="the array's marker, or NaN, where cells are missing",
+                expected="the array's missing value marker (such as _FillValue), or NaN, in missing cells",
             )
         if (
             not isinstance(found, np.ndarray | np.generic)

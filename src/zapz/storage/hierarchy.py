@@ -79,10 +79,10 @@ def _named(store: ReadableStore, denied: StoreError) -> dict[str, bytes]:
     named = doors.consolidated_names(found, whole=True)
     if not named:
         raise StoreError(
-            "a store that may not be listed needs consolidated metadata",
+            "without the right to list, a store needs consolidated metadata",
             where=store.uri,
             expected=".zmetadata, or consolidated metadata in zarr.json",
-            found="none that can be read",
+            found="no readable consolidated metadata",
             hint=f"Consolidate the metadata, or grant the right to list. {denied.hint}".strip(),
         )
     found |= store.read_many(named)

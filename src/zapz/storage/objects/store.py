@@ -181,7 +181,7 @@ class ObjectStore(ObjectFiles):
         self.require_writable()
         if self.largest is not None and len(data) > self.largest:
             raise StoreError(
-                "an object is larger than one request may write",
+                "object is too large for one write request",
                 where=f"{self.uri}/{key}",
                 expected=f"at most {self.largest} bytes",
                 found=f"{len(data)}",

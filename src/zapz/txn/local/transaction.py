@@ -184,7 +184,7 @@ class Transaction:
                 "the append is committed, but perhaps not yet visible",
                 where=self._store.uri,
                 found="this process may have lost its lock",
-                hint="The next process that holds the lock makes it visible; `zapz recover` waits for that.",
+                hint="The next append makes it visible, or `zapz recover`; --lock-wait waits for another process.",
             ) from error
         except BaseException:  # an interrupt: the transaction is committed, so it is finished first, if it is not yet
             if self._store.size(journal_key(self._intent.id)) is not None:

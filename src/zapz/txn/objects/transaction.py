@@ -57,7 +57,7 @@ def require_size(store: ObjectStore, plan: Plan) -> None:
         packed = target.codecs.shards is not None or bool(target.codecs.stages)
         if store.largest is not None and not packed and target.chunk_bytes > store.largest:
             raise StoreError(
-                "a chunk is larger than one request may write",
+                "chunk is too large for one write request",
                 where=f"{store.uri}/{path}",
                 expected=f"at most {store.largest} bytes",
                 found=f"{target.chunk_bytes}",
