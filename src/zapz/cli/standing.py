@@ -26,6 +26,8 @@ _ADVICE: Sequence[tuple[type[ZapzError] | tuple[type[ZapzError], ...], str]] = (
     (LockedError, "Run the same command again when the other run has ended."),
     ((ConflictError, CancelledError), "Run the same command again."),
 )
+_BEFORE_WRITING = (ConfigError, SliceError, FormatError)
+"""Errors that are raised before anything of a slice is written."""
 
 
 def standing(
@@ -53,9 +55,10 @@ def standing(
     if not name:
         return ""  # the error concerns the target, before any slice
     advice = _rest(slices, done) if twice else _advice(error)
-    return " ".join(
-        part for part in (_in(slices, done), f"Stopped at {visible(last_part(shown(name)))}.", advice) if part
-    )
+    begun = _in(slices, done) if done else ""
+    if not done and isinstance(error, _BEFORE_WRITING):
+        begun, advice = "Nothing was written.", "" if error.remedies else advice
+    return " ".join(part for part in (begun, f"Stopped at {visible(last_part(shown(name)))}.", advice) if part)
 
 
 def _advice(error: ZapzError) -> str:
@@ -77,8 +80,6 @@ def _rest(slices: Sequence[str], done: Sequence[SliceReport]) -> str:
 def _in(slices: Sequence[str], done: Sequence[SliceReport]) -> str:
     """Return how many slices are in the target; empty slices do not count."""
     outcomes = [report.outcome for report in done]
-    if not done:
-        return ""
     empty, there = outcomes.count("empty"), outcomes.count("already") + outcomes.count("skipped")
     would = "planned" in outcomes
     words = f"{len(done) - empty:,} of {count(len(slices), 'slice')} {'would be' if would else 'are'} in the target"

@@ -95,6 +95,10 @@ def without_variables(text: str, where: str, place: str, origin: Origin) -> str:
     return _VARIABLE.sub(dollar, text)
 
 
+_NEVER = "pyproject.toml"
+"""A file that may not use variables even if it is named."""
+
+
 def _forbidden(found: str, where: str, place: str, origin: Origin) -> ConfigError:
     limited = origin in LIMITED
     return ConfigError(
@@ -103,7 +107,7 @@ def _forbidden(found: str, where: str, place: str, origin: Origin) -> ConfigErro
         expected="$$ for a dollar sign",
         found=found,
         hint=advice(origin, where)
-        if limited
+        if limited and not where.endswith(_NEVER)
         else "Put the setting into a separate configuration file, and pass it: `-c FILE`.",
     )
 

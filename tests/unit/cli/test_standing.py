@@ -182,3 +182,12 @@ def test_slices_without_labels_are_not_given_again(tmp_path: Path) -> None:
     chunk.write_bytes(whole)
     assert run("append", "--set", "register=true", kept, *paths)[0] == 0
     assert read(kept)["v"][:, 0].tolist() == [0, 1, 2]
+
+
+def test_an_error_before_the_first_slice_says_that_nothing_was_written() -> None:
+    slices = ["a.zarr", "b.zarr"]
+    said = standing(zapz.SliceError("no", where="b.zarr"), slices, [])
+    assert said == "Nothing was written. Stopped at b.zarr. Correct it and run the same command again."
+    offered = zapz.SliceError("no", where="b.zarr", hint="{static}", remedies={"static": "ignore"})
+    assert standing(offered, slices, []) == "Nothing was written. Stopped at b.zarr."
+    assert "Nothing" not in standing(zapz.StoreError("no", where="a.zarr"), slices, [])
