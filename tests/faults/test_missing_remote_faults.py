@@ -476,7 +476,7 @@ def test_chunks_too_large_for_one_request(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(CHUNKS, "x", 4000)
     cloud = Cloud(tmp_path / "large", monkeypatch)
     cloud.service.largest = 8000
-    with pytest.raises(StoreError, match="larger"):
+    with pytest.raises(StoreError, match="too large for one write request"):
         cloud.append()
     assert cloud.changes() == []
 
