@@ -56,8 +56,8 @@ def limits(field: Field) -> tuple[float, float] | None:
 def levels(field: Field) -> Field:
     """Return the index of each cell's colour, uint8, of the field's shape; 0 is missing."""
     found = limits(field)
-    if found is None:
-        return np.zeros(field.shape, np.uint8)
+    if found is None:  # missing, or infinite, which is a value
+        return np.where(np.isnan(field), 0, 128).astype(np.uint8)
     low, high = found
     with np.errstate(invalid="ignore", over="ignore"):
         part = (field.astype(np.float64) - low) / (high - low) if high > low else np.full(field.shape, 0.5)
