@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import zarr
 from kit import cubes
+from kit.faulty_runs import WARM
 from kit.objects import World, read_line, write_line
 
 import zapz
@@ -278,19 +279,7 @@ def permit(path: Path, bits: int, inner: int | None = None) -> None:
 
 
 CHILD = """
-import codecs, contextlib, ctypes, importlib, io, json, os, pathlib, pkgutil, sys, tempfile, traceback, zapz, zapz.cli.demo
-for module in pkgutil.walk_packages(zapz.__path__, "zapz."):  # to a user without rights the packages may be out of reach
-    if not module.name.endswith("__main__"):
-        importlib.import_module(module.name)
-codecs.lookup("utf-8-sig")
-with tempfile.TemporaryDirectory() as folder:
-    *days, late = zapz.cli.demo.write_slices(pathlib.Path(folder, "demo"))
-    cube = pathlib.Path(folder, "demo", "cube.zarr")
-    zapz.append(cube, days)
-    zapz.info(cube)
-    zapz.append(cube, days[-1])
-    with contextlib.suppress(zapz.ZapzError):
-        zapz.append(cube, late)
+import contextlib, io, json, os, sys, traceback, zapz
 for line in sys.stdin:
     process = os.fork()
     if process:
@@ -316,7 +305,7 @@ Run = Callable[[str], str]
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
     """Give what runs code as somebody who has no special rights, and returns what it prints."""
-    command = [sys.executable, "-c", CHILD.replace("OTHER", str(OTHER))]
+    command = [sys.executable, "-c", WARM + CHILD.replace("OTHER", str(OTHER))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None

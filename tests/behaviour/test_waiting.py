@@ -24,9 +24,9 @@ from kit.command_line import cli
 from kit.trees import differ, tree
 
 import zapz
-from zapz import waiting
 from zapz.execution import run as execution
 from zapz.sources import readiness
+from zapz.storage import waiting
 
 FAST: dict[str, Any] = {"durability": "process", "workers": 1, "label_chunk": "keep"}
 POLL: dict[str, Any] = {"interval": 0.05, "timeout": 20}

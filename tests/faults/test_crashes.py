@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from kit.command_line import cli
 from kit.faulty_runs import SOURCE, Server
-from kit.scenarios import Scenario, build, equal, neither, values
+from kit.scenarios import Scenario, equal, neither, values
 from kit.trees import differ, tree, without_ours
 
 SCENARIOS = dict.fromkeys(
@@ -33,19 +33,6 @@ SCENARIOS = dict.fromkeys(
     12,
 )
 """Scenarios, and at how many points, spread over the append, each is killed; ``test_every_fault`` goes through all points."""
-
-
-@pytest.fixture(scope="module")
-def scenario_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Scenario]:
-    """Give scenarios by name, each built once."""
-    built: dict[str, Scenario] = {}
-
-    def get(name: str) -> Scenario:
-        if name not in built:
-            built[name] = build(tmp_path_factory.mktemp(name), name)
-        return built[name]
-
-    return get
 
 
 def points(number: int, wanted: int) -> list[int]:

@@ -11,13 +11,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kit.crash_states import LOST, Failing, State, become, look, outcome, report, tree_of, ways
+from kit.crash_states import LOST, Failing, State, become, look, outcome, recorded, report, tree_of, ways
 from kit.faulty_runs import SOURCE
 from kit.lock_holders import held
 from kit.replaced_cubes import NEXT, OLD, Place
@@ -27,7 +27,7 @@ from kit.volumes import volume
 import zapz
 from zapz.errors import JournalError, LockedError
 from zapz.storage.local import exchange
-from zapz.testing import CHANGES, SYNCS, Act
+from zapz.testing import SYNCS, Act
 from zapz.testing import watched_files as watched_os
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -115,25 +115,10 @@ def watched(root: Path, act: Act) -> Iterator[None]:
         yield
 
 
-def crashed(root: Path, run: Callable[[], Any]) -> list[State]:
-    """Return the states that a crash of ``run`` can leave in ``root``: before it, and after each change; each state once."""
-    states = [look(root)]
-
-    def act(name: str, do: Callable[[], Any]) -> Any:
-        answer = do()
-        if name in CHANGES and (found := look(root)) != states[-1]:
-            states.append(found)
-        return answer
-
-    with watched(root, act):
-        run()
-    return states
-
-
 def cases(place: Path, kind: str) -> tuple[Case, list[State]]:
     """Return a scenario and every state that a crash of it can leave."""
     case = Case(place, kind)
-    states = crashed(case.around, case.append)
+    states = recorded(case.around, case.append, watched)
     assert case.which() == len(case.allowed) - 1, case.nearest()
     return case, states
 
@@ -188,7 +173,7 @@ def crash_again(case: Case, states: list[State]) -> list[str]:
     problems: list[str] = []
     for number, state in enumerate(states):
         become(case.around, state)
-        again = crashed(case.around, case.recover)
+        again = recorded(case.around, case.recover, watched)
         expected = case.which()
         for second, other in enumerate(again):
             become(case.around, other)

@@ -25,18 +25,17 @@ from kit.objects import read_line, write_line
 from kit.power_judge import Judge, states
 
 import zapz
-from zapz import waiting
 from zapz.errors import ConflictError, LockedError
 from zapz.storage import clock as clocks
-from zapz.storage import holder
+from zapz.storage import holder, waiting
 from zapz.storage.layout import HEAD, decision_key
 from zapz.storage.local import durability, lock, turn, turn_folders
 from zapz.storage.local.durability import Syncer
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Holder
+from zapz.storage.waiting import Wait
 from zapz.txn import journal
 from zapz.txn.local import recovery, transaction
-from zapz.waiting import Wait
 
 SETTINGS: dict[str, Any] = {"workers": 1, "label_chunk": "keep"}
 

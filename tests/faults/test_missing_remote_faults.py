@@ -24,13 +24,13 @@ from zapz.storage.layout import LOCK, decision_key
 from zapz.storage.objects import lock as object_lock
 from zapz.storage.objects.capabilities import probed
 from zapz.storage.objects.errors import meaning
+from zapz.storage.waiting import Wait
 from zapz.testing import AnswerError, Died, ObjectService, Request
 from zapz.txn import journal
 from zapz.txn import session as sessions
 from zapz.txn.objects import head as heads
 from zapz.txn.objects import lease, settling, vacuum, watching
 from zapz.txn.vacuumed import Vacuumed
-from zapz.waiting import Wait
 
 SETTINGS: dict[str, Any] = {"workers": 1, "label_chunk": "keep"}
 BEGINNING, ROWS, MORE = tuple(range(5)), tuple(range(5, 11)), (20, 21)

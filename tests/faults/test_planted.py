@@ -27,6 +27,7 @@ from zapz.errors import JournalError
 from zapz.format.metadata import ChunkKeys
 from zapz.storage.layout import FRESH
 from zapz.storage.local.store import LocalStore
+from zapz.storage.waiting import Wait
 from zapz.txn import journal, records
 from zapz.txn import session as sessions
 from zapz.txn.extents import Extent
@@ -36,7 +37,6 @@ from zapz.txn.objects import head as heads
 from zapz.txn.objects import settling
 from zapz.txn.objects.head import Dirty, Head
 from zapz.txn.register import Commit
-from zapz.waiting import Wait
 
 SETTINGS: dict[str, Any] = {"workers": 1, "label_chunk": "keep"}
 DOTS, SLASHES = ChunkKeys(style="v2", separator="."), ChunkKeys(style="v2", separator="/")

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ import zapz
 from kit import cubes
 from kit.trees import Tree, differ, without_ours
 from zapz.errors import ZapzError
-from zapz.testing import CHANGES, LOOKS, watched_files
+from zapz.testing import CHANGES, LOOKS, Act, watched_files
 
 State = dict[str, tuple[bytes | None, int]]
 """Bytes (None for a folder) by relative path, and a number that the names of one file share; empty if there is nothing."""
@@ -77,8 +78,18 @@ def tree_of(state: State) -> Tree:
     return {key: data for key, (data, _) in state.items()}
 
 
-def recorded(root: Path, run: Callable[[], Any]) -> list[State]:
-    """Return the states that a crash of ``run`` can leave in ``root``: before it, and after each change; each state once."""
+Watching = Callable[[Path, Act], AbstractContextManager[Any]]
+"""Lets a function carry out every operation below a folder, with the operation's name."""
+
+
+def recorded(root: Path, run: Callable[[], Any], watched: Watching = watched_files) -> list[State]:
+    """Return the states that a crash of ``run`` can leave in ``root``: before it, and after each change; each state once.
+
+    Args:
+        root: The folder.
+        run: What is done.
+        watched: Lets a function carry out every operation below a folder.
+    """
     states = [look(root)]
 
     def act(name: str, do: Callable[[], Any]) -> Any:
@@ -87,7 +98,7 @@ def recorded(root: Path, run: Callable[[], Any]) -> list[State]:
             states.append(found)
         return answer
 
-    with watched_files(root, act):
+    with watched(root, act):
         run()
     return states
 

@@ -23,22 +23,13 @@ ROOT = hasattr(os, "getuid") and os.getuid() == 0
 Reply = dict[str, Any]
 
 
-_SERVER = r"""
-import codecs, ctypes, errno, fcntl, json, os, signal, sys, time
-import pathlib, tempfile
-import numpy, numcodecs.blosc, numcodecs.zstd, numcodecs.zlib, zlib
-import zapz, zapz.api
-from zapz.errors import ZapzError
-
-import contextlib, importlib, pkgutil
+WARM = r"""
+import codecs, contextlib, importlib, pathlib, pkgutil, tempfile
+import zapz, zapz.cli.demo
 for module in pkgutil.walk_packages(zapz.__path__, "zapz."):  # to a user without rights the packages may be out of reach
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
-with contextlib.suppress(ImportError):  # syncs go through os.fsync, which is counted and does nothing
-    importlib.import_module("zapz.storage.local.durability")._syncfs = lambda: None
-
-import zapz.cli.demo
-for name in ("ascii", "utf-8-sig"):  # a child that is another user may not be allowed to import any more
+for name in ("ascii", "utf-8-sig"):
     codecs.lookup(name)
 with tempfile.TemporaryDirectory() as folder:
     *days, late = zapz.cli.demo.write_slices(pathlib.Path(folder, "demo"))
@@ -48,6 +39,18 @@ with tempfile.TemporaryDirectory() as folder:
     zapz.append(cube, days[-1])
     with contextlib.suppress(zapz.ZapzError):
         zapz.append(cube, late)
+"""
+"""Python that imports and runs all that a later child may need which is another user, without the right to import it."""
+
+_SERVER = r"""
+import ctypes, errno, fcntl, importlib, json, os, signal, sys, time
+import numpy, numcodecs.blosc, numcodecs.zstd, numcodecs.zlib, zlib
+import zapz, zapz.api
+from zapz.errors import ZapzError
+
+import contextlib
+with contextlib.suppress(ImportError):  # syncs go through os.fsync, which is counted and does nothing
+    importlib.import_module("zapz.storage.local.durability")._syncfs = lambda: None
 
 CHANGES = ("write", "pwrite", "replace", "link", "unlink", "mkdir", "rmdir", "ftruncate", "fchmod", "fchown")
 LOOKS = ("read", "pread", "stat", "lstat", "fstat", "scandir", "fsync")
@@ -168,7 +171,11 @@ class Server:
     def __init__(self) -> None:
         environment = {**os.environ, "PYTHONPATH": SOURCE}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", WARM + _SERVER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
 
     def run(self, call: str, target: Path, *slices: Path, roots: Sequence[Path] = (), **order: Any) -> Reply:

@@ -14,7 +14,7 @@ from kit.faulty_runs import SOURCE
 _HOLD = """
 import sys, time
 from zapz.storage.open import open_store
-from zapz.waiting import Wait
+from zapz.storage.waiting import Wait
 with open_store(sys.argv[1]).hold(".zapz/head", Wait()):
     print("held", flush=True)
     sys.stdin.readline()

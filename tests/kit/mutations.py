@@ -279,11 +279,11 @@ LOCAL_TRANSACTIONS = (
     Mutation(SESSIONS, "                store.check_lock()\n                raise\n", "                raise\n", "what is read once the lock is lost is not believed", "unit/storage/test_leased_locks.py::test_what_is_read_once_the_lock_is_lost_proves_nothing"),
     Mutation(SESSIONS, "        for remaining in range(_RETRIES, -1, -1):\n", "        recover(self._store)\n        for remaining in range(_RETRIES, -1, -1):\n", "recovery comes after the lock", missing("nothing_happens_before_the_lock")),
     Mutation(SESSIONS, "        _refuse_elsewhere(self._store)\n        try:", "        try:", "a journal elsewhere is refused", missing("journal_elsewhere")),
-    Mutation("waiting.py", "        if self._cancelled is not None and self._cancelled():", "        if False:", "a wait can be cancelled", "unit/test_waits.py::test_waiting_for_the_lock_is_cancelled"),
+    Mutation("storage/waiting.py", "        if self._cancelled is not None and self._cancelled():", "        if False:", "a wait can be cancelled", "unit/storage/test_waits.py::test_waiting_for_the_lock_is_cancelled"),
     Mutation("__main__.py", "    sys.unraisablehook = interrupts.keep_swallowed\n", "", "a signal that Python swallows ends the command", "unit/test_interrupts.py::test_a_signal_swallowed_before_the_handlers_are_there_ends_the_command"),
     Mutation("interrupts.py", "        _state.held = error.number if isinstance(error, Stopped) else signal.SIGINT\n", "        pass\n", "a signal in a finalizer ends the run", "unit/test_interrupts.py::test_what_python_swallows_ends_the_run_at_the_next_look"),
-    Mutation("waiting.py", "        interrupts.stop_if_held()\n", "", "a signal ends a wait", "unit/test_waits.py::test_a_signal_that_is_held_back_ends_a_wait"),
-    Mutation("operations/target_turn.py", "Wait(self._config.lock_wait, self._watch.cancelled, self._watch.waits)", "Wait(self._config.lock_wait)", "waiting for the lock can be cancelled", "unit/test_waits.py::test_waiting_for_the_lock_is_cancelled"),
+    Mutation("storage/waiting.py", "        interrupts.stop_if_held()\n", "", "a signal ends a wait", "unit/storage/test_waits.py::test_a_signal_that_is_held_back_ends_a_wait"),
+    Mutation("operations/target_turn.py", "Wait(self._config.lock_wait, self._watch.cancelled, self._watch.waits)", "Wait(self._config.lock_wait)", "waiting for the lock can be cancelled", "unit/storage/test_waits.py::test_waiting_for_the_lock_is_cancelled"),
     Mutation("operations/target_turn.py", "        with open_session(self.store, wait, remember=self._config.register) as session:\n", "        early = self.reader.look()\n        self.reader.look = lambda session=None: early\n        with open_session(self.store, wait, remember=self._config.register) as session:\n", "the lock comes before reading", "unit/storage/test_locks.py::test_race_with_waiting"),
 )
 

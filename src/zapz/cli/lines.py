@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Self, TextIO
 
-from zapz.cli.words import count, fitting, last_part, shown, size
+from zapz.cli.words import count, fitting, is_terminal, last_part, shown, size
 from zapz.config.settings import Config
 from zapz.errors import ZapzError
 from zapz.reports import Compared, PlanSummary, Progress, Recovery, Report, SliceReport, total
@@ -220,10 +220,7 @@ class Talker:
 
 def _wrapped(line: str, where: TextIO) -> list[str]:
     """Return a line as a terminal has room for it; elsewhere unchanged."""
-    try:
-        if not where.isatty():
-            return [line]
-    except ValueError:  # it is closed
+    if not is_terminal(where):
         return [line]
     from zapz.cli.terminal import lines_for  # imported where used: scheduled runs have no terminal
 

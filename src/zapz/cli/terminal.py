@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
+from zapz.cli.words import can_show, is_terminal
+
 if TYPE_CHECKING:
     from zapz.pictures.look import Look
 
@@ -20,10 +22,7 @@ _CLEAR = "\r\x1b[2K"
 
 def can_redraw(stream: TextIO) -> bool:
     """Return whether a stream is a terminal on which a line can be redrawn."""
-    try:
-        return stream.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}
-    except ValueError:  # the stream is closed
-        return False
+    return is_terminal(stream) and os.environ.get("TERM", "") not in {"", "dumb"}
 
 
 def has_colours(stream: TextIO) -> bool:
@@ -38,14 +37,6 @@ def columns_of(stream: TextIO) -> int:
     with contextlib.suppress(OSError, ValueError):
         return os.get_terminal_size(stream.fileno()).columns or 80
     return 80
-
-
-def is_terminal(stream: TextIO) -> bool:
-    """Return whether a stream is a terminal."""
-    try:
-        return stream.isatty()
-    except ValueError:  # it is closed
-        return False
 
 
 def lines_for(stream: TextIO, line: str) -> list[str]:
@@ -63,7 +54,6 @@ def lines_for(stream: TextIO, line: str) -> list[str]:
 
 def look_at(stream: TextIO) -> Look:
     """Return what a stream can show: of a pipe any width and no colours, so that text is stable."""
-    from zapz.cli.words import can_show
     from zapz.pictures.look import SYMBOLS, Look  # imported where used: appends draw nothing
 
     colours = 0

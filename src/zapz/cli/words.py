@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 from typing import TextIO
 
+from zapz.pictures.numbers import count, size
+
+__all__ = [
+    "can_show",
+    "clock",
+    "count",
+    "fitting",
+    "is_terminal",
+    "last_part",
+    "shown",
+    "size",
+    "visible",
+]
+
 _PLAIN = str.maketrans({"·": "-", "…": "..."})
 """Replacements for characters that an encoding lacks."""
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun, in singular or plural."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def size(number: float) -> str:
-    """Return a number of bytes for display, in decimal units."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:  # noqa: PLR2004 - decimal units
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
 
 
 def clock(seconds: float) -> str:
@@ -44,6 +44,14 @@ def shown(place: str) -> str:
 def visible(text: str) -> str:
     """Return a text with ``?`` in place of control characters and other non-printable ones."""
     return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal; a closed one is not."""
+    try:
+        return stream.isatty()
+    except ValueError:
+        return False
 
 
 def can_show(stream: TextIO | None, text: str) -> bool:

@@ -15,10 +15,10 @@ from zapz.operations.state import State
 from zapz.operations.target_state import TargetReader
 from zapz.reports import Recovery
 from zapz.storage.store import Store
+from zapz.storage.waiting import Wait
 from zapz.txn.protocol import Session
 from zapz.txn.register import Commit
 from zapz.txn.session import open_session, successor_of
-from zapz.waiting import Wait
 
 _LOG = logging.getLogger("zapz")
 

@@ -9,9 +9,9 @@ from zapz.operations.target import open_target
 from zapz.reports import Recovery
 from zapz.storage.open import require_folder
 from zapz.storage.store import Store
+from zapz.storage.waiting import Wait
 from zapz.txn import session
 from zapz.txn.vacuumed import Vacuumed
-from zapz.waiting import Wait
 
 __all__ = ["Recovery", "Vacuumed", "recover", "unlock", "vacuum"]
 

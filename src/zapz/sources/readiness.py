@@ -9,7 +9,7 @@ from zapz.errors import MetadataError, NotFoundError, SliceError
 from zapz.format.grid import count, indices
 from zapz.sources.open_slice import Item, OpenSlice, open_slice_store, open_source
 from zapz.storage.presence import MANY, present
-from zapz.waiting import Wait
+from zapz.storage.waiting import Wait
 
 
 class IncompleteError(SliceError):

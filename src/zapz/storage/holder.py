@@ -12,7 +12,7 @@ from typing import Any
 
 from zapz.errors import LockedError
 from zapz.storage.store import Holder
-from zapz.waiting import Wait
+from zapz.storage.waiting import Wait
 
 _UNKNOWN = "-"
 _STARTED = 19

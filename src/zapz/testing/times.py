@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from zapz import waiting
-from zapz.storage import clock
+from zapz.storage import clock, waiting
 from zapz.testing.faults import nothing
 from zapz.txn.objects import lease, session, settling, transaction, vacuum
 

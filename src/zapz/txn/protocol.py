@@ -13,8 +13,8 @@ from zapz.planning.plan import Plan
 from zapz.planning.receipt import Receipt
 from zapz.reports import Recovery
 from zapz.storage.store import Holder, Parts, Store
+from zapz.storage.waiting import Wait
 from zapz.txn.register import Commit
-from zapz.waiting import Wait
 
 if TYPE_CHECKING:
     from zapz.txn.vacuumed import Vacuumed

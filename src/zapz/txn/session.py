@@ -14,10 +14,10 @@ from zapz.errors import AbilityError
 from zapz.reports import Recovery
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Holder, Store
+from zapz.storage.waiting import Wait
 from zapz.txn.local.session import LocalCoordinator
 from zapz.txn.protocol import Coordinator, Session
 from zapz.txn.register import Commit
-from zapz.waiting import Wait
 
 if TYPE_CHECKING:
     from zapz.txn.vacuumed import Vacuumed

@@ -22,7 +22,7 @@ import xarray as xr
 import zarr
 
 import zapz
-from zapz.waiting import Wait
+from zapz.storage.waiting import Wait
 
 Marks = list[weakref.ref]
 

@@ -24,7 +24,7 @@ from zapz.storage.layout import HEAD
 from zapz.storage.local import lease_lock, turn, turn_folders
 from zapz.storage.local import lock as locks
 from zapz.storage.open import open_store
-from zapz.waiting import Wait
+from zapz.storage.waiting import Wait
 
 LEASE = 0.6
 ELSEWHERE = {"host": "elsewhere", "boot": "- - -", "process": 1, "since": "2026-11-21T00:00:00+00:00"}

@@ -20,11 +20,11 @@ from zapz.execution.writer import Counts, write_step
 from zapz.planning.plan import Plan
 from zapz.planning.receipt import Receipt
 from zapz.storage.local.store import LocalStore
+from zapz.storage.waiting import Wait
 from zapz.txn.local.transaction import Transaction
 from zapz.txn.protocol import Writing
 from zapz.txn.register import Commit
 from zapz.txn.session import open_session
-from zapz.waiting import Wait
 
 SETTINGS: dict[str, Any] = {"label_chunk": "keep", "durability": "process", "workers": 1}
 

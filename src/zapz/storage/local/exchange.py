@@ -19,7 +19,7 @@ from zapz.storage.local.posix import ABSENT, NO_LINK, failure, link
 from zapz.storage.local.rights import Rights
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Holder
-from zapz.waiting import Wait
+from zapz.storage.waiting import Wait
 
 _HERE = -100
 """``AT_FDCWD``: relative paths begin at the working directory."""

@@ -16,7 +16,7 @@ from zapz.errors import UnsupportedError
 from zapz.storage.holder import describe_me, holder_of, target_locked
 from zapz.storage.local.posix import READ, failure, is_folder
 from zapz.storage.store import Holder
-from zapz.waiting import Wait
+from zapz.storage.waiting import Wait
 
 _POLL = 0.05
 _GRACE = 0.02

@@ -24,7 +24,7 @@ from zapz.storage.local.flock import make_folder, tidy
 from zapz.storage.local.posix import READ, failure, is_folder, read_rest
 from zapz.storage.local.turn import Turn
 from zapz.storage.store import Holder
-from zapz.waiting import Wait
+from zapz.storage.waiting import Wait
 
 _POLL = 0.2
 _GRACE = 1.0

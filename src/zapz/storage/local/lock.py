@@ -12,7 +12,7 @@ from zapz.storage.local.durability import file_system
 from zapz.storage.local.flock import NoFlockError
 from zapz.storage.local.posix import ABSENT, failure, is_folder
 from zapz.storage.store import Holder
-from zapz.waiting import Wait
+from zapz.storage.waiting import Wait
 
 if TYPE_CHECKING:
     from zapz.storage.local.turn import Turn

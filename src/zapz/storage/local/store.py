@@ -23,7 +23,7 @@ from zapz.storage.local.durability import Syncer
 from zapz.storage.local.posix import ABSENT, failure, is_folder, write_all
 from zapz.storage.local.staging import Replacing
 from zapz.storage.store import Abilities, Holder, Parts
-from zapz.waiting import Wait
+from zapz.storage.waiting import Wait
 
 if TYPE_CHECKING:
     from zapz.storage.local.rights import Rights

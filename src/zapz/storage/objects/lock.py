@@ -11,7 +11,7 @@ from zapz.errors import NotFoundError, StoreError
 from zapz.storage.holder import describe_me, holder_of, is_dead, target_locked
 from zapz.storage.local.flock import alone
 from zapz.storage.store import Holder, Store
-from zapz.waiting import Wait
+from zapz.storage.waiting import Wait
 
 _POLL = 0.2
 

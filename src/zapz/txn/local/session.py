@@ -14,12 +14,12 @@ from zapz.reports import Recovery
 from zapz.storage.layout import HEAD, KEPT, OURS, REGISTER, TRANSACTIONS
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import Holder, Store, read_optional
+from zapz.storage.waiting import Wait
 from zapz.txn import register as registers
 from zapz.txn.local import transaction
 from zapz.txn.local.recovery import describe_left, recover, refuse_link
 from zapz.txn.protocol import Replacement, Session, Writing, elsewhere
 from zapz.txn.register import Commit
-from zapz.waiting import Wait
 
 if TYPE_CHECKING:
     from zapz.txn.vacuumed import Vacuumed

@@ -11,13 +11,13 @@ from zapz.storage.layout import LOCK
 from zapz.storage.objects import lock
 from zapz.storage.objects.store import ObjectStore
 from zapz.storage.store import Holder, Store
+from zapz.storage.waiting import Wait
 from zapz.txn.objects import head as heads
 from zapz.txn.objects import settling, watching
 from zapz.txn.objects.session import FencedSession, no_replacement
 from zapz.txn.objects.vacuum import remove_probes, vacuum
 from zapz.txn.register import Commit
 from zapz.txn.vacuumed import Vacuumed
-from zapz.waiting import Wait
 
 
 class ObjectCoordinator:

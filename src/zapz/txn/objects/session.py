@@ -14,6 +14,7 @@ from zapz.planning.plan import Plan
 from zapz.reports import Recovery
 from zapz.storage.holder import me
 from zapz.storage.objects.store import ObjectStore
+from zapz.storage.waiting import Wait
 from zapz.txn.journal import Intent
 from zapz.txn.objects import head as heads
 from zapz.txn.objects import lease, settling, transaction
@@ -23,7 +24,6 @@ from zapz.txn.objects.transaction import FencedTransaction
 from zapz.txn.objects.watching import refuse_elsewhere
 from zapz.txn.protocol import HeadMovedError, Replacement
 from zapz.txn.register import Commit
-from zapz.waiting import Wait
 
 
 def no_replacement(store: ObjectStore) -> AbilityError:

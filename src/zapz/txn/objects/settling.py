@@ -14,11 +14,11 @@ from zapz.storage.layout import HEAD, decision_key
 from zapz.storage.objects.store import ObjectStore
 from zapz.storage.requirements import Requirements
 from zapz.storage.store import Holder, Tag
+from zapz.storage.waiting import Wait
 from zapz.txn import bounds, journal
 from zapz.txn.journal import Intent
 from zapz.txn.objects import head as heads
 from zapz.txn.objects.head import Head
-from zapz.waiting import Wait
 
 _POLL = 0.5
 _LONG_AGO = 3600.0

@@ -7,9 +7,9 @@ from zapz.storage.layout import HEAD, LOCK
 from zapz.storage.objects import lock
 from zapz.storage.objects.store import ObjectStore
 from zapz.storage.store import Holder, read_optional
+from zapz.storage.waiting import Wait
 from zapz.txn.objects import lease, settling
 from zapz.txn.protocol import elsewhere
-from zapz.waiting import Wait
 
 
 def refuse_elsewhere(store: ObjectStore) -> None:

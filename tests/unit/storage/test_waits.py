@@ -13,11 +13,12 @@ import pytest
 from kit.small_days import LONG, day, locked
 
 import zapz
-from zapz import interrupts, waiting
+from zapz import interrupts
+from zapz.storage import waiting
 from zapz.storage.local import lock
 from zapz.storage.local.store import LocalStore
 from zapz.storage.objects import lock as object_lock
-from zapz.waiting import Wait
+from zapz.storage.waiting import Wait
 
 SOON = 0.3
 """Seconds after which a wait is cancelled."""
