@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit.cf_cubes import FAST, refused
 from kit.label_lines import DAYS, line, lines
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 from zapz import errors
@@ -346,7 +346,7 @@ def test_a_step_holds_across_slices_and_calls(
 
 def test_months_need_times(here: Path) -> None:
     [slice_] = lines(here, [1, 2])
-    before = snapshot(here)
+    before = tree(here)
     with pytest.raises(ConfigError, match="append_step"):
         zapz.append(here / "cube", slice_, append_step="P1M", **FAST)
-    assert snapshot(here) == before
+    assert tree(here) == before

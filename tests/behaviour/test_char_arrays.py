@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from kit.cubes import read, write_array, write_group
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 
@@ -117,7 +117,7 @@ def test_a_slice_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
     target = tmp_path / "target"
     zapz.append(target, _slice(tmp_path / "0", 0, "c8"))
     document = _slice(tmp_path / "1", 1, "S6") / "src/zarr.json"
-    before = snapshot(target)
+    before = tree(target)
 
     def change(done: int, planned: int) -> None:
         del done, planned
@@ -126,18 +126,18 @@ def test_a_slice_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
 
     with pytest.raises(zapz.SliceError, match="changed while it was copied"):
         zapz.append(target, tmp_path / "1", on_progress=change)
-    assert snapshot(target) == before
+    assert tree(target) == before
 
 
 @pytest.mark.parametrize(("first", "other"), [("c4", "S6"), ("c4", "c6"), ("S4", "c6")])
 def test_longer_texts_are_refused(tmp_path: Path, first: str, other: str) -> None:
     target = tmp_path / "target"
     zapz.append(target, _slice(tmp_path / "0", 0, first))
-    before = snapshot(target)
+    before = tree(target)
     with pytest.raises(zapz.SliceError, match=r"too long.*berlin") as caught:
         zapz.append(target, _slice(tmp_path / "2", 2, other))
     assert "src" in str(caught.value)
-    assert snapshot(target) == before
+    assert tree(target) == before
 
 
 def test_other_static_texts_are_refused(tmp_path: Path) -> None:

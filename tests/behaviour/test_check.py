@@ -17,7 +17,7 @@ import pytest
 import zarr
 from kit import cubes
 from kit.command_line import run
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 from zapz.checks import stored_chunks
@@ -194,9 +194,9 @@ DAMAGES = [broken_json, no_document, stale_attribute, not_consolidated, stale_be
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_damage_is_found_and_nothing_else(cube: Cube, damage: Callable[[Cube], Found]) -> None:
     expected = damage(cube)
-    before = snapshot(cube.path)
+    before = tree(cube.path)
     assert found_in(cube.path) == expected
-    assert snapshot(cube.path) == before
+    assert tree(cube.path) == before
     code, out, err = run("check", cube.path)
     assert (code, err) == (4, "")
     assert expected[0][2] in out
@@ -267,7 +267,7 @@ def test_shards_that_are_too_large_to_be_read_whole(cube: Cube, monkeypatch: pyt
 
 
 def test_a_sound_cube(cube: Cube) -> None:
-    before = snapshot(cube.path)
+    before = tree(cube.path)
     checked = zapz.check(cube.path, chunks=True)
     assert (checked.sound, checked.findings, checked.notes, checked.changed) == (True, (), (), False)
     assert (checked.zarr_format, checked.arrays, checked.labels) == (cube.zarr_format, 5, {"time": STEPS})
@@ -277,7 +277,7 @@ def test_a_sound_cube(cube: Cube) -> None:
     assert counts is not None
     assert (counts.expected, counts.stored, counts.missing) == (len(files), len(files), 0)
     assert (counts.stale, counts.damaged, counts.bytes) == (0, 0, sum(p.stat().st_size for p in files))
-    assert snapshot(cube.path) == before
+    assert tree(cube.path) == before
     code, out, err = run("check", cube.path)
     assert (code, err) == (0, "")
     assert out.endswith("\nsound\n")

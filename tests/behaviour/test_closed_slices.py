@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import xarray as xr
 from kit.slices_kit import cube, mapped, written
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 
@@ -84,7 +84,7 @@ class Doors:
         events = self.events
         events.append(f"open {start}")
         folder = written(cube(start, 2, y=y), self._folder / f"hierarchy{start}", zarr_format=3)
-        stored = {key: value for key, value in snapshot(folder).items() if value is not None}
+        stored = {key: value for key, value in tree(folder).items() if value is not None}
 
         class Hierarchy(zapz.Source):
             def documents(self) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 import zarr
 from kit.cubes import make_slice, quiet, read, write_array, write_group
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 from zapz.checks import comparing
@@ -66,11 +66,11 @@ FORMS: dict[str, dict[str, Any]] = {
 def test_a_difference_anywhere_is_found_and_named(tmp_path: Path, form: str, cell: int) -> None:
     day = _day(tmp_path / "day", 1, **FORMS[form])
     zapz.append(tmp_path / "t", [_day(tmp_path / "first", 0, **FORMS[form]), day], **ROOM)
-    before, was = snapshot(tmp_path / "t"), int(read(day)["v"][0, cell])
+    before, was = tree(tmp_path / "t"), int(read(day)["v"][0, cell])
     _again(day, 1, change={cell: 7}, **FORMS[form])
     with pytest.raises(zapz.LabelError, match=rf"v: expected {was} at time 1, x {cell}, as in the target, found 7\b"):
         zapz.append(tmp_path / "t", day)
-    assert snapshot(tmp_path / "t") == before
+    assert tree(tmp_path / "t") == before
 
 
 @pytest.mark.parametrize("form", FORMS)

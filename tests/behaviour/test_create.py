@@ -14,7 +14,7 @@ import xarray as xr
 import zarr
 from kit.cf_cubes import CROSSED, FAST, GAPS, check, cube, encoded, joined, opened, quiet, refused, with_values, write
 from kit.cubes import consolidate, write_array, write_group
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 from zapz import errors
@@ -358,7 +358,7 @@ def test_stale_consolidated_metadata_are_mended(zarr_format: int, here: Path) ->
     slices = pair(here, zarr_format)
     third = write(here / "third.zarr", cube(4), zarr_format)
     zapz.append(here / "cube", slices[0], **FAST)
-    before = snapshot(here / "cube")
+    before = tree(here / "cube")
     zapz.append(here / "cube", slices[1], **FAST)
     if zarr_format == 2:
         (here / "cube" / ".zmetadata").write_bytes(before[".zmetadata"] or b"")
@@ -532,13 +532,13 @@ def test_odd_names_of_places(name: str, here: Path) -> None:
 def test_target_dir(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slices = pair(here, 2)
     (here / "c.toml").write_text(f'target_dir = "{here}/cube/"\n')
-    before = snapshot(here)
+    before = tree(here)
     with pytest.raises(errors.ConfigError) as caught:
         zapz.append(slices[0], slices[1], here / "c.toml", **FAST)
     assert caught.value.exit_code == 2
     for word in ("target_dir", f"{here}/cube", str(slices[0]), "zapz append"):
         assert word in str(caught.value)
-    assert snapshot(here) == before
+    assert tree(here) == before
     monkeypatch.chdir(here)
     zapz.append("./cube", slices, here / "c.toml", **FAST)
     check(here / "cube", slices)
@@ -548,7 +548,7 @@ def test_target_dir_on_the_command_line(here: Path) -> None:
     """A habit from zappend: ``zapz append -c config slice…`` must not append into the first slice."""
     slices = pair(here, 2)
     (here / "c.toml").write_text('target_dir = "cube"\n')
-    before = snapshot(here)
+    before = tree(here)
     done = subprocess.run(
         [sys.executable, "-m", "zapz", "append", "-c", "c.toml", *map(str, slices)],
         capture_output=True,
@@ -559,36 +559,36 @@ def test_target_dir_on_the_command_line(here: Path) -> None:
     assert done.returncode == 2
     assert "zapz append cube" in done.stderr
     assert "Traceback" not in done.stderr
-    assert snapshot(here) == before
+    assert tree(here) == before
 
 
 def test_folder_with_other_files(here: Path) -> None:
     slice_ = pair(here, 2)[0]
     (here / "cube").mkdir()
     (here / "cube" / "notes.txt").write_text("mine")
-    before = snapshot(here)
+    before = tree(here)
     with pytest.raises(errors.FormatError) as caught:
         zapz.append(here / "cube", slice_, **FAST)
     assert caught.value.exit_code == 4
     assert "notes.txt" in str(caught.value)
-    assert snapshot(here) == before
+    assert tree(here) == before
 
 
 @pytest.mark.parametrize("dry", [False, True])
 def test_missing_parent_folder(dry: bool, here: Path) -> None:
     slice_ = pair(here, 2)[0]
-    before = snapshot(here)
+    before = tree(here)
     with pytest.raises(errors.StoreError) as caught:
         zapz.append(here / "no" / "cube", slice_, dry_run=dry, **FAST)
     assert caught.value.exit_code == 6
     assert "no" in str(caught.value)
-    assert snapshot(here) == before
+    assert tree(here) == before
 
 
 def test_a_dry_run_creates_nothing(here: Path) -> None:
     slices = pair(here, 3)
-    before = snapshot(here)
+    before = tree(here)
     report = zapz.append(here / "cube", slices, dry_run=True, **FAST)
     assert [s.outcome for s in report.slices] == ["planned", "planned"]
     assert zapz.plan(here / "cube", slices[0]).creates
-    assert snapshot(here) == before
+    assert tree(here) == before

@@ -15,7 +15,7 @@ import xarray as xr
 from kit.cubes import write_array, write_group
 from kit.embedding import CHUNKED, OwnError, Slice, day, labels
 from kit.slices_kit import days, reading
-from kit.trees import snapshot
+from kit.trees import tree
 from zarr.storage import MemoryStore
 
 import zapz
@@ -81,7 +81,7 @@ def _files(home: Path, **settings: Any) -> dict[str, bytes | None]:
     """Return the files of a slice: day 1, whose times are days since day 0."""
     time = ("time", days(1, 1), {}, {"units": "days since 2024-01-01", "dtype": "int64"})
     zapz.append(home / "files.zarr", day(1) | {"time": time}, **settings)
-    return snapshot(home / "files.zarr")
+    return tree(home / "files.zarr")
 
 
 def test_a_source_of_regions_alone_has_no_shards(tmp_path: Path) -> None:
@@ -108,10 +108,10 @@ def test_a_source_of_regions_alone_has_no_missing_chunks(target: str, fault: str
     place = tmp_path / "target.zarr"
     if target != "new":
         zapz.append(place, day(0), variables={"v": {"encoding": {"compressor": {"id": "zlib"}}}})
-    before = snapshot(place)
+    before = tree(place)
     with pytest.raises((zapz.ZapzError, KeyError)):
         zapz.append(place, Regions(_files(tmp_path), _raising(KeyError) if fault == "KeyError" else lambda _: None))
-    assert snapshot(place) == before
+    assert tree(place) == before
 
 
 BENT: dict[str, Callable[[Any], Any]] = {
@@ -134,10 +134,10 @@ BENT: dict[str, Callable[[Any], Any]] = {
 def test_cells_that_are_not_as_promised_are_refused(how: str, tmp_path: Path) -> None:
     target = tmp_path / "target.zarr"
     zapz.append(target, day(0), variables={"v": {"encoding": {"compressor": {"id": "zlib"}, "chunks": [1, 2, 6]}}})
-    before, source = snapshot(target), Regions(_files(tmp_path), BENT[how])
+    before, source = tree(target), Regions(_files(tmp_path), BENT[how])
     with pytest.raises(zapz.ZapzError):
         zapz.append(target, source)
-    assert snapshot(target) == before
+    assert tree(target) == before
     assert source.closed == 1
 
 
@@ -164,11 +164,11 @@ def test_a_source_that_lies_is_refused(lie: str, tmp_path: Path) -> None:
     target = tmp_path / "target.zarr"
     if lie != "a mistyped wish":
         zapz.append(target, day(0), **CHUNKED)
-    before, source = snapshot(target), type("Liar", (Plain,), methods)(_files(tmp_path, **CHUNKED))
+    before, source = tree(target), type("Liar", (Plain,), methods)(_files(tmp_path, **CHUNKED))
     source.count = itertools.count()
     with pytest.raises(kind):
         zapz.append(target, source)
-    assert snapshot(target) == before
+    assert tree(target) == before
     assert source.closed == 1
 
 
@@ -191,9 +191,9 @@ def test_a_missing_chunk_of_a_source_is_its_fill_value(tmp_path: Path) -> None:
 
 
 def test_a_tree_of_datasets_is_not_cut_to_its_root(tmp_path: Path) -> None:
-    tree = xr.DataTree.from_dict({"/": xr.Dataset(day(0)), "/child": xr.Dataset(day(0))})
+    nodes = xr.DataTree.from_dict({"/": xr.Dataset(day(0)), "/child": xr.Dataset(day(0))})
     with pytest.raises(zapz.SliceError, match="a tree of datasets is more than one slice"):
-        zapz.append(tmp_path / "target.zarr", tree)
+        zapz.append(tmp_path / "target.zarr", nodes)
     assert not (tmp_path / "target.zarr").exists()
 
 
@@ -232,9 +232,9 @@ def test_a_dry_run_foretells_the_run(series: str, exists: bool, on_existing: str
     target = tmp_path / "target.zarr"
     if exists:
         zapz.append(target, day(0, 2))
-    before = snapshot(tmp_path)
+    before = tree(tmp_path)
     dry = _outcome(target, SERIES[series](), on_existing=on_existing, dry_run=True)
-    assert snapshot(tmp_path) == before
+    assert tree(tmp_path) == before
     assert dry == _outcome(target, SERIES[series](), on_existing=on_existing)
 
 
@@ -263,18 +263,18 @@ def test_a_plan_is_executed_with_what_it_was_made_for(case: str, tmp_path: Path)
         assert zapz.execute(plan, **settings).appended == 1
         assert labels(target) == [0, 1]
     else:
-        before = snapshot(target)
+        before = tree(target)
         with pytest.raises(kind):
             zapz.execute(plan, **settings)
-        assert snapshot(target) == before
+        assert tree(target) == before
 
 
 def test_executing_as_a_dry_run_touches_nothing(tmp_path: Path) -> None:
     plan = _planned(tmp_path / "target.zarr")
-    before = snapshot(tmp_path)
+    before = tree(tmp_path)
     with pytest.raises(zapz.ConfigError, match=r"dry_run does not apply to execute\(\)"):
         zapz.execute(plan, slice=day(1), dry_run=True)
-    assert snapshot(tmp_path) == before
+    assert tree(tmp_path) == before
 
 
 def test_what_labels_decide_is_not_computed(tmp_path: Path) -> None:

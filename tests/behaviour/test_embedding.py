@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from kit.embedding import CHUNKED, OwnError, Slice, day, labels
-from kit.trees import snapshot
+from kit.trees import tree
 from zarr.storage import MemoryStore
 
 import zapz
@@ -131,7 +131,7 @@ def test_what_a_callback_raises_travels_unchanged(
 def test_cancelling_is_noticed_between_chunks(workers: int, tmp_path: Path) -> None:
     target, cancel, done = tmp_path / "target.zarr", threading.Event(), []
     zapz.append(target, day(0), **CHUNKED)
-    before = snapshot(target)
+    before = tree(target)
 
     def progress(number: int, of: int) -> None:
         done.append((number, of))
@@ -139,7 +139,7 @@ def test_cancelling_is_noticed_between_chunks(workers: int, tmp_path: Path) -> N
 
     with pytest.raises(zapz.CancelledError):
         zapz.append(target, day(1, 64), cancel=cancel, on_progress=progress, workers=workers)
-    assert snapshot(target) == before
+    assert tree(target) == before
     assert max(done) < (64, 0)
     assert not ours()
 
@@ -241,10 +241,10 @@ def test_an_empty_text_is_not_the_current_folder(what: str, tmp_path: Path, monk
     monkeypatch.chdir(here)
     if what == "slice":
         zapz.append(here, day(0))
-    before = snapshot(here)
+    before = tree(here)
     with pytest.raises(zapz.ZapzError):
         zapz.append(*{"target": ("", day(0)), "slice": (tmp_path / "t.zarr", "")}[what])
-    assert snapshot(here) == before
+    assert tree(here) == before
     assert not (tmp_path / "t.zarr").exists()
 
 
@@ -254,10 +254,10 @@ def test_an_empty_text_is_not_the_current_folder(what: str, tmp_path: Path, monk
 def test_the_target_is_no_slice_of_itself_however_it_is_named(place: str, tmp_path: Path) -> None:
     target = tmp_path / "target.zarr"
     zapz.append(target, day(0))
-    before = snapshot(target)
+    before = tree(target)
     with pytest.raises(zapz.SliceError, match="same"):
         zapz.append(target, place.format(target))
-    assert snapshot(target) == before
+    assert tree(target) == before
 
 
 def test_errors_travel_between_processes_with_their_notes() -> None:

@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 import zarr
 from kit.cubes import quiet, read, write_array, write_group
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 
@@ -70,10 +70,10 @@ def test_other_numbers_are_no_booleans(tmp_path: Path) -> None:
     _slice(tmp_path / "0", 0, [True, False, True], 3)
     _slice(tmp_path / "1", 1, np.array([0, 1, 2], "i1"), 3, attrs={"dtype": "bool"})
     zapz.append(tmp_path / "t", tmp_path / "0")
-    before = snapshot(tmp_path / "t")
+    before = tree(tmp_path / "t")
     with pytest.raises(zapz.SliceError, match="not a boolean"):
         zapz.append(tmp_path / "t", tmp_path / "1")
-    assert snapshot(tmp_path / "t") == before
+    assert tree(tmp_path / "t") == before
 
 
 # -- cells that equal a fill value that nothing calls missing
@@ -110,11 +110,11 @@ def _target(path: Path, form: str) -> Path:
 def test_where_readers_differ_the_slice_is_refused(tmp_path: Path, target: str) -> None:
     place = _target(tmp_path / "t", target)
     slice_ = _marked(tmp_path / "s", 1, [-9, 5, 6, 7], "plain")
-    before = snapshot(place)
+    before = tree(place)
     with pytest.raises(zapz.SliceError, match="v2_fill_value") as caught:
         zapz.append(place, slice_)
     assert "-9 at index (0, 0)" in str(caught.value)
-    assert snapshot(place) == before
+    assert tree(place) == before
 
 
 @pytest.mark.parametrize("target", ["plain", "attribute", "v3"])
@@ -251,10 +251,10 @@ def test_labels_that_were_never_written_keep_their_value(tmp_path: Path) -> None
     """Labels whose chunk is missing read as the fill value; without one they would be something else."""
     place = _old_target(tmp_path / "t", [9, 9, 11, 10], 9, chunk=2, write_empty=False)
     assert not (place / "time/0").exists()
-    before = snapshot(place)
+    before = tree(place)
     with pytest.raises(zapz.LabelError, match=r"label equals fill_value.*time/0"):
         zapz.append(place, _slice(tmp_path / "s", 9, np.full(4, 9, "i2"), 2), label_order="decreasing")
-    assert snapshot(place) == before
+    assert tree(place) == before
 
 
 def test_missing_chunks_of_labels_that_read_the_same_do_not_matter(tmp_path: Path) -> None:

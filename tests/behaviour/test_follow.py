@@ -35,7 +35,7 @@ from kit.cf_cubes import (
     write,
 )
 from kit.cubes import write_array, write_group
-from kit.trees import snapshot
+from kit.trees import NOTHING, tree
 
 import zapz
 from zapz import errors
@@ -198,10 +198,10 @@ def test_accepted(case: str, here: Path) -> None:
         for name, variable in expected.variables.items():
             assert found[name].dims == variable.dims
         if "time" in first.variables and formats != (3, 2):
-            before = snapshot(target)
+            before = tree(target)
             again = zapz.append(target, slices, **FAST, **read_as)
             assert (again.appended, again.already) == (0, 2), "running it again is not the same"
-            assert snapshot(target) == before
+            assert tree(target) == before
 
 
 @pytest.mark.parametrize("formats", CROSSED)
@@ -495,7 +495,7 @@ def test_every_refusal_says_what_to_do(here: Path) -> None:
 def test_dry_run_and_plan_refuse_what_they_can(case: str, here: Path) -> None:
     make, kind, _ = REFUSED[case]
     target, second = started(here, (2, 2), *make())
-    before = snapshot(here)
+    before = tree(here)
     if case in {
         "marker as a value",
         "outside the packed range",
@@ -507,7 +507,7 @@ def test_dry_run_and_plan_refuse_what_they_can(case: str, here: Path) -> None:
         for call in (lambda: zapz.append(target, second, dry_run=True), lambda: zapz.plan(target, second)):
             with pytest.raises(kind):
                 call()
-    assert snapshot(here) == before
+    assert tree(here) == before
 
 
 def test_earlier_slices_of_an_iterator_stay_and_later_ones_are_not_looked_at(here: Path) -> None:
@@ -529,12 +529,12 @@ def test_target_errors_come_first(here: Path) -> None:
     meta = json.loads(document.read_text())
     meta["shape"][0] = 99
     document.write_text(json.dumps(meta))
-    before = snapshot(here)
+    before = tree(here)
     with pytest.raises(errors.FormatError, match="differ in length") as caught:
         zapz.append(target, second, **FAST)
     assert caught.value.exit_code == 4
     assert str(target) in str(caught.value)
-    assert snapshot(here) == before
+    assert tree(here) == before
 
 
 def test_slice_whose_arrays_disagree(here: Path) -> None:
@@ -568,11 +568,11 @@ def test_first_slice_whose_arrays_disagree(here: Path) -> None:
 def test_variable_with_the_dimension_twice(here: Path) -> None:
     write_group(here / "s", zarr_format=2)
     write_array(here / "s", "covariance", np.ones((2, 2)), zarr_format=2, dims=["time", "time"])
-    before = snapshot(here)
+    before = tree(here)
     with pytest.raises(errors.ZapzError, match="covariance") as caught:
         zapz.append(here / "cube", here / "s", **FAST)
     assert caught.value.exit_code in {3, 4}
-    assert snapshot(here) == before
+    assert tree(here) == before
 
 
 def test_units_on_one_side_only_are_at_least_reported(here: Path) -> None:
@@ -731,11 +731,11 @@ def test_append_dim(formats: tuple[int, int], here: Path) -> None:
     target, slices = two(here, formats, strip(0), strip(100))
     zapz.append(target, slices, append_dim="x", **FAST)
     check(target, slices, "x")
-    before = snapshot(here)
+    before = tree(here)
     with pytest.raises(errors.ZapzError, match=r"band.*append_dim='time'") as caught:
         zapz.append(target, slices[1], append_dim="band", **FAST)
     assert caught.value.exit_code in {3, 4}
-    assert snapshot(here) == before
+    assert tree(here) == before
 
 
 @pytest.mark.parametrize(
@@ -767,7 +767,7 @@ def test_unknown_settings(wrong: str, right: str, here: Path) -> None:
         with pytest.raises(errors.ConfigError, match=f"'{wrong}'.*'{right}'") as caught:
             call()
         assert caught.value.exit_code == 2
-    assert snapshot(here) == {}
+    assert tree(here) == NOTHING
 
 
 def test_unknown_setting_that_is_near_nothing(here: Path) -> None:
@@ -787,12 +787,12 @@ def test_unknown_setting_that_is_near_nothing(here: Path) -> None:
 )  # fmt: skip
 def test_wrong_values_of_settings(name: str, value: Any, here: Path) -> None:
     slice_ = write(here / "slice.zarr", cube())
-    before = snapshot(here)
+    before = tree(here)
     with pytest.raises(errors.ConfigError, match=name) as caught:
         zapz.append(here / "cube.zarr", slice_, **FAST, **{name: value})
     assert caught.value.exit_code == 2
     assert caught.value.found
-    assert snapshot(here) == before
+    assert tree(here) == before
 
 
 # --- nothing to do ------------------------------------------------------------------------------------------------------------
@@ -801,7 +801,7 @@ def test_wrong_values_of_settings(name: str, value: Any, here: Path) -> None:
 def test_nothing_to_append(here: Path) -> None:
     assert zapz.append(here / "cube.zarr", [], **FAST).length == 0
     assert zapz.append(here / "cube.zarr", iter([]), **FAST).appended == 0
-    assert snapshot(here) == {}
+    assert tree(here) == NOTHING
 
 
 @pytest.mark.parametrize("formats", CROSSED)
@@ -814,9 +814,9 @@ def test_empty_slices(formats: tuple[int, int], here: Path) -> None:
     report = zapz.append(here / "cube.zarr", [empty, slices[0], empty, slices[1]], **FAST)
     assert [s.outcome for s in report.slices] == ["empty", "appended", "empty", "appended"]
     check(here / "cube.zarr", slices)
-    before = snapshot(here)
+    before = tree(here)
     assert zapz.append(here / "cube.zarr", empty, **FAST).length == 4
-    assert snapshot(here) == before
+    assert tree(here) == before
 
 
 @pytest.mark.parametrize("formats", CROSSED)
@@ -832,11 +832,11 @@ def test_target_of_length_0(formats: tuple[int, int], here: Path) -> None:
 
 def test_exit_codes_and_messages(here: Path) -> None:
     target, second = started(here, (2, 2), cube(), encoded(cube(2), dtype="f8"))
-    before = snapshot(here)
+    before = tree(here)
     command = [sys.executable, "-m", "zapz", "append", str(target), str(second)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=here)
     assert done.returncode == 3
     for word in (str(second), "v", "float32", "float64"):
         assert word in done.stderr
     assert "Traceback" not in done.stderr
-    assert snapshot(here) == before
+    assert tree(here) == before

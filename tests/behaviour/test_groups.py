@@ -10,7 +10,7 @@ import zarr
 from kit import cubes
 from kit.cubes import write_array, write_group
 from kit.small_cubes import DAYS, FAST, labelled
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 
@@ -45,12 +45,12 @@ def test_folder_of_datasets_is_no_dataset(tmp_path: Path) -> None:
     """A folder in which datasets lie is not taken for a group of them."""
     labelled(tmp_path / "here" / "a.zarr", [0, 1], "days since 2024-01-01")
     following = labelled(tmp_path / "b.zarr", [2], "days since 2024-01-01")
-    before = snapshot(tmp_path / "here")
+    before = tree(tmp_path / "here")
     with pytest.raises(zapz.FormatError, match="not a Zarr dataset"):
         zapz.append(tmp_path / "here", following)
     with pytest.raises(zapz.FormatError, match="not a Zarr dataset"):
         zapz.append(tmp_path / "new.zarr", tmp_path / "here")
-    assert snapshot(tmp_path / "here") == before
+    assert tree(tmp_path / "here") == before
     assert not (tmp_path / "new.zarr").exists()
 
 

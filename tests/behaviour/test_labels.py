@@ -13,7 +13,7 @@ import xarray as xr
 from kit.cf_cubes import CROSSED, FAST, cf_cube, check, cube, joined, opened, refused, write
 from kit.cubes import write_array, write_group
 from kit.label_lines import DAYS, line, lines, stored
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 from zapz import errors
@@ -180,20 +180,20 @@ def test_step_of_float_days(here: Path) -> None:
 )
 def test_steps_of_nonsense(step: str, here: Path) -> None:
     slices = lines(here, [1, 2], attrs=DAYS)
-    before = snapshot(here)
+    before = tree(here)
     with pytest.raises(errors.ConfigError, match="append_step") as caught:
         zapz.append(here / "cube", slices[0], append_step=step, **FAST)
     assert caught.value.exit_code == 2
-    assert snapshot(here) == before
+    assert tree(here) == before
 
 
 @pytest.mark.parametrize("step", ["1D", "-2h"])
 def test_durations_are_for_times(step: str, here: Path) -> None:
     slices = lines(here, [1, 2])
-    before = snapshot(here)
+    before = tree(here)
     with pytest.raises(errors.ConfigError, match="append_step"):
         zapz.append(here / "cube", slices[0], append_step=step, **FAST)
-    assert snapshot(here) == before
+    assert tree(here) == before
 
 
 # --- there already ---------------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_every_slice_is_found_again(
     slices = lines(here, *parts, attrs=attrs, zarr_format=zarr_format)
     order = {"label_order": "decreasing"} if falling else {}
     zapz.append(here / "cube", slices, **FAST, **settings, **order)
-    before = snapshot(here)
+    before = tree(here)
     for slice_ in slices:
         for how, outcome in (("resume", "already"), ("skip", "skipped")):
             assert zapz.append(here / "cube", slice_, on_existing=how, **FAST).slices[0].outcome == outcome
@@ -249,7 +249,7 @@ def test_every_slice_is_found_again(
                 continue
             with pytest.raises(errors.LabelError, match=new.name):
                 zapz.append(here / "cube", new, on_existing=how, **FAST)
-    assert snapshot(here) == before
+    assert tree(here) == before
 
 
 def test_labels_there_with_other_values(here: Path) -> None:
@@ -312,9 +312,9 @@ def test_the_same_slice_twice_in_one_call(here: Path) -> None:
 def test_dry_run_tells_what_the_run_would_do(here: Path) -> None:
     a, b = lines(here, [1, 2], [3, 4], attrs=DAYS)
     for items in ([a, a], [a, b, b], [a, b, a]):
-        before = snapshot(here)
+        before = tree(here)
         dry = [s.outcome for s in zapz.append(here / "cube", items, dry_run=True, **FAST).slices]
-        assert snapshot(here) == before
+        assert tree(here) == before
         assert dry.count("planned") == len(set(items))
         assert dry.count("already") == len(items) - len(set(items))
 
@@ -381,13 +381,13 @@ def test_kinds(kind: str, zarr_format: int, here: Path) -> None:
 def test_step_of_text(kind: str, step: Any, here: Path) -> None:
     parts, dtype = KINDS[kind]
     slices = lines(here, *parts, dtype=dtype)
-    before = snapshot(here)
+    before = tree(here)
     if step == "+":
         assert zapz.append(here / "cube", slices, append_step=step, **FAST).appended == 2
     else:
         with pytest.raises(errors.ZapzError, match=r"append_step|labels"):
             zapz.append(here / "cube", slices, append_step=step, **FAST)
-        assert snapshot(here) == before
+        assert tree(here) == before
 
 
 @pytest.mark.parametrize(
@@ -412,10 +412,10 @@ def test_step_of_numpy_times(dtype: str, step: Any, passes: bool, here: Path) ->
 
 def test_complex_labels_have_no_order(here: Path) -> None:
     slice_ = line(here / "s", [1 + 1j, 2 + 2j])
-    before = snapshot(here)
+    before = tree(here)
     with pytest.raises(errors.ZapzError, match="time"):
         zapz.append(here / "cube", slice_, **FAST)
-    assert snapshot(here) == before
+    assert tree(here) == before
     zapz.append(here / "cube", slice_, label_order="any", **FAST)
 
 

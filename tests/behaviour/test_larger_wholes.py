@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 import zarr
 from kit.cubes import consolidate
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 
@@ -99,11 +99,11 @@ def _pyramid(path: Path, *, marked: bool = True) -> Path:
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_a_level_is_no_target(tmp_path: Path, folder: str, level: str, dry_run: bool, *, marked: bool) -> None:
     pyramid = _pyramid(tmp_path / folder, marked=marked)
-    before = snapshot(pyramid)
+    before = tree(pyramid)
     with pytest.raises(zapz.FormatError, match=f"pyramid.*{folder}") as caught:
         zapz.append(pyramid / level, _dataset(1, 8), dry_run=dry_run)
     assert caught.value.exit_code == 4
-    assert snapshot(pyramid) == before
+    assert tree(pyramid) == before
 
 
 def test_a_linked_level_is_no_target(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_broken_consolidated_metadata_below_the_root_are_named(tmp_path: Path) -
         root.create_array("time", data=np.arange(start, start + 2)).attrs.update({"_ARRAY_DIMENSIONS": ["time"]})
         root.create_group("child").create_array("v", data=np.arange(2)).attrs.update({"_ARRAY_DIMENSIONS": ["x"]})
     (tmp_path / "t/child/.zmetadata").write_text('{"x')
-    before = snapshot(tmp_path)
+    before = tree(tmp_path)
     with pytest.raises(zapz.MetadataError, match=r"invalid JSON, target, child/\.zmetadata"):
         zapz.append(tmp_path / "t", tmp_path / "s")
-    assert snapshot(tmp_path) == before
+    assert tree(tmp_path) == before

@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 from kit.cubes import files, quiet
 from kit.slices_kit import Stored, again, at_once, cube, days, mapped, reading, written
-from kit.trees import snapshot
+from kit.trees import tree
 from kit.volumes import volume
 
 import zapz
@@ -127,13 +127,13 @@ class Breaking(Stored):
 @pytest.mark.parametrize("step", [0, 4])
 def test_what_cannot_be_read_leaves_the_target_as_it_was(fault: str, step: int, tmp_path: Path) -> None:
     place = _target("chunks across the end", tmp_path / "target.zarr")
-    before = snapshot(place)
+    before = tree(place)
     dataset = cube(2, 5)
     bad = mapped(dataset) | {"v": (dataset["v"].dims, Breaking(dataset["v"].values, step, fault))}
     with pytest.raises((zapz.ZapzError, OSError)) as caught:
         zapz.append(place, [bad])
     assert fault != "error" or "the file is damaged here" in f"{caught.value} {caught.value.__cause__}"
-    assert snapshot(place) == before
+    assert tree(place) == before
     zapz.append(place, [dataset])
     _assert_values(place, _whole(False, (2, 5)))
 
@@ -326,7 +326,7 @@ def test_a_computation_that_fails_leaves_nothing(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     place = _target("chunks across the end", tmp_path / "target.zarr")
-    before = snapshot(place)
+    before = tree(place)
 
     def fail() -> None:
         raise ZeroDivisionError("in the user's own function")
@@ -336,7 +336,7 @@ def test_a_computation_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises((ZeroDivisionError, zapz.ZapzError)) as caught:
         zapz.append(place, [lazy], memory_limit="100B", temp_dir=str(scratch))
     assert "in the user's own function" in f"{caught.value} {caught.value.__cause__}"
-    assert snapshot(place) == before
+    assert tree(place) == before
     assert list(scratch.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ import zarr
 from kit import cubes
 from kit.cubes import write_array, write_group
 from kit.small_cubes import FAST, NAN, patch, rd
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 
@@ -60,10 +60,10 @@ def test_old_values_do_not_move_however_often_their_chunk_is_rewritten(tmp_path:
 def test_values_outside_the_range_of_a_filter_are_refused(tmp_path: Path) -> None:
     narrow = numcodecs.FixedScaleOffset(offset=0, scale=100, dtype="f8", astype="u1")
     target = write(tmp_path / "t", 0, np.full((1, 5), 1.0), [narrow], chunk=1)
-    before = snapshot(target)
+    before = tree(target)
     with pytest.raises(zapz.SliceError, match="fixedscaleoffset"):
         zapz.append(target, write(tmp_path / "s", 1, values_of(1, 1), None, chunk=1))
-    assert snapshot(target) == before
+    assert tree(target) == before
 
 
 def test_filter_that_is_not_stable_is_refused_at_a_boundary(tmp_path: Path) -> None:

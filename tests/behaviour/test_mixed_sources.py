@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from kit.cubes import read
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 
@@ -67,7 +67,7 @@ def _settings(form: str) -> dict[str, Any]:
 @pytest.mark.parametrize("given", ["arrays", "chunks"])
 def test_what_is_not_given_as_bytes_is_given_as_cells(tmp_path: Path, given: str, form: str, target: str) -> None:
     zapz.append(tmp_path / "slice", _slice(V, 2, {}), **_settings(form))
-    files = snapshot(tmp_path / "slice")
+    files = tree(tmp_path / "slice")
     chunks = sorted(key for key in files if not key.endswith("zarr.json"))
     held = [key for key in chunks if key.startswith("v")] if given == "arrays" else chunks[::2]
     if target != "new":
@@ -84,7 +84,7 @@ def test_what_is_not_given_as_bytes_is_given_as_cells(tmp_path: Path, given: str
 
 def test_what_is_given_neither_way_is_missing(tmp_path: Path) -> None:
     zapz.append(tmp_path / "slice", _slice(V, 2, {}), **_settings("chunks"))
-    files = snapshot(tmp_path / "slice")
+    files = tree(tmp_path / "slice")
     held = [key for key in files if key != "v/c/1/0/0"]
     zapz.append(tmp_path / "target", Mixed(files, held, ("w",)))
     found = read(tmp_path / "target")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 from zapz.format.documents import foreign_document
@@ -134,7 +134,7 @@ def test_fixture(tmp_path: Path, name: str) -> None:
     shutil.copytree(ROOT / name, source, ignore=lambda _, names: [n for n in names if n.startswith(".zapz")])
     ndim = name_dims(source)
     target = tmp_path / "cube.zarr"
-    before = snapshot(source)
+    before = tree(source)
     try:
         expected = read(source)
     except Exception:  # noqa: BLE001 - whatever it finds illegal
@@ -145,7 +145,7 @@ def test_fixture(tmp_path: Path, name: str) -> None:
         assert error.exit_code in ({3, 4, 5} if expected is None or not ndim else {4}), str(error)
         assert not target.exists()
         return
-    assert snapshot(source) == before
+    assert tree(source) == before
     if expected is not None and expected.size:
         assert_same(read(target / "a"), np.concatenate([expected, expected]))
 

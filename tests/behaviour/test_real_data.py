@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import zarr
 from kit.cubes import quiet
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 
@@ -101,10 +101,10 @@ def test_marker_of_one_format_is_not_a_value_of_the_other(data: Path, tmp_path: 
     """The v3 series has no _FillValue: for readers its -32768 are values, and those of v2 are missing. Neither becomes the other."""
     target = tmp_path / "cube.zarr"
     zapz.append(target, slices_of(data, f"ghrsst_v{first}")[0])
-    before = snapshot(target)
+    before = tree(target)
     with pytest.raises(zapz.SliceError, match="-32768"):
         zapz.append(target, slices_of(data, f"ghrsst_v{rest}")[1])
-    assert snapshot(target) == before
+    assert tree(target) == before
 
 
 @pytest.mark.parametrize("case", ["sentinel3_v2", "ghrsst_v2", "sentinel3_v3", "ghrsst_v3"])
@@ -168,6 +168,6 @@ def test_read_only_data_is_not_changed(data: Path, tmp_path: Path) -> None:
     """Slices are only read: a copy of them is the same afterwards."""
     copy = tmp_path / "slices"
     shutil.copytree(data / "ghrsst_v2" / "slices", copy)
-    before = snapshot(copy)
+    before = tree(copy)
     zapz.append(tmp_path / "cube.zarr", sorted(copy.glob("*.zarr")))
-    assert snapshot(copy) == before
+    assert tree(copy) == before

@@ -17,7 +17,7 @@ import fsspec
 import numpy as np
 import pytest
 import zarr
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 from zapz.cli.demo import write_slice
@@ -59,7 +59,7 @@ def content(uri: str, **options: object) -> dict[str, bytes]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {key: data for key, data in snapshot(folder).items() if data is not None}
+    return {key: data for key, data in tree(folder).items() if data is not None}
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def memory() -> Iterator[str]:
 
 def test_memory_slices_into_local_target(days: list[Path], expected: Path, memory: str, tmp_path: Path) -> None:
     zapz.append(tmp_path / "cube.zarr", upload(days, memory))
-    assert snapshot(tmp_path / "cube.zarr") == snapshot(expected)
+    assert tree(tmp_path / "cube.zarr") == tree(expected)
 
 
 def test_local_slices_into_memory_target(days: list[Path], expected: Path, memory: str) -> None:
@@ -138,25 +138,25 @@ def test_http_slices(days: list[Path], expected: Path, tmp_path: Path) -> None:
         server.shutdown()
         server.server_close()
         thread.join()
-    assert snapshot(tmp_path / "cube.zarr") == snapshot(expected)
+    assert tree(tmp_path / "cube.zarr") == tree(expected)
 
 
 def test_zip_slices(days: list[Path], expected: Path, tmp_path: Path) -> None:
     archives = [shutil.make_archive(str(tmp_path / d.stem), "zip", d) for d in days]
     zapz.append(tmp_path / "cube.zarr", [archives[0], f"zip://::file://{archives[1]}", archives[2]])
-    assert snapshot(tmp_path / "cube.zarr") == snapshot(expected)
+    assert tree(tmp_path / "cube.zarr") == tree(expected)
 
 
 def test_file_uris_and_trailing_slashes(days: list[Path], expected: Path, tmp_path: Path) -> None:
     zapz.append(f"file://{tmp_path}/cube.zarr/", [f"file://{days[0]}", f"{days[1]}/", days[2]])
-    assert snapshot(tmp_path / "cube.zarr") == snapshot(expected)
+    assert tree(tmp_path / "cube.zarr") == tree(expected)
 
 
 def test_chained_cache(days: list[Path], expected: Path, memory: str, tmp_path: Path) -> None:
     chained = [f"simplecache::{uri}" for uri in upload(days, memory)]
     options = {"simplecache": {"cache_storage": str(tmp_path / "cache")}}
     zapz.append(tmp_path / "cube.zarr", chained, slice_storage_options=options)
-    assert snapshot(tmp_path / "cube.zarr") == snapshot(expected)
+    assert tree(tmp_path / "cube.zarr") == tree(expected)
 
 
 def test_read_error_is_no_missing_chunk(
@@ -166,7 +166,7 @@ def test_read_error_is_no_missing_chunk(
     uris = upload(days, memory)
     target = tmp_path / "cube.zarr"
     zapz.append(target, uris[0])
-    before = snapshot(target)
+    before = tree(target)
     kind = type(fsspec.filesystem("memory"))
     honest = kind.cat_file
 
@@ -178,7 +178,7 @@ def test_read_error_is_no_missing_chunk(
     monkeypatch.setattr(kind, "cat_file", flaky)
     with pytest.raises(zapz.StoreError, match="Forbidden"):
         zapz.append(target, uris[1])
-    assert snapshot(target) == before
+    assert tree(target) == before
 
 
 HAS_S3 = all(importlib.util.find_spec(name) is not None for name in ("s3fs", "moto", "flask"))
@@ -218,7 +218,7 @@ def s3() -> Iterator[dict[str, object]]:
 def test_s3_slices_and_target(days: list[Path], expected: Path, tmp_path: Path, s3: dict[str, object]) -> None:
     uris = upload(days, "s3://bucket/days", **s3)
     zapz.append(tmp_path / "cube.zarr", uris, slice_storage_options=s3)
-    assert snapshot(tmp_path / "cube.zarr") == snapshot(expected)
+    assert tree(tmp_path / "cube.zarr") == tree(expected)
     target = "s3://bucket/cube.zarr"
     zapz.append(target, [str(d) for d in days], target_storage_options=s3)
     assert content(target, **s3) == files(expected)

@@ -12,7 +12,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 from zapz.cli.demo import write_slice
@@ -82,10 +82,10 @@ def test_a_linked_folder_is_refused(what: str, cube: Path, tmp_path: Path) -> No
         shutil.move(cube / what, outside)
     (cube / what).parent.mkdir(exist_ok=True)
     (cube / what).symlink_to(outside)
-    before = snapshot(outside)
+    before = tree(outside)
     with pytest.raises(ZapzError, match="link"):
         zapz.append(cube, tmp_path / "next.zarr")
-    assert snapshot(outside) == before
+    assert tree(outside) == before
 
 
 @pytest.mark.parametrize("name", ["journal", "decision", "000001"])

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from kit.cubes import quiet
 from kit.slices_kit import KINDS, appended, days, reading, written
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 
@@ -83,8 +83,8 @@ def test_what_would_change_a_value_later_is_refused(case: str, zarr_format: int,
     dataset = xr.Dataset({"time": ("time", days(0, 1)), "spoiled": ("time", np.array(first), {}, encoding)})
     with quiet():
         written(dataset, target, zarr_format=zarr_format)
-    before = snapshot(target)
+    before = tree(target)
     with pytest.raises(zapz.SliceError) as refusal:
         zapz.append(target, [{"time": ("time", days(1, 1)), "spoiled": ("time", np.array(later))}])
     assert "spoiled" in str(refusal.value)
-    assert snapshot(target) == before
+    assert tree(target) == before

@@ -27,7 +27,7 @@ import numpy as np
 import pytest
 from kit import cubes
 from kit.mounts import Child, MissingError, Nursery, bound, call, command, looped
-from kit.trees import snapshot
+from kit.trees import tree
 from kit.volumes import amount, volume
 
 pytestmark = [
@@ -684,14 +684,14 @@ def kill_appends(nursery: Nursery, place: Path, config: Path, number: int) -> No
     begin_cube(nursery, model, config)
     words = ("append", "-q", "-c", config, target, *slices)
     shutil.copytree(model, target)
-    states = [snapshot(target)]
+    states = [tree(target)]
     first = "mounts.at_changes({})"
     for count in (1, 2):
         started = time.monotonic()
         whole = nursery.run(command(*words[: 5 + count], first=first, last="print(mounts.changes())"))
         length = time.monotonic() - started
         allowed(whole, OK)
-        states.append(snapshot(target))
+        states.append(tree(target))
     shutil.rmtree(target)
     shutil.copytree(model, target)
     changes = int(nursery.run(command(*words, first=first, last="print(mounts.changes())")).out)
@@ -710,12 +710,12 @@ def kill_appends(nursery: Nursery, place: Path, config: Path, number: int) -> No
             killed.ended()
             allowed(killed, KILLED, OK)
         settle(nursery, target, lease=SHORT)
-        found = snapshot(target)
+        found = tree(target)
         assert found in states, (attempt, at, killed, sorted(found))
         assert found == states[2] or killed.code == KILLED, (attempt, at, killed, sorted(found))
         again = nursery.run(command(*words))
         allowed(again, OK)
-        assert snapshot(target) == states[2], (attempt, at, killed, again)
+        assert tree(target) == states[2], (attempt, at, killed, again)
 
 
 @pytest.mark.parametrize("kind", PLACES)

@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 
 import zapz
-from kit.trees import snapshot
+from kit.trees import tree
 from zapz import errors
 
 FAST: dict[str, Any] = {"durability": "process"}
@@ -103,11 +103,11 @@ def refused(
     **settings: Any,
 ) -> errors.ZapzError:
     """Append, expect a refusal, and check what it says and that nothing in the folder has changed."""
-    before = snapshot(target.parent)
+    before = tree(target.parent)
     with pytest.raises(errors.ZapzError) as caught:
         zapz.append(target, slices, **FAST, **settings)
     error = caught.value
-    assert snapshot(target.parent) == before
+    assert tree(target.parent) == before
     text = str(error)
     assert type(error) is kind, text
     assert error.exit_code == code

@@ -41,7 +41,7 @@ from kit.differential_meaning import (
     implicit,
     is_chars,
 )
-from kit.trees import snapshot
+from kit.trees import tree
 
 CHANCE_OF_A_BAD_SLICE = 0.3
 LEFT_OUT: set[str] = set()
@@ -1204,7 +1204,7 @@ class Run:
 
     def state(self) -> dict[str, bytes | None]:
         """Return the target as bytes, without the lock."""
-        found = snapshot(self.target) if self.target.is_dir() else {}
+        found = tree(self.target) if self.target.is_dir() else {}
         return {path: data for path, data in found.items() if path.partition("/")[0] != ".zapz"}
 
     def docs(self) -> dict[str, Doc]:
@@ -1214,13 +1214,13 @@ class Run:
         """Make everything, append, judge."""
         with quiet():
             self.make()
-            before = {one.number: snapshot(one.path) for one in self.scenario.slices if one.path.is_dir()}
+            before = {one.number: tree(one.path) for one in self.scenario.slices if one.path.is_dir()}
             for group in self.calls():
                 self.call(group)
             self.repeat()
             for one in self.scenario.slices:
                 if one.number in before:
-                    require(snapshot(one.path) == before[one.number], f"slice {one.number} was changed")
+                    require(tree(one.path) == before[one.number], f"slice {one.number} was changed")
             self.judge()
 
     def make(self) -> None:
@@ -1328,14 +1328,14 @@ class Run:
             raise FoundError(f"slices were refused as a whole, and none of them alone: {refusal}") from refusal
 
     def dry_run(self, group: list[Slice]) -> bool:
-        before = snapshot(self.folder)
+        before = tree(self.folder)
         try:
             zapz.append(self.target, [one.value for one in group], dry_run=True, **self.scenario.settings)
         except zapz.ZapzError:
             willing = False
         else:
             willing = True
-        require(snapshot(self.folder) == before, "a dry run changed something")
+        require(tree(self.folder) == before, "a dry run changed something")
         return willing
 
     def accept(self, one: Slice) -> None:

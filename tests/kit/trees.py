@@ -8,18 +8,6 @@ from pathlib import Path
 from typing import Any
 
 
-def snapshot(folder: Path) -> dict[str, bytes | None]:
-    """Return every file's bytes, and None for every folder, by relative path."""
-    result: dict[str, bytes | None] = {}
-    for base, folders, files in os.walk(folder):
-        for name in folders:
-            result[os.path.relpath(os.path.join(base, name), folder)] = None
-        for name in files:
-            path = os.path.join(base, name)
-            result[os.path.relpath(path, folder)] = Path(path).read_bytes()
-    return result
-
-
 def modes(folder: Path) -> dict[str, int]:
     """Return the mode of every file and folder, itself included, by relative path; links are not followed."""
     result = {".": stat.S_IMODE(folder.stat().st_mode)} if folder.is_dir() else {}
@@ -41,6 +29,10 @@ def times(folder: Path) -> dict[str, int]:
 
 
 Tree = dict[str, Any]
+
+
+NOTHING: Tree = {".": None}
+"""The tree of an empty folder."""
 
 
 def tree(path: Path | str) -> Tree:

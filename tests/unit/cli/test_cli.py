@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kit.command_line import run
-from kit.trees import snapshot
+from kit.trees import tree
 from typer.testing import CliRunner
 
 import zapz
@@ -124,7 +124,7 @@ def test_json_is_alone_on_standard_output(days: list[Path], tmp_path: Path) -> N
 
 def test_dry_run_says_what_would_happen(days: list[Path], tmp_path: Path) -> None:
     zapz.append(tmp_path / "cube.zarr", days[0])
-    before = snapshot(tmp_path / "cube.zarr")
+    before = tree(tmp_path / "cube.zarr")
     code, out, _ = run("append", "--dry-run", tmp_path / "cube.zarr", *days[1:])
     assert code == 0
     lines = out.splitlines()
@@ -139,7 +139,7 @@ def test_dry_run_says_what_would_happen(days: list[Path], tmp_path: Path) -> Non
     assert any(line.startswith("16 chunks copied · 2 re-encoded · ") for line in lines)
     assert "at most 32.8 kB of memory per worker" in out
     assert "nothing written" in out
-    assert snapshot(tmp_path / "cube.zarr") == before
+    assert tree(tmp_path / "cube.zarr") == before
 
 
 def test_nothing_to_do(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import ROOT
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 from zapz.cli.demo import write_slice
@@ -237,11 +237,11 @@ def test_a_slice_source_from_elsewhere_does_not_run(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("import pathlib\npathlib.Path('RAN').touch()\ndef same(path): return path\n")
     (tmp_path / "c.toml").write_text('slice_source = "own:same"')
     chained = f"simplecache::file://{tmp_path}/c.toml"
-    before = snapshot(tmp_path)
+    before = tree(tmp_path)
     for dry in ([], ["--dry-run"]):
         code, said = zapz_says(tmp_path, "-c", chained, *dry, "cube.zarr", "day.zarr")
         assert (code, "c.toml, line 1, slice_source" in said) == (2, True), said
-        assert snapshot(tmp_path) == before
+        assert tree(tmp_path) == before
     words = ["-c", chained, "--trust-config", "cube.zarr", "day.zarr"]
     assert zapz_says(tmp_path, *words)[0] == 0
     assert (tmp_path / "RAN").exists()
@@ -256,10 +256,10 @@ def test_every_function_asks_where_its_configuration_is_from(function: str, tmp_
     write_slice(tmp_path / "cube.zarr", 0)
     write_slice(tmp_path / "day.zarr", 1)
     slices = [tmp_path / "day.zarr"] if function in {"append", "plan"} else []
-    before = snapshot(tmp_path)
+    before = tree(tmp_path)
     with pytest.raises(ConfigError, match="line 1, workers"):
         getattr(zapz, function)(tmp_path / "cube.zarr", *slices, config=put("workers = 1", ".toml"))
-    assert snapshot(tmp_path) == before
+    assert tree(tmp_path) == before
 
 
 def test_executing_a_plan_asks_too(tmp_path: Path) -> None:

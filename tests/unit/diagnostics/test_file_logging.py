@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 from zapz.cli.demo import write_slice
@@ -222,7 +222,7 @@ def test_nothing_runs_and_nothing_is_touched(tmp_path: Path) -> None:
     ]
     for number, table in enumerate(tables):
         (tmp_path / f"{number}.json").write_text(json.dumps({"logging": table}).replace("$", "$$"))
-    before = snapshot(tmp_path)
+    before = tree(tmp_path)
     code = f"""
 import sys, zapz
 from zapz.__main__ import main
@@ -237,7 +237,7 @@ for number in range({len(tables)}):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["2"] * 2 * len(tables), done.stderr
     assert done.stderr.count("In a file, logging may contain levels") == 2 * len(tables)
-    assert snapshot(tmp_path) == before
+    assert tree(tmp_path) == before
 
 
 def test_a_file_does_not_fill_in_what_another_has_begun(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from kit.open_places import (
     zipped,
 )
 from kit.servers import BUCKET, Server
-from kit.trees import snapshot
+from kit.trees import NOTHING, tree
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
 import zapz
@@ -85,7 +85,7 @@ def test_as_slice(kind: str, days: list[Path], expected: Path, tmp_path: Path) -
     things = [copied(day, KINDS[kind](tmp_path / day.name)) for day in days]
     zapz.append(tmp_path / "cube.zarr", things[0])
     zapz.append(tmp_path / "cube.zarr", things[1:])
-    assert snapshot(tmp_path / "cube.zarr") == snapshot(expected)
+    assert tree(tmp_path / "cube.zarr") == tree(expected)
 
 
 def test_group_is_its_store_and_path(kind: str, days: list[Path], expected: Path, tmp_path: Path) -> None:
@@ -125,12 +125,12 @@ def test_archives_and_references_are_slices_alone(
         shutil.copytree(day, tmp_path / day.name)
     things = [READERS[reader](tmp_path / day.name) for day in days]
     zapz.append(tmp_path / "cube.zarr", things, slice_references=["memory://"])
-    assert snapshot(tmp_path / "cube.zarr") == snapshot(expected)
-    before = snapshot(tmp_path)
+    assert tree(tmp_path / "cube.zarr") == tree(expected)
+    before = tree(tmp_path)
     for settings in ({}, {"single_writer": True}):
         with pytest.raises(zapz.StoreError, match="is read-only"):
             zapz.append(things[0], days[0], **settings)
-    assert snapshot(tmp_path) == before
+    assert tree(tmp_path) == before
 
 
 @pytest.mark.parametrize("name", ["data", "deep/er/extra"])
@@ -144,7 +144,7 @@ def test_array_is_a_dataset_of_its_own(kind: str, name: str, days: list[Path], t
     arrays = [zarr.open_group(thing, mode="r")[name] for thing in things]
     zapz.append(tmp_path / "cube.zarr", arrays[0])
     zapz.append(tmp_path / "cube.zarr", arrays[1:])
-    assert snapshot(tmp_path / "cube.zarr") == snapshot(tmp_path / "expected.zarr")
+    assert tree(tmp_path / "cube.zarr") == tree(tmp_path / "expected.zarr")
     with pytest.raises(zapz.StoreError, match="an array cannot be a target"):
         zapz.append(zarr.open_group(things[0], mode="r+")[name], days[0])
 
@@ -162,7 +162,7 @@ def test_custom_store_is_used_in_zarrs_loop_alone(days: list[Path], expected: Pa
     assert len(here) == 1
     assert 2 < store.most <= 64
     zapz.append(tmp_path / "cube.zarr", StorePath(store, "cube"))
-    assert snapshot(tmp_path / "cube.zarr").keys() == snapshot(expected).keys()
+    assert tree(tmp_path / "cube.zarr").keys() == tree(expected).keys()
     assert store.callers == here
 
 
@@ -219,7 +219,7 @@ def test_unwritable_target_is_refused_before_it_is_touched(case: str, days: list
 def test_read_only_folder_is_refused(wrap: Callable[..., Any], days: list[Path], tmp_path: Path) -> None:
     with pytest.raises(zapz.StoreError, match="read-only"):
         zapz.append(wrap(f"file://{tmp_path}/x" if wrap is not LocalStore else tmp_path / "x", read_only=True), days[0])
-    assert not snapshot(tmp_path)
+    assert tree(tmp_path) == NOTHING
 
 
 SAME: dict[str, Callable[[Any], Any]] = {
@@ -285,7 +285,7 @@ def test_only_what_is_certainly_absent_is_absent(days: list[Path], tmp_path: Pat
     shutil.copytree(days[0], tmp_path / "without.zarr")
     (tmp_path / "without.zarr" / gone).unlink()
     zapz.append(tmp_path / "expected.zarr", tmp_path / "without.zarr")
-    assert snapshot(tmp_path / "cube.zarr") == snapshot(tmp_path / "expected.zarr")
+    assert tree(tmp_path / "cube.zarr") == tree(tmp_path / "expected.zarr")
 
 
 def test_what_an_fsspec_store_was_told_to_take_for_absence_is_none(days: list[Path], tmp_path: Path) -> None:
@@ -367,7 +367,7 @@ def test_settings_reach_the_folder(tmp_path: Path) -> None:
         stores = [target_store(thing, StoreOptions(durable=durable, beside=durable)) for durable in (False, True)]
         assert [store.abilities.durable for store in stores if store] == [False, True]
         assert [getattr(store, "beside", None) for store in stores] == [False, True]
-    assert not snapshot(tmp_path)
+    assert tree(tmp_path) == NOTHING
 
 
 def test_what_is_not_given_costs_nothing() -> None:

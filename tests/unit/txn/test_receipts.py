@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from kit import cubes
-from kit.trees import snapshot
+from kit.trees import tree
 
 import zapz
 from zapz.execution.chunk_builder import ChunkBuilder
@@ -80,28 +80,28 @@ def test_what_was_written_elsewhere_is_committed(case: tuple[Path, Plan, Path], 
         receipts += written(plan, target, running, mine)
     assert {receipt.staged for receipt in receipts} == {False, True}
     assert len({receipt.index for receipt in receipts}) == len(receipts) == len(list(plan.steps()))
-    assert snapshot(target) == snapshot(after)
+    assert tree(target) == tree(after)
 
 
 def test_what_was_written_elsewhere_is_undone(case: tuple[Path, Plan, Path]) -> None:
     target, plan, _ = case
-    before = snapshot(target)
+    before = tree(target)
 
     def failing() -> None:
         with transaction(target, plan) as running:
             running.merge(elsewhere(plan, target, running, range(99)))
-            assert snapshot(target) != before
+            assert tree(target) != before
             raise KeyError
 
     with pytest.raises(KeyError):
         failing()
-    assert snapshot(target) == before
+    assert tree(target) == before
 
 
 def test_what_nobody_accounts_for_is_not_decided(case: tuple[Path, Plan, Path]) -> None:
     """A replacement that was planned and is not accounted for: nothing is committed."""
     target, plan, _ = case
-    before = snapshot(target)
+    before = tree(target)
 
     def incomplete() -> None:
         with transaction(target, plan) as running:
@@ -110,4 +110,4 @@ def test_what_nobody_accounts_for_is_not_decided(case: tuple[Path, Plan, Path]) 
 
     with pytest.raises(AssertionError, match="not written"):
         incomplete()
-    assert snapshot(target) == before
+    assert tree(target) == before
