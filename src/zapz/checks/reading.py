@@ -175,7 +175,8 @@ def hidden(target: Reading, path: str, stored: Cells, where: str) -> bool:
             raise LabelError(
                 "a label equals fill_value, which marks labels that were not written",
                 where=f"{where}, {path}",
-                expected=f"every chunk of labels in the target, so that fill_value {array.fill.value!s} can be removed",
+                expected="no missing chunk of labels in the target: only then can zapz remove "
+                f"fill_value {array.fill.value!s} from its metadata",
                 found=f"{missing[0]} is missing",
                 hint="Write the labels of the target again: read them, and write them with write_empty_chunks=True.",
             )

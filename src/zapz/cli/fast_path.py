@@ -97,7 +97,7 @@ APPEND: Mapping[str, Option] = {
     ),
     "workers": Option(("--workers",), "integer", "N", "Number of threads that move chunks.", _SPEED),
     "as_json": Option(("--json",), "flag", "", "Print only the result, as JSON, on standard output.", _OUTPUT),
-    "quiet": Option(("--quiet", "-q"), "flag", "", "Print only errors.", _OUTPUT),
+    "quiet": Option(("--quiet", "-q"), "flag", "", "Print only errors, and which discovered files are read.", _OUTPUT),
     "verbose": Option(("--verbose", "-v"), "flag", "", "Print more details.", _OUTPUT),
     "traceback": Option(("--traceback",), "flag", "", "Show the Python traceback of an error.", _OUTPUT),
 }

@@ -35,7 +35,7 @@ def check_place(path: Path) -> None:
             where="profiling.path",
             expected="a new file, or a report that zapz wrote",
             found=f"{path}, {_WHAT.get(error.errno or 0, error.strerror)}",
-            hint="Choose another path, or remove this file.",
+            hint="Set another path.",
         ) from error
 
 

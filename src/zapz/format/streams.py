@@ -222,7 +222,9 @@ def inspect_lz4(view: memoryview, expected: int | None) -> None:
         ChunkError: As in ``compressors.inspect_stage``.
     """
     size = struct.unpack_from("<I", view, 0)[0] if view.nbytes > 4 else None  # noqa: PLR2004 - the length, 4 bytes
-    if size is None or (expected is not None and size != expected):
+    if size is None:
+        raise ChunkError("chunk cannot be decoded", expected="more than 4 bytes (LZ4)", found=f"{view.nbytes} bytes")
+    if expected is not None and size != expected:
         raise ChunkError("chunk has the wrong decoded size", expected=f"{expected}", found=f"{size} (LZ4 header)")
 
 

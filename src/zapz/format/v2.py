@@ -92,7 +92,10 @@ def read_array(path: str, document: bytes, attributes: bytes | None) -> Array:
     shape, chunks = lengths(meta["shape"], "shape", where, least=0), lengths(meta["chunks"], "chunks", where, least=1)
     if len(shape) != len(chunks):
         raise MetadataError(
-            "shape and chunks disagree", where=where, expected=f"{len(shape)} axes", found=f"{len(chunks)}"
+            "shape and chunks have different numbers of dimensions",
+            where=where,
+            expected=f"{len(shape)} dimensions",
+            found=f"{len(chunks)}",
         )
     dtype, endian = dtypes.read_v2(meta["dtype"], where)
     attrs = _attributes(attributes, join(path, ATTRIBUTES))

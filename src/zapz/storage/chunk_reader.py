@@ -80,7 +80,7 @@ class ChunkReader:
             raise ChunkError(
                 "shard is shorter than its index states",
                 where=f"{self._where}, {self.array.key(shard)}",
-                expected=f"{place[1]} bytes at {place[0]}",
+                expected=f"{place[1]} bytes from byte {place[0]}",
                 found=f"{len(data)}",
             )
         return data

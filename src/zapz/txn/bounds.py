@@ -36,8 +36,8 @@ def unexplained(where: str, found: str, expected: str = "") -> JournalError:
         where=where,
         expected=expected,
         found=found,
-        hint="Nothing was touched. If it came with a data set that was copied or downloaded, remove "
-        f"{where.rpartition('/')[0]}; otherwise keep it and ask the zapz developers.",
+        hint="Nothing was changed. If it came with a data set that was copied or downloaded, remove "
+        f"{where.rpartition('/')[0]}; otherwise keep it and open an issue.",
     )
 
 
@@ -93,7 +93,7 @@ def check(store: LocalStore, intent: Intent, outcome: Outcome | None, folder: st
         own: Documents in zapz's own folder that a transaction may write.
 
     Raises:
-        JournalError: They do not. Nothing was touched.
+        JournalError: They do not. Nothing was changed.
     """
     where = where_of(store, join(folder, "journal"))
     check_names(intent, where, own)

@@ -181,7 +181,7 @@ def extent_of(record: Any) -> Extent:
     """
     path, style, separator, spans = record
     if style not in {"default", "v2"} or separator not in {".", "/"}:
-        raise ValueError(f"chunk keys {style!r} {separator!r}")
+        raise ValueError(f"chunk key encoding {style!r} with separator {separator!r}")
     box = tuple((a, b) for a, b in spans)
     if not all(type(n) is int for span in box for n in span) or any(a < 0 or b < a for a, b in box):
         raise ValueError(f"a range {box}")
@@ -254,7 +254,7 @@ def read_decided(data: bytes, transaction: str, where: str) -> tuple[Outcome, di
             "the decision is damaged",
             where=where,
             found=str(error),
-            hint="Nothing was touched. Keep the folder and ask the zapz developers.",
+            hint="Nothing was changed. Keep the folder and open an issue.",
         ) from error
     return outcome, documents
 

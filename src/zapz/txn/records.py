@@ -101,7 +101,7 @@ def damaged(where: str, found: str) -> JournalError:
         "the journal is damaged",
         where=where,
         found=found,
-        hint="Nothing was touched. Keep the folder and ask the zapz developers.",
+        hint="Nothing was changed. Keep the folder and open an issue.",
     )
 
 

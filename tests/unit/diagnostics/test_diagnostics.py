@@ -298,7 +298,7 @@ def test_a_profile_overwrites_nothing_else(what: str, form: Any, tmp_path: Path)
         pytest.fail("the block was entered")
     says = ("a link" if "link" in what else "a file that zapz did not write",)
     assert (caught.value.where, caught.value.found) == ("profiling.path", f"{path}, {says[0]}")
-    assert caught.value.hint == "Choose another path, or remove this file."
+    assert caught.value.hint == "Set another path."
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
     assert path.is_symlink() == ("link" in what)
 

@@ -197,7 +197,7 @@ def test_who_lost_the_lock_stops(
         return honest(self, key, parts, *rest)
 
     monkeypatch.setattr(type(store), "create", late)
-    with pytest.raises(ConflictError, match="append aborted"):
+    with pytest.raises(ConflictError, match="aborted: this process may have lost its lock"):
         zapz.append(target, days[1], workers=1)
     assert zapz.info(target).dims == before
 
@@ -235,5 +235,5 @@ def test_what_is_read_once_the_lock_is_lost_proves_nothing(
         raise FormatError("the target's variables differ in length")
 
     monkeypatch.setattr(TargetReader, "look", mixture)
-    with pytest.raises(ConflictError, match="append aborted"):
+    with pytest.raises(ConflictError, match="aborted: this process may have lost its lock"):
         zapz.append(target, days[1])

@@ -86,7 +86,7 @@ def _foreign(folder: str, names: list[str]) -> JournalError:
         "zapz's own folder contains something that zapz did not write",
         where=folder,
         found=", ".join(names[:3]),
-        hint="Nothing was touched. Remove it.",
+        hint="Nothing was changed. Remove it.",
     )
 
 

@@ -122,10 +122,10 @@ class Turn:
     def _over(self) -> ConflictError:
         self._lost = True
         return ConflictError(
-            "append aborted: this process may have lost its lock",
+            "aborted: this process may have lost its lock",
             where=self._root,
             found=f"no answer from the file system for {LEASE / 2:.0f} s, or the lock was taken over",
-            hint="Run the append again.",
+            hint="Run the command again.",
         )
 
     def leaves_a_gap(self) -> bool:

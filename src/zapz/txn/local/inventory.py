@@ -87,7 +87,7 @@ def clear(store: LocalStore, remains: Inventory, where: str) -> None:
         where: Path of the inventory, for messages.
 
     Raises:
-        JournalError: The inventory does not match the documents. Nothing was touched.
+        JournalError: The inventory does not match the documents. Nothing was changed.
     """
     here = store.read_many(remains.documents)
     if Requirements({key: remains.documents[key] for key in here}).violations(here):

@@ -61,7 +61,7 @@ def refuse_link(store: LocalStore, folder: str) -> None:
         raise JournalError(
             "a folder of the journal is a link",
             where=f"{store.uri}/{folder}",
-            hint="Nothing was touched. Remove the link.",
+            hint="Nothing was changed. Remove the link.",
         )
 
 

@@ -103,8 +103,8 @@ class Lease:
             self._lost = f"the lease could not be renewed for {limit:.0f} s"
         if self._lost:
             raise ConflictError(
-                "append aborted: this process may have lost its lease",
+                "aborted: this process may have lost its lease",
                 where=self._store.uri,
                 found=self._lost,
-                hint="Run the append again.",
+                hint="Run the command again.",
             )
