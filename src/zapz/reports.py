@@ -133,12 +133,13 @@ class VariableSummary(TypedDict):
     copied_chunks: int
     """Chunks copied as bytes."""
     encoded_chunks: int
-    """Chunks encoded, or shards put together."""
+    """Chunks encoded, or shards assembled."""
     why: list[str]
     """Why chunks are encoded; empty if all are copied."""
     chunks: list[tuple[str, int]]
-    """Runs of chunks with equal treatment, and their lengths: "copied", "joined", "encoded",
-    "boundary" or "empty"; all chunks of one step of the chunk grid, then those of the next."""
+    """Runs of chunks with equal treatment ("copied", "joined", "encoded", "boundary" or "empty"),
+    and the number of chunks in each run. All chunks at one position along the append dimension come
+    first, then those at the next."""
     rows: int
     """Number of chunks that cover one step."""
     old_columns: int
@@ -163,7 +164,7 @@ class _PlanSummary(TypedDict):
     copied_chunks: int
     """Chunks copied as bytes."""
     encoded_chunks: int
-    """Chunks encoded, or shards put together."""
+    """Chunks encoded, or shards assembled."""
     bytes: int
     """Bytes of the slice's cells."""
     decoded_bytes: int
@@ -179,16 +180,17 @@ class _PlanSummary(TypedDict):
 
 
 class PlanSummary(_PlanSummary, total=False):
-    """Counts of a plan, as JSON holds them."""
+    """Summary of a plan, in values that JSON can hold."""
 
     replaces: bool
-    """Whether the target takes the place of another (``force_new``); in reports of a dry run."""
+    """Whether the target replaces another one (``force_new``); only in reports of a dry run."""
     copied_bytes: int | None
-    """Stored bytes of the chunks that are copied; None if they are not known; in a dry run."""
+    """Stored bytes of the copied chunks; None if not known; only in reports of a dry run."""
     labels: list[str]
-    """First and last label of the slice, as text; empty if it has none; in a dry run."""
+    """First and last label of the slice, as text; empty if it has none; only in reports of a dry
+    run."""
     gap: int
-    """Number of steps missing before the slice; in a dry run."""
+    """Number of steps missing before the slice; only in reports of a dry run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,12 +266,12 @@ class Report:
     slices: tuple[SliceReport, ...] = ()
     """One report per slice, in order."""
     notes: tuple[str, ...] = ()
-    """Remarks about settings that have no effect, or another one than their names suggest, and
-    about files that were kept."""
+    """Remarks about settings without effect, about settings whose effect differs from what their
+    names suggest, and about files that were kept."""
 
     def _repr_html_(self) -> str:
         """Return the report as HTML, for notebooks."""
-        from zapz.pictures.append_pages import report_page  # imported where used: appends do without
+        from zapz.pictures.append_pages import report_page  # imported where used: appends do not need it
 
         return report_page(as_json(self))
 
@@ -295,7 +297,10 @@ def total(target: str, reports: list[SliceReport], length: int, recovered: Recov
 
 
 def as_json(value: Any) -> Any:
-    """Return a frozen value of the API in a form that ``json.dumps`` accepts."""
+    """Return a frozen value of the API in a form that ``json.dumps`` accepts.
+
+    NaN and infinite numbers become None.
+    """
     if hasattr(value, "__dataclass_fields__"):
         return {name: as_json(getattr(value, name)) for name in value.__dataclass_fields__}
     if hasattr(value, "_asdict"):  # a named tuple
@@ -304,6 +309,6 @@ def as_json(value: Any) -> Any:
         return {str(k): as_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [as_json(v) for v in value]
-    if hasattr(value, "tolist") and hasattr(value, "ndim"):  # an array: what is not a number is null
+    if hasattr(value, "tolist") and hasattr(value, "ndim"):  # an array; NaN and infinite numbers become None
         return as_json(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value

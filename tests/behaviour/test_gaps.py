@@ -251,7 +251,7 @@ def test_info_lists_gaps(tmp_path: Path) -> None:
     ("labels", "units", "says"),
     [
         (range(5), DAY, "time  2000-01-01 → 2000-01-05   5 steps, every 1 day, none missing"),
-        ([1, 5, 6, 20, 100], DAY, "time  2000-01-02 → 2000-04-10   5 steps, no regular distance"),
+        ([1, 5, 6, 20, 100], DAY, "time  2000-01-02 → 2000-04-10   5 steps, no regular step"),
         (range(0, 300, 3), None, "time  0 → 297   100 steps, every 3, none missing"),
         (np.flatnonzero(np.arange(40) % 5), DAY, "2000-01-16; 2000-01-21; 2000-01-26; and 2 more gaps"),
         (np.delete(np.arange(9.0), 4), None, "time  0.0 → 8.0   8 steps, every 1, 1 missing in 1 gap"),

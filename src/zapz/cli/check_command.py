@@ -112,7 +112,7 @@ def describe_check(found: Checked) -> str:
         )
     lock = found.lock
     lines.append(f"lock: {lock}" if lock else "lock: free")
-    state = "under way" if lock else "run `zapz recover`"
+    state = "in progress" if lock else "run `zapz recover`"
     lines += [f"journal: {entry} ({state})" for entry in found.journal] or ["journal: empty"]
     lines += [f"note: {note}" for note in found.notes]
     if found.changed:

@@ -1,4 +1,4 @@
-"""``zapz demo``: make a few daily slices, append them, and show the result."""
+"""``zapz demo``: create a few daily slices, append them, and show the result."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ if TYPE_CHECKING:
     from zapz.pictures.look import Look
 
 DAYS = 5
+"""Number of daily slices."""
 _PICTURE = 72
-"""Columns of the picture, at most."""
+"""Maximum width of the picture, in columns of text."""
 _ROWS, _COLUMNS, _CHUNK = 90, 180, 45
+"""Size of a slice in latitude and longitude, and length of its chunks, in cells."""
 _BLOSC = CodecChain(
     endian="little", stages=(Codec(id="blosc", config={"cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}),)
 )
 
 
 def run(folder: Path, say: Callable[[str], None], zapz: Callable[[Sequence[str]], None], look: Look) -> None:
-    """Make slices, append them to ``folder/cube.zarr``, show what commands print, and a picture.
+    """Create slices, append them to ``folder/cube.zarr``, show outputs and a picture.
 
     Args:
         folder: A folder that does not exist yet.
         say: Prints a line.
-        zapz: Runs a command of the command line and prints what it prints.
+        zapz: Runs a command of the command line and prints its output.
         look: What the terminal, or the pipe, can show.
 
     Raises:
@@ -48,12 +50,12 @@ def run(folder: Path, say: Callable[[str], None], zapz: Callable[[Sequence[str]]
             "the demo's folder exists already", where=str(folder), hint="Give another one: zapz demo DIR, or remove it."
         )
     target, (*days, late) = folder / "cube.zarr", write_slices(folder)
-    made = f"Made {DAYS} daily slices of sea surface temperature in {folder}: {_ROWS} x {_COLUMNS} cells, chunks of {_CHUNK} x {_CHUNK}."
+    made = f"Created {DAYS} daily slices of sea surface temperature in {folder}: {_ROWS} x {_COLUMNS} cells, chunks of {_CHUNK} x {_CHUNK}."
     for line in [*look.wrapped(made), ""]:
         say(line)
     for line in _drawing(3 if look.width is None else min(3, (look.width - 12) // 14)):
         say(line)
-    words = "A slice's chunks of temperature become the cube's, byte for byte. Many labels of time share one chunk, which is encoded again."
+    words = "Temperature chunks are copied byte for byte. Many time labels share one chunk, which is re-encoded."
     for line in [*look.wrapped(words), ""]:
         say(line)
 
@@ -64,10 +66,10 @@ def run(folder: Path, say: Callable[[str], None], zapz: Callable[[Sequence[str]]
 
     show(f"append {target} {folder}/2024-06-*.zarr", "append", target, *days)
     show(f"info {target}", "info", target)
-    show(f"append {target} {days[-1]}     # the same slice once more", "append", target, days[-1])
+    show(f"append {target} {days[-1]}     # the same slice again", "append", target, days[-1])
     show(f"append {target} {late}     # the second day with other values: refused", "append", target, late)
     _show_last_step(target, say, look)
-    say(f"A page of it:  zapz info --html cube.html {target}")
+    say(f"Show it as a page:  zapz info --html cube.html {target}")
     say(f"Read it:  {sys.executable} -c \"import zarr; print(zarr.open('{target}')['sst'])\"")
 
 
@@ -80,12 +82,12 @@ def _drawing(days: int) -> list[str]:
 
 
 def _show_last_step(target: Path, say: Callable[[str], None], look: Look) -> None:
-    """Draw the last step of the cube, as it was stored."""
-    from zapz.api import info  # imported where used: slices are also made without a demo
+    """Draw the last step of the cube, read back from its chunks."""
+    from zapz.api import info  # imported where used: slices are also written without a demo
     from zapz.pictures.image import blocks
 
     for picture in info(target, thumbnails=True).thumbnails:
-        for line in look.wrapped(f"The last step of {picture.path} in the cube, the north on top:"):
+        for line in look.wrapped(f"The last step of {picture.path} in the cube, north at the top:"):
             say(line)
         width = min(look.width or _PICTURE, _PICTURE)
         for line in blocks(picture.cells, look, width, width // 4):
@@ -94,7 +96,7 @@ def _show_last_step(target: Path, say: Callable[[str], None], look: Look) -> Non
 
 
 def write_slices(folder: Path) -> list[Path]:
-    """Write daily slices into a new folder, and one more of the second day; return their paths."""
+    """Write daily slices and another one of the second day to a new folder; return their paths."""
     folder.mkdir(parents=True)
     days = [folder / f"2024-06-{day + 1:02d}.zarr" for day in range(DAYS)]
     for day, path in enumerate(days):
@@ -104,7 +106,13 @@ def write_slices(folder: Path) -> list[Path]:
 
 
 def write_slice(path: Path, day: int, change: float = 0.0) -> None:
-    """Write one day as a Zarr v2 dataset with consolidated metadata."""
+    """Write one day as a Zarr v2 dataset with consolidated metadata.
+
+    Args:
+        path: The dataset.
+        day: Label of the day, in days since 2024-06-01.
+        change: Value added to all temperatures, in degrees Celsius.
+    """
     y, x = np.meshgrid(np.linspace(89, -89, _ROWS), np.linspace(-179, 179, _COLUMNS), indexing="ij")
     sst = (30 * np.cos(np.radians(y)) ** 2 + 2 * np.sin(np.radians(x) + 2 * math.pi * day / DAYS) + change).astype(
         np.float32

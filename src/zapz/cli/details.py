@@ -1,4 +1,4 @@
-"""What is said of an append with ``-v``: variables, reasons, times, settings."""
+"""Details of an append for ``-v``: variables, reasons, times, settings."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SECRETS = ("target_storage_options", "slice_storage_options", "temp_storage_opt
 
 
 _LONGEST = 60
-"""Characters of a table that is shown whole."""
+"""Maximum length of a table that is shown whole, in characters."""
 
 
 def variables(plan: PlanSummary) -> list[str]:
-    """Return the chunks copied and encoded of each variable, and why; equal ones in one line."""
+    """Return the chunks copied and encoded per variable, and why; equal variables share a line."""
 
     def words(each: VariableSummary) -> str:
         copied, encoded = each["copied_chunks"], each["encoded_chunks"]
@@ -35,11 +35,11 @@ def variables(plan: PlanSummary) -> list[str]:
 
 
 _INNER = ("reading", "encoding", "writing")
-"""Parts of the copying, in which several threads are at work."""
+"""Parts of the copying, done by several threads."""
 
 
 def times(spent: Mapping[str, float]) -> str:
-    """Return where the time went."""
+    """Return the duration of each part, in seconds, as text."""
     inner = ", ".join(f"{name} {spent[name]:.2f}" for name in _INNER if name in spent)
     parts = []
     for name, seconds in spent.items():

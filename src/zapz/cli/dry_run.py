@@ -1,4 +1,4 @@
-"""What ``zapz append --dry-run`` prints: a row for each slice, with a symbol for each chunk.
+"""Output of ``zapz append --dry-run``: one row per slice, one symbol per chunk.
 
 ::
 
@@ -23,14 +23,15 @@ from zapz.pictures.table import table
 from zapz.reports import SliceReport
 
 _COLUMNS = 5
-"""Columns of chunks: groups of variables; those of the least bytes share the last one."""
+"""Maximum number of columns of chunks, one per group of variables. The groups with the fewest bytes
+share the last column."""
 _TOGETHER = 2
-"""Variables of one column that are named; of more, the first one."""
+"""Maximum number of variables that a column's heading names; of more, only the first is named."""
 _ALIKE = 6
-"""Rows one after another that differ in nothing but their labels; of more, the first and the last
-are shown."""
+"""Maximum number of consecutive rows that differ only in slice and label. Of more, only the first
+ones and the last one are shown."""
 _FIRST = 3
-"""How many of them are shown at the beginning."""
+"""Number of these rows that are shown at the beginning."""
 
 Pattern = tuple[tuple[Kind, int], ...]
 """Chunks of a variable, as runs."""
@@ -38,12 +39,12 @@ Pattern = tuple[tuple[Kind, int], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """A slice."""
+    """A slice that was planned."""
 
     name: str
-    """Its name."""
+    """Name of the slice."""
     plan: Summary
-    """Its plan."""
+    """Summary of its plan."""
 
     @property
     def patterns(self) -> dict[str, Pattern]:
@@ -57,13 +58,13 @@ class _Row:
 
 
 def planned(reports: Sequence[SliceReport], config: Config, look: Look, *, whole: bool) -> list[str]:
-    """Return the lines that say what would happen to slices.
+    """Return the lines that show what would happen to slices.
 
     Args:
         reports: Reports of slices that were planned.
         config: The settings of the run.
         look: What the terminal, or the pipe, can show.
-        whole: Whether all rows are shown, however many are alike.
+        whole: Whether to show all rows, even many that differ only in slice and label.
     """
     rows = [_Row(name=last_part(report.slice), plan=report.plan) for report in reports if report.plan is not None]
     if not rows:
@@ -77,23 +78,23 @@ def planned(reports: Sequence[SliceReport], config: Config, look: Look, *, whole
     plans = [(row.name, row.plan) for row in rows]
     why = plan_words.reasons(plans)
     checks = list(dict.fromkeys(line for _, plan in plans for line in plan_words.checks(plan, _equal(config))))
-    said = [
+    ends = [
         *checks,
         *_static(plans, config),
         plan_words.totals([p for _, p in plans]),
     ]
     lines += ["", *(["re-encoded:"] if why else [])]
     lines += [line for each in why for line in look.wrapped(look.text(each), "  ", "    ")]
-    return [*lines, *(line for each in said for line in look.wrapped(look.text(each), "", "  "))]
+    return [*lines, *(line for each in ends for line in look.wrapped(look.text(each), "", "  "))]
 
 
 def before_and_after(reports: Sequence[SliceReport], target: str, last: str) -> str:
-    """Return how long a target is and would be; empty if it would be created.
+    """Return the current and the future length of a target; empty if it would be created.
 
     Args:
         reports: Reports of slices that were planned.
-        target: The target, as it was given.
-        last: Its last label afterwards.
+        target: The target, as given by the user.
+        last: Last label of the target afterwards.
     """
     first = reports[0].plan
     if first is None or first["creates"]:
@@ -109,7 +110,7 @@ def _equal(config: Config) -> str:
 
 
 def _static(plans: Sequence[tuple[str, Summary]], config: Config) -> list[str]:
-    """Return why static variables were not compared, if they were not."""
+    """Return why static variables were not compared; empty if they were."""
     if config.static == "ignore":
         return ["static variables: not compared (static: ignore)"]
     if any(plan["creates"] for _, plan in plans):
@@ -118,7 +119,7 @@ def _static(plans: Sequence[tuple[str, Summary]], config: Config) -> list[str]:
 
 
 def _groups(rows: Sequence[_Row]) -> list[tuple[str, list[str]]]:
-    """Return the columns of chunks: their names, and variables whose chunks are always alike."""
+    """Return the columns of chunks: heading, and variables with equal chunks in every slice."""
     sizes: dict[str, int] = {}
     for row in rows:
         for path, size in row.sizes.items():
@@ -135,7 +136,7 @@ def _groups(rows: Sequence[_Row]) -> list[tuple[str, list[str]]]:
 
 
 def _named(paths: Sequence[str]) -> str:
-    return ", ".join(paths) if len(paths) <= _TOGETHER else f"{paths[0]} and {len(paths) - 1} alike"
+    return ", ".join(paths) if len(paths) <= _TOGETHER else f"{paths[0]} (+{len(paths) - 1} equal)"
 
 
 def _cells(row: _Row, groups: Sequence[tuple[str, list[str]]], look: Look) -> list[str]:
@@ -148,7 +149,7 @@ def _cells(row: _Row, groups: Sequence[tuple[str, list[str]]], look: Look) -> li
 
 
 def _symbols(patterns: Sequence[Pattern], look: Look) -> str:
-    """Return the chunks of variables of one column: of alike ones those of one."""
+    """Return the chunks of the variables of one column; only once if all are equal."""
     if len(set(patterns)) <= 1:
         return chunk_grid.symbols(patterns[0], look) if patterns else ""
     return chunk_grid.symbols([run for pattern in patterns for run in pattern], look, 0)
@@ -157,7 +158,7 @@ def _symbols(patterns: Sequence[Pattern], look: Look) -> str:
 def _shortened(
     cells: Sequence[Sequence[str]], rows: Sequence[_Row], groups: Sequence[tuple[str, list[str]]], look: Look
 ) -> list[Sequence[str]]:
-    """Return rows without most of those that are like the row before, but for their labels."""
+    """Return rows without the middle of long runs that differ only in slice and label."""
     found: list[Sequence[str]] = []
     start = 0
     while start < len(cells):
@@ -167,7 +168,7 @@ def _shortened(
         if stop - start <= _ALIKE:
             found += cells[start:stop]
         else:
-            more = look.text(f"… {stop - start - _FIRST - 1:,} more alike")
+            more = look.text(f"… {stop - start - _FIRST - 1:,} similar rows")
             found += [*cells[start : start + _FIRST], [more, "", *("" for _ in groups)], cells[stop - 1]]
         start = stop
     return found

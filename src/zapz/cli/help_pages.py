@@ -1,6 +1,6 @@
 """Pages of ``--help``: plain text as wide as the terminal, with options in groups.
 
-``rich`` is not used here: it takes longer than most appends.
+This module does not use ``rich``, which takes longer than most appends.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _column(of: Sequence[Row], width: int) -> int:
 
 
 def paragraph(text: str, width: int, indent: int = 0) -> str:
-    """Return a text wrapped to ``width`` columns."""
+    """Return a text wrapped to ``width`` columns, each line indented by ``indent`` spaces."""
     return _wrapped(text, width, indent=indent)
 
 

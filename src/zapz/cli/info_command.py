@@ -1,4 +1,4 @@
-"""``zapz info``: what is a target?"""
+"""``zapz info``: describe a target."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def info_command(
 
 
 def _write(file: Path, found: Info) -> None:
-    """Write a page.
+    """Write the page of a target to a file.
 
     Raises:
-        StoreError: It cannot be written.
+        StoreError: The file cannot be written.
     """
     from zapz.errors import StoreError
     from zapz.operations.info_page import info_document

@@ -1,4 +1,4 @@
-"""What ``zapz info`` prints of a target."""
+"""Output of ``zapz info``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from zapz.operations.describe import Info, StepInfo
 
 _GAPS = 5
-"""Gaps in labels that are listed."""
+"""Maximum number of gaps listed."""
 _INDENT = 12
-"""Columns before a timeline, at most."""
+"""Maximum indent of a timeline, in columns."""
 
 
 def describe(info: Info, look: Look, place: str) -> list[str]:
@@ -25,7 +25,7 @@ def describe(info: Info, look: Look, place: str) -> list[str]:
     Args:
         info: The target.
         look: What the terminal, or the pipe, can show.
-        place: Where the target is, in characters that can be printed.
+        place: The target's path or URI, in characters that can be printed.
     """
     facts = look.text(" · ".join(info_words.facts(info)))
     lines = [look.paint(place, "head"), *look.wrapped(facts)]
@@ -45,7 +45,7 @@ def describe(info: Info, look: Look, place: str) -> list[str]:
 
 
 def _labels(info: Info, path: str, ends: str, words: str, look: Look) -> list[str]:
-    """Return the lines about labels: their ends, the timeline, what is missing."""
+    """Return the lines about labels: first and last label, timeline, missing labels."""
     name = look.text(path)
     indent = min(_INDENT, columns(name) + 2)
     start = " " * indent
@@ -72,9 +72,9 @@ def _next(info: Info, look: Look) -> list[str]:
 
 
 def steps_text(steps: StepInfo) -> str:
-    """Return the step that labels keep, and where steps are missing, as ``zapz check`` says it."""
+    """Return the regular step of labels and their gaps, as text for ``zapz check``."""
     if not steps.step:
-        return "no regular one"
+        return "no regular step"
     if not steps.gaps:
         return f"{steps.step}, none missing"
     listed = [f"{gap.missing} between {gap.after} and {gap.before}" for gap in steps.first[:_GAPS]]

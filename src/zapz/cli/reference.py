@@ -1,4 +1,4 @@
-"""The reference of the command line in Markdown, built from the commands: a page of the docs."""
+"""Reference of the command line in Markdown, built from the commands: a page of the docs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def command_reference() -> str:
 
 
 def insert_into(page: str) -> str:
-    """Return a page with today's reference of the command line between its markers.
+    """Return a page with the current reference of the command line between its markers.
 
     Raises:
         ConfigError: The page has no markers.
@@ -63,7 +63,7 @@ def _text(text: str) -> str:
 
 
 def _examples(epilog: str) -> Iterator[str]:
-    """Yield the end of a command's help: its examples as a block, a sentence as it is."""
+    """Yield the end of a command's help: examples as a code block, a sentence unchanged."""
     heading, colon, examples = inspect.cleandoc(epilog).partition(":\n")
     if colon:
         yield f"{heading}:"

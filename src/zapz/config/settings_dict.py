@@ -1,8 +1,8 @@
-"""Settings as a program gives them: types for editors and type checkers. Pure.
+"""Settings as a program passes them: types for editors and type checkers. Pure.
 
-``SettingsDict`` has one key for each setting of ``Config``, with a type that says what the setting
-takes from Python. The declarations in ``settings`` decide; a test compares the two. None takes back
-what an earlier layer gave. Nothing that runs needs these types: ``zapz`` loads them when asked.
+``SettingsDict`` has one key per setting of ``Config``. Its type is what the setting accepts from
+Python. The declarations in ``settings`` decide; a test compares the two. None resets a setting that
+an earlier layer set. No running code needs these types: ``zapz`` loads them only on request.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from zapz.config.append_label import AppendLabelDict
 
 
 class PathObject(Protocol):
-    """A path that is no text, such as ``pathlib.Path``."""
+    """A path that is not text, such as ``pathlib.Path``."""
 
     def __fspath__(self) -> str:
-        """Return it as text."""
+        """Return the path as text."""
 
 
 PathOrURI: TypeAlias = str | PathObject
 """A path or URI."""
 Names: TypeAlias = list[str] | tuple[str, ...]
-"""Names; one alone stands in a list, too."""
+"""Names; a single name must also be in a list."""
 
 Level: TypeAlias = Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET"]
 # fmt: off
@@ -38,11 +38,11 @@ class DTypeObject(Protocol):
 
     @property
     def kind(self) -> str:
-        """Letter of its kind."""
+        """Letter of the kind of data, such as "i"."""
 
     @property
     def itemsize(self) -> int:
-        """Bytes of an element."""
+        """Size of an element, in bytes."""
 
 
 class NumcodecsCodec(Protocol):
@@ -62,9 +62,10 @@ class ZarrCodec(Protocol):
 CodecLike: TypeAlias = Mapping[str, object] | NumcodecsCodec | ZarrCodec
 """A codec, or its configuration."""
 ChunkLengths: TypeAlias = Sequence[int | Literal["whole"] | None] | Mapping[str, int | Literal["whole"] | None]
-"""Lengths in the order of the dimensions, or by name; "whole" or None is the whole dimension."""
+"""Lengths in cells, in the order of the dimensions or by name; "whole" or None is the whole
+dimension."""
 FillValueLike: TypeAlias = float | str | Sequence[float | Literal["NaN", "Infinity", "-Infinity"]]
-"""A stored value; of a complex number its two parts."""
+"""A stored value; for a complex number, its real and imaginary part."""
 
 
 class EncodingDict(TypedDict, total=False):
@@ -73,13 +74,13 @@ class EncodingDict(TypedDict, total=False):
     dtype: str | type[object] | DTypeObject
     """Data type as stored, such as "int16" or "datetime64[s]"."""
     chunks: ChunkLengths | Literal["whole"] | None
-    """Chunk lengths; "whole" or None is the whole dimension, or all of them."""
+    """Chunk lengths, in cells; "whole" or None for the whole dimension, or all of them."""
     shards: ChunkLengths | None
-    """Shard lengths, multiples of the chunks' (Zarr v3); None for no shards."""
+    """Shard lengths, in cells: multiples of the chunk lengths (Zarr v3); None for no shards."""
     fill_value: FillValueLike | None
-    """Value, as stored, of cells that were never written; None for none."""
+    """Stored value of cells that were never written; None for none."""
     _FillValue: FillValueLike | None
-    """The same in xarray's word; cells that equal it are missing."""
+    """Same as fill_value, under the name used by xarray; cells that equal it are missing."""
     scale_factor: float
     """Packing: value = stored * scale_factor + add_offset."""
     add_offset: float
@@ -99,23 +100,23 @@ class EncodingDict(TypedDict, total=False):
 
 
 class VariableDict(TypedDict, total=False):
-    """How a variable of a new target is made: ``variables.NAME``."""
+    """How a variable of a new target is created: ``variables.NAME``."""
 
     dims: Names | None
     """Names of its dimensions, in order."""
     encoding: EncodingDict | None
-    """How it is stored; what is not given is as in the first slice."""
+    """How it is stored; what is not set is taken from the first slice."""
     attrs: Mapping[str, object] | None
-    """Attributes, put over those of the first slice; values may hold {{ … }}."""
+    """Attributes, added to those of the first slice; values may contain expressions {{ … }}."""
 
 
 class PollingDict(TypedDict, total=False):
     """How to wait for slices."""
 
     interval: float | None
-    """Seconds between two looks."""
+    """Time between checks, in seconds."""
     timeout: float | None
-    """Seconds until giving up."""
+    """Maximum time to wait, in seconds."""
 
 
 class ProfilingDict(TypedDict, total=False):
@@ -126,137 +127,137 @@ class ProfilingDict(TypedDict, total=False):
     path: PathOrURI | None
     """File to which the report is written."""
     log_level: Level | None
-    """Level at which the report is logged; "NOTSET" does not log it."""
+    """Level at which the report is logged; "NOTSET" for not at all."""
     keys: Sequence[SortedBy] | None
-    """Columns by which the report is sorted (as pstats)."""
+    """Columns by which the report is sorted (see ``pstats``)."""
     restrictions: Sequence[float | str] | None
-    """What is left of the report: so many lines, such a share of them, names that match."""
+    """Lines that the report keeps: a number of them, a fraction, or a pattern that they match."""
 
 
 class CommonSettings(TypedDict, total=False):
-    """All settings but ``slice_source``, which ``append_map`` has as an argument."""
+    """All settings except ``slice_source``, which is an argument of ``append_map``."""
 
     version: Literal[1] | None
-    """Version of the form of configurations."""
+    """Version of the configuration format."""
     target_dir: PathOrURI | None
-    """Target, where it is not given as an argument."""
+    """Path or URI of the target, if it is not an argument."""
     target_storage_options: Mapping[str, object] | None
-    """fsspec storage options of the target."""
+    """Storage options of the target for fsspec."""
     append_dim: str | None
     """Name of the dimension along which slices are appended."""
     append_step: float | str | None
     """Required difference between neighbouring labels: a number, a duration ("12h"), "+" or "-"."""
     label_order: Literal["increasing", "decreasing", "any"] | None
-    """Order of the labels of the append dimension; "any": none."""
+    """Required order of the labels of the append dimension; "any" for none."""
     append_label: AppendLabelDict | None
-    """Label of a slice that is one step and lacks the append dimension."""
+    """Label of a slice that is one step and has no append dimension."""
     slice_size: int | Literal["chunk"] | None
-    """Size that every slice must have along the append dimension; "chunk": the target's chunk."""
+    """Required size of each slice, in steps; "chunk" for the target's chunk length."""
     fixed_dims: Mapping[str, int | None] | None
-    """Sizes that dimensions other than the append dimension must have."""
+    """Required sizes of dimensions other than the append dimension, in cells."""
     included_variables: Names | None
-    """Variables to append, with the coordinates that they need."""
+    """Variables to append, together with the coordinates that they need; by default all."""
     excluded_variables: Names | None
     """Variables of slices that are not appended."""
     variables: Mapping[str, VariableDict | None] | None
-    """How variables of a new target are made, by name; "*" stands for all."""
+    """Dimensions, encoding and attributes of variables in a new target, by name; "*" for all."""
     attrs: Mapping[str, object] | None
-    """Attributes of the target's root group; values may hold {{ … }}."""
+    """Attributes of the target's root group; values may contain expressions {{ … }}."""
     attrs_update_mode: Literal["keep", "replace", "update", "ignore"] | None
-    """Group attributes: the target's stay, are replaced or updated, or the slice's are ignored."""
+    """Keep, replace or update the target's group attributes, or ignore those of the slice."""
     permit_eval: bool | None
-    """Not needed: expressions in attributes are never Python's."""
+    """Accepted but ignored: expressions in attributes never run Python code."""
     zarr_format: Literal[2, 3] | None
-    """Zarr format of a new target; the first slice's if not given."""
+    """Zarr format of a new target; by default that of the first slice."""
     label_units: Literal["auto", "keep"] | None
-    """Units of times in a new target whose first slice has one step."""
+    """Units of times in a new target, if the first slice has one step."""
     label_chunk: int | Literal["keep"] | None
-    """Least chunk length of a new target's small variables; "keep" leaves the slice's."""
+    """Minimum chunk length of small variables in a new target, in steps; "keep" for the slice's."""
     consolidated: bool | None
     """Write consolidated metadata at every commit."""
     force_new: bool | None
-    """Replace an existing target by a new one, once the first slice is in it."""
+    """Replace an existing target with a new one, as soon as the new one holds the first slice."""
     slice_storage_options: Mapping[str, object] | None
-    """fsspec storage options of the slices."""
+    """Storage options of the slices for fsspec."""
     slice_references: Names | Sequence[PathObject] | None
-    """Where the references of a reference set may lead: folders and URI prefixes."""
+    """Locations to which a reference set may refer: folders and URI prefixes."""
     slice_polling: bool | PollingDict | None
-    """Wait for slices that are not there or not complete."""
+    """Wait for slices that do not exist yet or are not complete."""
     slice_ready: str | None
-    """An object (such as "_SUCCESS") that a slice holds once it is complete."""
+    """Name of an object in the slice, such as "_SUCCESS", that marks it as complete."""
     slice_complete: Literal["metadata", "chunks"] | None
-    """When a slice is complete: when its metadata are there, or all its chunks."""
+    """When a slice counts as complete: when its metadata are complete, or when all chunks exist."""
     slice_order: Literal["given", "labels"] | None
-    """Append slices as they are given, or sorted by their first labels."""
+    """Order in which slices are appended: as given, or sorted by their first labels."""
     create: Literal["auto", "never", "always"] | None
-    """Create a target that does not exist; never; always (and refuse one that exists)."""
+    """Create a missing target ("auto"); require an existing ("never") or a new one ("always")."""
     slice_source_kwargs: Mapping[str, object] | None
-    """Keyword arguments of the slice source, besides the item's own."""
+    """Keyword arguments of the slice source, besides those of each item."""
     extra: Mapping[str, object] | None
-    """Settings of your own, for a slice source: ctx.config.extra."""
+    """Your own settings, which a slice source reads from ``ctx.config.extra``."""
     slice_engine: str | None
-    """Accepted and not used: slices are Zarr."""
+    """Accepted but ignored: slices are opened as Zarr."""
     persist_mem_slices: bool | None
-    """Compute a slice into a temporary store first, whatever its size."""
+    """Compute each slice into a temporary store first, whatever its size."""
     temp_dir: PathOrURI | None
     """Local folder for computed slices that are larger than memory_limit."""
     temp_storage_options: Mapping[str, object] | None
-    """Accepted and not used: temporary files are local."""
+    """Accepted but ignored: temporary files are local."""
     disable_rollback: bool | None
-    """Accepted and not used: an append decides before it changes anything."""
+    """Accepted but ignored: uncommitted changes are always rolled back, at no extra cost."""
     prefetch: int | None
-    """How many slices are opened or computed ahead while one is written."""
+    """Number of slices opened or computed ahead while one is written."""
     static: float | Literal["equal", "ignore"] | None
-    """Static variables of a slice must be equal, are ignored, or may differ by so much."""
+    """Static variables must equal the target's, may differ by at most a number, or are ignored."""
     on_missing: Literal["refuse", "fill"] | None
-    """What to do if a slice lacks a variable of the target."""
+    """What happens if a slice lacks a variable of the target."""
     on_extra: Literal["refuse", "ignore"] | None
-    """What to do if a slice has a variable that the target lacks."""
+    """What happens if a slice has a variable with the append dimension that the target lacks."""
     on_existing: Literal["resume", "skip", "refuse"] | None
-    """What to do with a slice whose labels are all in the target."""
+    """What happens to a slice whose labels are all in the target."""
     resume_budget: int | str | None
-    """Bytes of slices that are there already which are compared with the target, such as "64MB"."""
+    """Maximum bytes compared per call for slices that are already in the target, such as "64MB"."""
     v2_fill_value: Literal["missing", "value"] | None
-    """What cells are that equal the fill_value of a Zarr v2 array: missing, or a value."""
+    """Meaning of cells that equal the fill_value of a Zarr v2 array: missing, or a value."""
     recompress: bool | None
     """Re-encode chunks whose compressor parameters differ from the target's."""
     verify: bool | None
-    """Decode every chunk that is copied, to find damage that its outside does not show."""
+    """Decode every copied chunk, to find damage that its length and headers do not show."""
     durability: Literal["full", "process"] | None
-    """Survive a power failure ("full"), or only the death of the process."""
+    """Survive a power failure ("full"), or only a crash of the process ("process")."""
     lock_wait: float | None
-    """Seconds to wait for a target that another process holds."""
+    """Maximum time to wait for a target that another process has locked, in seconds."""
     journal: Literal["inside", "beside"] | None
-    """Where lock and journal lie: inside the target, or beside it."""
+    """Location of lock and journal: inside the target, or beside it."""
     register: bool | None
-    """Remember the last slices in the target, so that slices without labels are recognised."""
+    """Record the most recent slices in the target, so that slices without labels are recognised."""
     single_writer: bool | None
-    """Append to storage that cannot keep two writers apart."""
+    """Append to storage that cannot exclude a second writer."""
     follow_links: bool | None
-    """Whether linked folders may lead out of the target or a slice."""
+    """Allow linked folders that lead out of the target or a slice."""
     workers: int | None
-    """Threads that move chunks; by default one per processor, at most 8."""
+    """Number of worker threads; by default one per processor, at most 8."""
     memory_limit: int | str | None
-    """Bytes of memory for chunks under way, such as "512MB"."""
+    """Memory for chunks in progress, in bytes or such as "512MB"."""
     dry_run: bool | None
-    """Plan and check, but touch nothing."""
+    """Plan and check, but change nothing."""
     logging: bool | Level | Mapping[str, object] | None
-    """Log to standard error: true, a level, or a table as logging.config.dictConfig takes it."""
+    """Log to standard error: true, a level, or a table for ``logging.config.dictConfig``."""
     profiling: bool | PathOrURI | ProfilingDict | None
     """Profile the append: true, a file for the report, or a table."""
     trust_config: bool | None
-    """Let configuration files from URIs set what local files may."""
+    """Allow configuration files from URIs to set all that local files may set."""
 
 
 class SettingsDict(CommonSettings, total=False):
-    """Every setting, as keyword arguments or in a dictionary; ``Config`` has them checked."""
+    """Every setting, as keyword arguments or in a dictionary; ``Config`` holds checked values."""
 
     slice_source: str | Callable[..., object] | None
-    """What makes a slice of each item: a function, context manager or class, or its name."""
+    """Function, context manager or class that creates a slice from each item, or its name."""
 
 
 class AliasedSettings(SettingsDict, total=False):
-    """Every setting, and the other name of one, which `zappend` has too."""
+    """Every setting, and the other name of zarr_format, which `zappend` accepts too."""
 
     zarr_version: Literal[2, 3] | None
     """Another name of zarr_format."""

@@ -24,7 +24,7 @@ __all__ = ["Info", "StepInfo", "VariableInfo", "info_of"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Info(InfoFields):
-    """A target, its lock, and its journal; in a notebook it is shown as a page."""
+    """A target, its lock and its journal; notebooks show it as a page."""
 
     def _repr_html_(self) -> str:
         """Return the description as HTML, for notebooks."""
@@ -34,18 +34,19 @@ class Info(InfoFields):
 
 
 def info_of(store: Store, config: Config, *, chunks: bool = False, thumbnails: bool = False) -> Info:
-    """Describe the dataset in a store; nothing is written.
+    """Describe the dataset in a store; write nothing.
 
     Args:
         store: The store.
         config: Settings.
-        chunks: Whether stored and missing chunks are counted, by listing.
-        thumbnails: Whether small pictures of the last step are read.
+        chunks: Whether to count stored and missing chunks, by listing.
+        thumbnails: Whether to read small pictures of the last step.
 
     Raises:
-        LockedError: Another process is making it.
-        ConflictError: A process that was making it has died.
-        FormatError: It is not (supported) Zarr.
+        LockedError: Another process is creating the dataset.
+        ConflictError: A process died while it was creating the dataset.
+        FormatError: The data are not Zarr, or not supported.
+        ChunkError: The first or last label, or the index of a shard, is damaged.
         StoreError: Storage failed.
     """
     dataset = existing_dataset(store)

@@ -1,4 +1,4 @@
-"""What a dry run reports of a slice: its plan's summary, labels, sizes, missing chunks."""
+"""The report of a dry run on one slice: summary of the plan, labels, sizes, missing chunks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zapz.reports import PlanSummary
 from zapz.storage.store import ReadableStore
 
 _MOST = 4096
-"""Chunks of an array whose sizes are looked up, at most: files that take a tenth of a second."""
+"""Maximum number of chunks per array whose sizes are read: for files, about 0.1 seconds."""
 
 
 def foresee(
@@ -21,16 +21,16 @@ def foresee(
 ) -> tuple[PlanSummary, tuple[str, ...]]:
     """Return what a dry run reports of a plan, and notes about arrays with very many chunks.
 
-    The summary has, besides what ``Plan.summary`` returns: ``labels``, the slice's first and last
-    label as text; ``gap``, the number of steps missing before it; ``copied_bytes``, the stored size
-    of the chunks that are copied, None if it is not known. Chunks that the slice lacks are "empty"
-    in ``chunks``, where sizes are known.
+    The summary extends that of ``Plan.summary`` with: ``labels``, the slice's first and last label
+    as text; ``gap``, the number of steps missing before the slice; ``copied_bytes``, the stored
+    size of the copied chunks in bytes, None if it is not known. Where sizes are known, ``chunks``
+    reports chunks that the slice lacks as "empty".
 
     Args:
         prepared: The slice.
         plan: Its plan.
-        target: Where the target is read.
-        ordered: Whether labels have an order, without which there are no gaps.
+        target: Store from which the target is read.
+        ordered: Whether labels have an order; without an order there are no gaps.
 
     Raises:
         SliceError: The slice lacks more chunks than can be written.
@@ -52,7 +52,7 @@ def foresee(
 
 
 def _weighed(plan: ArrayPlan, source: ReadableStore) -> tuple[list[tuple[str, int]], int] | None:
-    """Return runs of chunks to copy, and their bytes; None if that costs too much to find out."""
+    """Return runs of the chunks to copy, and their total bytes; None if that is too slow."""
     able = source.abilities
     if able.requests or not able.stored or plan.source is None or count(plan.spans) > _MOST:
         return None
@@ -61,7 +61,7 @@ def _weighed(plan: ArrayPlan, source: ReadableStore) -> tuple[list[tuple[str, in
         step = plan.step(index)
         try:
             size = source.size(plan.source.key(step.source)) if isinstance(step, CopyChunk) else None
-        except StoreError:  # the append itself will say so
+        except StoreError:  # the append itself reports it
             return None
         kinds.append("copied" if size is not None else "empty")
         total += size or 0
@@ -69,7 +69,7 @@ def _weighed(plan: ArrayPlan, source: ReadableStore) -> tuple[list[tuple[str, in
 
 
 def _gap(prepared: Prepared) -> int:
-    """Return how many steps are missing between the target's labels and the slice's."""
+    """Return the number of steps missing between the target's labels and the slice's."""
     jumping = [labels for labels in prepared.labels if labels.jumps]
     if not jumping:
         return 0

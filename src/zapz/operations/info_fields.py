@@ -1,4 +1,4 @@
-"""What ``info`` returns of a target, as plain fields."""
+"""The description of a target that ``info`` returns, as plain fields."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from zapz.storage.store import Holder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InfoFields:
-    """A target, its lock, and its journal."""
+    """A target, its lock and its journal."""
 
     uri: str
-    """Where it is."""
+    """Path or URI of the target."""
     zarr_format: int
-    """2 or 3."""
+    """Zarr format: 2 or 3."""
     dims: Mapping[str, int]
     """Length of every dimension."""
     append_dim: str
-    """The append dimension asked for."""
+    """The requested append dimension."""
     variables: tuple[VariableInfo, ...]
     """All arrays."""
     labels: Mapping[str, tuple[str, str]]
     """First and last label of each label variable of the append dimension."""
     steps: Mapping[str, StepInfo] = field(default_factory=dict)
-    """The step that the labels of each of these variables keep, and where steps are missing;
-    without those too long to be read."""
+    """Regular step and gaps of each label variable. Variables whose labels are too many to be read,
+    too few, or text are left out."""
     lock: Holder | None
-    """Who holds the lock."""
+    """Holder of the lock; None if the target is not locked."""
     journal: tuple[str, ...]
-    """What a crashed run left."""
+    """Transactions that a crashed run left unfinished, one line each."""
     notes: tuple[str, ...] = ()
-    """What is worth knowing about the storage."""
+    """Remarks about the storage, and about data that were not read."""
     consolidated: bool = False
     """Whether there is consolidated metadata at the root."""
     thumbnails: tuple[Thumbnail, ...] = ()

@@ -1,4 +1,4 @@
-"""The page of a target: for notebooks, and for ``zapz info --html``."""
+"""The page of a target, for notebooks and for ``zapz info --html``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def info_page(info: InfoFields) -> Markup:
 
 
 def info_document(info: InfoFields) -> Markup:
-    """Return the description of a target as a whole page."""
+    """Return the description of a target as a complete page."""
     return document(info.uri, info_page(info))
 
 
@@ -64,11 +64,11 @@ def _label(info: InfoFields) -> str:
 
 
 def _figure(picture: Thumbnail) -> Markup:
-    """Return a picture with its caption: the values of its colours, and how much is missing."""
+    """Return a picture with a caption: the values of its colours, and the fraction missing."""
     found = limits(picture.cells)
     values = "all cells are missing" if found is None else f"{found[0]:.4g} (dark) to {found[1]:.4g} (bright)"
     gone = f", {picture.missing:.0%} missing" if found is not None and picture.missing else ""
-    part = "" if picture.whole else ", the middle only"
+    part = "" if picture.whole else ", only the middle"
     rows, columns = picture.dims
     caption = join(
         [

@@ -1,4 +1,4 @@
-"""Words about a target, for terminals and pages: labels, gaps, storage, the next append."""
+"""Texts about a target, for terminals and pages: labels, gaps, storage, the next append."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from zapz.pictures.numbers import count, day, shape, size
 from zapz.pictures.timeline import Stretch
 
 _GAPS = 5
-"""Gaps that are listed."""
+"""Maximum number of gaps listed."""
 
 HEAD = ("variable", "dims", "shape", "chunks", "stored as", "codec", "units", "size")
 """Names of the columns of ``rows``."""
 
 
 def facts(info: InfoFields) -> list[str]:
-    """Return what is worth knowing first, in a few words each."""
+    """Return the main facts about a target, a few words each."""
     consolidated = "consolidated" if info.consolidated else "not consolidated"
     lock = "locked" if info.lock else "not locked"
-    left = "append under way" if info.lock else "unfinished append"
+    left = "append in progress" if info.lock else "unfinished append"
     state = left if info.journal else "no unfinished append"
     return [f"Zarr v{info.zarr_format}", consolidated, count(len(info.variables), "variable"), lock, state]
 
 
 def trouble(info: InfoFields) -> list[str]:
-    """Return who holds the lock, and what a run has left that has not ended."""
+    """Return the holder of the lock, and the journal of a run that has not ended."""
     found = [f"lock: {info.lock}"] if info.lock else []
-    state = "under way" if info.lock else "run `zapz recover`"
+    state = "in progress" if info.lock else "run `zapz recover`"
     return [*found, *(f"journal: {entry} ({state})" for entry in info.journal)]
 
 
 def label_lines(info: InfoFields) -> list[tuple[str, str, str]]:
-    """Return of each label variable: path, first and last label, and the steps it keeps."""
+    """Return the path, the first and last label, and the step of each label variable."""
     found = []
     for path, (first, last) in info.labels.items():
         number = next((v.shape[0] for v in info.variables if v.path == path), info.length)
@@ -52,7 +52,7 @@ def _steps(steps: StepInfo | None) -> list[str]:
     if steps is None:
         return []
     if not steps.step:
-        return ["no regular distance"]
+        return ["no regular step"]
     gaps = f"{steps.missing:,} missing in {count(steps.gaps, 'gap')}" if steps.gaps else "none missing"
     return [f"every {steps.step}", gaps]
 
@@ -63,7 +63,7 @@ def stretches(steps: StepInfo) -> list[Stretch]:
 
 
 def missing(steps: StepInfo) -> str:
-    """Return which labels are missing: the first few gaps, and the number of the others."""
+    """Return the missing labels: the first few gaps, and the number of the others."""
     listed = [_gap(gap) for gap in steps.first[:_GAPS]]
     if steps.gaps > len(listed):
         listed.append(f"and {count(steps.gaps - len(listed), 'more gap')}")
@@ -77,7 +77,7 @@ def _gap(gap: GapInfo) -> str:
 
 
 def rows(info: InfoFields) -> list[Sequence[str]]:
-    """Return the cells of the table of variables, for ``HEAD``."""
+    """Return the rows of the table of variables; ``HEAD`` names their columns."""
     return [
         (
             v.path or "/",
@@ -94,7 +94,7 @@ def rows(info: InfoFields) -> list[Sequence[str]]:
 
 
 def _stored(variable: VariableInfo) -> str:
-    """Return how cells are stored: type, fill value or missing marker, packing."""
+    """Return how cells are stored: data type, fill value or missing marker, packing."""
     parts = [variable.dtype]
     if variable.missing and variable.missing != variable.fill:
         parts.append(f"missing {variable.missing}")
@@ -108,7 +108,7 @@ def _stored(variable: VariableInfo) -> str:
 
 
 def _size(variable: VariableInfo) -> str:
-    """Return how much of a variable is stored, if that is known."""
+    """Return the stored size of a variable, and its missing chunks; empty if not known."""
     parts = []
     if variable.stored_chunks is not None:
         amount = "" if variable.stored_bytes is None else f"{size(variable.stored_bytes)} in "
@@ -121,7 +121,7 @@ def _size(variable: VariableInfo) -> str:
 
 
 def total(info: InfoFields) -> str:
-    """Return how much is stored, if that was requested."""
+    """Return the stored size of all variables; empty if it was not requested."""
     known = [v for v in info.variables if v.stored_chunks is not None]
     if not known:
         return ""
@@ -137,8 +137,8 @@ def next_append(info: InfoFields) -> list[tuple[str, str, ChunkGrid]]:
     """Return what the next append does to the chunks of variables that grow.
 
     Returns:
-        Names of variables that are alike; what happens and why; the chunks that the first new step
-        touches.
+        For each group of variables with equal chunks: their names; what happens, and why; the
+        chunks that the first new step touches.
     """
     found: dict[tuple[str, tuple[int, int, str]], list[str]] = {}
     for variable in info.variables:
@@ -158,7 +158,7 @@ _KINDS: dict[str, Kind] = {"copied": "copied", "joined": "joined", "encoded": "b
 
 
 def _columns(variable: VariableInfo) -> tuple[int, int, str]:
-    """Return the number of full columns of chunks, of chunks in each, and what happens next."""
+    """Return the number of full columns of chunks, the chunks per column, and what happens next."""
     grid = list(zip(variable.shape, variable.chunks, strict=True))
     axis = variable.append_axis or 0
     rows = math.prod(-(-n // c) for i, (n, c) in enumerate(grid) if i != axis)
@@ -166,7 +166,7 @@ def _columns(variable: VariableInfo) -> tuple[int, int, str]:
 
 
 def whole_labels(info: InfoFields) -> list[str]:
-    """Return which labels can only be whole numbers of a long unit: others cannot be appended."""
+    """Return a line per label variable that can only hold whole numbers of a long unit of time."""
     return [
         f"labels of {v.path} are whole {v.whole}: a slice with a label between two {v.whole} is refused"
         for v in info.variables
@@ -179,7 +179,7 @@ def _next(variable: VariableInfo) -> str:
     noun = "shard" if variable.inner_chunks else "chunk"
     if variable.next_append == "joined":
         length = count(inner, "step")
-        return f"copied: inner chunks ({length} each) go into the last shard, which holds {filled:,} of {chunk:,} steps"
+        return f"copied: inner chunks ({length} each) are added to the last shard, which holds {filled:,} of {chunk:,} steps"
     if variable.next_append == "encoded":
         within = filled % inner
         where = (
@@ -190,5 +190,5 @@ def _next(variable: VariableInfo) -> str:
         return f"re-encoded: {where} steps"
     if chunk == 1:
         return "copied, whatever the length of the slice: chunk length 1"
-    rest = f"a slice whose length is no multiple of {chunk:,} leaves a part-filled {noun}"
+    rest = f"a slice whose length is not a multiple of {chunk:,} leaves a partly filled {noun}"
     return f"copied: the last {noun} is full ({count(chunk, 'step')}); {rest}"

@@ -22,7 +22,7 @@ _RANGES = 240
 """Maximum number of ranges of the timeline. It has many divisors, so that ranges can be joined
 evenly."""
 _FAR = 1 << 53
-"""A timeline of more missing steps is not drawn."""
+"""Number of missing steps above which no timeline is drawn."""
 _DATE = re.compile(r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)(?P<rest>T.*)")
 _SAFE_DAY = 28
 """Last day that every month has."""
@@ -51,7 +51,7 @@ class RangeInfo:
     """A range of steps of the timeline."""
 
     first: str
-    """Its first label, missing or not; the next one that exists if a missing one is not known."""
+    """Its first label, even if missing; or the next existing one, if a missing one is not known."""
     steps: int
     """Number of steps, including missing ones."""
     missing: int
@@ -105,14 +105,14 @@ def steps_of(encoding: Encoding, stored: Cells) -> StepInfo:
 
 
 def _missing_label(encoding: Encoding, stored: Cells, gap: Gap, months: int, place: int) -> str:
-    """Return a missing label as text; empty if it cannot be told exactly.
+    """Return a missing label as text; empty if it is not known exactly.
 
     Args:
-        encoding: What the labels mean.
-        stored: The labels that are there.
-        gap: Where labels are missing.
+        encoding: The encoding of the labels.
+        stored: The existing labels as stored; shape (steps,).
+        gap: The place where labels are missing.
         months: Months of a step; 0 if steps are not months.
-        place: Its distance from the label before the gap, in steps.
+        place: Distance of the missing label from the label before the gap, in steps.
     """
     if months:
         return _months_later(format_instant(encoding, stored[gap.start]), months * place)
@@ -125,7 +125,7 @@ def _missing_label(encoding: Encoding, stored: Cells, gap: Gap, months: int, pla
 
 
 def _months_later(label: str, months: int) -> str:
-    """Return a label as text some months later; empty if not every month has its day."""
+    """Return a label some months later, as text; empty if not every month has its day."""
     found = _DATE.fullmatch(label)
     if found is None or int(found["day"]) > _SAFE_DAY:
         return ""
@@ -134,7 +134,7 @@ def _months_later(label: str, months: int) -> str:
 
 
 def _ranges(encoding: Encoding, stored: Cells, rhythm: Rhythm) -> tuple[RangeInfo, ...]:
-    """Return the timeline of labels: the places between theirs, in steps, are missing."""
+    """Return the timeline of labels; steps between two labels are missing ones."""
     if rhythm.missing > _FAR:
         return ()
     jumps = np.ones(len(stored), np.int64)
@@ -149,7 +149,7 @@ def _ranges(encoding: Encoding, stored: Cells, rhythm: Rhythm) -> tuple[RangeInf
     gaps = {gap.start + 1: gap for gap in rhythm.gaps}
 
     def first(edge: int, index: int) -> str:
-        """Return the first label of a range; of a missing one what it would be, if known."""
+        """Return the first label of a range; a missing one as it would be, if known."""
         gap = gaps.get(index) if places[index] != edge else None
         text = ""
         if gap is not None:
@@ -167,11 +167,11 @@ def _ranges(encoding: Encoding, stored: Cells, rhythm: Rhythm) -> tuple[RangeInf
 
 
 def looked_for(reading: Reading, path: str, encoding: Encoding) -> StepInfo | str | None:
-    """Read all labels of a variable, and return their regular step and gaps.
+    """Read all labels of a variable and return their regular step and gaps.
 
     Returns:
-        The steps. A text with the reason if they are not known. None if they do not exist: the
-        labels are text, or too few.
+        The step and gaps. A text with the reason, if they are not known. None if there are none,
+        because the labels are text or too few.
     """
     array = reading.dataset.arrays[path]
     if array.shape[0] < FEWEST or array.dtype.kind not in "iufmM":

@@ -8,21 +8,21 @@ from zapz.operations.append import Cancel, OnPhase, OnProgress, OnRecovery, OnSl
 
 
 class MapSettingsDict(CommonSettings, total=False):
-    """Settings, and the other keyword arguments of ``append``; the slice source is an argument."""
+    """Settings and keyword arguments of ``append``; ``slice_source`` is a positional argument."""
 
     config: ConfigLike
-    """A configuration: settings, a file of them, or several of these, later ones winning."""
+    """A configuration: settings, a file, or several of these; later ones override earlier ones."""
     encoding: Encodings | None
-    """How variables of a new target are stored, in the words of xarray's to_zarr."""
+    """How variables of a new target are stored, in the form of xarray's ``to_zarr``."""
     on_slice: OnSlice | None
     """Called after each slice with its report."""
     on_progress: OnProgress | None
-    """Called with chunks done and chunks planned of the current slice, from any thread."""
+    """Called with the chunks done and the chunks planned of the current slice, from any thread."""
     on_phase: OnPhase | None
-    """Called with a Progress whenever the run enters another phase, and as chunks are done."""
+    """Called with a ``Progress`` when the run enters another phase, and as chunks are done."""
     on_recovery: OnRecovery | None
-    """Called with what an earlier run had left, if it had left something."""
+    """Called with what an earlier run had left and how it was recovered, if there was anything."""
     cancel: Cancel | None
-    """Looked at between slices and chunks; once it is set, the append ends."""
+    """Checked between slices and between chunks; once it is set, the append ends."""
     explain: bool
-    """Whether reports say which chunks were copied, why others were not, and what took time."""
+    """Whether reports list copied chunks, reasons for encoding others, and each part's duration."""

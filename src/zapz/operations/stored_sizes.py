@@ -1,4 +1,4 @@
-"""How many chunks of each array exist, and how large they are, by listing; none is read."""
+"""Number and size of the stored chunks of each array, by listing; no chunk is read."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from zapz.storage.presence import present
 from zapz.storage.store import ReadableStore
 
 _MOST_REQUESTS = 4096
-"""Chunks of an object service whose sizes are asked for, at most: a request each."""
+"""Maximum number of chunks on an object store whose sizes are requested, one request each."""
 _AT_ONCE = 16
-"""Requests that are under way together."""
+"""Maximum number of requests in progress at the same time."""
 
 
 def with_sizes(
     store: ReadableStore, dataset: Dataset, variables: Sequence[VariableInfo]
 ) -> tuple[list[VariableInfo], list[str]]:
-    """Return arrays with what is stored of them, and notes about those for which it is not known.
+    """Return arrays with their stored chunks and sizes, and notes where these are not known.
 
     Args:
-        store: Where the dataset is.
+        store: Store of the dataset.
         dataset: The dataset.
         variables: Its arrays.
     """
@@ -41,7 +41,9 @@ def with_sizes(
             found.append(variable)
             continue
         if size is None:
-            notes.append(f"sizes of the {len(indices):,} chunks of {variable.path or '/'} are not read: a request each")
+            notes.append(
+                f"sizes of the {len(indices):,} chunks of {variable.path or '/'} are not read: that takes one request per chunk"
+            )
         missing = count(tuple((0, n) for n in array.grid.counts)) - len(indices)
         found.append(replace(variable, stored_chunks=len(indices), missing_chunks=missing, stored_bytes=size))
     return found, notes
@@ -53,7 +55,7 @@ def _size(store: ReadableStore, array: Array, indices: Sequence[Index]) -> int |
         return sum(store.size(key) or 0 for key in keys)
     if len(indices) > _MOST_REQUESTS:
         return None
-    from concurrent.futures import ThreadPoolExecutor  # imported where used: files are asked for one by one
+    from concurrent.futures import ThreadPoolExecutor  # imported where used: sizes of files are read one by one
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="zapz") as threads:
         return sum(size or 0 for size in threads.map(store.size, keys))

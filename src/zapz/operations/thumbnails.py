@@ -24,14 +24,14 @@ from zapz.format.metadata import Array
 from zapz.storage.chunk_reader import ChunkReader, fill_cells
 
 MOST = 256
-"""Rows and columns at most."""
+"""Maximum number of rows, and of columns."""
 _BYTES = 1 << 27
-"""Bytes of chunks that are decoded for one picture, at most; of a larger step only the middle is
-shown."""
+"""Maximum size of the chunks decoded for one picture, in bytes. Of a larger step, only the middle
+is shown."""
 _VARIABLES = 12
-"""Variables of which there is a picture, at most."""
+"""Maximum number of variables with a picture."""
 _SHORTEST = 4
-"""Axes that are shorter are not drawn: bounds, components."""
+"""Minimum length of an axis that is drawn, in cells: shorter ones are bounds or components."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,24 +43,24 @@ class Thumbnail:
     dims: tuple[str, str]
     """Dimensions of rows and of columns."""
     shape: tuple[int, int]
-    """Their lengths in the variable."""
+    """Lengths of these dimensions in the variable, in cells."""
     step: int | None
-    """The step along the append dimension; None if the picture shows all of them, or it does not
-    grow."""
+    """Index of the step along the append dimension. None if the picture shows all steps, or the
+    variable lacks that dimension."""
     whole: bool
-    """Whether it shows all of the step, not only its middle."""
+    """Whether it shows the whole step, not only its middle."""
     cells: np.ndarray[tuple[int, int], np.dtype[np.float32]] = field(repr=False, compare=False)
-    """Values, unpacked, NaN where missing: float32, at most 256 rows and columns, the first row on
-    top."""
+    """Unpacked values, NaN where missing: float32, shape (rows, columns), at most 256 of each, the
+    first row at the top."""
 
     @property
     def missing(self) -> float:
-        """Which part of the cells is missing, from 0 to 1."""
+        """Fraction of the cells that are missing, from 0 to 1."""
         return float(np.isnan(self.cells).mean())
 
 
 def thumbnails_of(reading: Reading, dim: str) -> tuple[tuple[Thumbnail, ...], list[str]]:
-    """Return pictures of the last step of variables, and why others have none.
+    """Return pictures of the last step of variables, and notes about pictures that are left out.
 
     Args:
         reading: Reads the dataset.
@@ -74,7 +74,7 @@ def thumbnails_of(reading: Reading, dim: str) -> tuple[tuple[Thumbnail, ...], li
         except ZapzError as error:
             notes.append(f"no picture of {array.path or '/'}: {error}")
     if len(wanted) > _VARIABLES:
-        notes.append(f"pictures of the first {_VARIABLES} variables are shown, of {len(wanted)}")
+        notes.append(f"pictures are shown for the first {_VARIABLES} of {len(wanted)} variables")
     return tuple(found), notes
 
 
@@ -112,7 +112,7 @@ def _thumbnail(reading: Reading, array: Array, dim: str) -> Thumbnail:
 
 
 def _middle(array: Array, axes: tuple[int, int]) -> list[Span]:
-    """Return the cells to show along both axes: as many chunks around the middle as allowed."""
+    """Return the ranges of cells to show along both axes: the middle chunks within ``_BYTES``."""
     counts, chunks = array.units.counts, array.units.chunks
     spans = [[0, counts[axis]] for axis in axes]
     while math.prod(b - a for a, b in spans) * array.unit_bytes > _BYTES:
@@ -124,13 +124,23 @@ def _middle(array: Array, axes: tuple[int, int]) -> list[Span]:
 
 
 def _places(span: Span) -> Cells:
-    """Return the cells of a range that are shown, at equal distances."""
+    """Return the indices of the cells shown from a range, evenly spaced."""
     length = span[1] - span[0]
     return span[0] + np.arange(min(length, MOST)) * length // min(length, MOST)
 
 
 def _strided(reader: ChunkReader, corner: Sequence[int], axes: tuple[int, int], places: Sequence[Cells]) -> Cells:
-    """Return stored cells where some rows and columns cross; each chunk is decoded once."""
+    """Return the stored cells at the crossings of rows and columns; decode each chunk once.
+
+    Args:
+        reader: Reads the array.
+        corner: Index of a cell of the step; both drawn axes are ignored.
+        axes: Axes of rows and of columns.
+        places: Indices of the rows, and of the columns.
+
+    Returns:
+        Array of shape (rows, columns).
+    """
     array = reader.array
     out = np.empty([len(each) for each in places], array.dtype)
     out[...] = fill_cells(array)
@@ -154,7 +164,7 @@ def _strided(reader: ChunkReader, corner: Sequence[int], axes: tuple[int, int], 
 
 
 def _by_chunk(places: Cells, chunk: int) -> dict[int, Cells]:
-    """Return which of the places lie in each chunk."""
+    """Return, by chunk number, the positions in ``places`` of the cells in that chunk."""
     numbers = places // chunk
     return {int(number): np.flatnonzero(numbers == number) for number in np.unique(numbers)}
 

@@ -1,4 +1,4 @@
-"""What one array of a target is: form, storage, and what the next append does to its chunks."""
+"""One array of a target: form, storage, and what the next append does to its chunks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from zapz.storage.chunk_reader import ChunkReader
 from zapz.storage.store import Store
 
 _USUAL = ("", "standard", "proleptic_gregorian")
-"""Calendars that are not worth telling."""
+"""Calendars that are not shown."""
 _LONGEST = 24
-"""Characters of a fill value that are shown."""
+"""Maximum length of a fill value that is shown whole, in characters."""
 
 NextAppend = Literal["", "copied", "joined", "encoded"]
-"""What the next append does: "copied" (chunks of a slice that is stored alike become the target's),
-"joined" (its inner chunks are copied into shards), "encoded", "" (the array does not grow)."""
+"""What the next append does with a slice of the same chunks and codecs: "copied" (its chunks become
+the target's), "joined" (its inner chunks are copied into shards), "encoded", or "" (the array does
+not grow)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,23 +43,24 @@ class VariableInfo:
     inner_chunks: tuple[int, ...] | None
     """Inner chunk shape, if sharded."""
     codecs: str
-    """Codec chain, in words."""
+    """Codec chain, as text."""
     grows: bool
     """Whether it has the append dimension."""
     dead_bytes: int = 0
-    """Bytes in the last shards that nothing refers to; the next inner chunks that fit go there."""
+    """Bytes of one of the last shards that its index does not refer to. The next inner chunks that
+    fit are written there."""
     fill: str = ""
     """Fill value as text; empty if the format leaves it undefined."""
     missing: str = ""
-    """Stored value that readers take for missing, as text; empty if there is none."""
+    """Stored value that marks missing cells, as text; empty if there is none."""
     scale: float | None = None
     """CF scale_factor; None if there is none."""
     offset: float | None = None
     """CF add_offset; None if there is none."""
     units: str = ""
-    """Units; of times with the calendar, unless that is the usual one."""
+    """Units; for times followed by the calendar, unless it is the usual one."""
     whole: str = ""
-    """Of labels that are whole numbers of a unit of time: the unit, such as "days"; else empty."""
+    """Unit of time, such as "days", if labels can only be whole numbers of it; else empty."""
     next_append: NextAppend = ""
     """What the next append does to its chunks, if the slice has the same chunks and codecs."""
     append_axis: int | None = None
@@ -66,22 +68,24 @@ class VariableInfo:
     chunk_steps: int = 0
     """Length of a chunk (shard) along the append dimension, in steps; 0 if it does not grow."""
     inner_steps: int = 0
-    """Length of an inner chunk along it (of a chunk, if not sharded); 0 if it does not grow."""
+    """Length of an inner chunk (of a chunk, if not sharded) along the append dimension, in steps; 0
+    if it does not grow."""
     boundary_steps: int = 0
-    """Steps that are in the boundary chunk (shard); 0 if the last chunk is full."""
+    """Number of steps in the boundary chunk (shard); 0 if the last chunk is full."""
     stored_chunks: int | None = None
-    """Chunks (shards) that exist; None if that was not requested, or cannot be listed."""
+    """Number of chunks (shards) that exist; None if not requested, or if they cannot be listed."""
     missing_chunks: int | None = None
-    """Chunks that the shape has room for and that do not exist; they read as the fill value."""
+    """Number of chunks (shards) within the shape that do not exist, and so read as the fill value;
+    None as for ``stored_chunks``."""
     stored_bytes: int | None = None
     """Size of the chunks that exist, in bytes; None if it is not known."""
 
 
 def variable_info(store: Store, dataset: Dataset, array: Array, dim: str) -> VariableInfo:
-    """Return what an array is.
+    """Return the description of an array.
 
     Args:
-        store: Where the dataset is.
+        store: Store of the dataset.
         dataset: The dataset.
         array: One of its arrays.
         dim: The append dimension.
@@ -144,7 +148,7 @@ def _units(encoding: Encoding) -> str:
 
 
 def _whole(encoding: Encoding) -> str:
-    """Return the unit of which labels can only be whole numbers, if it is longer than a second."""
+    """Return the unit whose whole numbers alone can be labels, if it is longer than a second."""
     axis = encoding.axis
     if axis is None or axis.opaque or encoding.dtype.kind not in "iu" or encoding.packing != (1.0, 0.0):
         return ""
@@ -162,7 +166,7 @@ def _words(array: Array) -> str:
 
 
 def _dead_bytes(store: Store, dataset: Dataset, array: Array, axis: int) -> int:
-    """Return the bytes that no index refers to, in one of the last shards: it shows the trend."""
+    """Return the unreferenced bytes in one of the last shards, which shows the trend."""
     config = array.codecs.shards
     if config is None or not array.shape[axis] or not all(array.grid.counts):
         return 0

@@ -11,17 +11,17 @@ from zapz.pictures.page import Markup, Section, element, escaped, fragment, html
 from zapz.pictures.plan_words import Summary
 
 _DRAWN = 12
-"""Variables whose chunks are drawn."""
+"""Maximum number of variables whose chunks are drawn."""
 _ROWS = 200
-"""Slices of a report that are listed."""
+"""Maximum number of slices listed on the page of a report."""
 
 
 def plan_page(plan: Summary, source: Sequence[str] = ()) -> Markup:
     """Return the page of a plan.
 
     Args:
-        plan: Its summary.
-        source: What is worth knowing of the slice, such as its name.
+        plan: Summary of the plan.
+        source: Facts about the slice, such as its name.
     """
     title = "would create" if plan["creates"] else "would append to"
     facts = [
@@ -69,13 +69,13 @@ _OUTCOMES = {
     "appended": "appended",
     "planned": "planned, nothing written",
     "already": "already there",
-    "skipped": "skipped: its labels are there",
+    "skipped": "skipped: labels already there",
     "empty": "empty",
 }
 
 
 def report_page(report: Mapping[str, Any]) -> Markup:
-    """Return the page of what an append did.
+    """Return the page that shows what an append did.
 
     Args:
         report: The report as plain values, as ``reports.as_json`` returns it.
@@ -114,13 +114,13 @@ def _recovered(each: Mapping[str, Any]) -> str:
 
 
 def _folder(names: Sequence[str]) -> str:
-    """Return the folder in which all slices are, with its slash; empty if they are not in one."""
+    """Return the folder that contains all slices, with its slash; empty if there is none."""
     folders = {name[: name.rfind("/") + 1] for name in names}
     return folders.pop() if len(folders) == 1 else ""
 
 
 def _slices(slices: Sequence[Mapping[str, Any]], cut: int) -> Markup:
-    """Return the table of slices; ``cut`` characters of their names are left out."""
+    """Return the table of slices, without the first ``cut`` characters of their names."""
     rows = [
         (
             each["slice"][cut:],
@@ -133,7 +133,7 @@ def _slices(slices: Sequence[Mapping[str, Any]], cut: int) -> Markup:
         )
         for each in slices[:_ROWS]
     ]
-    head = ("slice", "outcome", "steps", "last label then", "copied chunks", "re-encoded", "written")
+    head = ("slice", "outcome", "steps", "last label", "copied chunks", "re-encoded", "written")
     more = len(slices) - _ROWS
     rest = element("p", f"… and {count(more, 'slice')} more") if more > 0 else escaped("")
     return join([html_table(head, rows, "zapz-plain"), rest])

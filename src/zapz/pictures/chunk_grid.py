@@ -1,11 +1,11 @@
-"""What happens to the chunks of an array: a symbol for each, or a grid.
+"""What happens to the chunks of an array: one symbol per chunk, or a grid.
 
 ::
 
     ■■■■ ▣▣▣▣            text: chunks in order of the append dimension
 
-    old   old   new      SVG: a column for each chunk of the append dimension,
-    [ ]   [ ]   [■]      a row for each chunk of the other dimensions
+    old   old   new      SVG: one column per chunk of the append dimension,
+    [ ]   [ ]   [■]      one row per chunk of the other dimensions
     [ ]   [ ]   [■]
 """
 
@@ -22,7 +22,7 @@ from zapz.pictures.page import Markup, escaped
 Kind = Literal["copied", "joined", "encoded", "boundary", "empty"]
 """What happens to a chunk that is written."""
 Runs = Sequence[tuple[Kind, int]]
-"""Kinds of chunks one after another, and how many of each."""
+"""Consecutive chunks as pairs: their kind, and the number of chunks."""
 
 
 class _Sign(NamedTuple):
@@ -38,11 +38,11 @@ _SIGNS: dict[Kind, _Sign] = {
     "empty": _Sign("∙", "empty: reads as the fill value"),
 }
 _MOST = 48
-"""Chunks that are drawn one by one; more are counted."""
+"""Maximum number of chunks drawn one by one; of more, the number of each kind is shown."""
 _OLD, _COLUMNS, _ROWS = 4, 20, 8
-"""Old columns, all columns, and rows of a grid that are drawn at most."""
+"""Maximum numbers of old columns, of all columns, and of rows that a grid draws."""
 _CELL, _GAP, _LETTER = 14, 2, 6.5
-"""Size of a chunk, distance of chunks, and width of a letter, in units of the SVG."""
+"""Size of a chunk, distance between chunks, and width of a letter, in units of the SVG."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +50,9 @@ class ChunkGrid:
     """The chunks of one array that an append touches, and those before them."""
 
     old: int
-    """Columns (chunks along the append dimension) that stay as they are."""
+    """Number of columns (chunks along the append dimension) that stay unchanged."""
     rows: int
-    """Chunks in each column."""
+    """Number of chunks in each column."""
     runs: Runs
     """The chunks that are written, column by column."""
 
@@ -65,7 +65,10 @@ class ChunkGrid:
         """Return what happens to a chunk.
 
         Args:
-            place: Its place among those that are written.
+            place: Index of the chunk among the chunks that are written.
+
+        Raises:
+            IndexError: There is no such chunk.
         """
         for kind, number in self.runs:
             if place < number:
@@ -81,12 +84,12 @@ def counted(runs: Runs) -> dict[Kind, int]:
 
 
 def symbols(runs: Runs, look: Look, room: int | None = None) -> str:
-    """Return a symbol for each chunk; of many chunks, a symbol and a number for each kind.
+    """Return one symbol per chunk or, for many chunks, one symbol and a number per kind.
 
     Args:
         runs: The chunks.
         look: What the medium can show.
-        room: Columns that the text may take; None: no limit but the usual one.
+        room: Columns available for the symbols; None if only the usual limit applies.
     """
     total = sum(number for _, number in runs)
     if total <= min(_MOST, _MOST if room is None else room):
@@ -99,7 +102,7 @@ def symbols(runs: Runs, look: Look, room: int | None = None) -> str:
 
 
 def legend(kinds: Iterable[Kind], look: Look) -> list[str]:
-    """Return the lines that say what the symbols of these kinds mean."""
+    """Return the lines that explain the symbols of these kinds."""
     wanted = set(kinds)
     parts = [
         f"{look.paint(look.text(sign.symbol), kind)} {sign.words}" for kind, sign in _SIGNS.items() if kind in wanted
@@ -108,7 +111,7 @@ def legend(kinds: Iterable[Kind], look: Look) -> list[str]:
 
 
 def html_legend(kinds: Iterable[Kind]) -> Markup:
-    """Return what the colours of a grid mean."""
+    """Return the legend of the colours of a grid."""
     wanted = set(kinds)
     names: list[tuple[str, str]] = [("old", "old chunk, unchanged")]
     names += [(kind, sign.words) for kind, sign in _SIGNS.items() if kind in wanted]
@@ -121,11 +124,11 @@ def html_legend(kinds: Iterable[Kind]) -> Markup:
 
 
 def grid_svg(grid: ChunkGrid, name: str) -> Markup:
-    """Return a grid as SVG: the last old columns, then new ones; those left out are counted.
+    """Return a grid as SVG: the last old columns, then new ones; omitted columns are counted.
 
     Args:
         grid: The chunks.
-        name: What it shows, for readers that do not see it.
+        name: Description of the grid, for screen readers.
     """
     rows, new = max(1, grid.rows), -(-grid.total // max(1, grid.rows))
     old = min(grid.old, _OLD)
@@ -161,7 +164,7 @@ def grid_svg(grid: ChunkGrid, name: str) -> Markup:
 
 
 def _chunk(kind: str, x: float, y: float, words: str) -> str:
-    """Return one chunk: the kinds differ in form as well as in colour."""
+    """Return one chunk; the kinds differ in shape as well as in colour."""
     box = f'<rect class="zapz-{kind}" x="{x + 0.5:.1f}" y="{y + 0.5:.1f}" width="{_CELL - 1}" height="{_CELL - 1}" rx="2"/>'
     extra = ""
     if kind == "boundary":

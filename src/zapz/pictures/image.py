@@ -1,4 +1,4 @@
-"""A field of numbers as a picture: half blocks on a terminal, a PNG in HTML; NaN is blank."""
+"""A field of numbers as an image: half blocks on a terminal, PNG in HTML; NaN is blank."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ Field: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 """Two axes, rows from top to bottom; floating-point numbers."""
 
 MOST = 256
-"""Rows and columns of a PNG at most."""
+"""Maximum number of rows, and of columns, of a PNG."""
 _ANCHORS = (
     (68, 1, 84), (72, 36, 117), (65, 68, 135), (53, 95, 141), (42, 120, 142), (33, 145, 140),
     (34, 168, 132), (66, 190, 113), (122, 209, 81), (189, 223, 38), (253, 231, 37),
 )  # fmt: skip
-"""Colours from the lowest to the highest value: dark blue to yellow, evenly brighter, and told
-apart by the colour-blind."""
+"""Colours from the lowest to the highest value: dark blue to yellow. Their brightness increases
+evenly, and colour-blind readers can distinguish them."""
 _TRUE = 1 << 24
+"""Number of colours of a medium that shows all RGB colours."""
 _CUBE = (0, 95, 135, 175, 215, 255)
-"""Brightness of each channel in the cube of 256 colours."""
+"""Channel values of the 6 x 6 x 6 cube in the palette of 256 colours."""
 _SHADES, _ASCII_SHADES = "∙░▒█", ".-+*#@"
-"""Characters from the lowest to the highest value where there are no colours."""
+"""Characters from the lowest to the highest value, for media without colours."""
 _LONGEST = 4.0
-"""Ratio of the sides of an image, at most."""
+"""Maximum ratio of the sides of an image."""
 _FEW = 100
-"""Fields of more cells are drawn without their lowest and highest hundredth."""
+"""With more finite cells than this, the colours cover the 1st to the 99th percentile of values."""
 
 
 def palette() -> Field:
-    """Return the colours, shape (256, 3), uint8: 0 is missing, 1 to 255 are values, low to high."""
+    """Return the RGB colours, shape (256, 3), uint8: 0 is missing, 1 to 255 are low to high."""
     places = np.linspace(0, len(_ANCHORS) - 1, 255)
     anchors = np.array(_ANCHORS, np.float64)
     rest = [np.interp(places, np.arange(len(_ANCHORS)), anchors[:, channel]) for channel in range(3)]
@@ -43,7 +44,7 @@ def palette() -> Field:
 
 
 def limits(field: Field) -> tuple[float, float] | None:
-    """Return the values of the darkest and the brightest colour; None if all cells are missing."""
+    """Return the values of the darkest and the brightest colour; None if no cell is finite."""
     finite = field[np.isfinite(field)].astype(np.float64)
     if not finite.size:
         return None
@@ -54,9 +55,9 @@ def limits(field: Field) -> tuple[float, float] | None:
 
 
 def levels(field: Field) -> Field:
-    """Return the index of each cell's colour, uint8, of the field's shape; 0 is missing."""
+    """Return the colour index of each cell, uint8, in the shape of the field; 0 is missing."""
     found = limits(field)
-    if found is None:  # missing, or infinite, which is a value
+    if found is None:  # cells are missing, or infinite; infinity is a value
         return np.where(np.isnan(field), 0, 128).astype(np.uint8)
     low, high = found
     with np.errstate(invalid="ignore", over="ignore"):
@@ -66,7 +67,13 @@ def levels(field: Field) -> Field:
 
 
 def thinned(field: Field, rows: int, cells: int) -> Field:
-    """Return a field with cells left out evenly, so that it has at most these rows and columns."""
+    """Return evenly spaced rows and columns of a field.
+
+    Args:
+        field: The field.
+        rows: Maximum number of rows.
+        cells: Maximum number of columns.
+    """
     wanted = [min(most, length) for most, length in zip((rows, cells), field.shape, strict=True)]
     places = [
         (np.arange(most) * length // max(1, most)).astype(np.intp)
@@ -94,12 +101,12 @@ def _part(name: bytes, data: bytes) -> bytes:
 
 
 def img(field: Field, name: str, ratio: float) -> Markup:
-    """Return a field as an HTML image that needs no other file; a field without cells is nothing.
+    """Return a field as an HTML image that needs no other file; empty if it has no cells.
 
     Args:
         field: The field.
-        name: What it shows, for readers that do not see it.
-        ratio: Width by height of the whole field, of which ``field`` may have fewer cells.
+        name: Description of the image, for screen readers.
+        ratio: Width divided by height of the whole field; ``field`` may have fewer cells.
     """
     if not field.size:
         return Markup("")
@@ -109,13 +116,13 @@ def img(field: Field, name: str, ratio: float) -> Markup:
 
 
 def blocks(field: Field, look: Look, width: int, height: int) -> list[str]:
-    """Return a field as lines of text: two rows in a line of half blocks; shades without colours.
+    """Return a field as lines of half blocks, two rows per line, or of shades without colours.
 
     Args:
         field: The field.
         look: What the medium can show.
-        width: Columns of text at most.
-        height: Lines of text at most.
+        width: Maximum number of columns of text.
+        height: Maximum number of lines of text.
     """
     if not field.size:
         return []
@@ -131,7 +138,7 @@ def blocks(field: Field, look: Look, width: int, height: int) -> list[str]:
 
 
 def _line(top: list[int], bottom: list[int], colours: list[str]) -> str:
-    """Return two rows of pixels as one line; colours are set where they change."""
+    """Return two rows of pixels as one line; a colour code is written where the colour changes."""
     text, now = "", ""
     for above, below in zip(top, bottom, strict=True):
         code = ""
@@ -147,7 +154,7 @@ def _line(top: list[int], bottom: list[int], colours: list[str]) -> str:
 
 
 def _code(look: Look, red: int, green: int, blue: int) -> str:
-    """Return a colour in ANSI codes: unchanged, or the nearest of the cube of 6 x 6 x 6."""
+    """Return a colour in ANSI codes: unchanged, or the nearest one of the 6 x 6 x 6 cube."""
     if look.colours >= _TRUE:
         return f"2;{red};{green};{blue}"
     parts = [int(np.abs(np.array(_CUBE) - value).argmin()) for value in (red, green, blue)]

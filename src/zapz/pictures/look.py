@@ -1,4 +1,4 @@
-"""What a medium can show (columns, symbols, colours), and text that fits into it."""
+"""What a medium can show (columns, symbols, colours), and text that fits it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from unicodedata import combining, east_asian_width
 
 Role = Literal["head", "dim", "good", "warn", "bad", "copied", "joined", "encoded", "boundary", "empty", "old"]
-"""What a piece of text is, which decides its colour."""
+"""Role of a piece of text, which decides its colour."""
 
 _COLOURS: dict[Role, str] = {
     "head": "1",
@@ -24,13 +24,13 @@ _COLOURS: dict[Role, str] = {
     "empty": "2",
     "old": "90",
 }
-"""ANSI codes by role: the 16 colours that the terminal's own theme sets, so that they suit light
-and dark ones."""
+"""ANSI codes by role. They use the 16 colours that the terminal's theme defines, so that they suit
+light and dark themes."""
 _ASCII = str.maketrans(
     {"→": "->", "×": "x", "·": "|", "…": "...", "█": "#", "▄": "+", "░": ".", "⚠": "!", "■": "#"}
     | {"▣": "e", "◧": "b", "▤": "s", "▒": "o", "∙": ".", "≤": "<="}
 )
-"""What stands for symbols that an encoding does not have."""
+"""ASCII replacements of symbols, for encodings that lack them."""
 SYMBOLS = "→×·…█▄░⚠■▣◧▤▒∙▀≤"
 """All symbols that pictures use."""
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
@@ -40,18 +40,18 @@ _RESET = "\x1b[0m"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a medium can show. The default is a pipe: no end of columns, symbols, no colours."""
+    """What a medium can show. The default is a pipe: unlimited columns, symbols, no colours."""
 
     width: int | None = None
-    """Columns of a line; None: no limit."""
+    """Maximum columns of a line; None for no limit."""
     symbols: bool = True
-    """Whether it has the block characters and arrows of ``SYMBOLS``; otherwise ASCII stands for
+    """Whether it can show the block characters and arrows of ``SYMBOLS``; otherwise ASCII replaces
     them."""
     colours: int = 0
     """Number of colours: 0 (none), 256, or 2**24."""
 
     def text(self, text: str) -> str:
-        """Return a text in characters that the medium has, without control characters."""
+        """Return a text in characters that the medium can show, without control characters."""
         text = text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
         return text if self.symbols else text.translate(_ASCII)
 
@@ -61,34 +61,34 @@ class Look:
 
     @property
     def dots(self) -> str:
-        """What stands for text that is left out."""
+        """Mark for omitted text."""
         return self.text("…")
 
     def shortened(self, text: str, width: int | None) -> str:
-        """Return a text cut to some columns; dots stand for what is left out.
+        """Return a text cut to a number of columns; dots mark omitted text.
 
         Args:
             text: The text; may be painted.
-            width: Columns; None: no limit.
+            width: Maximum columns; None for no limit.
         """
         if width is None or columns(text) <= width:
             return text
         return next(iter(_cut(text, max(0, width - len(self.dots)))), "") + self.dots[: max(0, width)]
 
     def side_by_side(self, parts: Sequence[str], start: str = "") -> list[str]:
-        """Return parts in one line if they fit, else one a line; ``start`` precedes each line."""
+        """Return parts on one line if they fit, else one per line; lines begin with ``start``."""
         line = start + "   ".join(parts)
         if self.width is None or columns(line) <= self.width:
             return [line] if parts else []
         return [line for part in parts for line in self.wrapped(part, start, f"{start}  ")]
 
     def wrapped(self, text: str, first: str = "", rest: str = "") -> list[str]:
-        """Return a text as lines that fit; words break only if they are longer than a line.
+        """Return a text as lines that fit; only words longer than a line are broken.
 
         Args:
             text: The text; may be painted.
-            first: Stands before the first line.
-            rest: Stands before the other lines.
+            first: Prefix of the first line.
+            rest: Prefix of the other lines.
         """
         if self.width is None:
             return [f"{first}{text}".rstrip()]
@@ -101,7 +101,7 @@ class Look:
 
 
 def columns(text: str) -> int:
-    """Return how many columns a text takes on a terminal; colours take none."""
+    """Return the number of columns that a text occupies on a terminal; colours occupy none."""
     if text.isascii() and "\x1b" not in text:
         return len(text)
     return sum(map(_width, _ESCAPE.sub("", text)))
@@ -114,7 +114,7 @@ def _width(character: str) -> int:
 
 
 def ljust(text: str, width: int) -> str:
-    """Return a text filled with spaces to some columns."""
+    """Return a text padded with spaces to ``width`` columns."""
     return text + " " * (width - columns(text))
 
 
@@ -123,8 +123,8 @@ def fold(text: str, first: int, rest: int) -> Iterator[str]:
 
     Args:
         text: The text; may be painted.
-        first: Columns of the first line.
-        rest: Columns of the other lines.
+        first: Maximum columns of the first line.
+        rest: Maximum columns of the other lines.
     """
     line, used, room = "", 0, first
     for word in text.split(" "):
@@ -145,7 +145,7 @@ def fold(text: str, first: int, rest: int) -> Iterator[str]:
 
 
 def _cut(text: str, first: int, rest: int | None = None) -> Iterator[str]:
-    """Yield a text in pieces of at most so many columns; a colour goes on in the next piece."""
+    """Yield a text in pieces of limited columns; a colour continues in the next piece."""
     piece, used, room, colour = "", 0, first, ""
     for token in _TOKEN.findall(text):
         if token.startswith("\x1b"):

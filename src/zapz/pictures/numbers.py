@@ -8,7 +8,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number with what it counts: 1 chunk, 1,024 chunks."""
+    """Return a number with its noun: 1 chunk, 1,024 chunks."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -21,10 +21,10 @@ def size(number: float) -> str:
 
 
 def shape(lengths: Sequence[int]) -> str:
-    """Return a shape: 1×90×180; "scalar" without axes."""
+    """Return a shape as text: 1×90×180; "scalar" without axes."""
     return "×".join(map(str, lengths)) or "scalar"
 
 
 def day(label: str) -> str:
-    """Return a label without the time of day if that is midnight."""
+    """Return a label as text, without the time of day if that is midnight."""
     return label.removesuffix("T00:00:00")

@@ -1,7 +1,7 @@
-"""HTML of folded sections: no script, no external resource, all text escaped.
+"""HTML of collapsible sections: no script, no external resource, all text escaped.
 
-A notebook that is not trusted shows no style: then the plain text at the beginning is seen, and the
-rest is hidden (as xarray does it).
+An untrusted notebook applies no style. It then shows only the plain text at the beginning, and the
+rest is hidden (as in xarray).
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from dataclasses import dataclass
 
 
 class Markup(str):
-    """HTML that is complete and safe: it is inserted unchanged. All other text is escaped."""
+    """Complete and safe HTML, which is inserted unchanged. All other text is escaped."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of a page that can be folded."""
+    """A part of a page that can be collapsed."""
 
     title: str
     """Its heading."""
     body: Markup
-    """What is in it."""
+    """Its content."""
     aside: str = ""
-    """What stands behind the heading, and is seen when it is folded."""
+    """Text after the heading, visible even while the section is collapsed."""
     is_open: bool = True
-    """Whether it is unfolded at first."""
+    """Whether it is expanded at first."""
 
 
 def escaped(text: object) -> Markup:
-    """Return a value as HTML text that is well-formed XML too; HTML is returned unchanged."""
+    """Return a value as HTML text that is well-formed XML too; ``Markup`` is returned unchanged."""
     if isinstance(text, Markup):
         return text
     plain = "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in str(text))
@@ -40,24 +40,24 @@ def escaped(text: object) -> Markup:
 
 
 def join(parts: Iterable[object], between: str = "") -> Markup:
-    """Return parts one after another, each escaped."""
+    """Return parts in order, each escaped, with ``between`` between them."""
     return Markup(between.join(map(escaped, parts)))
 
 
 def element(name: str, content: object, kind: str = "") -> Markup:
-    """Return an element with this content; ``kind`` is its class."""
+    """Return an element with this content; ``kind`` is its CSS class."""
     attribute = f' class="{escaped(kind)}"' if kind else ""
     return Markup(f"<{name}{attribute}>{escaped(content)}</{name}>")
 
 
 def listed(items: Iterable[object]) -> Markup:
-    """Return a list; nothing if there is no item."""
+    """Return an HTML list of items; empty if there are none."""
     found = join(element("li", item) for item in items)
     return element("ul", found) if found else found
 
 
 def html_table(head: Sequence[object], rows: Sequence[Sequence[object]], kind: str = "") -> Markup:
-    """Return a table; columns without any cell are left out. ``kind`` is its class."""
+    """Return a table without columns whose cells are all empty; ``kind`` is its CSS class."""
     kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
     if not kept:
         return Markup("")
@@ -70,11 +70,11 @@ def fragment(what: str, name: str, facts: Sequence[str], sections: Sequence[Sect
     """Return HTML for a notebook.
 
     Args:
-        what: What kind of thing it shows.
-        name: Its name.
-        facts: What is worth knowing first, in a few words each.
-        sections: The rest.
-        text: All of it in plain text, for viewers that show no style.
+        what: Type of the object shown, such as "zarr".
+        name: Name of the object.
+        facts: The main facts, a few words each.
+        sections: The details.
+        text: The object in plain text, for viewers that apply no style.
     """
     from zapz.pictures.style import CSS
 
@@ -100,7 +100,7 @@ def _folded(section: Section) -> Markup:
 
 
 def document(title: str, body: Markup) -> Markup:
-    """Return a whole page, which needs no other file."""
+    """Return a complete page that needs no other file."""
     from zapz.pictures.style import PAGE
 
     return Markup(

@@ -12,26 +12,28 @@ Summary: TypeAlias = Mapping[str, Any]
 """Summary of a plan, or a part of one."""
 
 _NAMED = 3
-"""Slices, or variables, that are named; of more, their number is said."""
+"""Maximum number of slices, or variables, that are named; of more, only their number is given."""
 
 
 def grid_of(variable: Summary) -> ChunkGrid:
-    """Return the chunk grid of a variable of a summary."""
+    """Return the chunk grid of one variable in a plan's summary."""
     runs: list[tuple[Kind, int]] = [(kind, number) for kind, number in variable["chunks"]]
     return ChunkGrid(old=variable["old_columns"], rows=variable["rows"], runs=runs)
 
 
 def checks(summary: Summary, equal: str = "equal to the target's") -> list[str]:
-    """Return what is checked of a slice's values, in words; labels have been read already.
+    """Return the checks of a slice's values, in words.
+
+    Labels are left out: planning has already read them.
 
     Args:
-        summary: The plan.
-        equal: What is said of static variables.
+        summary: Summary of the plan.
+        equal: Text for static variables.
     """
     words = {
         "StaticEqual": equal,
-        "NoMarkerAsValue": "whether a value is the target's missing value is known once the data are read",
-        "InPackedRange": "converted; whether each value fits is known once the data are read",
+        "NoMarkerAsValue": "values are compared with the target's missing value when the data are read",
+        "InPackedRange": "converted; whether each value fits is checked when the data are read",
     }
     found: dict[str, list[str]] = {}
     for check in summary["checks"]:
@@ -41,10 +43,10 @@ def checks(summary: Summary, equal: str = "equal to the target's") -> list[str]:
 
 
 def reasons(plans: Sequence[tuple[str, Summary]]) -> list[str]:
-    """Return why chunks are encoded: each reason once, with its variables and slices.
+    """Return the reasons for encoding chunks: each one once, with its variables and slices.
 
     Args:
-        plans: Names of slices, and their plans.
+        plans: Names of slices, and summaries of their plans.
     """
     holds: dict[tuple[str, str], list[str]] = {}
     for name, plan in plans:
@@ -66,7 +68,7 @@ def _some(names: Sequence[str], noun: str) -> str:
 
 
 def totals(plans: Sequence[Summary]) -> str:
-    """Return chunks, bytes to write, and the largest working memory of plans, in words."""
+    """Return the chunks, the bytes to write, and the largest working memory of plans, in words."""
     copied = sum(plan["copied_chunks"] for plan in plans)
     encoded = sum(plan["encoded_chunks"] for plan in plans)
     known = [plan.get("copied_bytes") for plan in plans]
@@ -91,7 +93,7 @@ def headline(plan: Summary) -> str:
 
 
 def labels(plan: Summary) -> str:
-    """Return a slice's first and last label; its place if it has none."""
+    """Return a slice's first and last label; its position in steps if it has none."""
     found = [day(label) for label in plan.get("labels", ())]
     if not found:
         last = plan["offset"] + plan["length"] - 1

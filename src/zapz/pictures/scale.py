@@ -1,4 +1,4 @@
-"""Marks above a row of cells: where years, months, days or hours begin, or at equal distances.
+"""Marks above a row of cells: at the beginning of years, months, days, hours, or evenly spaced.
 
 ::
 
@@ -16,16 +16,16 @@ from typing import NamedTuple
 _DATE = re.compile(r"(-?\d{4,})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d).*)?")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _GAP = 2
-"""Columns between two marks."""
+"""Minimum number of columns between two marks."""
 
 
 class Mark(NamedTuple):
     """One mark."""
 
     place: int
-    """Cell above which it begins."""
+    """Index of the cell above which it begins."""
     text: str
-    """What it says."""
+    """Its text."""
 
 
 class _Date(NamedTuple):
@@ -39,7 +39,7 @@ _YEARS, _MONTH_STEPS, _DAYS, _HOURS = (1, 2, 5, 10, 20, 50, 100, 200, 500), (1, 
 
 
 def marks(labels: Sequence[str]) -> list[Mark]:
-    """Return the marks of cells, no two of which overlap; the first cell always has one.
+    """Return marks of cells that do not overlap; the first cell always has one.
 
     Args:
         labels: The first label of each cell, as text: ISO 8601 dates, or anything else.
@@ -57,7 +57,7 @@ def marks(labels: Sequence[str]) -> list[Mark]:
 
 
 def line(labels: Sequence[str]) -> str:
-    """Return the marks of cells as a line of text, a column for each cell."""
+    """Return the marks of cells as a line of text, one column per cell."""
     text = ""
     for mark in marks(labels):
         text = f"{text.ljust(mark.place)}{mark.text}"
@@ -70,7 +70,7 @@ def _date(label: str) -> _Date | None:
 
 
 def _begun(dates: Sequence[_Date], kind: str, step: int) -> Iterator[Mark]:
-    """Yield a mark for each cell in which a period begins: some years, months, days or hours."""
+    """Yield a mark per cell in which a period of ``step`` years, months, days or hours begins."""
     period = _PERIODS[kind]
     for place, (before, date) in enumerate(pairwise(dates), start=1):
         if period(date, step) != period(before, step):
@@ -84,13 +84,13 @@ _PERIODS: dict[str, Callable[[_Date, int], tuple[int, ...]]] = {
         date.year,
         date.month,
         min((date.day - 1) // step, 30 // step - 1),
-    ),  # the 31st is near the 1st
+    ),  # no period begins on the 31st: the 1st is next to it
     "hour": lambda date, step: (*date[:3], date.hour // step),
 }
 
 
 def _text(before: _Date, date: _Date) -> str:
-    """Return what a mark says: the largest part that is another than in the cell before."""
+    """Return the text of a mark: the largest part of the date that differs from the cell before."""
     if date.year != before.year:
         return str(date.year)
     if date.month != before.month:
@@ -101,13 +101,13 @@ def _text(before: _Date, date: _Date) -> str:
 
 
 def _fit(found: Sequence[Mark], cells: int) -> bool:
-    """Return whether marks have room, among themselves and before the last cell."""
+    """Return whether marks do not overlap, and the last one ends within the row of cells."""
     gaps = all(b.place - a.place >= len(a.text) + _GAP for a, b in pairwise(found))
     return gaps and found[-1].place + len(found[-1].text) <= cells
 
 
 def _with_first(found: list[Mark], date: _Date, kind: str) -> list[Mark]:
-    """Return marks with the full date at the first cell, without those that it would cover."""
+    """Return marks with the full date at the first cell, without marks that it would cover."""
     first = Mark(0, _first(date, kind))
     rest = [mark for mark in found if mark.place >= len(first.text) + _GAP]
     return [first, *rest]
@@ -119,7 +119,7 @@ def _first(date: _Date, kind: str) -> str:
 
 
 def _evenly(labels: Sequence[str]) -> list[Mark]:
-    """Return marks at equal distances, as many as there is room for."""
+    """Return evenly spaced marks, as many as fit."""
     if not labels:
         return []
     step = max(map(len, labels)) + _GAP

@@ -1,4 +1,4 @@
-"""The CSS of all pages: light or dark as the notebook, the editor, or else the system."""
+"""The CSS of all pages: light or dark, as set in the notebook, the editor, or else the system."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ _RULES = """
 .zapz .zapz-bar { height: 6px; width: 256px; max-width: 100%; }
 """
 CSS = _THEMES + _RULES
-"""Style of ``page.fragment``; classes begin with ``zapz`` so that it changes nothing else in a
-notebook."""
+"""Style of ``page.fragment``. All classes begin with ``zapz``, so that nothing else in a notebook
+changes."""
 PAGE = """
 html { color-scheme: light dark; background: #fff; }
 @media (prefers-color-scheme: dark) { html { background: #14181d; } }
 body { margin: 24px auto; padding: 0 16px; max-width: 992px; }
 """
-"""Style of a whole page."""
+"""Style of a complete page."""

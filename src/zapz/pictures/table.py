@@ -1,4 +1,4 @@
-"""Rows in columns that fit into a width; where there are too few columns for that, a list."""
+"""Rows in columns that fit a width; a list if the medium is too narrow for them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from zapz.pictures.look import Look, columns, fold, ljust
 
 _GAP = 2
-"""Columns between two columns of a table."""
+"""Spaces between two columns of a table."""
 NARROW = 60
-"""A medium of fewer columns shows a list."""
+"""Minimum width for a table, in columns of text; a narrower medium shows a list."""
 _LEAST = 9
-"""Columns that a column has at least, if its cells are that long."""
+"""Minimum width of a column, in characters, if its cells are that long."""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], look: Look, indent: int = 0) -> list[str]:
-    """Return the lines of a table; columns without any cell are left out.
+    """Return the lines of a table without columns whose cells are all empty.
 
     Args:
         head: Names of the columns.
-        rows: Cells, as many in each row as there are columns; may be painted.
+        rows: Cells of each row, one per column; may be painted.
         look: What the medium can show.
-        indent: Columns before each line.
+        indent: Spaces before each line.
     """
     kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
     head = [head[i] for i in kept]
@@ -35,7 +35,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], look: Look, indent
     widths = _trimmed(folded)
     if look.width is not None and (room := look.width - indent - _GAP * (len(widths) - 1) - sum(widths)) > 0:
         heights = [max(len(row[i]) for row in folded) for i in range(len(widths))]
-        widths[heights.index(max(heights))] += room  # the highest column gets what wrapping has left over
+        widths[heights.index(max(heights))] += room  # the tallest column gets the width that wrapping left over
         folded = _folded([head, *rows], widths)
         widths = _trimmed(folded)
     first, *others = (_lines(row, widths, indent) for row in folded)
@@ -51,7 +51,7 @@ def _trimmed(folded: Sequence[Sequence[Sequence[str]]]) -> list[int]:
 
 
 def as_list(head: Sequence[str], rows: Sequence[Sequence[str]], look: Look, indent: int = 0) -> list[str]:
-    """Return rows as a list: the first cell of each on its own line, the others named below it."""
+    """Return rows as a list: the first cell of each on its own line, the others named below."""
     start = " " * indent
     names = max((columns(name) for name in head[1:]), default=0)
     if look.width is not None:
@@ -67,7 +67,7 @@ def as_list(head: Sequence[str], rows: Sequence[Sequence[str]], look: Look, inde
 
 
 def _widths(rows: Sequence[Sequence[str]], width: int | None) -> list[int] | None:
-    """Return the width of each column, the widest ones reduced; None if they do not fit."""
+    """Return the width of each column, the widest ones reduced; None if they cannot fit."""
     widths = [max(columns(row[i]) for row in rows) for i in range(len(rows[0]))]
     if width is None:
         return widths
@@ -87,7 +87,7 @@ def _longest_word(rows: Sequence[Sequence[str]], place: int) -> int:
 
 
 def _lines(cells: Sequence[Sequence[str]], widths: Sequence[int], indent: int) -> list[str]:
-    """Return the lines of a row, the cells of which have been folded."""
+    """Return the lines of a row whose cells have been folded."""
     height = max(map(len, cells))
     filled = [[*cell, *[""] * (height - len(cell))] for cell in cells]
     gap = " " * _GAP

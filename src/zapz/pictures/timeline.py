@@ -1,10 +1,10 @@
-"""Which labels of an axis are there, and which are missing: a row of cells, each a range of steps.
+"""Timeline of existing and missing labels: a row of cells, each of which is a range of steps.
 
 ::
 
     2024-01  Feb    Mar     Apr     May     Jun
     ███████████▄████████████████████░███████████
-    █ 3 steps, all there   ▄ some missing   ░ all missing
+    █ 3 steps, none missing   ▄ some missing   ░ all missing
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from zapz.pictures.scale import line as scale_line
 from zapz.pictures.scale import marks
 
 _UNLIMITED = 80
-"""Cells where the medium has no end of columns."""
+"""Maximum number of cells on a medium of unlimited width."""
 _WIDEST = 6
-"""Columns of a cell, at most."""
+"""Maximum width of a cell, in columns."""
 _SVG_WIDTH, _SVG_HEIGHT, _SVG_TOP = 720, 18, 18
-"""Size of the picture's row of cells, and the room for the scale above it, in units of the SVG."""
+"""Width and height of the row of cells, and height of the scale above it, in units of the SVG."""
 _SVG_CELLS = 120
+"""Maximum number of cells of the SVG."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +35,27 @@ class Stretch:
     label: str
     """Its first label, as text."""
     steps: int
-    """How many steps it has, missing ones included."""
+    """Number of steps, including missing ones."""
     missing: int
-    """How many of them are missing."""
+    """Number of missing steps."""
 
     @property
     def state(self) -> int:
-        """0: all steps are there; 1: some are missing; 2: all are."""
+        """0: no step is missing; 1: some are missing; 2: all are missing."""
         return 0 if not self.missing else 2 if self.missing >= self.steps else 1
 
 
 _SIGNS = ("█", "▄", "░")
 _ROLES: tuple[Role, Role, Role] = ("good", "warn", "bad")
-_STATES = ("all there", "some missing", "all missing")
+_STATES = ("none missing", "some missing", "all missing")
 _CLASSES = ("there", "part", "gone")
-_ONE_STEP = ("there", "", "missing")
+_ONE_STEP = ("present", "", "missing")
 
 
 def cells(stretches: Sequence[Stretch], most: int) -> list[Stretch]:
-    """Return ranges joined to at most ``most``; each joins equally many, except the last.
+    """Return ranges joined to at most ``most`` cells, equally many per cell except in the last.
 
-    A cell says that steps are missing if any of its steps is: no missing step is lost.
+    A cell with any missing step is shown as such, so that no missing step is lost.
     """
     together = max(1, -(-len(stretches) // max(1, most)))
     groups = [stretches[i : i + together] for i in range(0, len(stretches), together)]
@@ -67,7 +68,7 @@ def draw(stretches: Sequence[Stretch], look: Look, indent: int = 0) -> list[str]
     Args:
         stretches: Ranges of equally many steps, in order; the last may be shorter.
         look: What the medium can show.
-        indent: Columns before each line.
+        indent: Spaces before each line.
     """
     if not stretches:
         return []
@@ -81,17 +82,17 @@ def draw(stretches: Sequence[Stretch], look: Look, indent: int = 0) -> list[str]
     states = sorted({cell.state for cell in found} | {0})
     if states == [0]:
         return lines
-    words = [f"{found[0].steps:,} steps, all there", *_STATES[1:]] if found[0].steps > 1 else _ONE_STEP
+    words = [f"{found[0].steps:,} steps, none missing", *_STATES[1:]] if found[0].steps > 1 else _ONE_STEP
     legend = [f"{look.paint(look.text(_SIGNS[s]), _ROLES[s])} {words[s]}" for s in states]
     return [*lines, *look.side_by_side(legend, start)]
 
 
 def timeline_svg(stretches: Sequence[Stretch], name: str) -> Markup:
-    """Return a timeline as SVG; a cell's tooltip has its first label and its missing steps.
+    """Return a timeline as SVG; a cell's tooltip shows its first label and its missing steps.
 
     Args:
         stretches: Ranges of equally many steps, in order; the last may be shorter.
-        name: What it shows, for readers that do not see it.
+        name: Description of the timeline, for screen readers.
     """
     found = cells(stretches, _SVG_CELLS)
     width = _SVG_WIDTH / max(1, len(found))
@@ -119,12 +120,12 @@ def timeline_svg(stretches: Sequence[Stretch], name: str) -> Markup:
 
 
 def timeline_legend(stretches: Sequence[Stretch]) -> Markup:
-    """Return what the colours of the SVG mean; nothing if no step is missing."""
+    """Return the legend of the SVG's colours; empty if no step is missing."""
     found = cells(stretches, _SVG_CELLS)
     states = sorted({cell.state for cell in found} | {0})
     if states == [0]:
         return Markup("")
-    words = [f"{found[0].steps:,} steps, all there", *_STATES[1:]] if found[0].steps > 1 else _ONE_STEP
+    words = [f"{found[0].steps:,} steps, none missing", *_STATES[1:]] if found[0].steps > 1 else _ONE_STEP
     parts = [
         f'<span class="zapz-key"><svg viewBox="0 0 12 12" aria-hidden="true"><rect class="zapz-{_CLASSES[state]}" '
         f'width="12" height="12"/></svg>{escaped(words[state])}</span>'
@@ -134,4 +135,4 @@ def timeline_legend(stretches: Sequence[Stretch]) -> Markup:
 
 
 _LETTER = 7.2
-"""Units of the SVG that a letter of the scale takes at most."""
+"""Maximum width of a letter of the scale, in units of the SVG."""

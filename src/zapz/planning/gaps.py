@@ -1,4 +1,4 @@
-"""Gaps in labels: the step that they usually keep, and where steps are missing. Pure.
+"""Regular steps of labels, and gaps where steps are missing. Pure.
 
 ::
 
@@ -29,8 +29,9 @@ FEWEST = 3
 _MOST_IRREGULAR = 10
 """There is no step if more than one difference in this many is not a whole number of steps."""
 _SHORTEST_MONTH = 28 * DAY
-"""Labels whose usual difference is shorter, in seconds, do not count months."""
+"""Minimum usual difference of labels that count months, in seconds."""
 _YEAR = 12
+"""Months of a year."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rhythm:
-    """The step that labels keep, and where they do not."""
+    """The regular step of labels, and the exceptions to it."""
 
     step: str
     """The step, as text for display."""
@@ -71,7 +72,7 @@ class _Fit:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the labels keep the step."""
+        """Whether the labels have this regular step."""
         size = self.steps.size
         return bool(2 * np.sum(self.steps == 1) >= size and _MOST_IRREGULAR * np.sum(self.steps == 0) <= size)
 
@@ -102,9 +103,9 @@ def numbers_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> np.ndarray[A
 
 
 def rhythm_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> Rhythm | None:
-    """Return the step that labels keep, and their gaps; None if they keep none.
+    """Return the regular step of labels, and their gaps; None if there is no regular step.
 
-    Labels that are too few, or that are neither times nor numbers, keep no step.
+    There is none if labels are too few, or neither times nor numbers.
 
     Args:
         encoding: Meaning of the labels.
@@ -160,10 +161,10 @@ def _fit(numbers: np.ndarray[Any, Any], rounding: float) -> _Fit | None:
 
 
 def _months(calendar: str, instants: list[Fraction], rounding: Fraction) -> list[int] | None:
-    """Return labels as calendar months, or None.
+    """Return labels as numbers of calendar months; None if they do not count months.
 
-    The labels must have day and time in common, or be on the last days of their months, at the same
-    time.
+    All labels must have the same time of day. They must also have the same day of the month, or all
+    be on the last days of their months.
     """
     exact = [Fraction(round(i)) if abs(round(i) - i) <= rounding else i for i in instants]
     dates = [(*date_of(calendar, int(instant // DAY)), instant % DAY) for instant in exact]
@@ -200,8 +201,8 @@ class GapBefore:
 def gap_before(labels: Labels) -> GapBefore | None:
     """Return the steps missing between the target's labels and the slice's; None if none are known.
 
-    The step is the difference of the target's last two labels. There is no note if labels of the
-    slice do not keep it.
+    The step is the difference between the target's last two labels. None is returned if the labels
+    of the slice have another step.
     """
     old, new = labels.old, labels.new
     line = [*old.values[-2:], *new.values]
@@ -227,7 +228,7 @@ def gap_before(labels: Labels) -> GapBefore | None:
 
 
 def between(encoding: Encoding, before: Any, after: Any) -> tuple[str, str]:
-    """Return two stored labels as text for display; days alone if both are at midnight."""
+    """Return two stored labels as text for display; only the days if both are at midnight."""
     a, b = format_instant(encoding, before), format_instant(encoding, after)
     days = day_of(a), day_of(b)
     return days if a != days[0] and b != days[1] else (a, b)

@@ -1,6 +1,6 @@
-"""What happens to each chunk of an array, as runs of alike chunks: for pictures. Pure.
+"""What happens to each chunk of an array, as runs of equal treatment: for pictures. Pure.
 
-Runs follow the append dimension: all chunks of its first touched column, then those of the next::
+Runs follow the append dimension: all chunks of the first touched column, then those of the next::
 
     append dimension ->    [boundary] [encoded] [encoded]
                            [boundary] [encoded] [encoded]      runs: 2 boundary, 4 encoded
@@ -15,20 +15,20 @@ from zapz.format.grid import Index, count, indices
 from zapz.planning.steps import ArrayPlan
 
 Run = tuple[str, int]
-"""What happens to some chunks one after another, and how many they are."""
+"""What happens to consecutive chunks, and their number."""
 
 
 def runs_of(plan: ArrayPlan) -> list[Run]:
     """Return what happens to the chunks that an array plan touches.
 
     Returns:
-        Runs of "copied" (bytes unchanged), "joined" (a shard, perhaps with old inner chunks, to
-        which inner chunks are copied), "encoded", "boundary" (holds old cells and is rewritten),
-        "empty" (the slice lacks the array).
+        Runs of "copied" (bytes unchanged), "joined" (inner chunks are copied to a shard, which may
+        hold old ones), "encoded", "boundary" (holds old cells and is rewritten), "empty" (the slice
+        lacks the array).
     """
     total, kind = count(plan.spans), _kind(plan)
-    part_filled = plan.axis is not None and plan.offset % plan.target.grid.chunks[plan.axis] > 0
-    boundary = min(total, rows_of(plan)) if part_filled and kind != "joined" else 0
+    partly_filled = plan.axis is not None and plan.offset % plan.target.grid.chunks[plan.axis] > 0
+    boundary = min(total, rows_of(plan)) if partly_filled and kind != "joined" else 0
     return [run for run in (("boundary", boundary), (kind, total - boundary)) if run[1]]
 
 
@@ -41,17 +41,17 @@ def _kind(plan: ArrayPlan) -> str:
 
 
 def rows_of(plan: ArrayPlan) -> int:
-    """Return how many chunks a column has: those along all but the append dimension."""
+    """Return the number of chunks in a column: the product over all axes but the append axis."""
     return count(tuple(span for i, span in enumerate(plan.spans) if i != plan.axis))
 
 
 def old_columns(plan: ArrayPlan) -> int:
-    """Return how many columns of chunks are full and stay as they are."""
+    """Return the number of columns of chunks that are full and stay unchanged."""
     return 0 if plan.axis is None else plan.offset // plan.target.grid.chunks[plan.axis]
 
 
 def by_column(plan: ArrayPlan) -> Iterator[Index]:
-    """Yield the index of every touched chunk in the order of runs."""
+    """Yield the index of every touched chunk, in the order of ``runs_of``."""
     axis = plan.axis
     if axis is None:
         yield from indices(plan.spans)
@@ -63,5 +63,5 @@ def by_column(plan: ArrayPlan) -> Iterator[Index]:
 
 
 def runs(kinds: Iterable[str]) -> list[Run]:
-    """Return kinds one after another as runs."""
-    return [(kind, sum(1 for _ in alike)) for kind, alike in groupby(kinds)]
+    """Return consecutive equal kinds as runs."""
+    return [(kind, sum(1 for _ in equal)) for kind, equal in groupby(kinds)]

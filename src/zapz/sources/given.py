@@ -1,7 +1,7 @@
-"""What a program may give as a target, and as slices: types for editors and type checkers.
+"""Targets and slices that a program may pass: types for editors and type checkers.
 
-Objects of other packages are described by what they have, so that none of these is imported:
-fsspec's mappers, zarr-python's stores, groups and arrays, xarray's datasets.
+Protocols describe objects of other packages by their attributes, so that none of these packages is
+imported: fsspec's mappers, zarr-python's stores, groups and arrays, xarray's datasets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zapz.storage.store import Store
 
 
 class Mapper(Protocol):
-    """A folder of a file system, as a mapping: what ``fsspec.get_mapper`` returns."""
+    """A folder of a file system as a mapping, as returned by ``fsspec.get_mapper``."""
 
     @property
     def fs(self) -> object:
@@ -44,7 +44,7 @@ class ZarrStore(Protocol):
 
 
 class ZarrNode(Protocol):
-    """A place in a store of zarr-python: a group, an array, or a ``StorePath``."""
+    """A node in a store of zarr-python: a group, an array, or a ``StorePath``."""
 
     @property
     def store(self) -> ZarrStore:
@@ -52,7 +52,7 @@ class ZarrNode(Protocol):
 
     @property
     def path(self) -> str:
-        """Where in the store it is."""
+        """Path of the node in the store."""
 
 
 class VariableLike(Protocol):
@@ -68,7 +68,7 @@ class VariableLike(Protocol):
 
     @property
     def shape(self) -> object:
-        """Length of every axis."""
+        """Lengths of its axes."""
 
 
 class DatasetLike(Protocol):
@@ -108,14 +108,14 @@ class DataArrayLike(Protocol):
 
 
 class GivesSlice(Protocol):
-    """What is asked for a slice when its turn comes, and closed afterwards if it has ``close``."""
+    """An object that returns a slice when its turn comes; then ``close``, if any, is called."""
 
     def get_dataset(self) -> object:
         """Return the slice."""
 
 
 class SliceManager(Protocol):
-    """A context manager that gives a slice."""
+    """A context manager that returns a slice."""
 
     def __enter__(self) -> SliceLike:
         """Return the slice."""
@@ -123,7 +123,7 @@ class SliceManager(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> bool | None:
-        """Let go of it."""
+        """Release the slice."""
 
 
 TargetLike: TypeAlias = str | os.PathLike[str] | Mapper | ZarrStore | ZarrNode | Store
@@ -133,12 +133,12 @@ ArrayEntry: TypeAlias = tuple[object, ...] | VariableLike
 """An array: ``(dims, array[, attrs[, encoding]])``, or a variable of xarray."""
 
 OpenDataset: TypeAlias = DatasetLike | DataArrayLike | Mapper | ZarrStore | ZarrNode
-"""What is open already: a dataset of xarray, an fsspec mapper, a zarr store, group or array."""
+"""An object that is already open: xarray dataset, fsspec mapper, zarr store, group or array."""
 
 SliceLike: TypeAlias = (
     str | os.PathLike[str] | Source | Mapping[str, ArrayEntry] | OpenDataset | GivesSlice | SliceManager
 )
-"""A slice: path or URI, ``Source``, arrays by name, what is open already; or what gives one."""
+"""A slice: path or URI, ``Source``, arrays by name, an open object, or one that returns these."""
 
 SliceArguments: TypeAlias = tuple[Sequence[object], Mapping[str, object]]
 """Arguments of a slice source: ``(args, kwargs)``."""

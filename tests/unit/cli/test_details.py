@@ -149,12 +149,12 @@ def test_a_dry_run_speaks_plainly(tmp_path: Path) -> None:
     packed = {"dtype": "int16", "scale_factor": 0.5, "fill_value": -1}
     zapz.append(tmp_path / "packed.zarr", series(0), variables={"v": {"encoding": packed}})
     out = run("append", "--dry-run", tmp_path / "packed.zarr", slice_)[1]
-    assert "v: converted; whether each value fits is known once the data are read" in out.splitlines()
+    assert "v: converted; whether each value fits is checked when the data are read" in out.splitlines()
     assert "  v: float32 in the slice, int16 in the target" in out.splitlines()
     assert "to encode" in out
     shown = {"dim": "time", "checks": [{"check": "NoMarkerAsValue", "path": "v"}, {"check": "StaticEqual", "path": "lat"}, {"check": "InPackedRange", "path": "time"}]}  # fmt: skip
     assert plan_words.checks(shown, "equal to the target's within 0.01") == [
-        "v: whether a value is the target's missing value is known once the data are read",
+        "v: values are compared with the target's missing value when the data are read",
         "lat: equal to the target's within 0.01",
     ]
     assert run("append", "--dry-run", target, slice_, "-v")[1].splitlines()[-2].startswith("  time, v: 1 chunk copied")
