@@ -252,9 +252,8 @@ def command(*arguments: object, lease: float = 60.0, first: str = "", last: str 
         last: The same afterwards.
     """
     return f"""
-import sys, mounts
-from kit import TESTS
-from kit import TESTS
+import sys
+from kit import mounts
 from zapz.storage.local import lease_lock, turn
 turn.LEASE, lease_lock._POLL = {lease}, 0.02
 {first}
