@@ -320,8 +320,11 @@ def test_overlaps_of_labels_in_no_order_are_refused(
     assert any(f"'{name}'" in caught.value.found for name in names)
 
 
+@pytest.mark.parametrize("give", [list, iter], ids=["inspected", "one by one"])
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_group_that_comes_late_has_its_labels_where_they_are(tmp_path: Path, dry_run: bool) -> None:
+def test_a_group_that_comes_late_has_its_labels_where_they_are(
+    tmp_path: Path, give: Callable[[list[Path]], Any], dry_run: bool
+) -> None:
     """Slices that were planned before without this group take up places all the same."""
 
     def tree(name: str, label: int, *, whole: bool = True) -> Path:
@@ -334,7 +337,7 @@ def test_a_group_that_comes_late_has_its_labels_where_they_are(tmp_path: Path, d
     zapz.append(tmp_path / "t", tree("0", 1))
     slices = [tree("1", 3, whole=False), tree("2", 9)]
     report = zapz.append(
-        tmp_path / "t", [*slices, *slices[::-1]], label_order="any", on_missing="fill", dry_run=dry_run
+        tmp_path / "t", give([*slices, *slices[::-1]]), label_order="any", on_missing="fill", dry_run=dry_run
     )
     fresh = "planned" if dry_run else "appended"
     assert [each.outcome for each in report.slices] == [fresh, fresh, "already", "already"]

@@ -69,6 +69,9 @@ class There:
     """Number of steps in the target, without planned slices."""
     planned: Sequence[Planned] = ()
     """The slices that a dry run has planned so far."""
+    after: Mapping[str, LabelIndex] = field(default_factory=dict)
+    """Labels of slices that are planned, or were inspected, and that follow the target's labels, by
+    variable."""
     indexes: dict[str, LabelIndex] = field(default_factory=dict)
     """All labels by variable, including planned slices, where they have been read. Labels without
     an order can be found in no other way."""
@@ -165,10 +168,6 @@ def outcome_of(
         return None
     if config.label_order == "any":
         starts = {found.path: _start_in_any_order(there.index(found), found, source.uri) for found in labels}
-    elif (place := _start_in_planned(there.planned, labels[0], source.uri)) is not None:
-        return _decide(there, labels[0], there.length + place, source, placement, config)
-    elif not there.length:
-        return None
     else:
         starts = {found.path: _start(there, found, source.uri) for found in labels}
     places = set(starts.values())
@@ -223,22 +222,6 @@ def _start_in_any_order(index: LabelIndex, labels: Labels, where: str) -> int | 
         found=f"{text}, but not {other}",
         hint="Remove the steps that are already there from the slice, or append it to another target.",
     )
-
-
-def _values(earlier: Sequence[Planned], path: str) -> list[Any]:
-    """Return the labels that planned slices have for one variable."""
-    return [v for planned in earlier for found in planned.labels if found.path == path for v in found.new.values]
-
-
-def _start_in_planned(earlier: Sequence[Planned], labels: Labels, where: str) -> int | None:
-    """Return the step, counted from the first planned slice, at which these labels are planned."""
-    values, new = _values(earlier, labels.path), labels.new.values
-    if not new or new[0] is None or new[0] not in values:
-        return None
-    start = values.index(new[0])
-    if values[start : start + len(new)] != new:
-        raise _partly(labels, where)
-    return start
 
 
 def _sides(there: There, start: int, length: int) -> Iterator[Side]:
@@ -303,13 +286,18 @@ def _partly(labels: Labels, where: str) -> LabelError:
 
 
 def _start(there: There, labels: Labels, where: str) -> int | None:
-    """Return the index at which the target has a slice's labels; None if the first is not there.
+    """Return the index at which a slice's labels are; None if the first is not there.
 
-    In a dry run, planned slices may have those after the target's last.
+    They are in the target, after it in slices that are planned or were inspected, or in both.
     """
     new, old, length = labels.new, labels.old, there.length
     known = old.known
-    if not known or not new.values or None in new.values or new.kind == "others" or new.kind != old.kind:
+    after = there.after.get(labels.path) or LabelIndex()
+    if new.values and new.values[0] is not None and (places := after.places(new.values[0])):
+        if after.values[places[0] : places[0] + len(new.values)] != new.values:
+            raise _partly(labels, where)
+        return length + places[0]
+    if not length or not known or not new.values or None in new.values or new.kind == "others" or new.kind != old.kind:
         return None
     if (new.values[0] < known[-1]) if old.falls else (new.values[0] > known[-1]):
         return None
@@ -318,7 +306,7 @@ def _start(there: There, labels: Labels, where: str) -> int | None:
         return None
     stop = start + len(new.values)
     stored = Line.of(new.encoding, there.target.rows(labels.path, 0, start, min(stop, length))).values
-    if stored + _values(there.planned, labels.path)[: max(0, stop - length)] != new.values:
+    if stored + after.values[: max(0, stop - length)] != new.values:
         raise _partly(labels, where)
     return start
 

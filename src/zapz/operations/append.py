@@ -122,6 +122,7 @@ class Appender:
     def _run_dry(self, items: Iterable[Any], reports: list[SliceReport]) -> int | None:
         """Plan every slice; all stay open, because later slices are compared with earlier ones."""
         state = self._turns.look_only()
+        self._look(items, state)
         with contextlib.ExitStack() as kept:
 
             def keep(opened: OpenSlice, _: BaseException | None) -> None:

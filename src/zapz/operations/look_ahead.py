@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from zapz.checks.already_appended import LabelIndex, fingerprint_of
+from zapz.checks.already_appended import fingerprint_of
 from zapz.checks.reading import Reading, digest_of_cells, label_paths, read_labels
 from zapz.config.settings import Config
 from zapz.errors import CancelledError, LabelError, MetadataError, NotFoundError, SliceError
@@ -83,17 +83,19 @@ class LookAhead:
 
     def _check(self, number: int, source: OpenSlice, own: dict[str, Cells], ahead: _Ahead) -> None:
         self._labels[number] = {path: SeenLabels(digest_of_cells(cells)) for path, cells in own.items()}
-        labels = self._foresee(number, source, own, ahead)
+        found = self._foresee(number, source, own, ahead)
         if is_folder(source.uri) and (size := sum(map(len, source.dataset.documents.values()))) <= self._budget:
             self._budget -= size
             self._kept[number] = source
         else:
             self._marks[number] = fingerprint_of(source.uri, source.dataset.documents)
-        if labels is not None:
-            ahead.advance(source.uri, labels)
+        if found is not None:
+            ahead.advance(source.uri, *found)
 
-    def _foresee(self, number: int, source: OpenSlice, own: Mapping[str, Cells], ahead: _Ahead) -> list[Labels] | None:
-        """Return the labels of a slice; None if the slice would not be appended."""
+    def _foresee(
+        self, number: int, source: OpenSlice, own: Mapping[str, Cells], ahead: _Ahead
+    ) -> tuple[list[Labels], int] | None:
+        """Return a slice's labels and its length in steps; None if it would not be appended."""
         state, config = ahead.state, self._config
         source, before, placement = self._decider.placer.place(source, state.dataset)
         target = Reading(self._decider.store, before)
@@ -108,13 +110,13 @@ class LookAhead:
                 seen.conversion, seen.labels = placement.conversions[found.path], found
         if ahead.last is None:
             ahead.note_ends(labels)
-        if ahead.holds(labels) or (state.length and self._decider.is_there(source, placement, labels, target, state)):
+        if ahead.holds(labels) or self._decider.is_there(source, placement, labels, target, state):
             return None
         for found in labels:
             if ahead.last is not None and None not in found.new.values and not follows(found, config):
                 raise _out_of_order(found, source.uri, ahead.last)
             check_labels(found, config, source.uri)
-        return labels
+        return labels, placement.length
 
     def _seen(self, items: Sequence[Any]) -> Iterator[Seen | None]:
         """Yield slices in order; remote slices are opened in parallel, some ahead of their turn."""
@@ -186,9 +188,9 @@ class _Ahead:
 
     def __init__(self, state: State) -> None:
         self._target = state
-        self.state = replace(state, last=dict(state.last), dataset=None if state.old is not None else state.dataset)
-        self.there: dict[str, LabelIndex] = {}
-        """Labels of the slices inspected so far, by label variable."""
+        self.state = replace(
+            state, last=dict(state.last), after={}, dataset=None if state.old is not None else state.dataset
+        )
         self.last: str | None = None
         """URI of the last slice that would be appended; None if there is none yet."""
 
@@ -202,14 +204,13 @@ class _Ahead:
     def holds(self, labels: Sequence[Labels]) -> bool:
         """Return whether the slices inspected so far contain all these labels consecutively."""
         return bool(labels) and all(
-            (index := self.there.get(each.path)) is not None and index.holds(each.new.values) for each in labels
+            (index := self.state.after.get(each.path)) is not None and index.holds(each.new.values) for each in labels
         )
 
-    def advance(self, uri: str, labels: Sequence[Labels]) -> None:
-        """Record a slice that would be appended."""
+    def advance(self, uri: str, labels: Sequence[Labels], length: int) -> None:
+        """Record a slice that would be appended, and its length in steps."""
         self.last = uri
-        for found in labels:
-            self.there.setdefault(found.path, LabelIndex()).extend(found.new.values)
+        self.state.foresee(labels, length)
         self.state.note_labels(labels)
 
 

@@ -113,7 +113,14 @@ class Decider:
 
     def there(self, target: Reading, state: State, length: int) -> There:
         """Return what a slice is compared with to find whether it is already there."""
-        return There(target=target, length=length, planned=state.planned, indexes=state.indexes, budget=self.budget)
+        return There(
+            target=target,
+            length=length,
+            planned=state.planned,
+            after=state.after,
+            indexes=state.indexes,
+            budget=self.budget,
+        )
 
     def is_there(
         self, source: OpenSlice, placement: Placement, labels: list[Labels], target: Reading, state: State

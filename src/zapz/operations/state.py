@@ -25,6 +25,9 @@ class State:
     """Length along the append dimension, in steps."""
     planned: list[Planned] = field(default_factory=list)
     """Slices that a dry run has planned, in order."""
+    after: dict[str, LabelIndex] = field(default_factory=dict)
+    """Labels of slices that are planned, or were inspected, and that follow the target's labels, by
+    variable."""
     register: list[Commit] = field(default_factory=list)
     """The last commits of earlier calls."""
     home: Reading | None = None
@@ -43,6 +46,17 @@ class State:
         for path in plan.arrays.keys() - {found.path for found in labels}:
             self.last.pop(path, None)
         self.dataset = plan.after
+
+    def foresee(self, labels: Sequence[Labels], length: int) -> None:
+        """Record labels of a slice that is planned, or was inspected, and its length in steps."""
+        before = max((len(index.values) for index in self.after.values()), default=0)
+        for found in labels:
+            if found.path not in self.after:
+                self.after[found.path] = LabelIndex()
+                self.after[found.path].extend([None] * before)
+        values = {found.path: found.new.values for found in labels}
+        for path, index in self.after.items():
+            index.extend(values.get(path, [None] * length))
 
     def note_labels(self, labels: Sequence[Labels]) -> None:
         """Record labels as the target's last labels."""

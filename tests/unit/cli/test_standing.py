@@ -109,7 +109,7 @@ def test_an_error_of_the_library_knows_what_was_done(tmp_path: Path) -> None:
         assert (report.appended, report.length, report.last, report.created) == (2, 2, "2024-06-02T00:00:00", True)
         assert [Path(r.slice).name for r in report.slices] == ["day0.zarr", "day1.zarr"]
     with pytest.raises(zapz.NotFoundError) as caught:
-        zapz.append(target, [paths[0], tmp_path / "none.zarr"], permit_eval=True, dry_run=True)
+        zapz.append(target, iter([paths[0], tmp_path / "none.zarr"]), permit_eval=True, dry_run=True)
     assert (caught.value.report.already, caught.value.report.appended) == (1, 0)
     assert "permit_eval" in caught.value.report.notes[0]
     assert zapz.ZapzError("x").report is None
