@@ -184,6 +184,9 @@ class PlanSummary(_PlanSummary, total=False):
 
     replaces: bool
     """Whether the target replaces another one (``force_new``); only in reports of a dry run."""
+    exact: bool
+    """Whether the numbers of chunks are those of the run; else the slice may lack some of them, and
+    they are the most that the run may write; only in reports of a dry run."""
     copied_bytes: int | None
     """Stored bytes of the copied chunks; None if not known; only in reports of a dry run."""
     labels: list[str]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zarr
-from kit.small_cubes import labelled
+from kit.small_cubes import FAST, labelled
 
 import zapz
+from zapz.operations import foresee
+from zapz.pictures import plan_words
 
 UNITS = "days since 2024-01-01"
 
@@ -138,3 +142,87 @@ def test_groups_of_which_only_one_is_there_are_refused_alike(tmp_path: Path, on_
         assert dry[1] == "labels of one group are already in the target, those of another group are not"
         shutil.rmtree(target)
         zapz.append(target, parts.pop(0))
+
+
+def sparse(path: Path, start: int, cells: np.ndarray, *, fill: float, chunks: int, shards: int | None = None) -> Path:
+    """Write a slice of (time, x); chunks of zeros are not written, whatever the fill value says."""
+    root = zarr.open_group(path, mode="w", zarr_format=3)
+    time = root.create_array("time", shape=cells.shape[:1], dtype="i8", chunks=(10,), dimension_names=["time"])
+    time[:] = np.arange(start, start + len(cells))
+    if shards is None:
+        layout: dict[str, Any] = {"chunks": (chunks, 4)}
+    else:
+        layout = {"chunks": (chunks, 4), "shards": (chunks * shards, 8)}
+    v = root.create_array("v", shape=cells.shape, dtype="f4", fill_value=fill, dimension_names=["time", "x"], **layout)
+    for t in range(0, len(cells), v.chunks[0] if shards is None else v.shards[0]):
+        for x in range(0, cells.shape[1], 4 if shards is None else 8):
+            block = np.s_[t : t + (chunks if shards is None else chunks * shards), x : x + (4 if shards is None else 8)]
+            if cells[block].any():
+                v[block] = cells[block]
+    return path
+
+
+def halves(steps: int, *, full: bool) -> np.ndarray:
+    cells = np.ones((steps, 8), "f4")
+    cells[:, 4:] *= full
+    return cells
+
+
+CASES: dict[str, tuple[list[dict[str, Any]], dict[str, int]]] = {
+    "all there": ([{}, {}], {"copied": 4, "encoded": 0, "empty": 0}),
+    "lacks a chunk": ([{}, {"full": False}], {"copied": 3, "encoded": 0, "empty": 1}),
+    "lacks a chunk that reads as another value": (
+        [{}, {"full": False, "fill": -1}],
+        {"copied": 3, "encoded": 1, "empty": 0},
+    ),
+    "lacks an encoded chunk": ([{}, {"full": False, "chunks": 1}], {"copied": 2, "encoded": 1, "empty": 1}),
+    "lacks an encoded chunk that reads as another value": (
+        [{}, {"full": False, "chunks": 1, "fill": -1}],
+        {"copied": 2, "encoded": 2, "empty": 0},
+    ),
+    "boundary": ([{"steps": 1}, {"full": False}], {"copied": 2, "encoded": 3, "empty": 1}),
+    "copied shards": ([{"shards": 2, "steps": 4}] * 2, {"copied": 2, "joined": 0, "empty": 0}),
+    "joined shards": ([{"shards": 2}] * 2, {"copied": 1, "joined": 1, "empty": 0}),
+    "new shards": ([{"shards": 2, "steps": 4}, {"steps": 4}], {"copied": 1, "joined": 1, "empty": 0}),
+    "a shard of nothing": ([{"shards": 2, "steps": 4}, {"steps": 4, "zero": True}], {"copied": 1, "empty": 1}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("remote", [False, True], ids=["local", "remote target"])
+def test_a_dry_run_counts_the_chunks_that_the_run_writes(
+    tmp_path: Path, case: str, remote: bool, request: pytest.FixtureRequest
+) -> None:
+    given, expected = CASES[case]
+    slices, start = [], 0
+    for number, each in enumerate(given):
+        steps = each.get("steps", 2)
+        cells = halves(steps, full=each.get("full", True)) * (not each.get("zero", False))
+        layout = {"fill": each.get("fill", 0), "chunks": each.get("chunks", 2), "shards": each.get("shards")}
+        slices.append(sparse(tmp_path / f"{number}.zarr", start, cells, **layout))
+        start += steps
+    target = f"memory://{request.node.name}" if remote else str(tmp_path / "c.zarr")
+    dry, real = (zapz.append(target, slices, dry_run=dry, **FAST) for dry in (True, False))
+    for planned, done in zip(dry.slices, real.slices, strict=True):
+        assert planned.plan is not None
+        assert planned.plan["exact"]
+        assert (planned.plan["copied_chunks"], planned.plan["encoded_chunks"]) == (
+            done.copied_chunks,
+            done.encoded_chunks,
+        )
+        for name in ("copied_chunks", "encoded_chunks"):
+            assert planned.plan[name] == sum(v[name] for v in planned.plan["variables"])
+    runs = [run for each in dry.slices for v in each.plan["variables"] if v["path"] == "v" for run in v["chunks"]]
+    found = Counter({name: sum(n for kind, n in runs if kind == name) for name, _ in runs})
+    found["encoded"] += found.pop("boundary", 0)
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_a_dry_run_looks_at_a_bounded_number_of_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foresee, "_MOST", 8)
+    slices = [sparse(tmp_path / f"{n}.zarr", 2 * n, halves(2, full=False), fill=0, chunks=2) for n in range(5)]
+    dry = zapz.append(tmp_path / "c.zarr", slices, dry_run=True, **FAST)
+    assert [each.plan is not None and each.plan["exact"] for each in dry.slices] == [True, True, False, False, False]
+    said = [plan_words.headline(each.plan) for each in dry.slices if each.plan is not None]
+    assert said[1] == "append 2 steps at step 2: 1 chunk copied, 1 re-encoded"
+    assert said[2] == "append 2 steps at step 4: at most 2 chunks copied, 1 re-encoded"

@@ -13,7 +13,8 @@ from kit.trees import tree
 
 import zapz
 from zapz.format.documents import foreign_document
-from zapz.storage.chunk_reader import ChunkReader, fill_cells, region
+from zapz.format.fill_cells import fill_cells
+from zapz.storage.chunk_reader import ChunkReader, region
 from zapz.storage.hierarchy import open_dataset
 from zapz.storage.open import open_store
 

@@ -425,9 +425,9 @@ DROP_INS = (
 )
 
 UNDEFINED_FILL = (
-    Mutation("execution/sparse.py", "undefined = target.fill.image is None and (source is None or source.fill.image is not None)", "undefined = False", "what a slice says is written where the target says nothing", "behaviour/test_undefined_fill.py::test_zeros_of_a_slice_that_defines_them_are_written"),
-    Mutation("execution/sparse.py", "(source is None or source.fill.image is not None)", "(source is not None and source.fill.image is not None)", "a variable that the slice has not is written where the target says nothing", "behaviour/test_undefined_fill.py::test_variable_that_the_slice_has_not"),
-    Mutation("execution/sparse.py", "(source is None or source.fill.image is not None)", "True", "what nobody has said is not written", "behaviour/test_undefined_fill.py::test_what_neither_side_defines_is_not_written"),
+    Mutation("planning/missing_cells.py", "undefined = target.fill.image is None and (source is None or source.fill.image is not None)", "undefined = False", "what a slice says is written where the target says nothing", "behaviour/test_undefined_fill.py::test_zeros_of_a_slice_that_defines_them_are_written"),
+    Mutation("planning/missing_cells.py", "(source is None or source.fill.image is not None)", "(source is not None and source.fill.image is not None)", "a variable that the slice has not is written where the target says nothing", "behaviour/test_undefined_fill.py::test_variable_that_the_slice_has_not"),
+    Mutation("planning/missing_cells.py", "(source is None or source.fill.image is not None)", "True", "what nobody has said is not written", "behaviour/test_undefined_fill.py::test_what_neither_side_defines_is_not_written"),
     Mutation("execution/chunk_builder.py", "                return True  # unchanged", "                return False  # unchanged", "old cells that nobody has written are not written", "behaviour/test_undefined_fill.py::test_what_neither_side_defines_is_not_written"),
 )
 
@@ -515,7 +515,9 @@ PICTURES = (
     Mutation("pictures/timeline.py", "        return 0 if not self.missing else", "        return 0 if 2 * self.missing < self.steps else", "a cell in which few steps are missing says so", "unit/pictures/test_timelines.py::test_every_missing_step_is_visible"),
     Mutation("operations/thumbnails.py", "    values[mask(cells, plain.markers)] = np.nan\n", "", "missing cells have no colour", "unit/pictures/test_rendered_pages.py::test_thumbnails_show_stored_values"),
     Mutation("cli/terminal.py", "    if has_colours(stream):\n        deep", "    if True:\n        deep", "colours are for terminals that have them", "unit/cli/test_kept_output.py::test_colours"),
-    Mutation("operations/foresee.py", 'kinds.append("copied" if size is not None else "empty")', 'kinds.append("copied")', "a chunk that the slice lacks is shown so", "unit/cli/test_kept_output.py::test_output_is_as_kept"),
+    Mutation("operations/foresee.py", '    return "empty" if absent_is_fill else "encoded"', "    return kind", "a chunk that the slice lacks is shown so", "behaviour/test_dry_run.py::test_a_dry_run_counts_the_chunks_that_the_run_writes"),
+    Mutation("operations/foresee.py", '            encoded += kinds.count("empty")', "            pass", "a dry run counts chunks of fill values where they are written", "behaviour/test_dry_run.py::test_a_dry_run_counts_the_chunks_that_the_run_writes"),
+    Mutation("operations/foresee.py", "        if effort > self._left:", "        if False:", "a dry run looks at a bounded number of chunks", "behaviour/test_dry_run.py::test_a_dry_run_looks_at_a_bounded_number_of_chunks"),
 )
 # fmt: on
 

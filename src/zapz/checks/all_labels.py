@@ -6,8 +6,8 @@ import numpy as np
 
 from zapz.checks.reading import Reading
 from zapz.format.buffers import Cells
+from zapz.format.fill_cells import fill_cells
 from zapz.format.grid import indices
-from zapz.storage.chunk_reader import fill_cells
 
 MOST_CHUNKS = 4096
 """Maximum number of label chunks that are read unasked from files: about half a second."""

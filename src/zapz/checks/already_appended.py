@@ -12,11 +12,12 @@ from zapz.checks.budget import Budget
 from zapz.checks.reading import Reading
 from zapz.config.settings import Config
 from zapz.errors import LabelError
+from zapz.format.fill_cells import fill_cells
 from zapz.planning.labels import Labels, Line
 from zapz.planning.placement import Placement
 from zapz.reports import Compared, SliceOutcome
 from zapz.sources.open_slice import OpenSlice
-from zapz.storage.chunk_reader import fill_cells, region
+from zapz.storage.chunk_reader import region
 from zapz.storage.uris import canonical_uri
 from zapz.txn.register import Commit
 

@@ -13,13 +13,14 @@ from zapz.errors import LabelError, SliceError
 from zapz.format import documents as doors
 from zapz.format.buffers import Cells
 from zapz.format.dtypes import undefined
+from zapz.format.fill_cells import fill_cells
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Dataset
 from zapz.planning.label_order import check_labels, check_order, notes_of
 from zapz.planning.labels import ENDS, Labels, Line, SeenLabels
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
-from zapz.storage.chunk_reader import ChunkReader, fill_cells, region
+from zapz.storage.chunk_reader import ChunkReader, region
 from zapz.storage.store import ReadableStore
 
 

@@ -14,12 +14,13 @@ from zapz.errors import SliceError, VariableError
 from zapz.format.buffers import Cells
 from zapz.format.codecs import same_bytes
 from zapz.format.documents import foreign_document
+from zapz.format.fill_cells import fill_cells
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Array
 from zapz.planning.meaning import conversion_of
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
-from zapz.storage.chunk_reader import ChunkReader, fill_cells, region
+from zapz.storage.chunk_reader import ChunkReader, region
 
 
 class StaticVariables:

@@ -76,15 +76,17 @@ def planned(reports: Sequence[SliceReport], config: Config, look: Look, *, whole
     kinds = {kind for row in rows for pattern in row.patterns.values() for kind, _ in pattern}
     lines += ["", *chunk_grid.legend(kinds, look)]
     plans = [(row.name, row.plan) for row in rows]
-    why = plan_words.reasons(plans)
+    why = {"re-encoded": plan_words.reasons(plans), "shards assembled": plan_words.reasons(plans, joined=True)}
     checks = list(dict.fromkeys(line for _, plan in plans for line in plan_words.checks(plan, _equal(config))))
     ends = [
         *checks,
         *_static(plans, config),
         plan_words.totals([p for _, p in plans]),
     ]
-    lines += ["", *(["re-encoded:"] if why else [])]
-    lines += [line for each in why for line in look.wrapped(look.text(each), "  ", "    ")]
+    lines.append("")
+    for title, found in why.items():
+        lines += [f"{title}:"] if found else []
+        lines += [line for each in found for line in look.wrapped(look.text(each), "  ", "    ")]
     return [*lines, *(line for each in ends for line in look.wrapped(look.text(each), "", "  "))]
 
 
@@ -136,7 +138,8 @@ def _groups(rows: Sequence[_Row]) -> list[tuple[str, list[str]]]:
 
 
 def _named(paths: Sequence[str]) -> str:
-    return ", ".join(paths) if len(paths) <= _TOGETHER else f"{paths[0]} (+{len(paths) - 1} equal)"
+    names = [path or "/" for path in paths]
+    return ", ".join(names) if len(names) <= _TOGETHER else f"{names[0]} (+{len(names) - 1} equal)"
 
 
 def _cells(row: _Row, groups: Sequence[tuple[str, list[str]]], look: Look) -> list[str]:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zapz.errors import ChunkError, EncodingError, ZapzError
-from zapz.execution.sparse import missing_value
 from zapz.format import codecs
 from zapz.format.buffers import Buffer, Cells, octets
 from zapz.format.documents import foreign_document
+from zapz.format.fill_cells import fill_cells
 from zapz.format.grid import Box, Index, indices, slices
 from zapz.format.lossy import near
 from zapz.format.metadata import Array
+from zapz.planning.missing_cells import missing_value
 from zapz.planning.plan import Plan
 from zapz.planning.steps import (
     ArrayPlan,
@@ -28,7 +29,7 @@ from zapz.planning.steps import (
     Piece,
     Step,
 )
-from zapz.storage.chunk_reader import ChunkReader, fill_cells, zarr_chunk
+from zapz.storage.chunk_reader import ChunkReader, zarr_chunk
 from zapz.storage.presence import IndexSet
 from zapz.storage.store import Parts, ReadableStore
 

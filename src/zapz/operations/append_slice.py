@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from zapz.checks.already_appended import Planned
 from zapz.checks.reading import Reading
@@ -21,6 +22,9 @@ from zapz.reports import SliceReport
 from zapz.sources.open_slice import OpenSlice
 from zapz.txn.protocol import HeadMovedError, Session
 
+if TYPE_CHECKING:
+    from zapz.operations.foresee import Foresight
+
 
 class SliceAppender:
     """Appends the slices of one call, one at a time."""
@@ -30,6 +34,7 @@ class SliceAppender:
         self._config = config
         self._watch = watch
         self._said: set[str] = set()
+        self._foresight: Foresight | None = None
 
     def plan(self, source: OpenSlice, state: State) -> SliceReport:
         """Plan a slice in a dry run, as if the slices before it had been appended.
@@ -48,9 +53,11 @@ class SliceAppender:
         if plan is None:
             report = self._report(prepared)
         else:
-            from zapz.operations.foresee import foresee  # imported where used: appends do without
+            if self._foresight is None:
+                from zapz.operations.foresee import Foresight  # imported where used: appends do without
 
-            summary, found = foresee(prepared, plan, self._turns.store, ordered=self._config.label_order != "any")
+                self._foresight = Foresight(self._turns.store, ordered=self._config.label_order != "any")
+            summary, found = self._foresight.foresee(prepared, plan)
             report = replace(self._report(prepared, found), outcome="planned")
             report = replace(report, plan={**summary, "replaces": state.old is not None})
             state.advance(plan, prepared.labels)

@@ -19,9 +19,10 @@ from zapz.cf.markers import mask
 from zapz.checks.reading import Reading
 from zapz.errors import ZapzError
 from zapz.format.buffers import Cells
+from zapz.format.fill_cells import fill_cells
 from zapz.format.grid import Span
 from zapz.format.metadata import Array
-from zapz.storage.chunk_reader import ChunkReader, fill_cells
+from zapz.storage.chunk_reader import ChunkReader
 
 MOST = 256
 """Maximum number of rows, and of columns."""

@@ -27,18 +27,19 @@ def plan_page(plan: Summary, source: Sequence[str] = ()) -> Markup:
     facts = [
         *source,
         f"{count(plan['length'], 'step')} at step {plan['offset']:,}",
-        f"{count(plan['copied_chunks'], 'chunk')} copied",
-        f"{plan['encoded_chunks']:,} re-encoded",
+        *plan_words.chunk_counts([plan]),
     ]
     why = plan_words.reasons([("", plan)])
+    joined = plan_words.reasons([("", plan)], joined=True)
     checks = plan_words.checks(plan)
     sections = [
         Section(title="Chunks", body=grids(plan), aside=plan_words.totals([plan])),
         *_section("Re-encoded because", why),
+        *_section("Shards assembled because", joined),
         *_section("Checks", checks, is_open=False),
         *_section("Notes", plan["notes"]),
     ]
-    text = "\n".join([f"Plan to {plan_words.headline(plan)}", *why, *checks])
+    text = "\n".join([f"Plan to {plan_words.headline(plan)}", *why, *joined, *checks])
     return fragment(f"plan · {title}", plan["target"], facts, sections, text)
 
 
@@ -49,7 +50,7 @@ def _section(title: str, items: Sequence[str], *, is_open: bool = True) -> list[
 def grids(plan: Summary) -> Markup:
     """Return the chunk grids of a plan's variables, largest first, with a legend."""
     variables = sorted((v for v in plan["variables"] if v["chunks"]), key=lambda v: (-v["bytes"], v["path"]))
-    found = [(v["path"], plan_words.grid_of(v)) for v in variables]
+    found = [(v["path"] or "/", plan_words.grid_of(v)) for v in variables]
     rows = [
         (path, _kinds(grid), chunk_grid.grid_svg(grid, f"chunks of {path}: {_kinds(grid)}"))
         for path, grid in found[:_DRAWN]
@@ -99,6 +100,7 @@ def report_page(report: Mapping[str, Any]) -> Markup:
         sections.append(Section(title="Chunks", body=grids(drawn["plan"]), aside=aside, is_open=len(slices) == 1))
         plans = [(each["slice"][len(folder) :], each["plan"]) for each in slices if each["plan"]]
         sections += _section("Re-encoded because", plan_words.reasons(plans))
+        sections += _section("Shards assembled because", plan_words.reasons(plans, joined=True))
     sections += _section("Recovered", [_recovered(each) for each in report["recovered"]["appends"]])
     notes = [
         *report["notes"],

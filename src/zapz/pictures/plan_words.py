@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from zapz.pictures.chunk_grid import ChunkGrid, Kind
+from zapz.pictures.chunk_grid import ChunkGrid, Kind, counted
 from zapz.pictures.numbers import count, day, size
 
 Summary: TypeAlias = Mapping[str, Any]
@@ -42,17 +43,19 @@ def checks(summary: Summary, equal: str = "equal to the target's") -> list[str]:
     return [f"{', '.join(paths)}: {words[name]}" for name, paths in found.items()]
 
 
-def reasons(plans: Sequence[tuple[str, Summary]]) -> list[str]:
+def reasons(plans: Sequence[tuple[str, Summary]], *, joined: bool = False) -> list[str]:
     """Return the reasons for encoding chunks: each one once, with its variables and slices.
 
     Args:
         plans: Names of slices, and summaries of their plans.
+        joined: Return those for assembling shards from copied inner chunks instead.
     """
     holds: dict[tuple[str, str], list[str]] = {}
     for name, plan in plans:
         for variable in plan["variables"]:
-            for why in variable["why"]:
-                holds.setdefault((variable["path"], why), []).append(name)
+            if ("joined" in dict(variable["chunks"])) is joined:
+                for why in variable["why"]:
+                    holds.setdefault((variable["path"] or "/", why), []).append(name)
     alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (path, why), names in holds.items():
         alike.setdefault((why, tuple(names)), []).append(path)
@@ -69,11 +72,9 @@ def _some(names: Sequence[str], noun: str) -> str:
 
 def totals(plans: Sequence[Summary]) -> str:
     """Return the chunks, the bytes to write, and the largest working memory of plans, in words."""
-    copied = sum(plan["copied_chunks"] for plan in plans)
-    encoded = sum(plan["encoded_chunks"] for plan in plans)
     known = [plan.get("copied_bytes") for plan in plans]
-    fresh = sum(v["bytes"] for plan in plans for v in plan["variables"] if v["encoded_chunks"])
-    parts = [f"{count(copied, 'chunk')} copied", f"{encoded:,} re-encoded"]
+    fresh = sum(plan["decoded_bytes"] for plan in plans)
+    parts = chunk_counts(plans)
     if None in known:
         total = sum(v["bytes"] for plan in plans for v in plan["variables"])
         parts.append(f"{size(total)} to write before compression")
@@ -85,11 +86,25 @@ def totals(plans: Sequence[Summary]) -> str:
     return " · ".join(parts)
 
 
+def chunk_counts(plans: Sequence[Summary]) -> list[str]:
+    """Return how many chunks plans copy, assemble and encode, in words."""
+    found: Counter[str] = Counter()
+    for plan in plans:
+        for variable in plan["variables"]:
+            found.update(counted(variable["chunks"]))
+    at_most = "" if all(plan.get("exact", True) for plan in plans) else "at most "
+    joined = [f"{count(found['joined'], 'shard')} assembled from copied inner chunks"] if found["joined"] else []
+    return [
+        f"{at_most}{count(found['copied'], 'chunk')} copied",
+        *joined,
+        f"{found['encoded'] + found['boundary']:,} re-encoded",
+    ]
+
+
 def headline(plan: Summary) -> str:
     """Return what a plan does, in one sentence without a period."""
     verb = "create" if plan["creates"] else "append"
-    steps = f"{count(plan['length'], 'step')} at step {plan['offset']:,}"
-    return f"{verb} {steps}: {count(plan['copied_chunks'], 'chunk')} copied, {plan['encoded_chunks']:,} re-encoded"
+    return f"{verb} {count(plan['length'], 'step')} at step {plan['offset']:,}: {', '.join(chunk_counts([plan]))}"
 
 
 def labels(plan: Summary) -> str:

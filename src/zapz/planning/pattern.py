@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from zapz.format.grid import Index, count, indices
+from zapz.planning.missing_cells import missing_value
 from zapz.planning.steps import ArrayPlan
 
 Run = tuple[str, int]
@@ -19,12 +20,12 @@ Run = tuple[str, int]
 
 
 def runs_of(plan: ArrayPlan) -> list[Run]:
-    """Return what happens to the chunks that an array plan touches.
+    """Return what happens to the chunks that an array plan touches, as far as the plan tells.
 
     Returns:
         Runs of "copied" (bytes unchanged), "joined" (inner chunks are copied to a shard, which may
         hold old ones), "encoded", "boundary" (holds old cells and is rewritten), "empty" (the slice
-        lacks the array).
+        lacks the array, and the chunk is read as the fill value).
     """
     total, kind = count(plan.spans), _kind(plan)
     partly_filled = plan.axis is not None and plan.offset % plan.target.grid.chunks[plan.axis] > 0
@@ -32,9 +33,15 @@ def runs_of(plan: ArrayPlan) -> list[Run]:
     return [run for run in (("boundary", boundary), (kind, total - boundary)) if run[1]]
 
 
+def kind_of(plan: ArrayPlan, index: Index) -> str:
+    """Return what happens to one touched chunk, in the words of ``runs_of``."""
+    kind = _kind(plan)
+    return "boundary" if kind != "joined" and plan.is_boundary(index) else kind
+
+
 def _kind(plan: ArrayPlan) -> str:
     if plan.source is None:
-        return "empty"
+        return "empty" if missing_value(plan, "")[1] else "encoded"
     if plan.verbatim:
         return "copied"
     return "joined" if plan.inner_verbatim and plan.target.codecs.shards is not None else "encoded"

@@ -13,9 +13,10 @@ from zapz.config.label_origin import MOST, origin_of, pattern_of
 from zapz.errors import LabelError
 from zapz.format import documents as doors
 from zapz.format.documents import foreign_document
+from zapz.format.fill_cells import fill_cells
 from zapz.format.metadata import Dataset, parent
 from zapz.sources.open_slice import OpenSlice
-from zapz.storage.chunk_reader import ChunkReader, fill_cells, region
+from zapz.storage.chunk_reader import ChunkReader, region
 from zapz.storage.uris import redact
 
 _CORRECT = "Correct append_label.from (in the shell: --label)"

@@ -11,7 +11,7 @@ import numpy as np
 from zapz.errors import ChunkError, NotFoundError, ZapzError
 from zapz.format import codecs
 from zapz.format.buffers import Buffer, Cells, octets
-from zapz.format.dtypes import undefined
+from zapz.format.fill_cells import fill_cells
 from zapz.format.grid import Box, Index, indices, intersect, ravel, shift, slices
 from zapz.format.metadata import Array
 from zapz.storage.presence import IndexSet
@@ -264,17 +264,4 @@ def region(reader: ChunkReader, box: Box, fill: Cells) -> Cells:
         cells = reader.part(unit, shift(common, corner, -1) if box else ())
         there = out[slices(shift(common, [a for a, _ in box], -1))] if box else out
         there[...] = fill if cells is None else cells
-    return out
-
-
-def fill_cells(array: Array) -> Cells:
-    """Return the fill value as a 0-dimensional array.
-
-    Where the format leaves it undefined, it is what zarr-python reads: zero or empty.
-    """
-    value = array.fill.value
-    out = np.zeros((), dtype=array.dtype)
-    if value is None:
-        value = b"" if array.unit_codecs.serializer == "vlen-bytes" else undefined(array.dtype)
-    out[()] = value
     return out

@@ -15,9 +15,10 @@ import numpy as np
 from zapz.errors import ChunkError, FormatError, JournalError
 from zapz.format import documents as doors
 from zapz.format.buffers import Cells
+from zapz.format.fill_cells import fill_cells
 from zapz.format.grid import Box
 from zapz.format.metadata import Array, ChunkKeys, join, name, parent
-from zapz.storage.chunk_reader import ChunkReader, fill_cells, region
+from zapz.storage.chunk_reader import ChunkReader, region
 from zapz.storage.hierarchy import digest
 from zapz.storage.layout import is_ours
 from zapz.storage.local.store import LocalStore

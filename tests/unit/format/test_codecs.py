@@ -918,7 +918,7 @@ FILLS: list[tuple[str, dict[str, Any]]] = [
 def test_missing_chunks_read_as_in_zarr(tmp_path: Path, name: str, meta: dict[str, Any]) -> None:
     import zarr
 
-    from zapz.storage.chunk_reader import fill_cells
+    from zapz.format.fill_cells import fill_cells
 
     (tmp_path / ("zarr.json" if meta["zarr_format"] == 3 else ".zarray")).write_text(json.dumps(meta))
     with cubes.quiet():
