@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from kit.small_cubes import FAST, labelled
+from kit.cubes import write_array
+from kit.small_cubes import FAST, labelled, patch, timed
 
 import zapz
-from zapz.operations import foresee
+from zapz.operations import foresee, info_words
 from zapz.pictures import plan_words
 
 UNITS = "days since 2024-01-01"
@@ -226,3 +227,29 @@ def test_a_dry_run_looks_at_a_bounded_number_of_chunks(tmp_path: Path, monkeypat
     said = [plan_words.headline(each.plan) for each in dry.slices if each.plan is not None]
     assert said[1] == "append 2 steps at step 2: 1 chunk copied, 1 re-encoded"
     assert said[2] == "append 2 steps at step 4: at most 2 chunks copied, 1 re-encoded"
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_codecs_that_zapz_cannot_run_are_refused_alike(tmp_path: Path, zarr_format: int) -> None:
+    """Chunks of an unknown codec can be copied; where they would have to be encoded, a dry run and ``info`` say so."""
+
+    def slice_of(name: str, labels: list[int]) -> Path:
+        path = timed(tmp_path / name, labels[0], zarr_format, len(labels))
+        write_array(path, "v", np.ones((len(labels), 4)), dims=["time", "x"], zarr_format=zarr_format, chunks=(2, 4))
+        if zarr_format == 2:
+            patch(path / "v" / ".zarray", compressor={"id": "nosuch"})
+        else:
+            codecs = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "nosuch"}]
+            patch(path / "v" / "zarr.json", codecs=codecs)
+        return path
+
+    target = tmp_path / "c.zarr"
+    slices = [slice_of("0", [0, 1]), slice_of("1", [2])]
+    assert agreed(target, slices, **FAST) == (["appended", "appended"], "")
+    zapz.append(target, slices, **FAST)
+    (told,) = [words for paths, words, _ in info_words.next_append(zapz.info(target)) if paths == "v"]
+    assert told.startswith("refused: the boundary chunk holds 1 of 2 steps, and zapz cannot run a codec")
+    following = slice_of("2", [3, 4])
+    for dry_run in (True, False):
+        with pytest.raises(zapz.UnsupportedError, match="nosuch"):
+            zapz.append(target, following, dry_run=dry_run, **FAST)

@@ -67,6 +67,10 @@ def test_what_was_left_out_is_found(form: str, size: int, start: int, falling: b
         ("i8", "minutes since 2000-01-01", 90, "90 minutes"),
         ("i8", "milliseconds since 2000-01-01", 1500, "1500 milliseconds"),
         ("M8[D]", None, 1, "1 day"),
+        ("M8[W]", None, 2, "2 weeks"),
+        ("M8[M]", None, 1, "1 month"),
+        ("M8[3M]", None, 1, "3 months"),
+        ("M8[Y]", None, 10, "10 years"),
         ("m8[ns]", None, 10**9, "1 second"),
         ("i8", None, 3, "3"),
         ("f8", None, 0.1, "0.1"),
@@ -131,6 +135,8 @@ def test_months_of_other_calendars(calendar: str, days: int, step: str) -> None:
         ("U3", None, ["a", "b", "c", "d"]),
         (object, None, ["a", "b", "c", "d"]),
         ("?", None, [True, False, True]),
+        ("f8", None, [-1.7e308, 0, 1.7e308]),
+        ("f8", None, [-1.7e308, 1.7e308, 1.7e308]),
     ],
 )
 def test_labels_that_keep_no_step(dtype: Any, units: str | None, labels: Any) -> None:
@@ -257,6 +263,7 @@ def test_info_lists_gaps(tmp_path: Path) -> None:
         (np.delete(np.arange(9.0), 4), None, "time  0.0 → 8.0   8 steps, every 1, 1 missing in 1 gap"),
         ([4, 9], DAY, "time  2000-01-05 → 2000-01-10   2 steps"),
         (["a", "b", "c"], None, "time  'a' → 'c'   3 steps"),
+        ([1e300, 2e300, 3e300], DAY, "days, none missing"),
     ],
 )
 def test_what_info_says_of_steps(tmp_path: Path, labels: Any, units: str | None, says: str) -> None:
@@ -290,3 +297,21 @@ def test_info_reads_labels_of_object_services_at_once() -> None:
     target = written(service.store("bucket/cube"), np.delete(np.arange(200), 50), chunk=2)
     assert zapz.info(target).steps["time"].missing == 1
     assert zapz.info(target).steps["time"].step == "1 day"
+
+
+def test_unsigned_and_packed_labels_are_shown_and_ordered_as_readers_see_them(tmp_path: Path) -> None:
+    """``_Unsigned`` bytes go on after 127; a packed label is what its numbers stand for."""
+    target = tmp_path / "cube.zarr"
+
+    def append(labels: list[int]) -> zapz.Report:
+        stored = np.array(labels, "u1").view("i1")
+        own = {"_Unsigned": "true", "scale_factor": 0.5}
+        return zapz.append(target, {"n": ("n", stored, own), "v": ("n", np.zeros(len(labels)))}, append_dim="n")
+
+    append([124, 125, 126, 127])
+    assert append([130, 131]).slices[0].notes == ("2 steps are missing between 63.5 and 65.0 (step so far 0.5)",)
+    with pytest.raises(zapz.LabelError, match=r"after 65\.5, found 64\.5"):
+        append([129])
+    found = zapz.info(target, append_dim="n")
+    assert found.labels == {"n": ("62.0", "65.5")}
+    assert [(gap.first, gap.last) for gap in found.steps["n"].first] == [("64.0", "64.5")]

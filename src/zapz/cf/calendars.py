@@ -192,7 +192,8 @@ def date_of(calendar: str, days: int) -> tuple[int, int, int]:
     if calendar == "standard":
         rule = "proleptic_gregorian" if days >= days_of("proleptic_gregorian", *GREGORIAN_START) else "julian"
     count = days + _epoch(rule)
-    year = count * 400 // _days_before(rule, 401) + 1
+    first = _days_before(rule, 1)
+    year = (count - first) * 400 // (_days_before(rule, 401) - first) + 1  # exact to a year, however far away
     while _days_before(rule, year) > count:
         year -= 1
     while _days_before(rule, year + 1) <= count:

@@ -242,18 +242,28 @@ def to_instants(encoding: Encoding, values: Stored) -> list[Fraction | None]:
 def format_instant(encoding: Encoding, value: Any) -> str:
     """Return one stored label as text: ISO 8601 (CF section 4.4), "missing", or the value.
 
-    The value itself is shown if it is not a time.
+    If it is not a time, the number or text is shown that it stands for.
 
     Floating-point labels are rounded to microseconds, integers to nanoseconds.
     """
     axis = encoding.axis
     if axis is None or axis.opaque or axis.calendar == "duration":
-        item = value.item() if isinstance(value, np.generic) and value.dtype.kind not in "mM" else value
-        text = repr(item) if isinstance(item, str | bytes) else str(item)
+        text = _plain_text(encoding, value)
         return f"{text} ({encoding.units})" if axis is not None and axis.opaque and encoding.units else text
     instant = to_instants(encoding, np.asarray(value, encoding.dtype))[0]
     digits = 6 if encoding.dtype.kind == "f" else 9
     return "missing" if instant is None else calendars.format_seconds(axis.calendar, instant, digits)
+
+
+def _plain_text(encoding: Encoding, value: Any) -> str:
+    """Return a stored label that is not a time as text: unsigned and unpacked."""
+    if encoding.reinterpreted:
+        value = np.asarray(value, encoding.dtype).view(encoding.plain.dtype)[()]
+    item = value.item() if isinstance(value, np.generic) and value.dtype.kind not in "mM" else value
+    scale, offset = encoding.packing
+    if (scale, offset) != (1, 0) and isinstance(item, int | float):
+        item = item * scale + offset
+    return repr(item) if isinstance(item, str | bytes) else str(item)
 
 
 def _described(encoding: Encoding, value: Any) -> str:

@@ -67,9 +67,10 @@ def info_command(
             from zapz.cli.words import fitting
 
             place = found.uri if "://" in target or "::" in target else target
-            typer.echo("\n".join(describe(found, look_at(sys.stdout), fitting(place, sys.stdout))))
+            look = look_at(sys.stdout)
+            typer.echo("\n".join(describe(found, look, look.text(fitting(place, sys.stdout)))))
             if html is not None:
-                typer.echo(f"page: {html}")
+                typer.echo(f"page: {look.text(fitting(str(html), sys.stdout))}")
 
 
 def _write(file: Path, found: Info) -> None:

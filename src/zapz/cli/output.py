@@ -64,7 +64,7 @@ def _next(info: Info, look: Look) -> list[str]:
     found = info_words.next_append(info)
     if not found:
         return look.wrapped(look.text(f"no variable has the append dimension {info.append_dim}"))
-    same = "a slice with the same chunks and codecs is"
+    same = "a slice that is stored like the target is"
     lines = look.wrapped(f"next append: at step {info.length:,}; {same}")
     for paths, words, _ in found:
         lines += look.wrapped(look.text(f"{paths}: {words}"), "  ", "    ")
@@ -72,9 +72,11 @@ def _next(info: Info, look: Look) -> list[str]:
 
 
 def steps_text(steps: StepInfo) -> str:
-    """Return the regular step of labels and their gaps, as text for ``zapz check``."""
-    if not steps.step:
-        return "no regular step"
+    """Return the regular step of labels and their gaps, as text for ``zapz check``.
+
+    Args:
+        steps: A regular step.
+    """
     if not steps.gaps:
         return f"{steps.step}, none missing"
     listed = [f"{gap.missing} between {gap.after} and {gap.before}" for gap in steps.first[:_GAPS]]

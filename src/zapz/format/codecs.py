@@ -286,6 +286,16 @@ def encode(chain: CodecChain, dtype: np.dtype[Any], cells: np.ndarray[Any, Any])
     return buffer
 
 
+def require_known(chain: CodecChain) -> None:
+    """Check that zapz can run all codecs of a chain.
+
+    Raises:
+        UnsupportedError: It cannot.
+    """
+    for stage in chain.stages:
+        _allowed(stage)
+
+
 def _allowed(stage: Codec) -> None:
     if stage.id not in CODECS:
         raise UnsupportedError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from zapz.errors import StoreError
 from zapz.execution import sparse
+from zapz.format.documents import foreign_document
 from zapz.format.grid import Index, count, indices, intersect, shift
 from zapz.operations.plan_slice import Prepared
 from zapz.planning.missing_cells import missing_value
@@ -14,6 +15,7 @@ from zapz.planning.pattern import by_column, kind_of, runs
 from zapz.planning.plan import Plan
 from zapz.planning.steps import ArrayPlan
 from zapz.reports import PlanSummary
+from zapz.storage.chunk_reader import require_codecs
 from zapz.storage.store import ReadableStore
 
 _MOST = 1 << 15
@@ -49,6 +51,7 @@ class Foresight:
         Raises:
             SliceError: The slice lacks more chunks than can be written; or it lacks chunks, and its
                 fill value cannot be stored in the target.
+            UnsupportedError: Chunks must be re-encoded, and a codec is not known.
             StoreError: Storage failed.
         """
         source = prepared.source.store
@@ -58,6 +61,9 @@ class Foresight:
         for variable in summary["variables"]:
             each = plan.arrays[variable["path"]]
             found = self._look(each, source, plan.slice_uri) if each.source is not None else None
+            kinds = {kind for kind, _ in variable["chunks"]} if found is None else set(found.kinds)
+            if kinds & {"encoded", "boundary"}:
+                _require_codecs(plan, each)
             if found is not None:
                 variable["chunks"] = runs(found.kinds)
                 variable["copied_chunks"], variable["encoded_chunks"] = found.copied, found.encoded
@@ -138,6 +144,13 @@ def _kind(plan: ArrayPlan, index: Index, sizes: dict[Index, int | None], *, abse
     if any(sizes[each] is not None for each in indices(covered)):
         return kind
     return "empty" if absent_is_fill else "encoded"
+
+
+def _require_codecs(plan: Plan, each: ArrayPlan) -> None:
+    """Check that chunks of an array can be re-encoded."""
+    require_codecs(each.target, foreign_document(plan.after.documents, each.path), plan.target_uri)
+    if each.source is not None:
+        require_codecs(each.source, foreign_document(plan.slice.documents, each.path), plan.slice_uri)
 
 
 def _gap(prepared: Prepared) -> int:

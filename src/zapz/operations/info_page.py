@@ -23,11 +23,12 @@ def info_page(info: InfoFields) -> Markup:
     sections.append(Section(title="Variables", body=variables, aside=aside))
     if info.thumbnails:
         images = element("div", join(map(_figure, info.thumbnails)), "zapz-images")
-        sections.append(Section(title="Last step", body=images, aside=_label(info)))
+        title = "Last step" if any(each.step is not None for each in info.thumbnails) else "Values"
+        sections.append(Section(title=title, body=images, aside=_label(info) if title == "Last step" else ""))
     coming = info_words.next_append(info)
     if coming:
         rows = [(paths, words, grid_svg(grid, f"chunks of {paths}: {words}")) for paths, words, grid in coming]
-        head = ("variable", "chunks of a slice with the same chunks and codecs", f"{info.append_dim} →")
+        head = ("variable", "chunks of a slice that is stored like the target", f"{info.append_dim} →")
         kinds = {kind for _, _, grid in coming for kind, _ in grid.runs}
         body = join([html_legend(kinds), html_table(head, rows), listed(info_words.whole_labels(info))])
         sections.append(Section(title="Next append", body=body, aside=f"at step {info.length:,}"))
@@ -60,25 +61,29 @@ def _labels(info: InfoFields) -> list[Section]:
 
 
 def _label(info: InfoFields) -> str:
-    return next((last.removesuffix("T00:00:00") for _, last in info.labels.values()), "")
+    """Return the last label; empty if groups have different ones."""
+    ends = {last.removesuffix("T00:00:00") for _, last in info.labels.values()}
+    return ends.pop() if len(ends) == 1 else ""
 
 
 def _figure(picture: Thumbnail) -> Markup:
     """Return a picture with a caption: the values of its colours, and the fraction missing."""
     found = limits(picture.cells)
-    values = "all cells are missing" if found is None else f"{found[0]:.4g} (dark) to {found[1]:.4g} (bright)"
+    nothing = "all cells are missing" if picture.missing == 1 else "no finite values"
+    values = nothing if found is None else f"{found[0]:.4g} (dark) to {found[1]:.4g} (bright)"
     gone = f", {picture.missing:.0%} missing" if found is not None and picture.missing else ""
     part = "" if picture.whole else ", only the middle"
+    part += "" if picture.step is not None else ", independent of the append dimension"
     rows, columns = picture.dims
     caption = join(
         [
-            element("b", picture.path),
+            element("b", picture.path or "/"),
             escaped(
                 f" {values}{gone}. Rows: {rows} ({picture.shape[0]:,}, first on top), columns: {columns} ({picture.shape[1]:,}){part}."
             ),
         ]
     )
-    name = f"{picture.path}, last step: {values}{gone}"
+    name = f"{picture.path or '/'}, {'all cells' if picture.step is None else 'last step'}: {values}{gone}"
     return element(
         "figure", join([img(picture.cells, name, picture.shape[1] / picture.shape[0]), element("figcaption", caption)])
     )

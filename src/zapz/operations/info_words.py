@@ -22,10 +22,12 @@ HEAD = ("variable", "dims", "shape", "chunks", "stored as", "codec", "units", "s
 def facts(info: InfoFields) -> list[str]:
     """Return the main facts about a target, a few words each."""
     consolidated = "consolidated" if info.consolidated else "not consolidated"
-    lock = "locked" if info.lock else "not locked"
-    left = "append in progress" if info.lock else "unfinished append"
-    state = left if info.journal else "no unfinished append"
-    return [f"Zarr v{info.zarr_format}", consolidated, count(len(info.variables), "variable"), lock, state]
+    state = ["locked"] if info.lock else ["not locked"]
+    if info.journal:
+        state.append("append in progress" if info.lock else "unfinished append")
+    elif not info.lock:
+        state.append("no unfinished append")
+    return [f"Zarr v{info.zarr_format}", consolidated, count(len(info.variables), "variable"), *state]
 
 
 def trouble(info: InfoFields) -> list[str]:
@@ -44,7 +46,7 @@ def label_lines(info: InfoFields) -> list[tuple[str, str, str]]:
         words = [count(number, "step"), *_steps(info.steps.get(path))]
         found.append((path, ends, ", ".join(words)))
     if not found and info.append_dim in info.dims:
-        found.append((info.append_dim, count(info.length, "step"), "no labels"))
+        found.append((info.append_dim, count(info.length, "step"), "no labels" if info.length else "no labels yet"))
     return found
 
 
@@ -143,7 +145,7 @@ def next_append(info: InfoFields) -> list[tuple[str, str, ChunkGrid]]:
     found: dict[tuple[str, tuple[int, int, str]], list[str]] = {}
     for variable in info.variables:
         if variable.next_append:
-            found.setdefault((_next(variable), _columns(variable)), []).append(variable.path)
+            found.setdefault((_next(variable), _columns(variable)), []).append(variable.path or "/")
     return [
         (
             ", ".join(paths),
@@ -154,7 +156,7 @@ def next_append(info: InfoFields) -> list[tuple[str, str, ChunkGrid]]:
     ]
 
 
-_KINDS: dict[str, Kind] = {"copied": "copied", "joined": "joined", "encoded": "boundary"}
+_KINDS: dict[str, Kind] = {"copied": "copied", "joined": "joined", "encoded": "boundary", "refused": "boundary"}
 
 
 def _columns(variable: VariableInfo) -> tuple[int, int, str]:
@@ -180,15 +182,19 @@ def _next(variable: VariableInfo) -> str:
     if variable.next_append == "joined":
         length = count(inner, "step")
         return f"copied: inner chunks ({length} each) are added to the last shard, which holds {filled:,} of {chunk:,} steps"
-    if variable.next_append == "encoded":
+    if variable.next_append in {"encoded", "refused"}:
         within = filled % inner
         where = (
             f"the last inner chunk holds {within:,} of {inner:,}"
             if noun == "shard"
             else f"the boundary chunk holds {filled:,} of {chunk:,}"
         )
+        if variable.next_append == "refused":
+            return f"refused: {where} steps, and zapz cannot run a codec that would encode it again ({variable.codecs})"
         return f"re-encoded: {where} steps"
     if chunk == 1:
         return "copied, whatever the length of the slice: chunk length 1"
+    if not variable.shape[variable.append_axis or 0]:
+        return f"copied: there is no chunk yet ({count(chunk, 'step')} each)"
     rest = f"a slice whose length is not a multiple of {chunk:,} leaves a partly filled {noun}"
     return f"copied: the last {noun} is full ({count(chunk, 'step')}); {rest}"

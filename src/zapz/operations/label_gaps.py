@@ -117,6 +117,8 @@ def _missing_label(encoding: Encoding, stored: Cells, gap: Gap, months: int, pla
     if months:
         return _months_later(format_instant(encoding, stored[gap.start]), months * place)
     cells = stored.view(np.int64) if stored.dtype.kind in "mM" else stored
+    if encoding.reinterpreted:  # the attribute _Unsigned
+        cells = cells.view(encoding.plain.dtype)
     if cells.dtype.kind not in "iu":
         return ""
     a, b = (int(cells[gap.start + i]) for i in range(2))

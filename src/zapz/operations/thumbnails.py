@@ -22,6 +22,7 @@ from zapz.format.buffers import Cells
 from zapz.format.fill_cells import fill_cells
 from zapz.format.grid import Span
 from zapz.format.metadata import Array
+from zapz.pictures.numbers import size
 from zapz.storage.chunk_reader import ChunkReader
 
 MOST = 256
@@ -29,6 +30,8 @@ MOST = 256
 _BYTES = 1 << 27
 """Maximum size of the chunks decoded for one picture, in bytes. Of a larger step, only the middle
 is shown."""
+_CHUNKS = 1 << 10
+"""Maximum number of chunks (inner chunks, if sharded) read for one picture."""
 _VARIABLES = 12
 """Maximum number of variables with a picture."""
 _SHORTEST = 4
@@ -68,7 +71,11 @@ def thumbnails_of(reading: Reading, dim: str) -> tuple[tuple[Thumbnail, ...], li
         dim: The append dimension.
     """
     found, notes = [], []
-    wanted = [array for _, array in sorted(reading.dataset.arrays.items()) if _is_drawn(array, dim)]
+    fields = [array for _, array in sorted(reading.dataset.arrays.items()) if _is_field(array, dim)]
+    wanted = [array for array in fields if array.unit_bytes <= _BYTES]
+    if len(wanted) < len(fields):
+        names = ", ".join(array.path or "/" for array in fields if array.unit_bytes > _BYTES)
+        notes.append(f"no picture of variables with chunks of more than {size(_BYTES)}: {names}")
     for array in wanted[:_VARIABLES]:
         try:
             found.append(_thumbnail(reading, array, dim))
@@ -79,8 +86,9 @@ def thumbnails_of(reading: Reading, dim: str) -> tuple[tuple[Thumbnail, ...], li
     return tuple(found), notes
 
 
-def _is_drawn(array: Array, dim: str) -> bool:
-    if array.dtype.kind not in "iufb" or array.ndim < 2 or array.unit_bytes > _BYTES:  # noqa: PLR2004 - rows and columns
+def _is_field(array: Array, dim: str) -> bool:
+    """Return whether an array can be drawn: numbers, and at least two axes that are long enough."""
+    if array.dtype.kind not in "iufb" or array.ndim < 2:  # noqa: PLR2004 - rows and columns
         return False
     return all(array.shape) and all(array.shape[axis] >= _SHORTEST for axis in _axes(array, dim))
 
@@ -113,10 +121,11 @@ def _thumbnail(reading: Reading, array: Array, dim: str) -> Thumbnail:
 
 
 def _middle(array: Array, axes: tuple[int, int]) -> list[Span]:
-    """Return the ranges of cells to show along both axes: the middle chunks within ``_BYTES``."""
+    """Return the ranges of cells to show along both axes: as many middle chunks as may be read."""
     counts, chunks = array.units.counts, array.units.chunks
     spans = [[0, counts[axis]] for axis in axes]
-    while math.prod(b - a for a, b in spans) * array.unit_bytes > _BYTES:
+    most = min(_CHUNKS, _BYTES // array.unit_bytes)
+    while math.prod(b - a for a, b in spans) > most:
         longer = max(spans, key=lambda span: span[1] - span[0])
         longer[0 if (longer[1] - longer[0]) % 2 == 0 else 1] += 1 if (longer[1] - longer[0]) % 2 == 0 else -1
     return [

@@ -9,10 +9,11 @@ import numpy as np
 
 from zapz.cf.calendars import UNITS
 from zapz.cf.conversion import Encoding, encoding_or_bare
+from zapz.errors import ChunkError, UnsupportedError
 from zapz.format import shards
 from zapz.format.documents import foreign_document
 from zapz.format.metadata import Array, Dataset
-from zapz.storage.chunk_reader import ChunkReader
+from zapz.storage.chunk_reader import ChunkReader, require_codecs
 from zapz.storage.store import Store
 
 _USUAL = ("", "standard", "proleptic_gregorian")
@@ -20,10 +21,10 @@ _USUAL = ("", "standard", "proleptic_gregorian")
 _LONGEST = 24
 """Maximum length of a fill value that is shown whole, in characters."""
 
-NextAppend = Literal["", "copied", "joined", "encoded"]
-"""What the next append does with a slice of the same chunks and codecs: "copied" (its chunks become
-the target's), "joined" (its inner chunks are copied into shards), "encoded", or "" (the array does
-not grow)."""
+NextAppend = Literal["", "copied", "joined", "encoded", "refused"]
+"""What the next append does with a slice that is stored like the target: "copied" (its chunks
+become the target's), "joined" (its inner chunks are copied into shards), "encoded", "refused" (its
+chunks would be encoded, and a codec is not known), or "" (the array does not grow)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,8 @@ class VariableInfo:
     whole: str = ""
     """Unit of time, such as "days", if labels can only be whole numbers of it; else empty."""
     next_append: NextAppend = ""
-    """What the next append does to its chunks, if the slice has the same chunks and codecs."""
+    """What the next append does to its chunks, if the slice is stored like the target: same chunks,
+    codecs, units, packing and fill value."""
     append_axis: int | None = None
     """Axis of the append dimension; None if it does not grow."""
     chunk_steps: int = 0
@@ -116,7 +118,7 @@ def variable_info(store: Store, dataset: Dataset, array: Array, dim: str) -> Var
         offset=encoding.offset,
         units=_units(encoding),
         whole=_whole(encoding) if array.is_label else "",
-        next_append=_next(array.shape[axis], chunk, inner) if axis is not None else "",
+        next_append=_next(dataset, array, array.shape[axis], chunk, inner) if axis is not None else "",
         append_axis=axis,
         chunk_steps=chunk,
         inner_steps=inner,
@@ -124,10 +126,16 @@ def variable_info(store: Store, dataset: Dataset, array: Array, dim: str) -> Var
     )
 
 
-def _next(length: int, chunk: int, inner: int) -> NextAppend:
+def _next(dataset: Dataset, array: Array, length: int, chunk: int, inner: int) -> NextAppend:
     if length % chunk == 0:
         return "copied"
-    return "joined" if chunk != inner and length % inner == 0 else "encoded"
+    if chunk != inner and length % inner == 0:
+        return "joined"
+    try:
+        require_codecs(array, foreign_document(dataset.documents, array.path), "")
+    except (UnsupportedError, ChunkError):
+        return "refused"
+    return "encoded"
 
 
 def _text(value: Any) -> str:

@@ -22,7 +22,7 @@ def grid_of(variable: Summary) -> ChunkGrid:
     return ChunkGrid(old=variable["old_columns"], rows=variable["rows"], runs=runs)
 
 
-def checks(summary: Summary, equal: str = "equal to the target's") -> list[str]:
+def checks(summary: Summary, equal: str = "compared with the target's") -> list[str]:
     """Return the checks of a slice's values, in words.
 
     Labels are left out: planning has already read them.

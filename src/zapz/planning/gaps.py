@@ -32,6 +32,8 @@ _SHORTEST_MONTH = 28 * DAY
 """Minimum usual difference of labels that count months, in seconds."""
 _YEAR = 12
 """Months of a year."""
+_INDEFINITE = {"Y": "year", "M": "month", "W": "week"}
+"""Units of NumPy's times that CF does not have as units of one length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,7 @@ def numbers_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> np.ndarray[A
 
     Returns:
         One-dimensional array of int64, float64 or Python integers (object). None if the labels are
-        not numbers or times, or one is missing.
+        not numbers or times, one is missing, or a difference is too large for float64.
     """
     plain = encoding.plain
     if plain.dtype.kind not in "iufmM" or plain.boolean:
@@ -95,7 +97,9 @@ def numbers_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> np.ndarray[A
     if (mask(cells, plain.markers) | nans(cells)).any():
         return None
     if plain.dtype.kind == "f":
-        return cells.astype(np.float64) if np.isfinite(cells).all() else None
+        with np.errstate(over="ignore", invalid="ignore"):
+            numbers = cells.astype(np.float64)
+            return numbers if np.isfinite(numbers).all() and np.isfinite(2 * np.diff(numbers)).all() else None
     numbers = cells.view(np.int64) if plain.dtype.kind in "mM" else cells
     if numbers.size and int(numbers.max()) - int(numbers.min()) >= 1 << 62:
         return numbers.astype(object)
@@ -123,6 +127,8 @@ def rhythm_of(encoding: Encoding, stored: np.ndarray[Any, Any]) -> Rhythm | None
         return None
     step_months = 0
     text = _length(Fraction(found.step) * unit, rounding * abs(unit), is_time=is_time)
+    if not is_time and encoding.dtype.kind in "mM" and (noun := _INDEFINITE.get(np.datetime_data(encoding.dtype)[0])):
+        text = _counted(abs(int(found.step)) * np.datetime_data(encoding.dtype)[1], noun)
     usual = abs(Fraction(float(np.median(np.diff(numbers).astype(np.float64)))) * unit)
     if axis is not None and is_time and axis.calendar != "duration" and usual >= _SHORTEST_MONTH:
         instants = [instant for instant in to_instants(encoding, stored) if instant is not None]

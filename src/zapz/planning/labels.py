@@ -76,7 +76,8 @@ class Line:
             kind, values = "times", list(to_instants(encoding, flat))
             unit = encoding.axis.step if encoding.axis is not None else unit
         except EncodingError:
-            values = [None if v != v else v for v in flat.tolist()]  # noqa: PLR0124 - only NaN is unequal to itself
+            cells = flat.view(encoding.plain.dtype) if encoding.reinterpreted else flat
+            values = [None if v != v else v for v in cells.tolist()]  # noqa: PLR0124 - only NaN is unequal to itself
             kind = "numbers" if flat.dtype.kind in "iufbmM" else "texts" if flat.dtype.kind in "USO" else "others"
             if kind == "numbers" and (scale != 1 or offset != 0):
                 values = [v if v is None or math.isinf(v) else Fraction(v) * scale + offset for v in values]

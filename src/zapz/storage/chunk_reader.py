@@ -243,6 +243,25 @@ def zarr_chunk(array: Array, document: bytes | None) -> ZarrChunk:
     return ZarrChunk(document, array.path)
 
 
+def require_codecs(array: Array, document: bytes | None, where: str) -> None:
+    """Check that an array's chunks can be decoded and encoded.
+
+    Args:
+        array: The array.
+        document: The document from which zarr-python creates its codecs.
+        where: The dataset, for messages.
+
+    Raises:
+        UnsupportedError: A codec is not known, or not installed.
+    """
+    try:
+        codecs.require_known(array.unit_codecs)
+        if array.unit_codecs.foreign is not None:
+            zarr_chunk(array, document).require_codecs()
+    except ZapzError as error:
+        raise error.at(f"{where}, {array.path}") from None
+
+
 def region(reader: ChunkReader, box: Box, fill: Cells) -> Cells:
     """Return the decoded cells of a box.
 

@@ -55,6 +55,14 @@ class ZarrChunk:
             hint="Install the package that provides this codec.",
         )
 
+    def require_codecs(self) -> None:
+        """Check that zarr knows all codecs.
+
+        Raises:
+            UnsupportedError: It does not.
+        """
+        self._open(None)
+
     def decode(self, data: Buffer) -> np.ndarray[Any, Any]:
         """Decode one chunk to an array of full chunk shape.
 

@@ -127,7 +127,7 @@ def normalised(text: str, here: Path) -> str:
     text = re.sub(r"\b\d[\d,.]*(\s+)(B|kB|MB)\b", r"0\1\2", text)
     text = re.sub(r"process \d+", "process 1", text)
     text = re.sub(r"\b\d\d:\d\d\)", "00:00)", text)
-    text = re.sub(r"\b[0-9a-f]{16}\b", "0" * 16, text)
+    text = re.sub(r"(?<![.\w])[0-9a-f]{16}\b", "0" * 16, text)  # an id; not the decimals of a number
     text = re.sub(r"Read it:  \S+", "Read it:  python", text)
     return "\n".join(line.rstrip() for line in text.split("\n"))
 

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import pictured_cubes as cubes
@@ -248,8 +249,32 @@ def test_of_a_huge_step_the_middle_is_shown(tmp_path: Path, monkeypatch: pytest.
     assert found.cells.shape == (20, 20)
     top = int(found.cells[0, 0])
     np.testing.assert_array_equal(found.cells, values[1][(top - 2400) // 60 :, (top - 2400) % 60 :][:20, :20])
+    monkeypatch.setattr(thumbnails, "_CHUNKS", 2)
+    (found,) = zapz.info(tmp_path / "c", thumbnails=True).thumbnails
+    assert (found.whole, found.cells.shape) == (False, (10, 20))
     monkeypatch.setattr(thumbnails, "_BYTES", 100)
-    assert zapz.info(tmp_path / "c", thumbnails=True).thumbnails == ()
+    info = zapz.info(tmp_path / "c", thumbnails=True)
+    assert info.thumbnails == ()
+    assert "no picture of variables with chunks of more than 100 B: v" in info.notes
+
+
+def test_a_picture_says_what_it_shows(tmp_path: Path) -> None:
+    """Cells that are missing, or not finite; the step, where there is one; the last label, where there is one."""
+    root = zarr.open_group(tmp_path / "c", mode="w", zarr_format=3)
+    for group, labels in ((root, [1, 2]), (root.create_group("g"), [3, 4])):
+        group.create_array("time", data=np.array(labels), dimension_names=["time"])
+    values = {"gone": np.nan, "endless": np.inf}
+    for name, value in values.items():
+        root.create_array(name, data=np.full((2, 5, 6), value, "f4"), dimension_names=["time", "y", "x"])
+    page = parsed(zapz.info(tmp_path / "c", thumbnails=True)._repr_html_())
+    assert "all cells are missing" in text_of(page)
+    assert "no finite values" in text_of(page)
+    (title,) = [each for each in page.iter("summary") if each.text == "Last step"]
+    assert list(title) == []  # no label: that of one group is not that of the other
+    zarr.create_array(tmp_path / "d", data=np.ones((5, 6)), dimension_names=["y", "x"], zarr_format=3)
+    words = text_of(parsed(zapz.info(tmp_path / "d", thumbnails=True)._repr_html_()))
+    assert "Last step" not in words
+    assert "independent of the append dimension" in words
 
 
 def test_a_damaged_chunk_costs_its_picture_only(here: Path, tmp_path: Path) -> None:
