@@ -167,6 +167,8 @@ class _PlanSummary(TypedDict):
     """Chunks encoded, or shards assembled."""
     bytes: int
     """Bytes of the slice's cells."""
+    levels: int
+    """Number of levels of pyramids that the target has; 0 if it has none."""
     decoded_bytes: int
     """Bytes of the cells whose chunks are encoded: they are decoded, or read from memory."""
     working_set: int
@@ -225,6 +227,8 @@ class SliceReport:
     times: Mapping[str, float] | None = None
     """Seconds of each part of the append, with ``explain``; else None. "reading", "encoding" and
     "writing" are parts of "copying"; their seconds are the sum over all threads."""
+    levels: int = 0
+    """Number of levels of pyramids that the target has; 0 if it has none."""
     filled: tuple[str, ...] = ()
     """Variables of the target that the slice lacks and that were filled with missing values
     (``on_missing = "fill"``)."""

@@ -125,14 +125,6 @@ def test_names_alone_make_no_pyramid(tmp_path: Path, name: str) -> None:
     assert (tmp_path / name / "zarr.json").exists()
 
 
-def test_a_pyramid_is_no_dataset(tmp_path: Path) -> None:
-    pyramid = _pyramid(tmp_path / "x.levels")
-    with pytest.raises(zapz.FormatError, match=r"full-resolution level, 0\.zarr"):
-        zapz.append(tmp_path / "target", pyramid)
-    with pytest.raises(zapz.FormatError, match="that is not a level"):
-        zapz.append(pyramid, _dataset(1, 8))
-
-
 # -- on services
 
 

@@ -60,7 +60,7 @@ NAMES = (
         "many-slices-v2",
         "many-slices-v3",
     ),
-    *("many-arrays-v2", "many-arrays-v3"),
+    *("many-arrays-v2", "many-arrays-v3", "levels-v2", "levels-v3", "create-levels-v2", "create-levels-v3"),
 )
 TIGHT = ("misaligned-v2", "stale-v3", "create-v3")
 VARIANTS = amount(ci=1, long=20)
@@ -111,10 +111,13 @@ def test_crash_after_every_change(name: str, case_of: Callable[[str, int], Case]
         report(crash_everywhere(case_of(name, variant), tmp_path / "cube.zarr", f"{name}/{variant}"))
 
 
-def test_crash_after_every_change_of_a_small_append(case_of: Callable[[str, int], Case], tmp_path: Path) -> None:
-    """The same for one scenario; and the recorder does see what happens."""
-    case, target = case_of("misaligned-v2", 0), tmp_path / "cube.zarr"
-    report(crash_everywhere(case, target, "misaligned-v2"))
+@pytest.mark.parametrize("name", ["misaligned-v2", "levels-v2"])
+def test_crash_after_every_change_of_a_small_append(
+    name: str, case_of: Callable[[str, int], Case], tmp_path: Path
+) -> None:
+    """The same for two scenarios; and the recorder does see what happens."""
+    case, target = case_of(name, 0), tmp_path / "cube.zarr"
+    report(crash_everywhere(case, target, name))
     states = crashed_states(case, target)
     assert len(states) > 30
     assert any(key.endswith("/decision") for state in states for key in state)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import zapz
-from kit import cubes
+from kit import cubes, pyramids
 from kit.trees import Tree, differ, without_ours
 from zapz.errors import ZapzError
 from zapz.testing import CHANGES, LOOKS, Act, watched_files
@@ -138,6 +138,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "create-nested": {"nested": True, "old": 0},
     "many-slices": {"steps": 1, "new": 3},
     "many-arrays": {"extra": 5},
+    "levels": {"levels": True},
+    "create-levels": {"levels": True, "old": 0},
 }
 """How the scenarios differ. By default 2 steps are followed by 2 others, in chunks of 3."""
 
@@ -149,6 +151,12 @@ def make_slices(place: Path, spec: dict[str, Any], zarr_format: int, variant: in
     options = {"shape": (2,), "static": False, "zarr_format": zarr_format, "chunks": (chunk, 2), "time_chunk": chunk}
     options |= {key: spec[key] for key in ("chunks", "shards", "nested") if key in spec}
     slices = [place / f"s{n}.zarr" for n in range(spec.get("old", 1) + spec.get("new", 1))]
+    if "levels" in spec:
+        slices = [path.with_suffix(".levels") for path in slices]
+        for number, path in enumerate(slices):
+            shapes = ((4,), (2,), (1,))
+            pyramids.make_levels(path, shapes=shapes, start=number * steps, steps=steps, consolidated=True, **options)
+        return slices
     for number, path in enumerate(slices):
         cubes.make_slice(path, start=number * steps, steps=steps, root_attrs={"history": f"slice {number}"}, **options)
         for extra in range(spec.get("extra", 0)):

@@ -16,7 +16,7 @@ import zarr
 from zarr.core.buffer import cpu
 
 import zapz
-from kit import cubes
+from kit import cubes, pyramids
 from kit.objects import World
 from zapz import api
 from zapz.storage.objects import lock as object_lock
@@ -26,7 +26,7 @@ from zapz.txn.objects import head as heads
 
 ROOT = "bucket/cube"
 SETTINGS: dict[str, Any] = {"workers": 1, "label_chunk": "keep", "label_units": "keep"}
-DOCUMENTS = {".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json"}
+DOCUMENTS = {".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json", ".zlevels"}
 NEIGHBOURS = {
     "bucket/cub": b"1",
     "bucket/cube2/.zgroup": b"2",
@@ -34,6 +34,9 @@ NEIGHBOURS = {
     "bucket/.zapz/head": b"4",
 }
 """Objects that are not the target's."""
+
+CONSOLIDATED = {".zmetadata", "zarr.json"}
+"""Names of documents that a reader opens first."""
 
 Objects = dict[str, bytes]
 
@@ -73,17 +76,24 @@ def look(objects: Mapping[str, bytes]) -> tuple[dict[str, cubes.Values] | None, 
 
 
 def _look(here: Objects) -> tuple[dict[str, cubes.Values] | None, frozenset[str]]:
-    if not documents_of({f"{ROOT}/{key}": data for key, data in here.items()}).keys() & {".zmetadata", "zarr.json"}:
+    levels = sorted({top for key in here if (top := key.partition("/")[0]).endswith(".zarr")})
+    opened = {f"{level}/{name}" for level in levels[:1] for name in CONSOLIDATED} or CONSOLIDATED
+    if not here.keys() & opened:
         return None, frozenset()
     store = zarr.storage.MemoryStore({key: cpu.Buffer.from_bytes(data) for key, data in here.items()}, read_only=True)
     values: dict[str, cubes.Values] = {}
     keys = {key for key in here if key.rpartition("/")[2] in DOCUMENTS}
     with cubes.quiet():
-        group = zarr.open_group(store, mode="r", use_consolidated=True)
-        for name, member in group.members(max_depth=None):
-            if isinstance(member, zarr.Array):
-                values[name] = member[...]
-                keys |= {f"{name}/{key}" for key in member._async_array._iter_shard_keys()}
+        for root in levels or [""]:
+            group = zarr.open_group(store, mode="r", path=root, use_consolidated=True)
+            for name, member in group.members(max_depth=None):
+                if isinstance(member, zarr.Array):
+                    path = f"{root}/{name}" if root else name
+                    values[path] = member[...]
+                    keys |= {f"{path}/{key}" for key in member._async_array._iter_shard_keys()}
+    if levels:
+        steps, axes = len(values["0.zarr/time"]), pyramids.axes_of(len(levels))
+        values = {path: array[:steps] if path in axes else array for path, array in values.items()}
     return values, frozenset(keys)
 
 
@@ -132,12 +142,23 @@ KINDS: dict[str, dict[str, Any]] = {
     "several": {"steps": 1, "new": 3},
     "nested": {"nested": True},
     "damaged": {"chunks": (1, 2), "damaged": True},
+    "levels": {"levels": True},
+    "create-levels": {"levels": True, "old": 0},
 }
 """How stories differ. By default 2 steps are followed by 2 others, in chunks of 3."""
 STORIES = (
     *("create-v2", "create-v3", "create-nested-v2", "aligned-v2", "aligned-v3", "misaligned-v2", "misaligned-v3"),
     *("sharded-v3", "stale-v2", "stale-v3", "holes-v2", "holes-v3", "holes-misaligned-v2", "several-v2", "several-v3"),
-    *("nested-v2", "nested-v3", "damaged-v2", "damaged-v3"),
+    *(
+        "nested-v2",
+        "nested-v3",
+        "damaged-v2",
+        "damaged-v3",
+        "levels-v2",
+        "levels-v3",
+        "create-levels-v2",
+        "create-levels-v3",
+    ),
 )
 
 
@@ -152,6 +173,10 @@ def write_slice(path: Path, number: int, spec: dict[str, Any], zarr_format: int)
         options |= {"data": data, "fill": -7, "write_empty": False}
         if zarr_format == 3:
             options["attrs"] = {"_FillValue": -7}
+    if spec.get("levels"):
+        shapes = ((4,), (2,), (1,))
+        options |= {"start": number * steps, "steps": steps, "zarr_format": zarr_format, "consolidated": True}
+        return pyramids.make_levels(path, **(options | {"shapes": shapes}))
     return cubes.make_slice(
         path, start=number * steps, steps=steps, zarr_format=zarr_format, consolidated=True, **options
     )
@@ -171,7 +196,7 @@ def make_story(folder: Path, name: str, world: World) -> Story:
     stale = {f"{ROOT}/data/{key.format(n)}": b"stale" * (3 + n) for n in spec.get("stale", ())}
     world.service.restore(world.service.snapshot() | stale)
     before, states, ends = world.service.snapshot(), [], []
-    axes = cubes.axes_of(nested=spec.get("nested", False))
+    axes = pyramids.axes_of() if spec.get("levels") else cubes.axes_of(nested=spec.get("nested", False))
     for done in range(old, old + new + 1):
         if done > old:
             zapz.append(world.store(), paths[done - 1], **SETTINGS)

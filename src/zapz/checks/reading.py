@@ -18,6 +18,7 @@ from zapz.format.grid import Box, indices
 from zapz.format.metadata import Dataset
 from zapz.planning.label_order import check_labels, check_order, notes_of
 from zapz.planning.labels import ENDS, Labels, Line, SeenLabels
+from zapz.planning.levels import copies_of
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.chunk_reader import ChunkReader, region
@@ -61,12 +62,24 @@ class Reading:
         return self.cells(path, tuple((start, stop) if i == axis else (0, n) for i, n in enumerate(shape)))
 
 
-def label_paths(target: Dataset, dim: str) -> list[str]:
-    """Return the label variables of the append dimension; the root's is first.
+def all_label_paths(target: Dataset, dim: str) -> list[str]:
+    """Return all label variables of the append dimension; the root's is first.
 
     A label variable is one-dimensional and has the dimension's name (CF section 5).
     """
     return [p for p, a in sorted(target.arrays.items()) if a.dims == (dim,) and p.rpartition("/")[2] == dim]
+
+
+def label_paths(target: Dataset, dim: str) -> list[str]:
+    """Return the label variables of the append dimension; of a pyramid, those of the first level.
+
+    The other levels repeat these labels (``check_level_labels``).
+    """
+    found = all_label_paths(target, dim)
+    if not target.pyramids:
+        return found
+    copies = copies_of(target, found)
+    return [path for path in found if path not in copies]
 
 
 def read_labels(
@@ -126,6 +139,51 @@ def read_labels(
                 check_order(kept, config, source.uri)
             raise error.at(f"{source.uri}, {path}") from None
         found.append(Labels(path=path, old=last, new=Line.of(conversion.target, converted), distinct=distinct))
+    return found
+
+
+def check_level_labels(
+    target: Reading, source: OpenSlice, placement: Placement, labels: Sequence[Labels]
+) -> dict[str, Cells]:
+    """Refuse a slice whose levels have different labels.
+
+    Args:
+        target: The target.
+        source: The slice.
+        placement: Where the slice is placed.
+        labels: The labels that were read, of the first level of each pyramid.
+
+    Returns:
+        The labels of the other levels as the target stores them, by variable; shape (steps,).
+
+    Raises:
+        LabelError: The labels of a level differ from those of the first one.
+        SliceError: The target cannot store a label.
+    """
+    if not target.dataset.pyramids:
+        return {}
+    known = {found.path: found for found in labels}
+    found: dict[str, Cells] = {}
+    for path, original in copies_of(target.dataset, all_label_paths(target.dataset, placement.dim)).items():
+        if path in placement.filled or path not in source.dataset.arrays or original not in known:
+            continue
+        stored = Reading(source.store, source.dataset).rows(path, 0, 0, placement.length)
+        conversion, first = placement.conversions[path], known[original].new
+        try:
+            converted = conversion.apply(stored)
+        except SliceError as error:
+            raise error.at(f"{source.uri}, {path}") from None
+        line = Line.of(conversion.target, converted)
+        if line.values != first.values:
+            place = next(i for i, pair in enumerate(zip(line.values, first.values, strict=True)) if pair[0] != pair[1])
+            raise LabelError(
+                "the levels of the slice have different labels",
+                where=f"{source.uri}, {path}",
+                expected=f"{first.text(place)}, as in {original}",
+                found=line.text(place),
+                hint="Create the levels of the slice again.",
+            )
+        found[path] = converted
     return found
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from zapz.cf.conversion import Encoding, format_instant
+from zapz.cf.conversion import Encoding, encoding_or_bare, format_instant
 from zapz.cf.markers import mask, nans
 from zapz.checks.findings import Finding
 from zapz.errors import as_argument
 from zapz.format.agreement import disagreements
 from zapz.format.buffers import Cells
 from zapz.format.metadata import Dataset, parent
+from zapz.planning.labels import Line
+from zapz.planning.levels import copies_of
 
 _CONSOLIDATE = "Consolidate the metadata again; the next append also does that."
 
@@ -51,7 +53,8 @@ def _of_lengths(dataset: Dataset, dim: str) -> Iterator[Finding]:
     for path, array in sorted(dataset.arrays.items()):
         for name, length in zip(array.dims, array.shape, strict=True):
             if name is not None:
-                group = "" if name == dim else parent(path)
+                own = path if path in dataset.levels else parent(path)  # levels have sizes of their own
+                group = "" if name == dim else own
                 lengths.setdefault((group, name), {})[path] = length
     for (group, name), found in lengths.items():
         if len(set(found.values())) > 1:
@@ -89,6 +92,35 @@ def of_labels(path: str, encoding: Encoding, stored: Cells, *, ordered: bool = T
         hint = "Every step needs a label. Write the missing labels."
         yield Finding(code="label", path=path, what="labels are missing", found=found, hint=hint)
     yield from _of_order(path, places, values, text, ordered=ordered)
+
+
+def of_levels(dataset: Dataset, stored: Mapping[str, Cells | None]) -> Iterator[Finding]:
+    """Yield levels of a pyramid whose labels differ from those of the first level.
+
+    Args:
+        dataset: The dataset.
+        stored: All labels as stored, by label variable; None where they could not be read.
+    """
+    for path, first in copies_of(dataset, list(stored)).items():
+        here, there = (_line(dataset, each, stored[each]) for each in (path, first))
+        if here is None or there is None:
+            continue
+        wrong = (i for i, pair in enumerate(zip(here.values, there.values, strict=False)) if pair[0] != pair[1])
+        if (place := next(wrong, None)) is not None:
+            yield Finding(
+                code="label",
+                path=path,
+                what="the labels of the levels differ",
+                expected=f"{there.text(place)} at index {place}, as in {first}",
+                found=here.text(place),
+                hint="Create the levels again.",
+            )
+
+
+def _line(dataset: Dataset, path: str, stored: Cells | None) -> Line | None:
+    array = dataset.arrays[path]
+    encoding = encoding_or_bare(array.dtype, array.attributes, array.marker)
+    return None if stored is None else Line.of(encoding, stored)
 
 
 def _known(encoding: Encoding, labels: Cells) -> tuple[np.ndarray[Any, Any], Any]:

@@ -150,6 +150,6 @@ def write_slice(path: Path, day: int, change: float = 0.0) -> None:
             chunk[tuple(slice(0, n) for n in block.shape)] = block
             data = codecs.encode(_BLOSC, cells.dtype, chunk)
             (path / array.key(index)).write_bytes(octets(data))
-    documents |= door.consolidate(documents, create=True)
+    documents |= door.consolidate(documents, create=("",))
     for key, data in documents.items():
         (path / key).write_bytes(data)

@@ -102,7 +102,8 @@ def before_and_after(reports: Sequence[SliceReport], target: str, last: str) -> 
     if first is None or first["creates"]:
         return ""
     words = f", to {last}" if last else ""
-    return f"{target} has {count(first['offset'], 'step')} and would have {reports[-1].length:,}{words}. Nothing is written."
+    levels = f" in {count(first['levels'], 'level')}" if first["levels"] else ""
+    return f"{target} has {count(first['offset'], 'step')}{levels} and would have {reports[-1].length:,}{words}. Nothing is written."
 
 
 def _equal(config: Config) -> str:

@@ -247,7 +247,8 @@ def _outcome(report: SliceReport) -> str:
     match report.outcome:
         case "appended":
             chunks = f"{count(report.copied_chunks, 'chunk')} copied, {report.encoded_chunks:,} encoded"
-            return f"appended {count(report.steps, 'step')}: {chunks}, {size(report.bytes_written)}"
+            levels = f" in {count(report.levels, 'level')}" if report.levels else ""
+            return f"appended {count(report.steps, 'step')}{levels}: {chunks}, {size(report.bytes_written)}"
         case "already":
             return f"already there, and equal{extent(report.compared)}"
         case "skipped":

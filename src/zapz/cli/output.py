@@ -34,6 +34,7 @@ def describe(info: Info, look: Look, place: str) -> list[str]:
     lines += [look.paint(line, "warn") for each in info_words.trouble(info) for line in look.wrapped(look.text(each))]
     for path, ends, words in info_words.label_lines(info):
         lines += _labels(info, path, ends, words, look)
+    lines += [line for each in info_words.level_lines(info) for line in look.wrapped(look.text(each), "", "  ")]
     lines.append("")
     cells = [[look.text(cell) for cell in row] for row in info_words.rows(info)]
     lines += table([look.text(name) for name in info_words.HEAD], cells, look)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from zapz.errors import MetadataError, UnsupportedError
-from zapz.format import jsontext, v2, v3
+from zapz.format import jsontext, multiscales, v2, v3
 from zapz.format.metadata import Array, ChunkKeys, Dataset, check_path, join, name, parent
 
 DOCUMENT_NAMES = (*v2.NODES, v2.CONSOLIDATED, v3.NODE)
@@ -132,8 +133,12 @@ class Format(Protocol):
         Return nothing if no value is hidden (see ``hides``).
         """
 
-    def consolidate(self, documents: Mapping[str, bytes], *, create: bool) -> dict[str, bytes]:
-        """Return consolidated metadata, refreshed, and added at the root if ``create``.
+    def consolidate(self, documents: Mapping[str, bytes], *, create: Collection[str]) -> dict[str, bytes]:
+        """Return consolidated metadata, refreshed wherever there are some, and added at some roots.
+
+        Args:
+            documents: All documents of the hierarchy.
+            create: Roots that get consolidated metadata.
 
         Raises:
             MetadataError: The existing consolidated metadata are invalid.
@@ -155,18 +160,22 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
         MetadataError: A document is invalid, or there is none.
         UnsupportedError: v2 and v3 are mixed, or a feature is not supported.
     """
-    kinds = {3 if name(key) == v3.NODE else 2 for key in documents}
+    nodes = {key: data for key, data in documents.items() if key != multiscales.LEVELS}
+    kinds = {3 if name(key) == v3.NODE else 2 for key in nodes}
     if not kinds:
         raise MetadataError("not a Zarr dataset", expected="a .zgroup, .zarray or zarr.json", found="none of them")
     if len(kinds) > 1:
-        mixed = sorted(documents)[:3]
+        mixed = sorted(nodes)[:3]
         raise UnsupportedError(
             "v2 and v3 metadata in the same dataset",
             found=", ".join(mixed),
             hint="Remove the documents of one format, so that all readers see the same data.",
         )
     zarr_format = kinds.pop()
-    dataset = of(zarr_format).read(documents)
+    dataset = of(zarr_format).read(nodes)
+    if len(nodes) < len(documents):
+        dataset = replace(dataset, documents=dict(documents))
+    dataset = multiscales.with_pyramids(dataset)
     for path in dataset.arrays:
         holder = parent(path)
         while path:
@@ -184,6 +193,11 @@ def visibility(key: str) -> int:
     Within a node, attributes come before the array; consolidated metadata come last.
     """
     return _VISIBILITY.index(name(key))
+
+
+def is_document(key: str) -> bool:
+    """Return whether a key can be that of a metadata document: by its name, or ``.zlevels``."""
+    return name(key) in DOCUMENT_NAMES or key == multiscales.LEVELS
 
 
 def is_array(documents: Mapping[str, bytes], path: str) -> bool:
@@ -257,12 +271,17 @@ def consolidated_names(root: Mapping[str, bytes], *, whole: bool = False) -> lis
     return sorted(set(names))
 
 
-def is_consolidated(documents: Mapping[str, bytes]) -> bool:
-    """Return whether a hierarchy has consolidated metadata at its root."""
-    if v2.CONSOLIDATED in documents or v3.NODE not in documents:
-        return v2.CONSOLIDATED in documents
-    text = jsontext.text_of(documents[v3.NODE], v3.NODE)
-    return isinstance(jsontext.parse_object(text, v3.NODE).get("consolidated_metadata"), dict)
+def is_consolidated(documents: Mapping[str, bytes], roots: Collection[str]) -> bool:
+    """Return whether a hierarchy has consolidated metadata at all of its roots."""
+    return all(_is_consolidated(documents, root) for root in roots)
+
+
+def _is_consolidated(documents: Mapping[str, bytes], root: str) -> bool:
+    key = join(root, v3.NODE)
+    if join(root, v2.CONSOLIDATED) in documents or key not in documents:
+        return join(root, v2.CONSOLIDATED) in documents
+    text = jsontext.text_of(documents[key], key)
+    return isinstance(jsontext.parse_object(text, key).get("consolidated_metadata"), dict)
 
 
 def without_consolidated(key: str, data: bytes) -> bytes:

@@ -164,6 +164,27 @@ class Array:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pyramid:
+    """The same data at several resolutions."""
+
+    path: str
+    """Group that describes it; "" is the root."""
+    kind: Literal["xcube", "ome", "ndpyramid", "geozarr"]
+    """Whose convention describes it."""
+    levels: tuple[str, ...]
+    """Paths of its levels, in the stored order: groups, or arrays (OME-Zarr)."""
+    axes: tuple[str, ...] = ()
+    """Names of the axes of its arrays (OME-Zarr)."""
+    methods: Mapping[str, str] = field(default_factory=dict)
+    """How cells of the other levels were made, by variable, or for all variables ("")."""
+
+    @property
+    def levels_are_arrays(self) -> bool:
+        """Whether each level is one array, not a group of arrays."""
+        return self.kind == "ome"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """A whole hierarchy, with nested groups, as read at one time."""
 
@@ -175,6 +196,25 @@ class Dataset:
     """Attributes of groups, by path; "" is the root."""
     documents: Mapping[str, bytes]
     """Every metadata document as read, by key."""
+    roots: tuple[str, ...] = ("",)
+    """Folders that are opened as datasets of their own: the levels of a ``.levels`` dataset, which
+    has no group above them; else the root."""
+    pyramids: tuple[Pyramid, ...] = ()
+    """Pyramids in the hierarchy (``multiscales``)."""
+
+    levels: Mapping[str, tuple[Pyramid, int]] = field(default_factory=dict, compare=False)
+    """The pyramid and the number of each level, by its path."""
+
+    def level_of(self, path: str) -> tuple[Pyramid, int] | None:
+        """Return the pyramid and the level to which a node belongs; None if it is in no level.
+
+        Of nested levels, the innermost counts.
+        """
+        if not self.levels:
+            return None
+        while path and path not in self.levels:
+            path = parent(path)
+        return self.levels.get(path)
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -6,7 +6,7 @@ metadata as written by zarr-python.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -306,8 +306,8 @@ def without_fill(documents: Mapping[str, bytes], path: str) -> dict[str, bytes]:
     return {key: jsontext.replaced(jsontext.text_of(documents[key], key), {("fill_value",): "null"}).encode()}
 
 
-def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, bytes]:
-    """Return consolidated metadata, refreshed, and added at the root if ``create``.
+def consolidate(documents: Mapping[str, bytes], *, create: Collection[str]) -> dict[str, bytes]:
+    """Return consolidated metadata, refreshed, and added at the roots ``create``.
 
     Each entry has its document's own text. So a stale entry is corrected, and no number is
     re-serialised.
@@ -316,7 +316,7 @@ def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, by
         MetadataError: The existing consolidated metadata are invalid.
     """
     changed: dict[str, bytes] = {}
-    roots = {parent(key) for key in documents if name(key) == CONSOLIDATED} | ({""} if create else set())
+    roots = {parent(key) for key in documents if name(key) == CONSOLIDATED} | {*create}
     for root in roots:
         prefix = f"{root}/" if root else ""
         nodes = {k.removeprefix(prefix): d for k, d in documents.items() if k.startswith(prefix) and name(k) in NODES}

@@ -6,7 +6,7 @@ as written by zarr-python.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -313,8 +313,8 @@ def without_fill(documents: Mapping[str, bytes], path: str) -> dict[str, bytes]:
     return {}
 
 
-def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, bytes]:
-    """Return the group documents with consolidated metadata; added at the root if ``create``.
+def consolidate(documents: Mapping[str, bytes], *, create: Collection[str]) -> dict[str, bytes]:
+    """Return the group documents with consolidated metadata; added at the roots ``create``.
 
     Each entry has its document's own text. So a stale entry is corrected, and no number is
     re-serialised.
@@ -327,7 +327,7 @@ def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, by
         root = parent(key)
         text = jsontext.text_of(documents[key], key)
         meta = jsontext.parse_object(text, key)
-        if meta.get("node_type") != "group" or not (meta.get("consolidated_metadata") or (create and not root)):
+        if meta.get("node_type") != "group" or not (meta.get("consolidated_metadata") or root in create):
             continue
         prefix = f"{root}/" if root else ""
         nodes = {
@@ -338,7 +338,7 @@ def consolidate(documents: Mapping[str, bytes], *, create: bool) -> dict[str, by
         changed[key] = jsontext.replaced(
             text, {("consolidated_metadata",): _consolidated(nodes, meta).replace("\n", "\n  ")}
         ).encode()
-    if create and NODE not in documents:
+    if "" in create and NODE not in documents:
         text = write_group("", "{}")[NODE].decode()
         nodes = {parent(k): d for k, d in documents.items()}
         changed[NODE] = jsontext.replaced(

@@ -148,6 +148,7 @@ class SliceAppender:
             outcome=prepared.outcome.name,
             steps=placement.length,
             notes=(*each_time, *notes),
+            levels=len(prepared.plan.after.levels) if prepared.plan is not None else 0,
             filled=placement.filled if written else (),
             compared=prepared.outcome.compared,
             length=placement.offset + (placement.length if written else 0),

@@ -12,6 +12,7 @@ from zapz.format.documents import is_consolidated
 from zapz.operations.existing import existing_dataset
 from zapz.operations.info_fields import InfoFields
 from zapz.operations.label_gaps import StepInfo, looked_for
+from zapz.operations.pyramid_info import pyramids_of
 from zapz.operations.variable_info import VariableInfo, variable_info
 from zapz.storage.store import Store
 from zapz.txn.session import notes_on, state_of
@@ -89,6 +90,7 @@ def info_of(store: Store, config: Config, *, chunks: bool = False, thumbnails: b
         lock=lock,
         journal=journal,
         notes=(*notes_on(store), *notes),
-        consolidated=is_consolidated(dataset.documents),
+        consolidated=is_consolidated(dataset.documents, dataset.roots),
+        pyramids=pyramids_of(dataset, dim) if dataset.pyramids else (),
         thumbnails=pictures,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from zapz.operations.label_gaps import StepInfo
+from zapz.operations.pyramid_info import PyramidInfo
 from zapz.operations.thumbnails import Thumbnail
 from zapz.operations.variable_info import VariableInfo
 from zapz.storage.store import Holder
@@ -38,6 +39,9 @@ class InfoFields:
     """Remarks about the storage, and about data that were not read."""
     consolidated: bool = False
     """Whether there is consolidated metadata at the root."""
+    pyramids: tuple[PyramidInfo, ...] = ()
+    """Pyramids in the hierarchy: sizes, factors and lengths of their levels, and how these were
+    made."""
     thumbnails: tuple[Thumbnail, ...] = ()
     """A small picture of the last step of each variable with two dimensions or more; only if
     requested."""

@@ -21,6 +21,9 @@ def info_page(info: InfoFields) -> Markup:
         aside += f" · {total}"
     variables = html_table(info_words.HEAD, info_words.rows(info), "zapz-plain zapz-stored")
     sections.append(Section(title="Variables", body=variables, aside=aside))
+    if info.pyramids:
+        number = sum(len(pyramid.levels) for pyramid in info.pyramids)
+        sections.append(Section(title="Levels", body=listed(info_words.level_lines(info)), aside=f"{number}"))
     if info.thumbnails:
         images = element("div", join(map(_figure, info.thumbnails)), "zapz-images")
         title = "Last step" if any(each.step is not None for each in info.thumbnails) else "Values"

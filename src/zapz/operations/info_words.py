@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from zapz.operations.info_fields import InfoFields
 from zapz.operations.label_gaps import GapInfo, StepInfo
+from zapz.operations.pyramid_info import LevelInfo, PyramidInfo
 from zapz.operations.variable_info import VariableInfo
 from zapz.pictures.chunk_grid import ChunkGrid, Kind
 from zapz.pictures.numbers import count, day, shape, size
@@ -57,6 +58,33 @@ def _steps(steps: StepInfo | None) -> list[str]:
         return ["no regular step"]
     gaps = f"{steps.missing:,} missing in {count(steps.gaps, 'gap')}" if steps.gaps else "none missing"
     return [f"every {steps.step}", gaps]
+
+
+def level_lines(info: InfoFields) -> list[str]:
+    """Return the pyramids in words: a line about levels, and one about how they were made."""
+    return [line for pyramid in info.pyramids for line in _of_pyramid(pyramid)]
+
+
+def _of_pyramid(pyramid: PyramidInfo) -> list[str]:
+    where = f" in {pyramid.path}" if pyramid.path else ""
+    levels = [_level(level) for level in pyramid.levels]
+    found = [f"{count(len(levels), 'level')} ({pyramid.kind}){where}: {', '.join(levels)}"]
+    lengths = {level.length for level in pyramid.levels} - {None}
+    if len(lengths) > 1:
+        found.append(
+            "the levels differ in length: " + ", ".join(f"{each.path} {each.length}" for each in pyramid.levels)
+        )
+    ways: dict[str, list[str]] = {}
+    for name, method in sorted(pyramid.methods.items()):
+        ways.setdefault(method, []).append(name)
+    words = [method if names == [""] else f"{method} ({', '.join(names)})" for method, names in sorted(ways.items())]
+    return [*found, f"made by: {', '.join(words)}"] if words else found
+
+
+def _level(level: LevelInfo) -> str:
+    factors = {round(factor) for factor in level.factors.values()}
+    small = f" (1/{factors.pop()})" if len(factors) == 1 and factors != {1} else ""
+    return f"{level.path or '/'} {shape(tuple(level.sizes.values())) if level.sizes else ''}{small}".rstrip()
 
 
 def stretches(steps: StepInfo) -> list[Stretch]:

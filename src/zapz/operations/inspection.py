@@ -9,10 +9,11 @@ from zapz.cf.conversion import encoding_or_bare
 from zapz.checks import soundness
 from zapz.checks.all_labels import all_labels
 from zapz.checks.findings import Finding, finding_of
-from zapz.checks.reading import Reading, label_paths
+from zapz.checks.reading import Reading, all_label_paths
 from zapz.config.settings import Config
 from zapz.errors import ChunkError, FormatError, NotFoundError
 from zapz.format import documents as doors
+from zapz.format.buffers import Cells
 from zapz.format.metadata import Dataset
 from zapz.operations.existing import unfinished_error
 from zapz.operations.label_gaps import StepInfo, steps_of
@@ -68,19 +69,21 @@ def inspect_target(store: Store, config: Config) -> Seen:
     if not seen.dataset.lengths(dim):
         seen.notes.append(f"no variable has the append dimension {dim!r}: lengths and labels were not checked")
     reading = Reading(store, seen.dataset)
-    for path in label_paths(seen.dataset, dim):
-        _inspect_labels(reading, path, seen, ordered=config.label_order != "any")
+    paths = all_label_paths(seen.dataset, dim)
+    stored = {path: _inspect_labels(reading, path, seen, ordered=config.label_order != "any") for path in paths}
+    seen.findings += soundness.of_levels(seen.dataset, stored)
     return seen
 
 
-def _inspect_labels(reading: Reading, path: str, seen: Seen, *, ordered: bool) -> None:
+def _inspect_labels(reading: Reading, path: str, seen: Seen, *, ordered: bool) -> Cells | None:
     array = reading.dataset.arrays[path]
     encoding = encoding_or_bare(array.dtype, array.attributes, array.marker)
     try:
         stored = all_labels(reading, path)
     except ChunkError as error:
         seen.findings.append(finding_of(error, reading.store.uri))
-        return
+        return None
     seen.labels[path] = stored.size
     seen.findings += soundness.of_labels(path, encoding, stored, ordered=ordered)
     seen.steps[path] = steps_of(encoding, stored)
+    return stored

@@ -40,8 +40,15 @@ def with_dimension(source: OpenSlice, target: Dataset | None, config: Config) ->
 class Placer:
     """Decides where the slices of one call are placed."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, target: str) -> None:
+        """Decide for one target.
+
+        Args:
+            config: Settings.
+            target: Its URI.
+        """
         self._config = config
+        self._target = target
         self._conversions = Conversions()
 
     def place(
@@ -67,7 +74,9 @@ class Placer:
         source = with_dimension(source, target, config)
         if target is None:
             from zapz.checks.label_units import with_label_units  # imported where used: most appends create no target
-            from zapz.planning import new_target
+            from zapz.planning import levels, new_target
+
+            levels.check_form(source.dataset, self._target, source.uri)
 
             if reads and config.label_units == "auto":
                 source, notes = with_label_units(source, config)

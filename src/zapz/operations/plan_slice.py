@@ -9,7 +9,7 @@ from typing import Any
 
 from zapz.checks.already_appended import Outcome, There, outcome_of, recall
 from zapz.checks.budget import Budget
-from zapz.checks.reading import Reading, check_followers, digest_of, hidden, read_labels
+from zapz.checks.reading import Reading, check_followers, check_level_labels, digest_of, hidden, read_labels
 from zapz.checks.static import StaticVariables
 from zapz.config.settings import Config
 from zapz.operations.place_slice import Placer
@@ -59,7 +59,7 @@ class Decider:
         """The store from which the target is read."""
         self._config = config
         self._static = StaticVariables()
-        self.placer = Placer(config)
+        self.placer = Placer(config, store.uri)
         """Decides where slices are placed."""
         self.budget = Budget.of(config)
         """What may still be read to compare slices that are already there."""
@@ -94,12 +94,13 @@ class Decider:
         if outcome is not None:
             return replace(prepared, outcome=outcome, labels=tuple(labels))
         gaps = check_followers(labels, source, self._config)
+        others = check_level_labels(target, source, placement, labels)
         placement = replace(placement, labels=digest_of(labels), notes=(*placement.notes, *gaps))
         if source.one_step:
             note = source.one_step.replace(LABEL, day_of(labels[0].new.text(0)) if labels else "")
             placement = replace(placement, notes=(note, *placement.notes))
             prepared = replace(prepared, placement=placement)
-        plan = self._plan(source, target, placement, labels, creates=creates)
+        plan = self._plan(source, target, placement, labels, others, creates=creates)
         tolerated: Mapping[str, float] = {}
         if not creates:
             tolerated = self._static.check(state.home or target, source, placement, self._config)
@@ -161,12 +162,14 @@ class Decider:
         target: Reading,
         placement: Placement,
         labels: Sequence[Labels],
+        others: Mapping[str, Any],
         *,
         creates: bool,
     ) -> Plan:
         config, stop, before = self._config, placement.offset + placement.length, target.dataset
         attributes = self._attributes(source, target, placement, creates=creates)
-        unfilled = [found.path for found in labels if hidden(target, found.path, found.new.stored, source.uri)]
+        stored = {found.path: found.new.stored for found in labels} | {**others}
+        unfilled = [path for path, cells in stored.items() if hidden(target, path, cells, source.uri)]
         documents = changed_documents(
             before, source.dataset, config, stop, creates=creates, attributes=attributes, unfilled=unfilled
         )

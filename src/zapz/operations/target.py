@@ -77,7 +77,7 @@ def check_surroundings(store: Store) -> None:
             where=store.uri,
             expected="a dataset that is not a level",
             found=f"a level of {around.pyramid}",
-            hint="After the append it would no longer match the other levels. Append to another dataset, and create the levels from it.",
+            hint=f"Append to the whole pyramid, {around.pyramid}, with slices that have all of its levels.",
         )
     if around.dataset is not None:
         raise FormatError(

@@ -26,7 +26,7 @@ def plan_page(plan: Summary, source: Sequence[str] = ()) -> Markup:
     title = "would create" if plan["creates"] else "would append to"
     facts = [
         *source,
-        f"{count(plan['length'], 'step')} at step {plan['offset']:,}",
+        plan_words.steps(plan),
         *plan_words.chunk_counts([plan]),
     ]
     why = plan_words.reasons([("", plan)])

@@ -104,7 +104,13 @@ def chunk_counts(plans: Sequence[Summary]) -> list[str]:
 def headline(plan: Summary) -> str:
     """Return what a plan does, in one sentence without a period."""
     verb = "create" if plan["creates"] else "append"
-    return f"{verb} {count(plan['length'], 'step')} at step {plan['offset']:,}: {', '.join(chunk_counts([plan]))}"
+    return f"{verb} {steps(plan)}: {', '.join(chunk_counts([plan]))}"
+
+
+def steps(plan: Summary) -> str:
+    """Return how many steps are appended, in how many levels, and where."""
+    levels = f" in {count(plan['levels'], 'level')}" if plan["levels"] else ""
+    return f"{count(plan['length'], 'step')}{levels} at step {plan['offset']:,}"
 
 
 def labels(plan: Summary) -> str:

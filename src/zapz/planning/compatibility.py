@@ -32,6 +32,7 @@ from zapz.planning.config_checks import (
     named,
     naming_hint,
 )
+from zapz.planning.levels import check_levels
 from zapz.planning.meaning import Conversions
 from zapz.planning.placement import Placement
 
@@ -61,6 +62,14 @@ def check_target(target: Dataset, config: Config, where: str) -> int:
             )
     if len(set(found.values())) > 1:
         remedies: dict[str, Any] = {}
+        levels = {place[0].levels[place[1]]: n for path, n in found.items() if (place := target.level_of(path))}
+        if len(set(levels.values())) > 1:
+            raise FormatError(
+                "the target's levels differ in length",
+                where=where,
+                found=_some({f"{level or '/'}: {n}": 0 for level, n in levels.items()}),
+                hint="Another tool may have appended to only some of them. Create the levels again.",
+            )
         raise FormatError(
             "the target's variables differ in length",
             where=where,
@@ -121,6 +130,8 @@ def place(
     length = _slice_length(slice_, config, where, extends=not creates)
     check_fixed(slice_, config, where)
     offset = check_target(target, config, "target")
+    if target.pyramids and not creates:
+        check_levels(target, slice_, dim, where)
     _check_size(target, config, length, where)
     conversions: dict[str, Conversion] = {}
     filled, static, notes = list[str](), list[str](), list[str]()
@@ -189,6 +200,7 @@ def _slice_length(slice_: Dataset, config: Config, where: str, *, extends: bool)
     if not found:
         raise _without_dimension(DimensionError, "slice", slice_, dim, where, extends=extends)
     sizes: dict[str, tuple[str, int]] = {}
+    levels = {level for pyramid in slice_.pyramids for level in pyramid.levels}
     for path, array in slice_.arrays.items():
         if path in config.excluded_variables:
             continue
@@ -196,7 +208,7 @@ def _slice_length(slice_: Dataset, config: Config, where: str, *, extends: bool)
             raise DimensionError(
                 "a variable has the append dimension twice", where=f"{where}, {path}", found=repr(array.dims)
             )
-        folder = path.rpartition("/")[0]
+        folder = path if path in levels else path.rpartition("/")[0]  # levels have sizes of their own
         for name, size in zip(array.dims, array.shape, strict=True):
             if name is None:
                 continue

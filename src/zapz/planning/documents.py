@@ -12,6 +12,7 @@ from zapz.format import documents as doors
 from zapz.format import jsontext
 from zapz.format.grid import resized
 from zapz.format.metadata import Dataset, join, parent
+from zapz.format.multiscales import LEVELS
 
 _NCZARR = ("_nczarr_group", "_NCZARR_GROUP")
 """Attributes in which netCDF-C stores the sizes of dimensions, depending on its version."""
@@ -29,8 +30,9 @@ def changed_documents(
 ) -> dict[str, bytes]:
     """Return the documents that an append writes, in the order in which they may become visible.
 
-    Arrays come first, then groups. The root's consolidated metadata, which readers open first, come
-    last.
+    Of a pyramid, the coarsest level comes first and level 0 last: a reader that takes its labels
+    from level 0 finds them in all levels. Within a root, arrays come first, then groups. Its
+    consolidated metadata, which readers open first, come last.
 
     Args:
         target: The target before the append.
@@ -59,21 +61,33 @@ def changed_documents(
         changed |= _attributes(target, slice_, config)
     documents |= changed
     for path, values in (attributes or {}).items():
-        updated = door.set_attributes(documents, path, values)
-        changed |= updated
-        documents |= updated
+        for node in target.roots if not path else (path,):
+            updated = door.set_attributes(documents, node, values)
+            changed |= updated
+            documents |= updated
     for path in target.groups:
         for key, data in _netcdf(door, documents, path, config.append_dim, stop).items():
             changed[key] = documents[key] = data
     if creates:
         changed = documents
-    has_root = any(key in documents for key in doors.NODE_NAMES) and "" not in target.arrays
-    try:
-        refreshed = door.consolidate(documents, create=config.consolidated and has_root)
-    except MetadataError as error:  # invalid consolidated metadata below the root
-        raise error.at("target") from None
+    refreshed = _consolidated(target, documents, config)
     final = {**changed, **refreshed}
-    return {key: final[key] for key in sorted(final, key=lambda key: _turn(key, refreshed))}
+    return {key: final[key] for key in sorted(final, key=lambda key: _turn(target, key, refreshed))}
+
+
+def _consolidated(target: Dataset, documents: Mapping[str, bytes], config: Config) -> dict[str, bytes]:
+    """Return the consolidated metadata, refreshed; roots get some if they have none.
+
+    Raises:
+        MetadataError: Existing ones are invalid.
+    """
+    nodes = {key: data for key, data in documents.items() if key != LEVELS}
+    added = [root for root in target.roots if config.consolidated and root not in target.arrays]
+    added = [root for root in added if any(join(root, key) in nodes for key in doors.NODE_NAMES)]
+    try:
+        return doors.of(target.zarr_format).consolidate(nodes, create=added)
+    except MetadataError as error:
+        raise error.at("target") from None
 
 
 def grown(target: Dataset, documents: Mapping[str, bytes], dim: str, stop: int) -> Dataset:
@@ -92,10 +106,22 @@ def grown(target: Dataset, documents: Mapping[str, bytes], dim: str, stop: int) 
     return replace(target, arrays=arrays, documents={**target.documents, **documents})
 
 
-def _turn(key: str, consolidated: Mapping[str, bytes]) -> tuple[int, int, str]:
-    """Return a sort key: deeper nodes first, attributes before their array, consolidated last."""
-    depth = -key.count("/")
-    return (1 if key in consolidated else 0, depth, f"{parent(key)} {doors.visibility(key)}")
+def _turn(target: Dataset, key: str, consolidated: Mapping[str, bytes]) -> tuple[int, int, int, int, str]:
+    """Return a sort key: coarse levels first, deeper nodes first, attributes before their array.
+
+    Consolidated metadata are the last of their root.
+    """
+    if key == LEVELS:
+        return (1, 0, 0, 0, key)
+    is_last, level, depth = int(key in consolidated), _level(target, key), -key.count("/")
+    text = f"{parent(key)} {doors.visibility(key)}"
+    return (0, level, is_last, depth, text) if len(target.roots) > 1 else (0, is_last, level, depth, text)
+
+
+def _level(target: Dataset, key: str) -> int:
+    """Return the turn of the level to which a document belongs; what is in no level comes last."""
+    found = target.level_of(parent(key))
+    return 0 if found is None else -found[1]
 
 
 def _attributes(target: Dataset, slice_: Dataset, config: Config) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ import numpy as np
 from zapz.config.array_encoding import UNSET, ArrayEncoding
 from zapz.config.settings import Config
 from zapz.format import documents as doors
-from zapz.format import jsontext
+from zapz.format import jsontext, multiscales
 from zapz.format.attributes import retext
 from zapz.format.grid import RegularGrid, resized
 from zapz.format.metadata import Array, Dataset, implicit_groups, name, parent
@@ -40,7 +40,7 @@ def new_target(slice_: Dataset, config: Config, encodings: Mapping[str, ArrayEnc
     """
     wanted = config.zarr_format or slice_.zarr_format
     source, target = doors.of(slice_.zarr_format), doors.of(wanted)
-    documents: dict[str, bytes] = {}
+    documents = multiscales.levels_document(slice_)
     for path, array in slice_.arrays.items():
         if wanted == slice_.zarr_format:
             own = {
@@ -52,12 +52,10 @@ def new_target(slice_: Dataset, config: Config, encodings: Mapping[str, ArrayEnc
             marks = not (array.assumed and config.v2_fill_value == "value")
             own = target.adopt(array, members, marks=marks)
         hints = (encodings or {}).get(path, ArrayEncoding())
-        documents |= _formed(path, own, wanted, config, hints, certain=path in slice_.bounds)
+        documents |= _formed(array, own, wanted, config, hints, certain=path in slice_.bounds)
     for array in missing_variables(slice_, config):
         own = target.write_array(array, jsontext.dumps(dict(array.attributes)))
-        documents |= _formed(
-            array.path, own, wanted, config, ArrayEncoding(fill_value=least_of(array.dtype)), misses=True
-        )
+        documents |= _formed(array, own, wanted, config, ArrayEncoding(fill_value=least_of(array.dtype)), misses=True)
     keep = config.attrs_update_mode != "ignore"
     for path in implicit_groups(_arrays_in(documents), slice_.groups):
         documents |= target.write_group(path, "{}")
@@ -74,7 +72,7 @@ def _arrays_in(documents: Mapping[str, bytes]) -> set[str]:
 
 
 def _formed(
-    path: str,
+    source: Array,
     own: dict[str, bytes],
     wanted: int,
     config: Config,
@@ -86,16 +84,19 @@ def _formed(
     """Return an array's documents with the configured encoding and attributes, and length 0.
 
     Args:
-        path: The array.
-        own: Its documents.
+        source: The array of the slice. If its documents do not name its dimensions, those that it
+            has from its group count (OME-Zarr).
+        own: Its documents in the target's format.
         wanted: Zarr format of the target.
         config: Settings.
         hints: The encoding that the slice requests.
         misses: Whether the slice lacks the array, so that it has no values.
         certain: Whether none of its values can be missing.
     """
+    path = source.path
     door, settings = doors.of(wanted), config.variable(path)
     array: Array = doors.read(own).arrays[path]
+    array = array if any(array.dims) else replace(array, dims=source.dims)
     axis = array.axis(config.append_dim)
     encoding = settings.encoding.over(hints) if misses else _merged(hints, settings.encoding)
     marked = settings.encoding.fill_is_marker or settings.encoding.fill_value is UNSET

@@ -160,6 +160,7 @@ class Plan:
             "copied_chunks": sum(p.copies for p in plans),
             "encoded_chunks": sum(p.encodes for p in plans),
             "bytes": sum(math.prod(b - a for a, b in p.new_box) * p.target.dtype.itemsize for p in plans),
+            "levels": len(self.after.levels),
             "decoded_bytes": decoded_bytes(plans),
             "working_set": max((p.working_set for p in plans), default=0),
             "checks": [{"check": type(c).__name__, "path": c.path} for c in self.checks],

@@ -8,10 +8,9 @@ encoded. Regions of the arrays are passed on unchanged.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from zapz.cf.attributes import NAMES_ENCODED
 from zapz.cf.markers import stored_scalar
 from zapz.errors import ConfigError, DimensionError, MetadataError, SliceError, UnsupportedError
 from zapz.format import documents as doors
@@ -23,6 +22,14 @@ from zapz.format.dtypes import undefined, write_marker
 from zapz.format.grid import Box, RegularGrid
 from zapz.format.metadata import Array, FillValue, check_path, implicit_groups, name
 from zapz.sources.array_like import Region, region_of
+from zapz.sources.array_variables import (
+    ArrayVariable,
+    dataset_of,
+    is_data_array,
+    is_dataset,
+    of_dataset,
+    of_entry,
+)
 from zapz.sources.dask_arrays import DaskRegion, compute, is_lazy
 from zapz.sources.encoding_defaults import default_encoding
 from zapz.sources.source import OwnSource
@@ -47,28 +54,6 @@ class Options:
     """Whether computed cells are always stored in that folder."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArrayVariable:
-    """A named array of a slice, not yet read."""
-
-    dims: tuple[str, ...]
-    """Names of its dimensions."""
-    data: Any
-    """The array-like object."""
-    attributes: Mapping[str, Any]
-    """Attributes, as set by the program."""
-    encoding: Mapping[str, Any]
-    """Requested encoding, as in xarray."""
-
-
-def _is_dataset(item: Any) -> bool:
-    return all(hasattr(item, part) for part in ("variables", "dims", "attrs"))
-
-
-def _is_data_array(item: Any) -> bool:
-    return not _is_dataset(item) and all(hasattr(item, part) for part in ("coords", "dims", "attrs", "variable"))
-
-
 def source_of(item: Any, label: str, options: Options) -> ArraysSource:
     """Return a slice from arrays; lazy ones are computed when the slice is prepared.
 
@@ -80,97 +65,50 @@ def source_of(item: Any, label: str, options: Options) -> ArraysSource:
     Raises:
         SliceError: Its variables are invalid.
     """
-    if _is_data_array(item):
-        item = _dataset_of(item, label)
-    if getattr(item, "children", None):
-        raise SliceError(
-            "a tree of datasets is more than one slice",
-            where=label,
-            found=", ".join(map(str, item.children)),
-            hint="Append each of its datasets to its own target, or write the tree as a Zarr group first.",
-        )
-    if _is_dataset(item):
-        variables, attributes = _of_dataset(item)
+    if is_data_array(item):
+        item = dataset_of(item, label)
+    if is_dataset(item):
+        variables, attributes = of_dataset(item)
     else:
-        variables, attributes = {key: _of_entry(str(key), entry, label) for key, entry in item.items()}, {}
-    return ArraysSource({str(k): v for k, v in variables.items()}, attributes, label, options)
-
-
-def _dataset_of(array: Any, label: str) -> Any:
-    if array.name is None:
-        raise SliceError(
-            "the array has no name",
-            where=label,
-            hint="Set its name (array.name), or append a dataset: array.to_dataset(name=…).",
-        )
-    return array.to_dataset(promote_attrs=False)
-
-
-def _of_entry(key: str, entry: Any, label: str) -> ArrayVariable:
-    if hasattr(entry, "dims") and hasattr(entry, "attrs") and hasattr(entry, "shape"):
-        return _of_variable(getattr(entry, "variable", entry))
-    if not isinstance(entry, list | tuple) or not 2 <= len(entry) <= 4:  # noqa: PLR2004 - dims, data, attrs, encoding
-        raise SliceError(
-            "invalid description of a variable",
-            where=f"{label}, {key}",
-            expected="(dims, array[, attrs[, encoding]])",
-            found=f"{type(entry).__name__}",
-        )
-    dims = (entry[0],) if isinstance(entry[0], str) else tuple(entry[0])
-    attributes, encoding = (dict(part or {}) for part in (*entry[2:], None, None)[:2])
-    return ArrayVariable(dims=dims, data=entry[1], attributes=attributes, encoding=encoding)
-
-
-def _of_variable(variable: Any) -> ArrayVariable:
-    """Return one of xarray's variables; data not in memory are read later, region by region."""
-    chunked = getattr(variable, "chunks", None) is not None
-    in_memory = getattr(variable, "_in_memory", False)
-    data = variable.data if chunked else variable.values if in_memory else variable
-    return ArrayVariable(dims=tuple(variable.dims), data=data, attributes=variable.attrs, encoding=variable.encoding)
-
-
-def _of_dataset(item: Any) -> tuple[dict[str, ArrayVariable], dict[str, Any]]:
-    """Return the variables and attributes of a dataset, which name its coordinates (CF 5)."""
-    variables = {str(key): _of_variable(variable) for key, variable in item.variables.items()}
-    known = {str(key) for key in getattr(item, "coords", ())}
-    coordinates = known - {str(dim) for dim in item.dims}
-    naming = [key for key in NAMES_ENCODED if key != "coordinates"]
-    referred = {w for v in variables.values() for k in naming for w in str(v.encoding.get(k) or "").split()}
-    written: set[str] = set()
-    described = {}
-    for key, variable in variables.items():
-        related = {k: variable.encoding[k] for k in NAMES_ENCODED if variable.encoding.get(k) is not None}
-        named = sorted(c for c in coordinates - referred if set(variables[c].dims) <= set(variable.dims))
-        settled = "coordinates" in variable.attributes or "coordinates" in variable.encoding
-        if named and key not in known and not settled:
-            related["coordinates"] = " ".join(named)
-        written |= set(str(related.get("coordinates", variable.attributes.get("coordinates", ""))).split())
-        described[key] = replace(variable, attributes={**variable.attributes, **related})
-    rest = sorted(c for c in coordinates - referred - written if " " not in c)
-    attributes = dict(item.attrs)
-    if rest and "coordinates" not in attributes:
-        attributes["coordinates"] = " ".join(rest)
-    return described, attributes
+        variables, attributes = {str(key): of_entry(str(key), entry, label) for key, entry in item.items()}, {}
+    return ArraysSource(variables, {"": attributes}, label, options)
 
 
 class ArraysSource(OwnSource):
     """A slice from arrays in memory."""
 
     def __init__(
-        self, variables: Mapping[str, ArrayVariable], attributes: Mapping[str, Any], label: str, options: Options
+        self,
+        variables: Mapping[str, ArrayVariable],
+        groups: Mapping[str, Mapping[str, Any]],
+        label: str,
+        options: Options,
+        documents: Mapping[str, bytes] | None = None,
     ) -> None:
+        """Make a slice.
+
+        Args:
+            variables: Variables by path.
+            groups: Attributes of groups, by path.
+            label: Name of the slice, for messages.
+            options: Append dimension, and limits for computing.
+            documents: Further documents.
+
+        Raises:
+            SliceError: A variable is invalid.
+        """
         self.uri = label
         self._options = options
         self._regions: dict[str, Region] = {}
         self._arrays: dict[str, Array] = {}
         self.array_encodings = {}
-        self._documents: dict[str, bytes] = {}
+        self._documents: dict[str, bytes] = dict(documents or {})
         for key, variable in variables.items():
             where = f"{label}, {key}"
             region, meaning = _region(variable.data, where)
             self._add(key, variable, region, meaning, options)
-        for path in ("", *implicit_groups(self._arrays, ())):
-            text = jsontext.dumps(_attributes(attributes, label) if not path else {})
+        for path in (*groups, *implicit_groups(self._arrays, groups)):
+            text = jsontext.dumps(_attributes(groups.get(path, {}), f"{label}, {path}" if path else label))
             self._documents |= _FORMAT.write_group(path, text)
 
     def _add(

@@ -18,7 +18,8 @@ def entered(value: Any, *, ours: bool) -> tuple[Any, Exit]:
     """Enter a user's slice if it is a wrapper, and return the inner slice and its exit.
 
     A context manager is entered, an object with ``get_dataset()`` is asked for its dataset, and a
-    generator from a slice source is run to its ``yield``. The results are treated in the same way.
+    generator from a slice source is run to its ``yield``. A multi-level dataset of xcube is array
+    data, although it has ``get_dataset`` too. The results are treated in the same way.
     They close their own resources. Array data are not entered, although some are context managers:
     a dataset or array of xarray, a zarr store. The same applies to paths.
 
@@ -39,7 +40,7 @@ def entered(value: Any, *, ours: bool) -> tuple[Any, Exit]:
     """
     if isinstance(value, Generator):
         return _unwrapped(value, leave_nothing) if ours else (value, leave_nothing)
-    asked = _has(value, "get_dataset")
+    asked = _has(value, "get_dataset") and not is_multi_level(value)
     if (ours or asked or _has(value, "documents")) and _has(value, "close"):
         return _unwrapped(value, lambda _: value.close())
     return _unwrapped(value, (lambda _: value.dispose()) if asked and _has(value, "dispose") else leave_nothing)
@@ -52,7 +53,7 @@ def _unwrapped(value: Any, leave: Exit) -> tuple[Any, Exit]:
         value: The wrapper or slice.
         leave: Exit of ``value`` if it need not be entered.
     """
-    asked = _has(value, "get_dataset")
+    asked = _has(value, "get_dataset") and not is_multi_level(value)
     if isinstance(value, Generator):
         inner, leave = _yielded(value)
     elif not asked:
@@ -110,6 +111,11 @@ def _stopped(generator: Generator[Any, Any, Any], where: str, found: str) -> Sli
     )
     leave_under(lambda _: generator.close(), error)
     return error
+
+
+def is_multi_level(value: Any) -> bool:
+    """Return whether an object is like a multi-level dataset of xcube: its levels are numbered."""
+    return isinstance(getattr(value, "num_levels", None), int) and _has(value, "get_dataset")
 
 
 def _has(value: Any, *methods: str) -> bool:

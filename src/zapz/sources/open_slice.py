@@ -24,7 +24,7 @@ from zapz.format.metadata import Dataset, is_named, parent
 from zapz.planning.selection import left_out
 from zapz.sources.contexts import Exit, leave_nothing
 from zapz.sources.source import OwnSource, Source
-from zapz.storage.hierarchy import documents_of, open_dataset
+from zapz.storage.hierarchy import documents_of, open_with_links
 from zapz.storage.open import open_store
 from zapz.storage.store import ReadableStore, StoreOptions
 from zapz.storage.uris import is_local, local_path
@@ -137,7 +137,9 @@ def open_source(item: Item | ReadableStore, config: Config) -> OpenSlice:
     try:
         store = open_slice_store(item, config) if isinstance(item, str | os.PathLike) else item
         try:
-            dataset = open_dataset(store, config.excluded_variables)
+            store, dataset = open_with_links(
+                store, config.excluded_variables, config.slice_storage_options, how_slices_are_opened(config)
+            )
         except NotFoundError as error:
             hint = _about_pattern(os.fspath(item)) if isinstance(item, str | os.PathLike) else ""
             hint = hint or error.hint

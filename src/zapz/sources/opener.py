@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, SliceError
-from zapz.sources.contexts import Exit, entered, leave_under
+from zapz.sources.contexts import Exit, entered, is_multi_level, leave_under
 from zapz.sources.open_slice import OpenSlice, how_slices_are_opened, open_given, open_source
 from zapz.sources.readiness import open_slice
 from zapz.sources.source import Source
@@ -90,11 +90,12 @@ class Opener:
 
     def _opened(self, item: Any, label: str, leave: Exit) -> OpenSlice:
         config = self.config
+        if is_multi_level(item):
+            from zapz.sources.trees import stored_place  # imported where used: not needed for paths
+
+            item = stored_place(item) or item
         if isinstance(item, str | os.PathLike):
-            if not os.fspath(item).strip() or "\0" in os.fspath(item):
-                raise SliceError("invalid path of a slice", where=label, expected="a path or URI", found=repr(item))
-            self._apart(os.fspath(item))
-            return replace(open_slice(item, config, self._cancelled, self._waits), close=leave)
+            return replace(self._at(item, label), close=leave)
         if isinstance(item, Source):
             if config.slice_source is not None and item.uri is Source.uri:  # the default: the source did not set a name
                 with suppress(AttributeError):
@@ -108,21 +109,7 @@ class Opener:
                 self._apart(store.uri)
                 return replace(open_source(store, config), close=leave)
         if _looks_like_arrays(item):
-            from zapz.sources.arrays import Options, source_of  # imported here: not needed for paths
-
-            folder = config.temp_dir if config.temp_dir is not None and is_local(config.temp_dir) else None
-            if folder is not None and not is_folder(str(local_path(folder))):
-                raise ConfigError(
-                    "no such folder", where="temp_dir", found=folder, hint="Create it, or remove the setting temp_dir."
-                )
-            options = Options(
-                dim=config.append_dim,
-                zarr_format=config.zarr_format or _ZARR_FORMAT,
-                memory_limit=config.memory_limit,
-                folder=folder,
-                on_disk=config.persist_mem_slices,
-            )
-            return replace(open_given(source_of(item, label, options), config), close=leave)
+            return replace(self._of_arrays(item, label), close=leave)
         if config.slice_source is not None:
             raise SliceError(
                 "the slice source returned an unsupported type",
@@ -139,11 +126,49 @@ class Opener:
             hint="If it is an argument of a function that creates slices, set slice_source, or use append_map.",
         )
 
+    def _of_arrays(self, item: Any, label: str) -> OpenSlice:
+        """Open a slice of arrays in memory."""
+        from zapz.sources.arrays import Options, source_of  # imported here: not needed for paths
+
+        config = self.config
+        folder = config.temp_dir if config.temp_dir is not None and is_local(config.temp_dir) else None
+        if folder is not None and not is_folder(str(local_path(folder))):
+            raise ConfigError(
+                "no such folder", where="temp_dir", found=folder, hint="Create it, or remove the setting temp_dir."
+            )
+        options = Options(
+            dim=config.append_dim,
+            zarr_format=config.zarr_format or _ZARR_FORMAT,
+            memory_limit=config.memory_limit,
+            folder=folder,
+            on_disk=config.persist_mem_slices,
+        )
+        if is_multi_level(item) or getattr(item, "children", None):
+            from zapz.sources.trees import source_of_tree  # imported here: most slices are one dataset
+
+            return open_given(source_of_tree(item, label, options), config)
+        return open_given(source_of(item, label, options), config)
+
+    def _at(self, item: str | os.PathLike[str], label: str) -> OpenSlice:
+        """Open the slice at a path or URI."""
+        if not os.fspath(item).strip() or "\0" in os.fspath(item):
+            raise SliceError("invalid path of a slice", where=label, expected="a path or URI", found=repr(item))
+        self._apart(os.fspath(item))
+        opened = open_slice(item, self.config, self._cancelled, self._waits)
+        for place in getattr(opened.store, "places", ()):  # where the links of a pyramid lead
+            self._apart(place)
+        return opened
+
 
 def _looks_like_arrays(item: Any) -> bool:
     """Return whether an item is a mapping of variables, or like a dataset or array of xarray."""
     dataset = all(hasattr(item, part) for part in ("variables", "dims", "attrs"))
-    return isinstance(item, Mapping) or dataset or all(hasattr(item, part) for part in ("coords", "dims", "attrs"))
+    return (
+        isinstance(item, Mapping)
+        or is_multi_level(item)
+        or dataset
+        or all(hasattr(item, part) for part in ("coords", "dims", "attrs"))
+    )
 
 
 def items_of(slices: Any) -> Iterable[Any]:

@@ -9,15 +9,20 @@ from dataclasses import dataclass
 
 from zapz.errors import FormatError, MetadataError, NotFoundError, StoreError, UnsupportedError
 from zapz.format import documents as doors
+from zapz.format import multiscales
 from zapz.format.metadata import Dataset, check_path, is_named, join, parent
 from zapz.storage.layout import OURS
 from zapz.storage.open import require_folder
-from zapz.storage.store import Children, ReadableStore
+from zapz.storage.store import Children, Options, ReadableStore, StoreOptions
 
 _MAX_DEPTH = 16
 _ARRAYS_ONLY = -1
 """Depth of a root without any document. It is a group only if it directly contains arrays;
 otherwise it is a folder of datasets."""
+
+
+class LinkedLevelError(UnsupportedError):
+    """A level of a ``.levels`` dataset is a link to another dataset."""
 
 
 def digest(data: bytes | None) -> str | None:
@@ -104,6 +109,8 @@ def _require(named: Iterable[str], found: Collection[str]) -> None:
 def _found(store: ReadableStore, listing: Children | None) -> dict[str, bytes]:
     """Read the documents of a hierarchy: by listing its folders, else by their names alone."""
     root = store.read_many(n for n in doors.DOCUMENT_NAMES if listing is None or n in listing.files)
+    if not root and listing is not None and is_pyramid(store.uri, listing):
+        return _levels(store, listing)
     found = dict(root)
     if not doors.is_array(root, ""):
         named = doors.consolidated_names(root)
@@ -112,6 +119,64 @@ def _found(store: ReadableStore, listing: Children | None) -> dict[str, bytes]:
             search.descend("", listing, 0 if root else _ARRAYS_ONLY)
         wanted = [join(path, d) for path in {parent(key) for key in named} - _paths(found) for d in search.documents]
         found |= store.read_many(wanted)
+        _require(named, found)
+    return found
+
+
+def is_pyramid(uri: str, listing: Children) -> bool:
+    """Return whether a folder without a root document is a ``.levels`` dataset.
+
+    Without its document ``.zlevels``, only its name says so.
+    """
+    if multiscales.LEVELS in listing.files:
+        return True
+    names = (*listing.folders, *listing.files)
+    return uri.rstrip("/").endswith(multiscales.SUFFIX) and any(multiscales.number_of(name) == 0 for name in names)
+
+
+def _levels(store: ReadableStore, listing: Children) -> dict[str, bytes]:
+    """Read the documents of a ``.levels`` dataset: those of its levels, each a root of its own.
+
+    Raises:
+        LinkedLevelError: A level is stored elsewhere.
+        MetadataError: A level is there twice, or incomplete.
+    """
+    links = sorted(name for name in listing.files if multiscales.LINK.fullmatch(name))
+    roots = sorted(name for name in listing.folders if multiscales.LEVEL.fullmatch(name))
+    if twice := {multiscales.number_of(name) for name in links} & {multiscales.number_of(name) for name in roots}:
+        first = min(each for each in twice if each is not None)
+        raise MetadataError(
+            "a level is there twice",
+            where=store.uri,
+            expected=f"{first}.link or {first}.zarr",
+            found="both",
+            hint="Remove the one that is out of date.",
+        )
+    if links:
+        raise LinkedLevelError(
+            "a level is stored in another place",
+            where=store.uri,
+            expected=f"{multiscales.number_of(links[0])}.zarr",
+            found=links[0],
+            hint="Append to the dataset that the link names, and create the levels again.",
+        )
+    numbers = sorted(number for name in roots if (number := multiscales.number_of(name)) is not None)
+    if numbers != list(range(len(numbers))):
+        raise MetadataError(
+            "a level is missing",
+            where=store.uri,
+            expected=f"0.zarr to {numbers[-1]}.zarr",
+            found=", ".join(roots),
+            hint="The dataset is damaged or still being written.",
+        )
+    wanted = [multiscales.LEVELS] if multiscales.LEVELS in listing.files else []
+    found = store.read_many([*wanted, *(join(root, name) for root in roots for name in doors.DOCUMENT_NAMES)])
+    for root in roots:
+        own = {name: found[join(root, name)] for name in doors.DOCUMENT_NAMES if join(root, name) in found}
+        named = [join(root, key) for key in doors.consolidated_names(own)]
+        search = _Search(store, doors.searched_names(own), {parent(key) for key in named}, found)
+        search.require_inside(root)
+        search.descend(root, store.children(root), 0)
         _require(named, found)
     return found
 
@@ -142,7 +207,11 @@ class _Search:
             raise UnsupportedError(
                 "groups are nested too deeply", where=folder, expected=f"at most {_MAX_DEPTH} levels"
             )
-        if folder and doors.may_hold_consolidated(listing.files, self.documents):
+        if (
+            folder
+            and doors.may_hold_consolidated(listing.files, self.documents)
+            and join(folder, doors.CONSOLIDATED) not in self.found
+        ):
             # Consolidated metadata of a nested group become outdated unless they are refreshed too.
             self.found.update(self.store.read_many([join(folder, doors.CONSOLIDATED)]))
         folders = [join(folder, name) for name in listing.folders if not name.startswith(".")]
@@ -158,19 +227,23 @@ class _Search:
             if depth == _ARRAYS_ONLY and not is_array:
                 continue
             if mine:
-                check_path(path)
-                if (leads := self.store.stray(path)) is not None:
-                    raise UnsupportedError(
-                        "a folder is a link out of the dataset",
-                        where=path,
-                        found=leads,
-                        hint="{follow_links} allows it.",
-                        remedies={"follow_links": True},
-                    )
+                self.require_inside(path)
             self.found.update({join(path, name): data for name, data in mine.items()})
             if not is_array:
                 with contextlib.suppress(NotFoundError):
                     self.descend(path, self.store.children(path), depth + 1)
+
+    def require_inside(self, path: str) -> None:
+        """Refuse a node that cannot be a key, or whose folder is a link out of the dataset."""
+        check_path(path)
+        if (leads := self.store.stray(path)) is not None:
+            raise UnsupportedError(
+                "a folder is a link out of the dataset",
+                where=path,
+                found=leads,
+                hint="{follow_links} allows it.",
+                remedies={"follow_links": True},
+            )
 
 
 def open_dataset(store: ReadableStore, without: Collection[str] = (), listing: Children | None = None) -> Dataset:
@@ -194,6 +267,33 @@ def open_dataset(store: ReadableStore, without: Collection[str] = (), listing: C
     from zapz.storage.no_dataset import nothing_error  # imported where used: for errors only
 
     raise nothing_error(store)
+
+
+def open_with_links(
+    store: ReadableStore, without: Collection[str], options: Options | None, how: StoreOptions
+) -> tuple[ReadableStore, Dataset]:
+    """Read a hierarchy as ``open_dataset`` does; levels of a ``.levels`` dataset may be links.
+
+    Args:
+        store: The store.
+        without: Names of variables to leave out.
+        options: fsspec storage options, for links into the folder that contains the dataset.
+        how: How the stores of linked datasets are opened.
+
+    Returns:
+        The store from which all levels can be read, and the dataset.
+
+    Raises:
+        FormatError: As ``open_dataset``, or a link leads to a place that is not allowed.
+        StoreError: Storage failed.
+    """
+    try:
+        return store, open_dataset(store, without)
+    except LinkedLevelError:
+        from zapz.storage.linked_levels import with_links  # imported where used: few slices have links
+
+        store = with_links(store, options, how)
+        return store, open_dataset(store, without)
 
 
 def documents_of(

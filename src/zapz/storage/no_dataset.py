@@ -13,7 +13,6 @@ from zapz.format.metadata import join, parent
 from zapz.storage.layout import OURS
 from zapz.storage.local.posix import read_file
 from zapz.storage.store import ReadableStore
-from zapz.storage.surroundings import PYRAMID
 from zapz.storage.uris import inside, is_local
 
 _DOCUMENTS = "a .zgroup, .zarray or zarr.json"
@@ -54,14 +53,6 @@ def nothing_error(store: ReadableStore) -> ZapzError:
     # Some services list an object as its own child.
     if not folders and len(files) <= 1 and (beginning := _beginning(store, "")):
         return _of_beginning(store.uri, beginning)
-    if PYRAMID in files:
-        return UnsupportedError(
-            "a pyramid is not a dataset",
-            where=store.uri,
-            expected="one Zarr dataset",
-            found=", ".join(name for name in folders if name.endswith(".zarr")) or "levels",
-            hint="As a slice, name its full-resolution level, 0.zarr. As a target, name a dataset that is not a level.",
-        )
     for kind, (marks, objects) in _FOREIGN_ROOTS.items():
         if (marks and marks <= set(folders)) or (objects and objects & set(files) and "snapshots" in folders):
             return UnsupportedError(f"{kind} is not supported", where=store.uri)

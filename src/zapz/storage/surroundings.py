@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from zapz.format.multiscales import LEVELS, SUFFIX, number_of
 from zapz.storage.local.posix import is_file
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import ReadableStore
 
-PYRAMID = ".zlevels"
-"""Marker file of xcube's pyramids, beside their levels ``0.zarr``, ``1.zarr`` and so on."""
 _NODES = (".zgroup", ".zarray", "zarr.json")
 _CONSOLIDATED = (".zmetadata", "zarr.json")
 _IS_CONSOLIDATED = re.compile(rb'"consolidated_metadata"\s*:\s*\{')
-_LEVEL = re.compile(r"\d+\.(?:zarr|link)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,21 +34,21 @@ def surroundings_of(store: ReadableStore) -> Surroundings:
     """
     place, found = _local(store) if isinstance(store, LocalStore) else _objects(store)
     whole, _, name = place.rpartition("/")
-    pyramid = next((folder for folder, mark in found if mark == PYRAMID), None)
-    if pyramid is None and whole.endswith(".levels") and _LEVEL.fullmatch(name):
+    pyramid = next((folder for folder, mark in found if mark == LEVELS), None)
+    if pyramid is None and whole.endswith(SUFFIX) and number_of(name) is not None:
         pyramid = whole
     return Surroundings(pyramid=pyramid, dataset=found[0][0] if found else None)
 
 
 def _local(store: LocalStore) -> tuple[str, list[tuple[str, str]]]:
     root = store.root.resolve()
-    names = (PYRAMID, *_NODES)
+    names = (LEVELS, *_NODES)
     return str(root), [(str(folder), name) for folder in root.parents for name in names if is_file(str(folder / name))]
 
 
 def _objects(store: ReadableStore) -> tuple[str, list[tuple[str, str]]]:
     from zapz.storage.objects.store import ObjectStore  # imported where used: local appends do without it
 
-    above = store.above((PYRAMID, *_CONSOLIDATED)) if isinstance(store, ObjectStore) else {}
+    above = store.above((LEVELS, *_CONSOLIDATED)) if isinstance(store, ObjectStore) else {}
     found = [at for at, data in above.items() if at[1] != _CONSOLIDATED[1] or _IS_CONSOLIDATED.search(data)]
     return store.uri.rstrip("/"), found

@@ -17,7 +17,7 @@ from zapz.format import documents as doors
 from zapz.format.buffers import Cells
 from zapz.format.fill_cells import fill_cells
 from zapz.format.grid import Box
-from zapz.format.metadata import Array, ChunkKeys, join, name, parent
+from zapz.format.metadata import Array, ChunkKeys, join, parent
 from zapz.storage.chunk_reader import ChunkReader, region
 from zapz.storage.hierarchy import digest
 from zapz.storage.layout import is_ours
@@ -54,7 +54,7 @@ def check_names(intent: Intent, where: str, own: Collection[str] = ()) -> None:
         JournalError: It names something else.
     """
     for key in (*intent.base, *(d.key for d in intent.documents if d.key not in own)):
-        if name(key) not in doors.DOCUMENT_NAMES or is_ours(key):
+        if not doors.is_document(key) or is_ours(key):
             raise unexplained(where, f"document {key!r}", "names of metadata documents")
     written = [d.key for d in intent.documents]
     paths = [extent.path for extent in intent.extents]

@@ -178,7 +178,7 @@ def test_consolidated_metadata_of_v2_is_the_text_of_the_documents(data: st.DataO
     }
     stale = dict.fromkeys(data.draw(st.lists(st.sampled_from([*nodes, "gone/.zarray"]), unique=True)), "{}")
     old, order = data.draw(objects_with({"metadata": object_text(data.draw, stale), "zarr_consolidated_format": "1"}))
-    new = v2.consolidate({**{k: v.encode() for k, v in nodes.items()}, ".zmetadata": old.encode()}, create=True)[
+    new = v2.consolidate({**{k: v.encode() for k, v in nodes.items()}, ".zmetadata": old.encode()}, create=("",))[
         ".zmetadata"
     ].decode()
     parts, before = values_text(new), values_text(old)
@@ -214,7 +214,7 @@ def test_consolidated_metadata_of_v3_is_the_text_of_the_documents(data: st.DataO
         "g/zarr.json": group.encode(),
         "g/b/zarr.json": array.encode(),
     }
-    new = v3.consolidate(found, create=True)
+    new = v3.consolidate(found, create=("",))
     assert set(new) == {"zarr.json"}
     text = new["zarr.json"].decode()
     before, after = values_text(group), values_text(text)

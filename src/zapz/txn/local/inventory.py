@@ -13,7 +13,7 @@ from typing import Any
 
 from zapz.errors import StoreError
 from zapz.format import documents as doors
-from zapz.format.metadata import Dataset, check_path, folders_above, join, name, parent
+from zapz.format.metadata import Dataset, check_path, folders_above, join, parent
 from zapz.storage.hierarchy import digest
 from zapz.storage.local.store import LocalStore
 from zapz.storage.presence import candidates
@@ -114,7 +114,7 @@ def _check(store: LocalStore, remains: Inventory, where: str) -> None:
         JournalError: They do not.
     """
     for key in remains.documents:
-        if name(key) not in doors.DOCUMENT_NAMES:
+        if not doors.is_document(key):
             raise bounds.unexplained(where, f"document {key!r}", "names of metadata documents")
     for extent in remains.extents:
         governing = bounds.governing(extent.path)

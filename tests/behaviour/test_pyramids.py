@@ -1,0 +1,494 @@
+"""Targets and slices with several levels: all levels grow in one append, whatever convention describes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from kit import cubes, pyramids
+from kit.command_line import run
+from kit.small_cubes import FAST
+from kit.trees import tree
+
+import zapz
+from zapz.format import documents as doors
+from zapz.planning import plan as plans
+
+ROOT = Path(os.environ.get("ZAPZ_DATA", "/nonexistent")) / "pyramids"
+NEEDS = pytest.mark.skipif(not ROOT.is_dir(), reason="real pyramids are not here: ZAPZ_DATA does not name their folder")
+OPTIONS: dict[str, Any] = {"steps": 2, "chunks": (2, 3, 3), "time_chunk": 2, "consolidated": True}
+
+
+# -- stores that other tools have written ------------------------------------------------------------------------------
+
+SETS = (
+    *("xcube_v2_all_methods", "xcube_v3_all_methods", "xcube_v2_defaults", "xcube_v2_ascending_bounds"),
+    *("ome_04", "ome_05", "ndpyramid_v2", "ndpyramid_v3", "topozarr_geozarr_v3", "eopf_geozarr_v3"),
+)
+CHUNKS = {"chunks", "chunk_shape"}
+"""Members of documents that differ from the tool's: it wrote the whole in one go, in chunks of another length."""
+ADDED = {"xcube_v2_defaults": {"0.zarr/.zmetadata", "1.zarr/.zmetadata", "2.zarr/.zmetadata"}, "ome_04": {".zmetadata"}}
+"""Consolidated metadata at the roots, which the tool does not write."""
+
+
+def part(name: str, which: str) -> Path:
+    """Return the target, slice or expected result of a set."""
+    (found,) = (ROOT / name).glob(f"{which}.*")
+    return found
+
+
+def documents(path: Path) -> dict[str, Any]:
+    names = {*doors.DOCUMENT_NAMES, ".zlevels"}
+    return {str(p.relative_to(path)): json.loads(p.read_text()) for p in sorted(path.rglob("*")) if p.name in names}
+
+
+def arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the stored cells of every array below a folder, whatever its groups are."""
+    found = {}
+    for key, meta in documents(path).items():
+        if key.endswith(".zarray") or meta.get("node_type") == "array":
+            folder = (path / key).parent
+            found[str(folder.relative_to(path))] = np.asarray(zarr.open_array(str(folder), mode="r")[...])
+    return found
+
+
+def differences(a: Any, b: Any, member: str = "") -> set[str]:
+    """Return the names of members in which two documents differ, apart from inline consolidated metadata.
+
+    Tools differ in these: some repeat a block in each group, some write none at the root.
+    """
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = (a.keys() | b.keys()) - {"consolidated_metadata"}
+        return {n for key in keys for n in differences(a.get(key), b.get(key), key)}
+    return set() if a == b else {member}
+
+
+@NEEDS
+@pytest.mark.parametrize("name", SETS)
+def test_a_real_pyramid_becomes_what_its_tool_makes_of_the_whole(name: str, tmp_path: Path) -> None:
+    """All cells bit for bit; of the documents, only the lengths of chunks differ, and consolidated metadata at roots."""
+    target, settings = tmp_path / part(name, "target").name, {"append_dim": "t" if name.startswith("ome") else "time"}
+    shutil.copytree(part(name, "target"), target)
+    report = zapz.append(target, part(name, "slice"), **settings)
+    assert (report.appended, report.length) == (1, 3)
+    assert report.slices[0].levels == (6 if name.startswith("ome") else 3)
+    pyramids.same(arrays(target), arrays(part(name, "expected")))
+    mine, theirs = documents(target), documents(part(name, "expected"))
+    assert mine.keys() - theirs.keys() == ADDED.get(name, set())
+    assert not theirs.keys() - mine.keys()
+    assert {n for key in theirs for n in differences(mine[key], theirs[key])} <= CHUNKS
+    assert zapz.check(target, **settings).sound  # consolidated metadata agree with documents, at every depth
+    seen = pyramids.read_levels(target, consolidated=True) if name.startswith("xcube") else cubes.read(target, consolidated=True)  # fmt: skip
+    pyramids.same(seen, arrays(part(name, "expected")))
+    if settings["append_dim"] == "time":
+        assert zapz.append(target, part(name, "slice")).already == 1
+
+
+@NEEDS
+@pytest.mark.parametrize("name", SETS)
+def test_a_real_pyramid_is_created_from_its_slices(name: str, tmp_path: Path) -> None:
+    target, settings = tmp_path / f"new{part(name, 'target').suffix}", {"append_dim": "t" if name.startswith("ome") else "time"}  # fmt: skip
+    zapz.append(target, [part(name, "target"), part(name, "slice")], label_units="keep", **settings)
+    pyramids.same(arrays(target), arrays(part(name, "expected")))
+    assert ((target / ".zlevels").exists(), (target / "zarr.json").exists() or (target / ".zgroup").exists()) == (
+        (True, False) if name.startswith("xcube") else (False, True)
+    )
+
+
+@NEEDS
+def test_a_linked_level_is_read_and_never_written(tmp_path: Path) -> None:
+    """A slice's link may lead into its own folder; a target with a link is refused, as it was."""
+    place = tmp_path / "sets"
+    shutil.copytree(ROOT / "xcube_v2_link", place)
+    before = tree(place)
+    with pytest.raises(
+        zapz.UnsupportedError, match=r"a level is stored in another place.*expected 0\.zarr, found 0\.link"
+    ):
+        zapz.append(place / "target" / "cube.levels", place / "slice" / "cube.levels")
+    assert tree(place) == before
+    new = tmp_path / "new.levels"
+    zapz.append(new, [place / "target" / "cube.levels", place / "slice" / "cube.levels"], label_units="keep")
+    expected = arrays(place / "expected" / "cube.levels") | {
+        f"0.zarr/{key}": cells for key, cells in arrays(place / "expected" / "base.zarr").items()
+    }
+    pyramids.same(arrays(new), expected)
+    assert "base_dataset_path" not in json.loads((new / ".zlevels").read_text())
+    assert tree(place) == before
+
+
+# -- pyramids of every convention ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def levels(tmp_path: Path) -> Callable[..., Path]:
+    """Give ``.levels`` slices of two steps by number, each made once."""
+
+    def make(number: int, **options: Any) -> Path:
+        path = tmp_path / f"day{number}.levels"
+        if path.exists():
+            return path
+        pyramids.make_levels(path, **{**OPTIONS, "start": 2 * number, **options})
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("place", ["{}/cube.levels", "memory://{}/cube.levels"])
+def test_levels_grow_together(zarr_format: int, place: str, tmp_path: Path) -> None:
+    target = place.format(tmp_path if place.startswith("{") else f"pyramids-{zarr_format}")
+    parts = [pyramids.make_levels(tmp_path / f"{n}.levels", start=2 * n, zarr_format=zarr_format, **OPTIONS) for n in range(3)]  # fmt: skip
+    first = zapz.append(target, tmp_path / "0.levels", **FAST)
+    assert first.created
+    report = zapz.append(target, [tmp_path / f"{n}.levels" for n in range(3)], **FAST)
+    assert (report.appended, report.already, report.length) == (2, 1, 6)
+    assert (report.copied_chunks, report.encoded_chunks) == ((4 + 1 + 1 + 3) * 2, 0)
+    expected = cubes.joined(parts, pyramids.axes_of())
+    if place.startswith("memory"):
+        import fsspec
+
+        fs, root = fsspec.core.url_to_fs(target)
+        fs.get(root, str(tmp_path / "cube.levels"), recursive=True)
+        target = str(tmp_path / "cube.levels")
+    names = {"0.zarr", "1.zarr", "2.zarr", ".zlevels"}
+    assert {p.name for p in Path(target).iterdir()} - {".zapz"} == names  # no group above the levels
+    for consolidated in (True, False):
+        pyramids.same(pyramids.read_levels(Path(target), consolidated=consolidated), expected)
+    assert (Path(target) / ".zlevels").read_bytes() == (tmp_path / "0.levels" / ".zlevels").read_bytes()
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("layout", pyramids.LAYOUTS)
+def test_levels_that_are_groups_are_found_by_their_metadata(layout: str, zarr_format: int, tmp_path: Path) -> None:
+    attributes, names = pyramids.LAYOUTS[layout]
+    options = {**OPTIONS, "zarr_format": zarr_format, "consolidated": False}
+    parts = [pyramids.make_groups(tmp_path / f"{n}.zarr", attributes, names, start=2 * n, **options) for n in range(2)]
+    target = tmp_path / "c.zarr"
+    zapz.append(target, [tmp_path / "0.zarr", tmp_path / "1.zarr"], **FAST)
+    axes = {f"{n}/{each}": 0 for n in names for each in ("time", "data")}
+    cubes.same(cubes.read(target, consolidated=True), cubes.joined(parts, axes))
+    (found,) = zapz.info(target).pyramids
+    assert [level.path for level in found.levels] == ["0", "1", "2"]  # the stored order, whatever the sizes
+    assert [level.length for level in found.levels] == [4, 4, 4]
+    shutil.rmtree(tmp_path / "1.zarr" / "1")
+    before = tree(target)
+    with pytest.raises(zapz.SliceError, match=r"only some of the target's levels.*found 0, 2, but not 1"):
+        zapz.append(target, tmp_path / "1.zarr", on_missing="fill")
+    assert tree(target) == before
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_levels_that_are_arrays_have_sizes_of_their_own(zarr_format: int, tmp_path: Path) -> None:
+    """OME-Zarr: axes are named by the group; labels are a pyramid of their own."""
+    parts = [pyramids.make_ome(tmp_path / f"{n}.zarr", zarr_format=zarr_format, start=2 * n, steps=2) for n in range(2)]
+    target = tmp_path / "c.ome.zarr"
+    zapz.append(target, [tmp_path / "0.zarr", tmp_path / "1.zarr"], append_dim="t")
+    cubes.same(cubes.read(target), cubes.joined(parts, dict.fromkeys(parts[0], 0)))
+    assert "_ARRAY_DIMENSIONS" not in (target / "s0" / ".zattrs").read_text() if zarr_format == 2 else True
+    image, nuclei = sorted(zapz.info(target, append_dim="t").pyramids, key=lambda each: each.path)
+    assert [dict(level.sizes) for level in image.levels] == [{"y": 5, "x": 6}, {"y": 3, "x": 3}, {"y": 2, "x": 2}]
+    assert (nuclei.path, image.methods) == ("labels/nuclei", {"": "gaussian"})
+    assert zapz.check(target, append_dim="t").sound
+
+
+def test_variables_of_some_levels_only_are_copied_where_they_are(levels: Callable[..., Path], tmp_path: Path) -> None:
+    """As in EOPF products, whose bands differ in resolution."""
+    slices = [levels(0), levels(1)]
+    for n, path in enumerate(slices):
+        data = np.full((2, 3, 3), n, "i2")
+        cubes.write_array(
+            path / "1.zarr", "band", data, dims=["time", "y", "x"], chunks=[2, 3, 3], zarr_format=2, fill=0
+        )
+        cubes.consolidate(path / "1.zarr", zarr_format=2)
+    zapz.append(tmp_path / "c.levels", slices, **FAST)
+    found = pyramids.read_levels(tmp_path / "c.levels", consolidated=True)
+    assert found["1.zarr/band"][:, 0, 0].tolist() == [0, 0, 1, 1]
+    assert "0.zarr/band" not in found
+
+
+# -- order of visibility, plans ------------------------------------------------------------------------------------------
+
+
+def test_the_coarsest_level_becomes_visible_first(levels: Callable[..., Path], tmp_path: Path) -> None:
+    """Within a level, arrays before consolidated metadata; ``.zlevels`` of a new target last of all."""
+    created = zapz.plan(tmp_path / "c.levels", levels(0), **FAST)
+    assert [key.partition("/")[0] for key in created.documents][-1] == ".zlevels"
+    zapz.append(tmp_path / "c.levels", levels(0), **FAST)
+    keys = list(zapz.plan(tmp_path / "c.levels", levels(1), **FAST).documents)
+    assert keys == [
+        *("2.zarr/data/.zarray", "2.zarr/time/.zarray", "2.zarr/.zmetadata"),
+        *("1.zarr/data/.zarray", "1.zarr/time/.zarray", "1.zarr/.zmetadata"),
+        *("0.zarr/data/.zarray", "0.zarr/time/.zarray", "0.zarr/.zmetadata"),
+    ]
+
+
+def test_a_plan_with_levels_is_a_value(levels: Callable[..., Path], tmp_path: Path) -> None:
+    target = tmp_path / "c.levels"
+    zapz.append(target, levels(0), **FAST)
+    plan = zapz.Plan.from_json(zapz.plan(target, levels(1), **FAST).to_json())
+    assert plan.after.roots == ("0.zarr", "1.zarr", "2.zarr")
+    assert plan.summary()["levels"] == 3
+    assert "2 steps in 3 levels at step 2" in repr(plan)
+    for number in range(3):
+        assert type(plan.step(f"{number}.zarr/data", (1, 0, 0))).__name__ == "CopyChunk"
+    zapz.execute(plan)
+    assert zapz.info(target).length == 4
+    assert zapz.append(target, levels(1), **FAST).already == 1
+
+
+def test_a_plan_over_ten_levels_costs_what_one_over_few_chunks_costs() -> None:
+    """Ten levels of a million chunks each: nothing is proportional to the number of chunks."""
+    sizes = {}
+    for side in (1 << 10, 1 << 20):
+        documents = {}
+        for level in range(10):
+            shape = [4, side >> level, side]
+            meta = {"zarr_format": 2, "shape": shape, "chunks": [1, 1, 1 << 10], "dtype": "<f4", "fill_value": 0}
+            more = {"compressor": None, "order": "C", "filters": None}
+            documents[f"{level}.zarr/.zgroup"] = b'{"zarr_format": 2}'
+            documents[f"{level}.zarr/v/.zarray"] = json.dumps(meta | more).encode()
+            documents[f"{level}.zarr/v/.zattrs"] = b'{"_ARRAY_DIMENSIONS": ["time", "y", "x"]}'
+        whole = doors.read(documents)
+        placement = plans.Placement(dim="time", offset=0, length=4, conversions={})
+        plan = plans.make_plan(
+            target_uri="t", slice_uri="s", creates=False, before=whole, slice_=whole, placement=placement,
+            documents={}, recompress=False,
+        )  # fmt: skip
+        sizes[side] = len(plan.to_json())
+        steps = plan.steps()
+        assert next(steps).path == "0.zarr/v"
+        assert plan.step("9.zarr/v", (3, 0, 0)).index == (3, 0, 0)
+    assert sizes[1 << 20] < sizes[1 << 10] + 2_000
+
+
+# -- in memory ---------------------------------------------------------------------------------------------------------
+
+
+class MultiLevel:
+    """As xcube's objects: levels by number, and ``close``, which belongs to whoever opened them."""
+
+    def __init__(self, folder: Path, **more: Any) -> None:
+        self.num_levels = 3
+        self.folder = folder
+        self.closed = 0
+        self.__dict__.update(more)
+
+    def get_dataset(self, index: int) -> xr.Dataset:
+        return xr.open_zarr(self.folder / f"{index}.zarr")
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_multi_level_object_is_a_slice(levels: Callable[..., Path], tmp_path: Path) -> None:
+    target, expected = tmp_path / "c.levels", tmp_path / "e.levels"
+    slices = [MultiLevel(levels(n), agg_methods={"data": "mean"}) for n in range(2)]
+    zapz.append(target, slices, **FAST)
+    zapz.append(expected, [each.folder for each in slices], **FAST)
+    found, wanted = pyramids.read_levels(target), pyramids.read_levels(expected)
+    assert found.keys() == wanted.keys()
+    for name, cells in wanted.items():
+        np.testing.assert_array_equal(found[name], cells, err_msg=name)
+    assert [each.closed for each in slices] == [0, 0]
+    assert json.loads((target / ".zlevels").read_text())["agg_methods"] == {"data": "mean"}
+    assert zapz.append(target, [*slices, levels(1)], **FAST).already == 3
+
+
+def test_the_chunks_of_a_stored_multi_level_object_are_copied(levels: Callable[..., Path], tmp_path: Path) -> None:
+    stored = MultiLevel(levels(0), path=str(levels(0)))
+    stored.get_dataset = None  # type: ignore[assignment]
+    stored.get_dataset = lambda index: pytest.fail(f"level {index} was read")  # type: ignore[method-assign]
+    report = zapz.append(tmp_path / "c.levels", stored, **FAST)
+    assert (report.encoded_chunks, Path(report.slices[0].slice).name) == (0, "day0.levels")
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_tree_of_datasets_is_a_slice(zarr_format: int, tmp_path: Path) -> None:
+    """Each node is a group; coordinates that a node inherits are stored once, as ``to_zarr`` does."""
+    parts = []
+    for n in range(2):
+        time = np.array([2 * n, 2 * n + 1]).astype("M8[D]").astype("M8[ns]")
+        nodes = {"/": xr.Dataset({"w": ("time", [1.0, 2.0])}, {"time": time}, {"title": "tree"})}
+        nodes |= {f"/{k}": xr.Dataset({"v": (("time", "y"), np.full((2, 3 - k), n * 10.0 + k))}) for k in range(2)}
+        parts.append(xr.DataTree.from_dict(nodes))
+        with cubes.quiet():
+            parts[-1].to_zarr(tmp_path / f"{n}.zarr", zarr_format=zarr_format)
+    zapz.append(tmp_path / "memory.zarr", parts, zarr_format=zarr_format, label_units="keep")
+    zapz.append(tmp_path / "stored.zarr", [tmp_path / "0.zarr", tmp_path / "1.zarr"], label_units="keep")
+    found, wanted = (xr.open_datatree(tmp_path / f"{n}.zarr", engine="zarr") for n in ("memory", "stored"))
+    assert found.identical(wanted)
+    assert "time" not in zarr.open_group(tmp_path / "memory.zarr", mode="r")["1"]
+
+
+# -- refusals ------------------------------------------------------------------------------------------------------------
+
+
+def lose_a_level(path: Path) -> None:
+    shutil.rmtree(path / "1.zarr")
+
+
+def lose_a_level_and_its_number(path: Path) -> None:
+    lose_a_level(path)
+    (path / ".zlevels").unlink()
+
+
+def say_more_levels(path: Path) -> None:
+    meta = json.loads((path / ".zlevels").read_text())
+    (path / ".zlevels").write_text(json.dumps(meta | {"num_levels": 5}))
+
+
+def link_twice(path: Path) -> None:
+    (path / "0.link").write_text("../day1.levels/0.zarr")
+
+
+def shift_labels(path: Path) -> None:
+    zarr.open_array(path / "2.zarr" / "time", mode="r+")[1] += 1
+
+
+def drop_the_last_level(path: Path) -> None:
+    shutil.rmtree(path / "2.zarr")
+    meta = json.loads((path / ".zlevels").read_text())
+    (path / ".zlevels").write_text(json.dumps(meta | {"num_levels": 2}))
+
+
+REFUSED: dict[str, tuple[Callable[[Path], None], type[zapz.ZapzError], str]] = {
+    "a level is missing": (lose_a_level, zapz.MetadataError, r"a level is missing.*expected 0\.zarr to 2\.zarr"),
+    "a level is missing, and the document": (lose_a_level_and_its_number, zapz.MetadataError, "a level is missing"),
+    "another number": (
+        say_more_levels,
+        zapz.MetadataError,
+        r"expected 0\.zarr to 4\.zarr, found 0\.zarr, 1\.zarr, 2\.zarr",
+    ),
+    "link and level": (link_twice, zapz.MetadataError, r"a level is there twice.*expected 0\.link or 0\.zarr"),
+    "fewer levels": (drop_the_last_level, zapz.SliceError, r"only some of the target's levels.*but not 2\.zarr"),
+    "other labels": (shift_labels, zapz.LabelError, r"different labels.*2\.zarr/time.*as in 0\.zarr/time"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_slice_that_is_refused_leaves_the_target_as_it_was(
+    case: str, levels: Callable[..., Path], tmp_path: Path
+) -> None:
+    spoil, kind, words = REFUSED[case]
+    target, slice_ = tmp_path / "c.levels", levels(1)
+    zapz.append(target, levels(0), **FAST)
+    before = tree(target)
+    spoil(slice_)
+    for dry_run in (True, False):
+        with pytest.raises(kind, match=words) as caught:
+            zapz.append(target, slice_, dry_run=dry_run, **FAST)
+        assert caught.value.exit_code == (4 if kind is zapz.MetadataError else 3)
+        assert tree(target) == before
+
+
+def test_a_flat_slice_is_refused(levels: Callable[..., Path], tmp_path: Path) -> None:
+    flat = levels(1) / "0.zarr"
+    for target in (tmp_path / "c.levels", tmp_path / "new.levels"):
+        if target.name.startswith("c"):
+            zapz.append(target, levels(0), **FAST)
+        with pytest.raises(zapz.SliceError, match="the slice has no levels"):
+            zapz.append(target, flat, on_missing="fill", on_extra="ignore", **FAST)
+    assert not (tmp_path / "new.levels").exists()
+
+
+def test_a_level_is_no_target(levels: Callable[..., Path], tmp_path: Path) -> None:
+    """Named by the pyramid, which the message gives; appending there works."""
+    target = tmp_path / "c.levels"
+    zapz.append(target, levels(0), **FAST)
+    before = tree(target)
+    code, _, err = run("append", target / "0.zarr", levels(1) / "0.zarr")
+    assert code == 4
+    assert f"Append to the whole pyramid, {target}" in err
+    assert tree(target) == before
+
+
+def test_levels_of_unequal_length_are_refused(levels: Callable[..., Path], tmp_path: Path) -> None:
+    """As a writer leaves them that appends to one level after the other, and dies between two."""
+    target = tmp_path / "c.levels"
+    zapz.append(target, levels(0), **FAST)
+    cubes.shrink(target / "2.zarr", 1)
+    before = tree(target)
+    with pytest.raises(zapz.FormatError, match=r"levels differ in length.*0\.zarr: 2, 1\.zarr: 2, 2\.zarr: 1"):
+        zapz.append(target, levels(1), **FAST)
+    assert tree(target) == before
+    assert any("the levels differ in length" in line for line in run("info", target)[1].splitlines())
+    assert not zapz.check(target).sound
+
+
+@pytest.mark.parametrize("place", ["../outside", "/etc", "s3://bucket/x", "file:base.zarr", "a\\b", "a//b"])
+@pytest.mark.parametrize("kind", ["layout", "datasets"])
+def test_the_path_of_a_level_stays_inside(kind: str, place: str, tmp_path: Path) -> None:
+    listed = [{"asset" if kind == "layout" else "path": place}]
+    attributes = {"multiscales": {"layout": listed} if kind == "layout" else [{"datasets": listed}]}
+    cubes.make_slice(tmp_path / "s.zarr", root_attrs=attributes)
+    with pytest.raises(zapz.MetadataError, match="a level is outside of the dataset"):
+        zapz.append(tmp_path / "t.zarr", tmp_path / "s.zarr")
+    assert not (tmp_path / "t.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ("../../other/base.zarr", "may not be read"),
+        ("/etc", "may not be read"),
+        ("file:///etc", "may not be read"),
+        ("s3://bucket/base.zarr", "may not be read"),
+        ("../c.levels/0.zarr", "one is inside the other"),
+        ("", "does not name a dataset"),
+        ("../none.zarr", "no such"),
+    ],
+)
+def test_where_the_link_of_a_slice_may_lead(link: str, words: str, levels: Callable[..., Path], tmp_path: Path) -> None:
+    """Into the folder that contains the slice, and to the places of ``slice_references``; never into the target."""
+    target = tmp_path / "c.levels"
+    zapz.append(target, levels(0), **FAST)
+    slice_ = levels(1)
+    (tmp_path / "in").mkdir()
+    shutil.move(slice_ / "0.zarr", tmp_path / "base.zarr")
+    (slice_ / "0.link").write_text(link)
+    before = tree(target)
+    with pytest.raises(zapz.ZapzError, match=words):
+        zapz.append(target, slice_, **FAST)
+    assert tree(target) == before
+    (slice_ / "0.link").write_text("../base.zarr")
+    assert zapz.append(target, slice_, **FAST).appended == 1
+
+
+def test_a_link_to_another_place_can_be_allowed(levels: Callable[..., Path], tmp_path: Path) -> None:
+    place = tmp_path / "in" / "day0.levels"
+    place.parent.mkdir()
+    shutil.move(levels(0), place)
+    shutil.move(place / "0.zarr", tmp_path / "base.zarr")
+    (place / "0.link").write_text(str(tmp_path / "base.zarr"))
+    with pytest.raises(zapz.UnsupportedError) as caught:
+        zapz.append(tmp_path / "c.levels", place, **FAST)
+    allowed = caught.value.remedies["slice_references"]
+    zapz.append(tmp_path / "c.levels", place, slice_references=allowed, **FAST)
+    assert zapz.info(tmp_path / "c.levels").length == 2
+
+
+# -- what is said --------------------------------------------------------------------------------------------------------
+
+
+def test_levels_are_counted_and_described(levels: Callable[..., Path], tmp_path: Path) -> None:
+    target = tmp_path / "c.levels"
+    code, out, _ = run("append", target, levels(0))
+    assert code == 0
+    assert any("appended 2 steps in 3 levels:" in line for line in out.splitlines())
+    _, out, _ = run("append", "--dry-run", target, levels(1))
+    assert f"{target} has 2 steps in 3 levels and would have 4" in out
+    _, out, _ = run("info", target)
+    assert "3 levels (xcube): 0.zarr 5×6, 1.zarr 3×3 (1/2), 2.zarr 2×2" in out
+    assert "made by: mean (data)" in out
+    assert [line for line in out.splitlines() if "2 steps" in line] == ["0.zarr/time 2020-01-01 → 2020-01-02   2 steps"]
+    (found,) = zapz.info(target).pyramids
+    assert json.loads(run("info", "--json", target)[1])["pyramids"][0]["levels"][1]["sizes"] == {"y": 3, "x": 3}
+    assert found.levels[1].factors == {"y": 1.667, "x": 2.0}
