@@ -24,16 +24,19 @@ def with_label_units(source: OpenSlice, config: Config) -> tuple[OpenSlice, list
     one step, unless their units or data type are configured. A bounds variable without units
     inherits those of its parent (CF section 7.1).
     """
-    found, notes = dict(source.encodings), []
+    found = dict(source.encodings)
+    alike: dict[tuple[str, str], list[str]] = {}
     for path, array in source.dataset.arrays.items():
         units = _finer(source, array, config)
         if units is not None:
             found[path] = ArrayEncoding(units=units, dtype="int64").over(found.get(path, ArrayEncoding()))
-            notes.append(
-                f"{path} is stored in {units.partition(' since ')[0]}, so that labels between whole "
-                f"{_units_of(source, array).partition(' since ')[0]} can follow; "
-                "the setting label_units can keep the slice's units"
-            )
+            units, coarse = (each.partition(" since ")[0] for each in (units, _units_of(source, array)))
+            alike.setdefault((units, coarse), []).append(path)
+    notes = [
+        f"{', '.join(paths)} {'is' if len(paths) == 1 else 'are'} stored in {units}, so that labels between whole "
+        f"{coarse} can follow; the setting label_units can keep the slice's units"
+        for (units, coarse), paths in alike.items()
+    ]
     return replace(source, encodings=found), notes
 
 
