@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from kit.trees import tree
 import zapz
 from zapz.format import documents as doors
 from zapz.planning import plan as plans
+from zapz.testing import ObjectService
 
 ROOT = Path(os.environ.get("ZAPZ_DATA", "/nonexistent")) / "pyramids"
 NEEDS = pytest.mark.skipif(not ROOT.is_dir(), reason="real pyramids are not here: ZAPZ_DATA does not name their folder")
@@ -267,6 +269,32 @@ def test_a_plan_over_ten_levels_costs_what_one_over_few_chunks_costs() -> None:
         assert next(steps).path == "0.zarr/v"
         assert plan.step("9.zarr/v", (3, 0, 0)).index == (3, 0, 0)
     assert sizes[1 << 20] < sizes[1 << 10] + 2_000
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_levels_cost_the_requests_of_flat_appends(zarr_format: int, tmp_path: Path) -> None:
+    """Not more than three flat appends of the same arrays, and after 20 appends as many as after 5."""
+    options = {**OPTIONS, "zarr_format": zarr_format, "static": False}
+    days = []
+    for number in range(21):
+        days.append(tmp_path / f"{number}.levels")
+        pyramids.make_levels(days[-1], start=2 * number, **options)
+    whole, flat = ObjectService(), [ObjectService() for _ in pyramids.SHAPES]
+    counts = []
+    for day in days:
+        zapz.append(whole.store("b/c.levels"), day, **FAST)
+        for level, service in enumerate(flat):
+            zapz.append(service.store("b/c.zarr"), day / f"{level}.zarr", **FAST)
+        counts.append(
+            (Counter(r.kind for r in whole.log), sum((Counter(r.kind for r in s.log) for s in flat), Counter()))
+        )
+        for service in (whole, *flat):
+            service.log.clear()
+    assert counts[5] == counts[20]
+    levels, alone = counts[20]
+    assert sum(levels.values()) < sum(alone.values())
+    more = {kind: n - alone[kind] for kind, n in levels.items() if n > alone[kind]}
+    assert more == {"list": 1}  # the folder of the levels itself
 
 
 # -- in memory ---------------------------------------------------------------------------------------------------------
