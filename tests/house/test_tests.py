@@ -11,7 +11,7 @@ from kit.mutations import MUTATIONS
 import zapz
 
 SOURCE = Path(zapz.__file__).parent
-FOLDERS = {"behaviour", "faults", "house", "kit", "unit"}
+FOLDERS = {"behaviour", "faults", "house", "judges", "kit", "unit"}
 MODULES = sorted(TESTS.rglob("*.py"))
 PACKAGES = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
 

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from kit.judges import judge
+from kit.judging import judge
 
 import zapz
 

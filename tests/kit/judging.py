@@ -15,9 +15,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from kit import TESTS
-
-PROGRAMS = TESTS / "judges" / "programs"
+PROGRAMS = Path(__file__).parent / "judge_programs"
 _XCUBE = """
 from importlib.metadata import requires
 print(*(each for each in requires("xcube-core") if "extra" not in each and not each.startswith("gdal")), sep="\\n")
