@@ -18,7 +18,6 @@ from zapz.format.grid import Box, indices
 from zapz.format.metadata import Dataset
 from zapz.planning.label_order import check_labels, check_order, notes_of
 from zapz.planning.labels import ENDS, Labels, Line, SeenLabels
-from zapz.planning.levels import copies_of
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.chunk_reader import ChunkReader, region
@@ -78,6 +77,8 @@ def label_paths(target: Dataset, dim: str) -> list[str]:
     found = all_label_paths(target, dim)
     if not target.pyramids:
         return found
+    from zapz.planning.levels import copies_of  # imported where used: most targets have no levels
+
     copies = copies_of(target, found)
     return [path for path in found if path not in copies]
 
@@ -162,6 +163,8 @@ def check_level_labels(
     """
     if not target.dataset.pyramids:
         return {}
+    from zapz.planning.levels import copies_of  # imported where used: most targets have no levels
+
     known = {found.path: found for found in labels}
     found: dict[str, Cells] = {}
     for path, original in copies_of(target.dataset, all_label_paths(target.dataset, placement.dim)).items():

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from zapz.errors import MetadataError, UnsupportedError
-from zapz.format import jsontext, multiscales, v2, v3
+from zapz.format import jsontext, v2, v3
+from zapz.format.level_names import LEVELS
 from zapz.format.metadata import Array, ChunkKeys, Dataset, check_path, join, name, parent
 
 DOCUMENT_NAMES = (*v2.NODES, v2.CONSOLIDATED, v3.NODE)
@@ -160,7 +161,7 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
         MetadataError: A document is invalid, or there is none.
         UnsupportedError: v2 and v3 are mixed, or a feature is not supported.
     """
-    nodes = {key: data for key, data in documents.items() if key != multiscales.LEVELS}
+    nodes = {key: data for key, data in documents.items() if key != LEVELS}
     kinds = {3 if name(key) == v3.NODE else 2 for key in nodes}
     if not kinds:
         raise MetadataError("not a Zarr dataset", expected="a .zgroup, .zarray or zarr.json", found="none of them")
@@ -175,7 +176,10 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
     dataset = of(zarr_format).read(nodes)
     if len(nodes) < len(documents):
         dataset = replace(dataset, documents=dict(documents))
-    dataset = multiscales.with_pyramids(dataset)
+    if _may_have_levels(dataset):
+        from zapz.format.multiscales import with_pyramids  # imported where used: most datasets have no levels
+
+        dataset = with_pyramids(dataset)
     for path in dataset.arrays:
         holder = parent(path)
         while path:
@@ -185,6 +189,12 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
                 break
             holder = parent(holder)
     return dataset
+
+
+def _may_have_levels(dataset: Dataset) -> bool:
+    """Return whether a hierarchy may contain pyramids, as far as names tell."""
+    named = any("multiscales" in attributes or "ome" in attributes for attributes in dataset.groups.values())
+    return named or LEVELS in dataset.documents or any(key.startswith("0.zarr/") for key in dataset.documents)
 
 
 def visibility(key: str) -> int:
@@ -197,7 +207,7 @@ def visibility(key: str) -> int:
 
 def is_document(key: str) -> bool:
     """Return whether a key can be that of a metadata document: by its name, or ``.zlevels``."""
-    return name(key) in DOCUMENT_NAMES or key == multiscales.LEVELS
+    return name(key) in DOCUMENT_NAMES or key == LEVELS
 
 
 def is_array(documents: Mapping[str, bytes], path: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from zapz.errors import MetadataError
 from zapz.format.codecs import CodecChain
 from zapz.format.grid import Box, Index, RegularGrid, resized
 from zapz.format.jsontext import JSON
+
+if TYPE_CHECKING:
+    from zapz.format.pyramid import Pyramid
 
 Dim = str | None
 """Name of a dimension; None if the writer stored none."""
@@ -164,27 +167,6 @@ class Array:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pyramid:
-    """The same data at several resolutions."""
-
-    path: str
-    """Group that describes it; "" is the root."""
-    kind: Literal["xcube", "ome", "ndpyramid", "geozarr"]
-    """Whose convention describes it."""
-    levels: tuple[str, ...]
-    """Paths of its levels, in the stored order: groups, or arrays (OME-Zarr)."""
-    axes: tuple[str, ...] = ()
-    """Names of the axes of its arrays (OME-Zarr)."""
-    methods: Mapping[str, str] = field(default_factory=dict)
-    """How cells of the other levels were made, by variable, or for all variables ("")."""
-
-    @property
-    def levels_are_arrays(self) -> bool:
-        """Whether each level is one array, not a group of arrays."""
-        return self.kind == "ome"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """A whole hierarchy, with nested groups, as read at one time."""
 
@@ -199,7 +181,7 @@ class Dataset:
     roots: tuple[str, ...] = ("",)
     """Folders that are opened as datasets of their own: the levels of a ``.levels`` dataset, which
     has no group above them; else the root."""
-    pyramids: tuple[Pyramid, ...] = ()
+    pyramids: tuple[Pyramid, ...] = field(default=(), compare=False)
     """Pyramids in the hierarchy (``multiscales``)."""
 
     levels: Mapping[str, tuple[Pyramid, int]] = field(default_factory=dict, compare=False)

@@ -17,27 +17,14 @@ from typing import Any
 
 from zapz.errors import MetadataError
 from zapz.format import jsontext
-from zapz.format.metadata import Array, Dataset, Pyramid, check_path, join
+from zapz.format.level_names import LEVELS, STORED, number_of
+from zapz.format.metadata import Array, Dataset, check_path, join
+from zapz.format.pyramid import Pyramid
 
-LEVELS = ".zlevels"
-"""Document that describes the levels of a ``.levels`` dataset, beside them."""
-SUFFIX = ".levels"
-"""Usual ending of the name of such a dataset."""
-LEVEL = re.compile(r"(\d+)\.zarr")
-"""Name of a level in it: each is a Zarr dataset of its own."""
-LINK = re.compile(r"(\d+)\.link")
-"""Name of a file in it that contains the path of a level that is stored elsewhere."""
-_ANY_LEVEL = re.compile(r"(\d+)(\.zarr|\.link)?")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _ROOT = ("",)
 _BASE = "base_dataset_path"
 """Member of ``.zlevels``: where a linked level 0 is stored."""
-
-
-def number_of(name: str) -> int | None:
-    """Return the level whose folder, or link, has this name; None if it is not a level's."""
-    match = _ANY_LEVEL.fullmatch(name)
-    return None if match is None else int(match[1])
 
 
 def read_levels(document: bytes) -> Mapping[str, Any]:
@@ -100,7 +87,7 @@ def _roots(documents: Mapping[str, bytes]) -> tuple[str, ...]:
     tops = {key.partition("/")[0] for key in documents}
     if LEVELS not in documents and any("/" not in key for key in documents):
         return _ROOT
-    numbers = {int(match[1]): top for top in tops if (match := LEVEL.fullmatch(top)) is not None}
+    numbers = {number: top for top in tops if (number := number_of(top, STORED)) is not None}
     if LEVELS not in documents and sorted(numbers) != list(range(len(numbers))):  # a part of a hierarchy
         return _ROOT
     return tuple(numbers[number] for number in sorted(numbers)) or _ROOT

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from zapz.format.metadata import Array, Dataset, Pyramid
+from zapz.format.metadata import Array, Dataset
+from zapz.format.pyramid import Pyramid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,6 @@ from zapz.planning.config_checks import (
     named,
     naming_hint,
 )
-from zapz.planning.levels import check_levels
 from zapz.planning.meaning import Conversions
 from zapz.planning.placement import Placement
 
@@ -131,6 +130,8 @@ def place(
     check_fixed(slice_, config, where)
     offset = check_target(target, config, "target")
     if target.pyramids and not creates:
+        from zapz.planning.levels import check_levels  # imported where used: most targets have no levels
+
         check_levels(target, slice_, dim, where)
     _check_size(target, config, length, where)
     conversions: dict[str, Conversion] = {}

@@ -11,8 +11,8 @@ from zapz.errors import MetadataError
 from zapz.format import documents as doors
 from zapz.format import jsontext
 from zapz.format.grid import resized
+from zapz.format.level_names import LEVELS
 from zapz.format.metadata import Dataset, join, parent
-from zapz.format.multiscales import LEVELS
 
 _NCZARR = ("_nczarr_group", "_NCZARR_GROUP")
 """Attributes in which netCDF-C stores the sizes of dimensions, depending on its version."""

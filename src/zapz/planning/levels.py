@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from zapz.errors import SliceError
+from zapz.format.level_names import SUFFIX
 from zapz.format.metadata import Dataset
-from zapz.format.multiscales import SUFFIX
 
 
 def check_levels(target: Dataset, slice_: Dataset, dim: str, where: str) -> None:

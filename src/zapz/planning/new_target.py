@@ -10,7 +10,7 @@ import numpy as np
 from zapz.config.array_encoding import UNSET, ArrayEncoding
 from zapz.config.settings import Config
 from zapz.format import documents as doors
-from zapz.format import jsontext, multiscales
+from zapz.format import jsontext
 from zapz.format.attributes import retext
 from zapz.format.grid import RegularGrid, resized
 from zapz.format.metadata import Array, Dataset, implicit_groups, name, parent
@@ -40,7 +40,11 @@ def new_target(slice_: Dataset, config: Config, encodings: Mapping[str, ArrayEnc
     """
     wanted = config.zarr_format or slice_.zarr_format
     source, target = doors.of(slice_.zarr_format), doors.of(wanted)
-    documents = multiscales.levels_document(slice_)
+    documents: dict[str, bytes] = {}
+    if slice_.pyramids:
+        from zapz.format.multiscales import levels_document  # imported where used: most slices have no levels
+
+        documents = levels_document(slice_)
     for path, array in slice_.arrays.items():
         if wanted == slice_.zarr_format:
             own = {

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zapz.format import jsontext
-from zapz.format.multiscales import LEVELS
+from zapz.format.level_names import LEVELS
 from zapz.sources.array_variables import ArrayVariable, of_dataset
 from zapz.sources.arrays import ArraysSource, Options
 from zapz.sources.contexts import is_multi_level

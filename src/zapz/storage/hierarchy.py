@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from zapz.errors import FormatError, MetadataError, NotFoundError, StoreError, UnsupportedError
 from zapz.format import documents as doors
-from zapz.format import multiscales
+from zapz.format import level_names
 from zapz.format.metadata import Dataset, check_path, is_named, join, parent
 from zapz.storage.layout import OURS
 from zapz.storage.open import require_folder
@@ -128,10 +128,10 @@ def is_pyramid(uri: str, listing: Children) -> bool:
 
     Without its document ``.zlevels``, only its name says so.
     """
-    if multiscales.LEVELS in listing.files:
+    if level_names.LEVELS in listing.files:
         return True
     names = (*listing.folders, *listing.files)
-    return uri.rstrip("/").endswith(multiscales.SUFFIX) and any(multiscales.number_of(name) == 0 for name in names)
+    return uri.rstrip("/").endswith(level_names.SUFFIX) and any(level_names.number_of(name) == 0 for name in names)
 
 
 def _levels(store: ReadableStore, listing: Children) -> dict[str, bytes]:
@@ -141,9 +141,9 @@ def _levels(store: ReadableStore, listing: Children) -> dict[str, bytes]:
         LinkedLevelError: A level is stored elsewhere.
         MetadataError: A level is there twice, or incomplete.
     """
-    links = sorted(name for name in listing.files if multiscales.LINK.fullmatch(name))
-    roots = sorted(name for name in listing.folders if multiscales.LEVEL.fullmatch(name))
-    if twice := {multiscales.number_of(name) for name in links} & {multiscales.number_of(name) for name in roots}:
+    links = sorted(name for name in listing.files if level_names.number_of(name, level_names.LINKED) is not None)
+    roots = sorted(name for name in listing.folders if level_names.number_of(name, level_names.STORED) is not None)
+    if twice := {level_names.number_of(name) for name in links} & {level_names.number_of(name) for name in roots}:
         first = min(each for each in twice if each is not None)
         raise MetadataError(
             "a level is there twice",
@@ -156,11 +156,11 @@ def _levels(store: ReadableStore, listing: Children) -> dict[str, bytes]:
         raise LinkedLevelError(
             "a level is stored in another place",
             where=store.uri,
-            expected=f"{multiscales.number_of(links[0])}.zarr",
+            expected=f"{level_names.number_of(links[0])}.zarr",
             found=links[0],
             hint="Append to the dataset that the link names, and create the levels again.",
         )
-    numbers = sorted(number for name in roots if (number := multiscales.number_of(name)) is not None)
+    numbers = sorted(number for name in roots if (number := level_names.number_of(name)) is not None)
     if numbers != list(range(len(numbers))):
         raise MetadataError(
             "a level is missing",
@@ -169,7 +169,7 @@ def _levels(store: ReadableStore, listing: Children) -> dict[str, bytes]:
             found=", ".join(roots),
             hint="The dataset is damaged or still being written.",
         )
-    wanted = [multiscales.LEVELS] if multiscales.LEVELS in listing.files else []
+    wanted = [level_names.LEVELS] if level_names.LEVELS in listing.files else []
     found = store.read_many([*wanted, *(join(root, name) for root in roots for name in doors.DOCUMENT_NAMES)])
     for root in roots:
         own = {name: found[join(root, name)] for name in doors.DOCUMENT_NAMES if join(root, name) in found}

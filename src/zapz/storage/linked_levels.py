@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from zapz.errors import MetadataError, UnsupportedError
-from zapz.format.multiscales import LINK
+from zapz.format.level_names import LINKED, number_of
 from zapz.storage.open import open_store
 from zapz.storage.references.locations import LOCAL, Location, location_of
 from zapz.storage.references.sets import Allowed
@@ -85,7 +85,7 @@ class LinkedLevels:
         found = store.children(inner)
         if key:
             return found
-        files = tuple(name for name in found.files if not LINK.fullmatch(name))
+        files = tuple(name for name in found.files if number_of(name, LINKED) is None)
         return Children(folders=(*found.folders, *self._levels), files=files)
 
     def folder_exists(self, key: str) -> bool:
@@ -123,7 +123,7 @@ def with_links(store: ReadableStore, options: Options | None, how: StoreOptions)
     home, name = _home_of(store.uri)
     allowed = Allowed(how.references, home)
     levels: dict[str, ReadableStore] = {}
-    for link in sorted(each for each in store.children("").files if LINK.fullmatch(each)):
+    for link in sorted(each for each in store.children("").files if number_of(each, LINKED) is not None):
         place = allowed.located(_named(store, link, name), f"{store.uri}, {link}")
         url = place.path if place.is_local else place.url
         own = home is not None and place.is_below(home)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from zapz.format.multiscales import LEVELS, SUFFIX, number_of
+from zapz.format.level_names import LEVELS, SUFFIX, number_of
 from zapz.storage.local.posix import is_file
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import ReadableStore
