@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import xarray as xr
@@ -155,8 +156,6 @@ def test_levels_grow_together(zarr_format: int, place: str, tmp_path: Path) -> N
     assert (report.copied_chunks, report.encoded_chunks) == ((4 + 1 + 1 + 3) * 2, 0)
     expected = cubes.joined(parts, pyramids.axes_of())
     if place.startswith("memory"):
-        import fsspec
-
         fs, root = fsspec.core.url_to_fs(target)
         fs.get(root, str(tmp_path / "cube.levels"), recursive=True)
         target = str(tmp_path / "cube.levels")
@@ -303,8 +302,9 @@ def test_levels_cost_the_requests_of_flat_appends(zarr_format: int, tmp_path: Pa
 class MultiLevel:
     """As xcube's objects: levels by number, and ``close``, which belongs to whoever opened them."""
 
+    num_levels: Any = 3
+
     def __init__(self, folder: Path, **more: Any) -> None:
-        self.num_levels = 3
         self.folder = folder
         self.closed = 0
         self.__dict__.update(more)
@@ -331,11 +331,45 @@ def test_a_multi_level_object_is_a_slice(levels: Callable[..., Path], tmp_path: 
 
 
 def test_the_chunks_of_a_stored_multi_level_object_are_copied(levels: Callable[..., Path], tmp_path: Path) -> None:
-    stored = MultiLevel(levels(0), path=str(levels(0)))
-    stored.get_dataset = None  # type: ignore[assignment]
+    """xcube's objects have a path in a file system; no level is read into memory."""
+    stored = MultiLevel(levels(0), path=str(levels(0)), fs=fsspec.filesystem("file"), _level_datasets={})
     stored.get_dataset = lambda index: pytest.fail(f"level {index} was read")  # type: ignore[method-assign]
     report = zapz.append(tmp_path / "c.levels", stored, **FAST)
     assert (report.encoded_chunks, Path(report.slices[0].slice).name) == (0, "day0.levels")
+
+
+@pytest.mark.parametrize("other", ["a level in memory", "another file system", "a relative path", "no cache of levels"])
+def test_a_path_counts_only_if_it_is_what_the_object_holds(
+    other: str, levels: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program may have replaced a level; a path belongs to its file system."""
+    monkeypatch.chdir(tmp_path)
+    place: dict[str, Any] = {"path": str(levels(0)), "fs": fsspec.filesystem("file"), "_level_datasets": {}}
+    if other == "a level in memory":
+        place["_level_datasets"] = {0: xr.open_zarr(levels(1) / "0.zarr")}
+    elif other == "another file system":
+        place["fs"] = fsspec.filesystem("memory")
+    elif other == "a relative path":
+        place["path"] = "day0.levels"
+    else:
+        del place["_level_datasets"]
+    zapz.append(tmp_path / "c.levels", MultiLevel(levels(1), **place), **FAST)
+    found, wanted = pyramids.read_levels(tmp_path / "c.levels"), pyramids.read_levels(levels(1))
+    np.testing.assert_array_equal(found["0.zarr/data"], wanted["0.zarr/data"])
+
+
+@pytest.mark.parametrize(
+    ("number", "get", "words"),
+    [
+        (0, None, "the slice has no levels"),
+        (2, lambda _: None, "a level is not a dataset.*level 0.*found NoneType"),
+        (np.int64(1), lambda _: {"v": 1}, "a level is not a dataset"),
+    ],
+)
+def test_an_object_that_is_no_pyramid(number: Any, get: Any, words: str, tmp_path: Path) -> None:
+    item = MultiLevel(tmp_path, num_levels=number, get_dataset=get or (lambda _: None))
+    with pytest.raises(zapz.SliceError, match=words):
+        zapz.append(tmp_path / "c.levels", item)
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -397,7 +431,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], type[zapz.ZapzError], str]] = {
     ),
     "link and level": (link_twice, zapz.MetadataError, r"a level is there twice.*expected 0\.link or 0\.zarr"),
     "fewer levels": (drop_the_last_level, zapz.SliceError, r"only some of the target's levels.*but not 2\.zarr"),
-    "other labels": (shift_labels, zapz.LabelError, r"different labels.*2\.zarr/time.*as in 0\.zarr/time"),
+    "other labels": (shift_labels, zapz.LabelError, r"levels have different labels.*2\.zarr/time.*as in 0\.zarr/time"),
 }
 
 
@@ -415,6 +449,125 @@ def test_a_slice_that_is_refused_leaves_the_target_as_it_was(
             zapz.append(target, slice_, dry_run=dry_run, **FAST)
         assert caught.value.exit_code == (4 if kind is zapz.MetadataError else 3)
         assert tree(target) == before
+
+
+@pytest.mark.parametrize("level", ["0.zarr", "2.zarr"])
+def test_a_level_without_labels_is_refused(level: str, levels: Callable[..., Path], tmp_path: Path) -> None:
+    """Filling them would leave steps without a label, or with a label in some levels only."""
+    target, slice_ = tmp_path / "c.levels", levels(1)
+    zapz.append(target, levels(0), **FAST)
+    before = tree(target)
+    for settings in ({"excluded_variables": [f"{level}/time"]}, {}):
+        if not settings:
+            shutil.rmtree(slice_ / level / "time")
+            cubes.consolidate(slice_ / level, zarr_format=2)
+        with pytest.raises(zapz.SliceError, match=f"a level of the slice has no labels.*expected {level}/time"):
+            zapz.append(target, slice_, on_missing="fill", **settings, **FAST)
+        assert tree(target) == before
+
+
+def test_a_plan_is_not_executed_with_other_labels_in_a_level(levels: Callable[..., Path], tmp_path: Path) -> None:
+    target = tmp_path / "c.levels"
+    zapz.append(target, levels(0), **FAST)
+    plan = zapz.plan(target, levels(1), **FAST)
+    before = tree(target)
+    shift_labels(levels(1))
+    with pytest.raises(zapz.ZapzError, match="labels"):
+        zapz.execute(plan)
+    zarr.open_array(levels(1) / "0.zarr" / "time", mode="r+")[1] += 1
+    zarr.open_array(levels(1) / "1.zarr" / "time", mode="r+")[1] += 1
+    with pytest.raises(zapz.ConflictError, match="labels do not match the plan"):
+        zapz.execute(plan)
+    assert tree(target) == before
+
+
+def test_a_target_whose_levels_have_other_labels_is_refused(levels: Callable[..., Path], tmp_path: Path) -> None:
+    target = tmp_path / "c.levels"
+    zapz.append(target, [levels(0), levels(1)], **FAST)
+    zarr.open_array(target / "2.zarr" / "time", mode="r+")[3] = 99
+    before = tree(target)
+    with pytest.raises(zapz.FormatError, match=r"the levels have different labels.*c\.levels, 2\.zarr/time"):
+        zapz.append(target, levels(2), **FAST)
+    assert tree(target) == before
+    assert any(found.what == "the labels of the levels differ" for found in zapz.check(target).findings)
+
+
+@pytest.mark.parametrize("name", ["new.zarr", "new.levels"])
+def test_a_new_target_says_that_it_has_levels(name: str, levels: Callable[..., Path], tmp_path: Path) -> None:
+    """A slice without ``.zlevels`` is known by its name; the target may have another one."""
+    target = tmp_path / name
+    zapz.append(target, [levels(0, document=False), levels(1, document=False)], **FAST)
+    assert json.loads((target / ".zlevels").read_text()) == {
+        "version": "1.0",
+        "num_levels": 3,
+        "use_saved_levels": False,
+    }
+    assert zapz.check(target).sound
+
+
+def test_metadata_that_name_more_levels_than_there_are(tmp_path: Path) -> None:
+    """No new target is made of them; an existing one grows as it is."""
+    attributes, names = pyramids.LAYOUTS["geozarr"]
+    for n in range(2):
+        pyramids.make_groups(
+            tmp_path / f"{n}.zarr", attributes, names, start=2 * n, **OPTIONS | {"consolidated": False}
+        )
+        shutil.rmtree(tmp_path / f"{n}.zarr" / "1")
+    with pytest.raises(zapz.SliceError, match="lacks levels that its metadata name"):
+        zapz.append(tmp_path / "c.zarr", tmp_path / "0.zarr", **FAST)
+    assert not (tmp_path / "c.zarr").exists()
+    zapz.append(tmp_path / "0.zarr", tmp_path / "1.zarr", **FAST)
+    assert zapz.info(tmp_path / "0.zarr").length == 4
+
+
+def test_settings_do_not_make_half_a_pyramid(levels: Callable[..., Path], tmp_path: Path) -> None:
+    for settings in ({"included_variables": ["0.zarr"]}, {"excluded_variables": ["2.zarr"]}):
+        with pytest.raises(zapz.ZapzError, match="levels"):
+            zapz.append(tmp_path / "c.levels", levels(0), **settings, **FAST)
+        assert not (tmp_path / "c.levels").exists()
+
+
+def test_a_pyramid_that_the_slice_lacks_can_be_filled(tmp_path: Path) -> None:
+    for n in range(2):
+        pyramids.make_ome(tmp_path / f"{n}.zarr", zarr_format=2, start=2 * n, steps=2)
+    target = tmp_path / "c.zarr"
+    zapz.append(target, tmp_path / "0.zarr", append_dim="t")
+    shutil.rmtree(tmp_path / "1.zarr" / "labels")
+    with pytest.raises(zapz.SliceError, match=r"the slice lacks a pyramid of the target.*labels/nuclei/s0") as caught:
+        zapz.append(target, tmp_path / "1.zarr", append_dim="t")
+    zapz.append(target, tmp_path / "1.zarr", append_dim="t", **caught.value.remedies)
+    found = cubes.read(target)
+    assert [found[f"labels/nuclei/s{k}"][2:].any() for k in range(3)] == [False] * 3
+    assert found["s0"].shape[0] == 4
+
+
+def test_what_only_looks_like_a_pyramid(tmp_path: Path) -> None:
+    """Arrays named like levels, folders named like pyramids, identifiers of tiles that are no paths."""
+    (tmp_path / "water.levels").mkdir()
+    cubes.make_slice(tmp_path / "s0.zarr", start=0, **OPTIONS)
+    tiles = {"multiscales": {"tile_matrix_set": {"tileMatrices": [{"id": "EPSG:3857:0"}, {"id": "http://x/../1"}]}}}
+    cubes.make_slice(tmp_path / "s1.zarr", start=2, root_attrs=tiles, **OPTIONS)
+    for name in ("water.levels/2024", "flat.zarr"):
+        zapz.append(tmp_path / name, [tmp_path / "s0.zarr", tmp_path / "s1.zarr"], attrs_update_mode="update", **FAST)
+        assert zapz.append(tmp_path / name, tmp_path / "s1.zarr", **FAST).already == 1
+    for name in ("0.zarr", "time"):
+        data = np.arange(2) + 1
+        cubes.write_array(tmp_path / "x.levels", name, data, dims=["time"], chunks=[2], zarr_format=2)
+    zapz.append(tmp_path / "y.zarr", tmp_path / "x.levels", **FAST)
+    assert zapz.info(tmp_path / "y.zarr").pyramids == ()
+    assert sorted(cubes.read(tmp_path / "y.zarr")) == ["0.zarr", "time"]
+
+
+def test_groups_without_documents_above_a_group(tmp_path: Path) -> None:
+    """As in plates of OME-Zarr without documents of their rows: a new target has a document for every group."""
+    for n in range(2):
+        cubes.write_group(tmp_path / f"{n}.zarr", zarr_format=3)
+        cubes.make_slice(
+            tmp_path / f"{n}.zarr" / "A" / "1" / "0", start=2 * n, zarr_format=3, **OPTIONS | {"consolidated": False}
+        )
+    zapz.append(tmp_path / "c.zarr", [tmp_path / "0.zarr", tmp_path / "1.zarr"], **FAST)
+    assert zapz.check(tmp_path / "c.zarr").sound
+    assert zapz.info(tmp_path / "c.zarr").length == 4
 
 
 def test_a_flat_slice_is_refused(levels: Callable[..., Path], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from zapz.config.settings import Config
-from zapz.errors import LabelError, SliceError
+from zapz.errors import FormatError, LabelError, SliceError
 from zapz.format import documents as doors
 from zapz.format.buffers import Cells
 from zapz.format.dtypes import undefined
@@ -17,7 +17,7 @@ from zapz.format.fill_cells import fill_cells
 from zapz.format.grid import Box, indices
 from zapz.format.metadata import Dataset
 from zapz.planning.label_order import check_labels, check_order, notes_of
-from zapz.planning.labels import ENDS, Labels, Line, SeenLabels
+from zapz.planning.labels import ENDS, Labels, Line, SeenLabels, all_label_paths
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
 from zapz.storage.chunk_reader import ChunkReader, region
@@ -61,26 +61,23 @@ class Reading:
         return self.cells(path, tuple((start, stop) if i == axis else (0, n) for i, n in enumerate(shape)))
 
 
-def all_label_paths(target: Dataset, dim: str) -> list[str]:
-    """Return all label variables of the append dimension; the root's is first.
-
-    A label variable is one-dimensional and has the dimension's name (CF section 5).
-    """
-    return [p for p, a in sorted(target.arrays.items()) if a.dims == (dim,) and p.rpartition("/")[2] == dim]
-
-
-def label_paths(target: Dataset, dim: str) -> list[str]:
+def label_paths(target: Dataset, dim: str, *, copies: bool = False) -> list[str]:
     """Return the label variables of the append dimension; of a pyramid, those of the first level.
 
     The other levels repeat these labels (``check_level_labels``).
+
+    Args:
+        target: The dataset.
+        dim: The append dimension.
+        copies: Return those of the other levels, too.
     """
     found = all_label_paths(target, dim)
-    if not target.pyramids:
+    if copies or not target.pyramids:
         return found
     from zapz.planning.levels import copies_of  # imported where used: most targets have no levels
 
-    copies = copies_of(target, found)
-    return [path for path in found if path not in copies]
+    repeated = copies_of(target, found)
+    return [path for path in found if path not in repeated]
 
 
 def read_labels(
@@ -144,21 +141,24 @@ def read_labels(
 
 
 def check_level_labels(
-    target: Reading, source: OpenSlice, placement: Placement, labels: Sequence[Labels]
+    target: Reading, source: OpenSlice, placement: Placement, labels: Sequence[Labels], checked: set[str]
 ) -> dict[str, Cells]:
-    """Refuse a slice whose levels have different labels.
+    """Refuse a slice whose levels have different labels, and a target whose levels have.
 
     Args:
         target: The target.
         source: The slice.
         placement: Where the slice is placed.
         labels: The labels that were read, of the first level of each pyramid.
+        checked: Label variables whose last labels in the target are known to equal those of the
+            first level; completed here.
 
     Returns:
         The labels of the other levels as the target stores them, by variable; shape (steps,).
 
     Raises:
         LabelError: The labels of a level differ from those of the first one.
+        FormatError: The same in the target.
         SliceError: The target cannot store a label.
     """
     if not target.dataset.pyramids:
@@ -168,26 +168,37 @@ def check_level_labels(
     known = {found.path: found for found in labels}
     found: dict[str, Cells] = {}
     for path, original in copies_of(target.dataset, all_label_paths(target.dataset, placement.dim)).items():
-        if path in placement.filled or path not in source.dataset.arrays or original not in known:
+        if original not in known:
             continue
         stored = Reading(source.store, source.dataset).rows(path, 0, 0, placement.length)
-        conversion, first = placement.conversions[path], known[original].new
+        conversion, first = placement.conversions[path], known[original]
+        if path not in checked and placement.offset:
+            last = target.rows(path, 0, placement.offset - 1, placement.offset)
+            known_last = Line.of(first.old.encoding, first.old.stored[-1:])
+            _require_same(Line.of(conversion.target, last), known_last, FormatError, target.store.uri, path, original)
+            checked.add(path)
         try:
-            converted = conversion.apply(stored)
+            found[path] = conversion.apply(stored)
         except SliceError as error:
             raise error.at(f"{source.uri}, {path}") from None
-        line = Line.of(conversion.target, converted)
-        if line.values != first.values:
-            place = next(i for i, pair in enumerate(zip(line.values, first.values, strict=True)) if pair[0] != pair[1])
-            raise LabelError(
-                "the levels of the slice have different labels",
-                where=f"{source.uri}, {path}",
-                expected=f"{first.text(place)}, as in {original}",
-                found=line.text(place),
-                hint="Create the levels of the slice again.",
-            )
-        found[path] = converted
+        _require_same(Line.of(conversion.target, found[path]), first.new, LabelError, source.uri, path, original)
     return found
+
+
+def _require_same(
+    labels: Line, first: Line, kind: type[LabelError | FormatError], where: str, path: str, original: str
+) -> None:
+    """Refuse labels of a level that differ from those of the first level."""
+    if labels.values == first.values:
+        return
+    place = next(i for i, pair in enumerate(zip(labels.values, first.values, strict=True)) if pair[0] != pair[1])
+    raise kind(
+        "the levels have different labels",
+        where=f"{where}, {path}",
+        expected=f"{first.text(place)}, as in {original}",
+        found=labels.text(place),
+        hint="Create the levels again.",
+    )
 
 
 def check_followers(labels: Sequence[Labels], source: OpenSlice, config: Config) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 from zapz.errors import MetadataError
 from zapz.format import jsontext
 from zapz.format.level_names import LEVELS, STORED, number_of
-from zapz.format.metadata import Array, Dataset, check_path, join
+from zapz.format.metadata import Array, Dataset, check_path, folders_above, join
 from zapz.format.pyramid import Pyramid
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -42,7 +42,10 @@ def levels_document(dataset: Dataset) -> dict[str, bytes]:
     Its own level 0 is not linked.
     """
     if LEVELS not in dataset.documents:
-        return {}
+        if dataset.roots == _ROOT:
+            return {}
+        meta = {"version": "1.0", "num_levels": len(dataset.roots), "use_saved_levels": False}
+        return {LEVELS: jsontext.dumps(meta, indent=2).encode()}
     text = jsontext.text_of(dataset.documents[LEVELS], LEVELS)
     if _BASE not in jsontext.parse_object(text, LEVELS):
         return {LEVELS: text.encode()}
@@ -56,7 +59,7 @@ def with_pyramids(dataset: Dataset) -> Dataset:
     Raises:
         MetadataError: The path of a level leaves the dataset, or a level is missing.
     """
-    roots = _roots(dataset.documents)
+    roots = _roots(dataset)
     described = [
         path for path, attributes in dataset.groups.items() if "multiscales" in attributes or "ome" in attributes
     ]
@@ -67,13 +70,18 @@ def with_pyramids(dataset: Dataset) -> Dataset:
     if roots != _ROOT:
         groups = {path: attributes for path, attributes in groups.items() if path}
         pyramids.append(_of_levels(dataset.documents, roots))
-    nodes = {*dataset.arrays, *groups}
     for path in described:
-        pyramids += [
-            replace(each, levels=tuple(level for level in each.levels if level in nodes))
-            for each in _described(path, dataset.groups[path])
-        ]
-    found = tuple(each for each in pyramids if each.levels)
+        pyramids += _described(path, dataset.groups[path])
+    nodes = {""} | {folder for path in dataset.arrays for folder in folders_above(path)}
+    found = tuple(
+        replace(
+            each,
+            levels=tuple(level for level in each.levels if level in nodes),
+            missing=tuple(level for level in each.levels if level not in nodes),
+        )
+        for each in pyramids
+    )
+    found = tuple(each for each in found if each.levels)
     arrays = _with_axes(dataset.arrays, found)
     levels: dict[str, tuple[Pyramid, int]] = {}
     for each in found:
@@ -82,12 +90,15 @@ def with_pyramids(dataset: Dataset) -> Dataset:
     return replace(dataset, arrays=arrays, groups=groups, roots=roots, pyramids=found, levels=levels)
 
 
-def _roots(documents: Mapping[str, bytes]) -> tuple[str, ...]:
+def _roots(dataset: Dataset) -> tuple[str, ...]:
     """Return the roots of separate datasets in a hierarchy: the levels of ``.levels``, else one."""
+    documents = dataset.documents
     tops = {key.partition("/")[0] for key in documents}
     if LEVELS not in documents and any("/" not in key for key in documents):
         return _ROOT
     numbers = {number: top for top in tops if (number := number_of(top, STORED)) is not None}
+    if any(top in dataset.arrays for top in numbers.values()):  # levels are groups
+        return _ROOT
     if LEVELS not in documents and sorted(numbers) != list(range(len(numbers))):  # a part of a hierarchy
         return _ROOT
     return tuple(numbers[number] for number in sorted(numbers)) or _ROOT
@@ -102,7 +113,7 @@ def _of_levels(documents: Mapping[str, bytes], roots: tuple[str, ...]) -> Pyrami
             where=LEVELS,
             expected=f"0.zarr to {number - 1}.zarr" if isinstance(number, int) and number > 1 else "0.zarr",
             found=", ".join(roots),
-            hint="The dataset is damaged or still being written.",
+            hint="The dataset is damaged or still being written, or a setting excludes a level.",
         )
     methods = meta.get("agg_methods")
     named = {str(k): str(v) for k, v in methods.items()} if isinstance(methods, dict) else {}
@@ -144,11 +155,12 @@ def _of_layout(path: str, meta: Mapping[str, Any]) -> Iterable[Pyramid]:
     layout, tiles = meta.get("layout"), meta.get("tile_matrix_set")
     if isinstance(layout, list):
         places = [each.get("asset") for each in layout if isinstance(each, dict)]
+        levels = tuple(dict.fromkeys(_inside(path, place) for place in places if isinstance(place, str)))
     elif isinstance(tiles, dict) and isinstance(tiles.get("tileMatrices"), list):
-        places = [each.get("id") for each in tiles["tileMatrices"] if isinstance(each, dict)]
+        ids = [each.get("id") for each in tiles["tileMatrices"] if isinstance(each, dict)]
+        levels = tuple(dict.fromkeys(join(path, each) for each in ids if isinstance(each, str) and each.isalnum()))
     else:
         return
-    levels = tuple(dict.fromkeys(_inside(path, place) for place in places if isinstance(place, str)))
     yield Pyramid(path=path, kind="geozarr", levels=levels, methods=method)
 
 

@@ -17,6 +17,8 @@ class Pyramid:
     """Whose convention describes it."""
     levels: tuple[str, ...]
     """Paths of its levels, in the stored order: groups, or arrays (OME-Zarr)."""
+    missing: tuple[str, ...] = ()
+    """Paths of levels that the metadata name and that have no array."""
     axes: tuple[str, ...] = ()
     """Names of the axes of its arrays (OME-Zarr)."""
     methods: Mapping[str, str] = field(default_factory=dict)

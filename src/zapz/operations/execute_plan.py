@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from zapz.checks.character_arrays import in_form_of
-from zapz.checks.reading import Reading, digest_of, read_labels
+from zapz.checks.reading import Reading, check_level_labels, digest_of, read_labels
 from zapz.config.settings import Config
 from zapz.errors import ConflictError
 from zapz.operations.place_slice import with_dimension
@@ -57,7 +57,9 @@ def execute_plan(
             what = "the target has changed since it was planned"
             raise ConflictError(what, where=plan.target_uri, hint="Plan again.")
         unread = replace(plan.placement, offset=0)  # the target's own labels are not needed
-        labels = read_labels(Reading(store, plan.before), source, unread, {}, config)
+        before = Reading(store, plan.before)
+        labels = read_labels(before, source, unread, {}, config)
+        check_level_labels(before, source, unread, labels, set())
         if digest_of(labels) != plan.placement.labels:
             what = "the slice's labels do not match the plan"
             raise ConflictError(what, where=plan.slice_uri, hint="Plan again.")

@@ -9,7 +9,7 @@ from zapz.cf.conversion import encoding_or_bare
 from zapz.checks import soundness
 from zapz.checks.all_labels import all_labels
 from zapz.checks.findings import Finding, finding_of
-from zapz.checks.reading import Reading, all_label_paths
+from zapz.checks.reading import Reading, label_paths
 from zapz.config.settings import Config
 from zapz.errors import ChunkError, FormatError, NotFoundError
 from zapz.format import documents as doors
@@ -69,7 +69,7 @@ def inspect_target(store: Store, config: Config) -> Seen:
     if not seen.dataset.lengths(dim):
         seen.notes.append(f"no variable has the append dimension {dim!r}: lengths and labels were not checked")
     reading = Reading(store, seen.dataset)
-    paths = all_label_paths(seen.dataset, dim)
+    paths = label_paths(seen.dataset, dim, copies=True)
     stored = {path: _inspect_labels(reading, path, seen, ordered=config.label_order != "any") for path in paths}
     seen.findings += soundness.of_levels(seen.dataset, stored)
     return seen

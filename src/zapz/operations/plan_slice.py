@@ -59,6 +59,7 @@ class Decider:
         """The store from which the target is read."""
         self._config = config
         self._static = StaticVariables()
+        self._same_labels: set[str] = set()
         self.placer = Placer(config, store.uri)
         """Decides where slices are placed."""
         self.budget = Budget.of(config)
@@ -67,6 +68,7 @@ class Decider:
     def begin_turn(self) -> None:
         """Forget comparisons that were done before the target's lock was taken."""
         self._static = StaticVariables()
+        self._same_labels = set()
 
     def expect(self, items: Iterable[Any]) -> None:
         """Record the number of slices, if it is known."""
@@ -94,7 +96,7 @@ class Decider:
         if outcome is not None:
             return replace(prepared, outcome=outcome, labels=tuple(labels))
         gaps = check_followers(labels, source, self._config)
-        others = check_level_labels(target, source, placement, labels)
+        others = check_level_labels(target, source, placement, labels, self._same_labels)
         placement = replace(placement, labels=digest_of(labels), notes=(*placement.notes, *gaps))
         if source.one_step:
             note = source.one_step.replace(LABEL, day_of(labels[0].new.text(0)) if labels else "")

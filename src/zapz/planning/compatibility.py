@@ -132,7 +132,7 @@ def place(
     if target.pyramids and not creates:
         from zapz.planning.levels import check_levels  # imported where used: most targets have no levels
 
-        check_levels(target, slice_, dim, where)
+        check_levels(target, slice_, config, where)
     _check_size(target, config, length, where)
     conversions: dict[str, Conversion] = {}
     filled, static, notes = list[str](), list[str](), list[str]()

@@ -15,6 +15,7 @@ import numpy as np
 
 from zapz.cf.conversion import Conversion, Encoding, format_instant, to_instants
 from zapz.errors import EncodingError
+from zapz.format.metadata import Dataset
 
 ENDS = 3
 """Number of a target's labels that are read: the first one and the last two."""
@@ -149,3 +150,11 @@ def grain_of(stored: np.ndarray[Any, Any]) -> Fraction:
 def day_of(text: str) -> str:
     """Return the text of a label for display: only the day if it is midnight."""
     return text.removesuffix("T00:00:00")
+
+
+def all_label_paths(target: Dataset, dim: str) -> list[str]:
+    """Return all label variables of the append dimension; the root's is first.
+
+    A label variable is one-dimensional and has the dimension's name (CF section 5).
+    """
+    return [p for p, a in sorted(target.arrays.items()) if a.dims == (dim,) and p.rpartition("/")[2] == dim]

@@ -61,7 +61,7 @@ def new_target(slice_: Dataset, config: Config, encodings: Mapping[str, ArrayEnc
         own = target.write_array(array, jsontext.dumps(dict(array.attributes)))
         documents |= _formed(array, own, wanted, config, ArrayEncoding(fill_value=least_of(array.dtype)), misses=True)
     keep = config.attrs_update_mode != "ignore"
-    for path in implicit_groups(_arrays_in(documents), slice_.groups):
+    for path in implicit_groups({*_arrays_in(documents), *slice_.groups}, slice_.groups):
         documents |= target.write_group(path, "{}")
     for path in slice_.groups:
         documents |= target.write_group(path, source.attributes_text(slice_.documents, path) if keep else "{}")

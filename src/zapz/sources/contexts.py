@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from typing import Any
+from typing import Any, SupportsIndex
 
 from zapz.errors import SliceError
 
@@ -115,7 +115,7 @@ def _stopped(generator: Generator[Any, Any, Any], where: str, found: str) -> Sli
 
 def is_multi_level(value: Any) -> bool:
     """Return whether an object is like a multi-level dataset of xcube: its levels are numbered."""
-    return isinstance(getattr(value, "num_levels", None), int) and _has(value, "get_dataset")
+    return isinstance(getattr(value, "num_levels", None), SupportsIndex) and _has(value, "get_dataset")
 
 
 def _has(value: Any, *methods: str) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from zapz.errors import SliceError
 from zapz.format import jsontext
 from zapz.format.level_names import LEVELS
-from zapz.sources.array_variables import ArrayVariable, of_dataset
+from zapz.sources.array_variables import ArrayVariable, is_dataset, of_dataset
 from zapz.sources.arrays import ArraysSource, Options
 from zapz.sources.contexts import is_multi_level
 from zapz.storage.local.posix import is_file
@@ -23,12 +24,17 @@ _Parts = tuple[dict[str, ArrayVariable], dict[str, Mapping[str, Any]], dict[str,
 def stored_place(item: Any) -> str | None:
     """Return the local path from which a multi-level dataset was opened; None if it has none.
 
-    Its chunks are copied from there, and its levels are not computed.
+    Its chunks are copied from there, and its levels are not computed. This is safe only if no level
+    is in memory yet: a program may have replaced it (xcube's ``set_dataset``).
     """
-    path = getattr(item, "path", None)
-    if not isinstance(path, str) or not is_local(path):
+    path, files = getattr(item, "path", None), getattr(item, "fs", None)
+    if not isinstance(path, str) or not is_local(path) or getattr(item, "_level_datasets", True):
         return None
-    return path if is_file(str(local_path(path) / LEVELS)) else None
+    protocol = getattr(files, "protocol", "file")
+    if "file" not in ({protocol} if isinstance(protocol, str) else set(protocol)):
+        return None
+    place = path.removeprefix("file://")
+    return place if place.startswith("/") and is_file(str(local_path(place) / LEVELS)) else None
 
 
 def source_of_tree(item: Any, label: str, options: Options) -> ArraysSource:
@@ -37,25 +43,39 @@ def source_of_tree(item: Any, label: str, options: Options) -> ArraysSource:
     Raises:
         SliceError: Its variables are invalid.
     """
-    variables, groups, documents = _of_levels(item) if is_multi_level(item) else _of_tree(item)
+    variables, groups, documents = _of_levels(item, label) if is_multi_level(item) else _of_tree(item)
     return ArraysSource(variables, groups, label, options, documents)
 
 
-def _of_levels(item: Any) -> _Parts:
+def _of_levels(item: Any, label: str) -> _Parts:
     """Return the parts of a multi-level dataset, as xcube stores it: ``0.zarr``, ``1.zarr``, ….
 
     Args:
         item: An object with ``num_levels`` and ``get_dataset(level)``.
+        label: Name of the slice, for messages.
+
+    Raises:
+        SliceError: It has no levels, or a level is not a dataset.
     """
     variables: dict[str, ArrayVariable] = {}
     groups: dict[str, Mapping[str, Any]] = {}
-    for level in range(item.num_levels):
-        found, groups[f"{level}.zarr"] = of_dataset(item.get_dataset(level))
+    for level in range(int(item.num_levels)):
+        dataset = item.get_dataset(level)
+        if not is_dataset(dataset):
+            raise SliceError(
+                "a level is not a dataset",
+                where=f"{label}, level {level}",
+                expected="a dataset of xarray",
+                found=type(dataset).__name__,
+            )
+        found, groups[f"{level}.zarr"] = of_dataset(dataset)
         variables |= {f"{level}.zarr/{name}": variable for name, variable in found.items()}
-    meta: dict[str, Any] = {"version": "1.0", "num_levels": item.num_levels, "use_saved_levels": False}
+    if not variables:
+        raise SliceError("the slice has no levels", where=label, found=f"num_levels {item.num_levels}")
+    meta: dict[str, Any] = {"version": "1.0", "num_levels": int(item.num_levels), "use_saved_levels": False}
     methods = getattr(item, "agg_methods", None)
     if isinstance(methods, Mapping):
-        meta["agg_methods"] = {str(name): str(method) for name, method in methods.items()}
+        meta["agg_methods"] = {str(name): method for name, method in methods.items() if isinstance(method, str)}
     return variables, groups, {LEVELS: jsontext.dumps(meta, indent=2).encode()}
 
 

@@ -110,7 +110,9 @@ def _found(store: ReadableStore, listing: Children | None) -> dict[str, bytes]:
     """Read the documents of a hierarchy: by listing its folders, else by their names alone."""
     root = store.read_many(n for n in doors.DOCUMENT_NAMES if listing is None or n in listing.files)
     if not root and listing is not None and is_pyramid(store.uri, listing):
-        return _levels(store, listing)
+        levels = _levels(store, listing)
+        if levels is not None:
+            return levels
     found = dict(root)
     if not doors.is_array(root, ""):
         named = doors.consolidated_names(root)
@@ -130,12 +132,15 @@ def is_pyramid(uri: str, listing: Children) -> bool:
     """
     if level_names.LEVELS in listing.files:
         return True
-    names = (*listing.folders, *listing.files)
-    return uri.rstrip("/").endswith(level_names.SUFFIX) and any(level_names.number_of(name) == 0 for name in names)
+    names = {*listing.folders, *listing.files}
+    return uri.rstrip("/").endswith(level_names.SUFFIX) and bool(names & {"0.zarr", "0.link"})
 
 
-def _levels(store: ReadableStore, listing: Children) -> dict[str, bytes]:
+def _levels(store: ReadableStore, listing: Children) -> dict[str, bytes] | None:
     """Read the documents of a ``.levels`` dataset: those of its levels, each a root of its own.
+
+    Returns:
+        The documents; None if what is named like a level is an array, so that it is none.
 
     Raises:
         LinkedLevelError: A level is stored elsewhere.
@@ -170,14 +175,24 @@ def _levels(store: ReadableStore, listing: Children) -> dict[str, bytes]:
             hint="The dataset is damaged or still being written.",
         )
     wanted = [level_names.LEVELS] if level_names.LEVELS in listing.files else []
-    found = store.read_many([*wanted, *(join(root, name) for root in roots for name in doors.DOCUMENT_NAMES)])
+    inside = {root: store.children(root) for root in roots}
+    wanted += [join(root, name) for root in roots for name in doors.DOCUMENT_NAMES if name in inside[root].files]
+    found = store.read_many(wanted)
+    if any(doors.is_array(found, root) for root in roots):
+        return None
     for root in roots:
         own = {name: found[join(root, name)] for name in doors.DOCUMENT_NAMES if join(root, name) in found}
         named = [join(root, key) for key in doors.consolidated_names(own)]
         search = _Search(store, doors.searched_names(own), {parent(key) for key in named}, found)
         search.require_inside(root)
-        search.descend(root, store.children(root), 0)
+        search.descend(root, inside[root], 0)
         _require(named, found)
+        if not any(key.startswith(f"{root}/") for key in found):
+            raise MetadataError(
+                "a level is empty",
+                where=f"{store.uri}, {root}",
+                hint="The dataset is damaged or still being written.",
+            )
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from zapz.format.level_names import LEVELS, SUFFIX, number_of
+from zapz.format.level_names import LEVELS, LINKED, STORED, SUFFIX, number_of
 from zapz.storage.local.posix import is_file
 from zapz.storage.local.store import LocalStore
 from zapz.storage.store import ReadableStore
@@ -35,7 +35,7 @@ def surroundings_of(store: ReadableStore) -> Surroundings:
     place, found = _local(store) if isinstance(store, LocalStore) else _objects(store)
     whole, _, name = place.rpartition("/")
     pyramid = next((folder for folder, mark in found if mark == LEVELS), None)
-    if pyramid is None and whole.endswith(SUFFIX) and number_of(name) is not None:
+    if pyramid is None and whole.endswith(SUFFIX) and number_of(name, (*STORED, *LINKED)) is not None:
         pyramid = whole
     return Surroundings(pyramid=pyramid, dataset=found[0][0] if found else None)
 
