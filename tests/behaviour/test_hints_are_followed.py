@@ -54,6 +54,10 @@ FOLLOWED: Mapping[tuple[str, str], str] = {
     ("planning/compatibility.py", "excluded_variables"): HERE + "test_a_variable_that_the_target_lacks",
     ("planning/compatibility.py", "on_extra"): HERE + "test_a_variable_that_the_target_lacks",
     ("planning/compatibility.py", "on_missing"): HERE + "test_a_variable_that_the_slice_lacks",
+    (
+        "planning/levels.py",
+        "on_missing",
+    ): "behaviour/test_pyramids.py::test_a_pyramid_that_the_slice_lacks_can_be_filled",
     ("planning/config_checks.py", "append_dim"): "behaviour/test_remedies.py::test_another_append_dimension",
     ("planning/config_checks.py", "append_label"): HERE + "test_a_form_without_an_origin",
     (

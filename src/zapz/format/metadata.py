@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from zapz.errors import MetadataError
 from zapz.format.codecs import CodecChain
 from zapz.format.grid import Box, Index, RegularGrid, resized
 from zapz.format.jsontext import JSON
-
-if TYPE_CHECKING:
-    from zapz.format.pyramid import Pyramid
+from zapz.format.pyramid import Pyramid
 
 Dim = str | None
 """Name of a dimension; None if the writer stored none."""
