@@ -29,6 +29,7 @@ SCENARIOS = dict.fromkeys(
         "sharded-v3",
         "stale-v2",
         "stale-v3",
+        "levels-v2",
     ),
     12,
 )
@@ -120,7 +121,14 @@ def test_killed_at_every_operation(
 
 @pytest.mark.parametrize(
     ("name", "share"),
-    [("misaligned-v2", 0.4), ("misaligned-v2", 0.7), ("sharded-v3", 0.8), ("new-v3", 0.4), ("stale-v3", 0.65)],
+    [
+        ("misaligned-v2", 0.4),
+        ("misaligned-v2", 0.7),
+        ("sharded-v3", 0.8),
+        ("new-v3", 0.4),
+        ("stale-v3", 0.65),
+        ("levels-v2", 0.7),
+    ],
 )
 def test_killed_in_recovery(
     name: str, share: float, scenario_of: Callable[[str], Scenario], server: Server, tmp_path: Path

@@ -46,7 +46,7 @@ def build(place: Path, name: str) -> Scenario:
     options: dict[str, Any] = {**COMMON, "zarr_format": zarr_format, "consolidated": True}
     settings: dict[str, Any] = {"workers": 1}
     steps = 3
-    if kind in {"aligned", "stale"}:
+    if kind in {"aligned", "stale", "levels"}:
         settings["label_chunk"] = "keep"
     if kind == "misaligned":
         steps = 2
@@ -56,8 +56,12 @@ def build(place: Path, name: str) -> Scenario:
         options["nested"] = True
     target = place / "before.zarr"
     slices = [place / f"s{n}.zarr" for n in range(2)]
+    if kind == "levels":
+        options["shapes"] = ((10, 8), (5, 4), (3, 2))
+        del options["shape"]
+    make = pyramids.make_levels if kind == "levels" else cubes.make_slice
     for number, path in enumerate(slices):
-        cubes.make_slice(path, start=number * steps, steps=steps, **options)
+        make(path, start=number * steps, steps=steps, **options)
     if kind != "new":
         zapz.append(target, slices[0], **settings)
     if kind == "stale":
