@@ -200,9 +200,9 @@ def test_a_real_terminal(tmp_path: Path) -> None:
     code = (
         "import time, sys, zapz.cli.progress as p\n"
         "p._LATER = p._TICK = 0.01\n"
-        "from zapz.operations.slice_feed import Opener\n"
-        "real = Opener.open\n"
-        "Opener.open = lambda self, item: time.sleep(0.2) or real(self, item)\n"
+        "from zapz.operations.append_slice import SliceAppender\n"
+        "real = SliceAppender.append\n"
+        "SliceAppender.append = lambda self, *given: time.sleep(0.3) or real(self, *given)\n"
         f"sys.argv = ['zapz', 'append', {str(tmp_path / 'cube.zarr')!r}, *{list(map(str, paths))!r}]\n"
         "from zapz.__main__ import main\nmain()\n"
     )
