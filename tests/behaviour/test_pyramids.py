@@ -673,3 +673,16 @@ def test_levels_are_counted_and_described(levels: Callable[..., Path], tmp_path:
     (found,) = zapz.info(target).pyramids
     assert json.loads(run("info", "--json", target)[1])["pyramids"][0]["levels"][1]["sizes"] == {"y": 3, "x": 3}
     assert found.levels[1].factors == {"y": 1.667, "x": 2.0}
+
+
+def test_a_slice_given_as_a_mapper_does_not_lead_into_the_target(levels: Callable[..., Path], tmp_path: Path) -> None:
+    """As for a path: what is written cannot be read at the same time."""
+    target, slice_ = tmp_path / "c.levels", levels(1)
+    zapz.append(target, levels(0), **FAST)
+    shutil.rmtree(slice_ / "0.zarr")
+    (slice_ / "0.link").write_text("../c.levels/0.zarr")
+    before = tree(target)
+    for given in (slice_, fsspec.get_mapper(str(slice_))):
+        with pytest.raises(zapz.SliceError, match="one is inside the other"):
+            zapz.append(target, given, **FAST)
+        assert tree(target) == before

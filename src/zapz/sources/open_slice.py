@@ -57,6 +57,9 @@ class OpenSlice:
     """Closes the slice; called exactly once."""
     given: SourceStore | None = None
     """The same store, if the slice comes from a source."""
+    places: tuple[str, ...] = ()
+    """Paths or URIs of other datasets from which it is read, too: those that links of its levels
+    name."""
     has_place: bool = True
     """Whether it has a path or URI, by which it is recognised if it is appended again."""
     one_step: str = ""
@@ -137,7 +140,7 @@ def open_source(item: Item | ReadableStore, config: Config) -> OpenSlice:
     try:
         store = open_slice_store(item, config) if isinstance(item, str | os.PathLike) else item
         try:
-            store, dataset = open_with_links(
+            store, dataset, places = open_with_links(
                 store, config.excluded_variables, config.slice_storage_options, how_slices_are_opened(config)
             )
         except NotFoundError as error:
@@ -152,7 +155,7 @@ def open_source(item: Item | ReadableStore, config: Config) -> OpenSlice:
                 "The slice source returned a path. It must return the opened dataset: xarray.open_dataset(path)."
             )
         raise
-    return _selected(OpenSlice(uri=store.uri, store=store, dataset=dataset), config)
+    return _selected(OpenSlice(uri=store.uri, store=store, dataset=dataset, places=places), config)
 
 
 def _about_pattern(path: str) -> str:

@@ -81,6 +81,8 @@ class Opener:
             try:
                 number = f"slice {next(self._numbers)}"
                 opened = self._opened(inner, name or number, leave)
+                for place in opened.places:
+                    self._apart(place)
                 if opened.given is not None:
                     opened.given.naming = naming
                 return replace(opened, name=name) if name and opened.has_place else opened
@@ -154,10 +156,7 @@ class Opener:
         if not os.fspath(item).strip() or "\0" in os.fspath(item):
             raise SliceError("invalid path of a slice", where=label, expected="a path or URI", found=repr(item))
         self._apart(os.fspath(item))
-        opened = open_slice(item, self.config, self._cancelled, self._waits)
-        for place in getattr(opened.store, "places", ()):  # where the links of a pyramid lead
-            self._apart(place)
-        return opened
+        return open_slice(item, self.config, self._cancelled, self._waits)
 
 
 def _looks_like_arrays(item: Any) -> bool:

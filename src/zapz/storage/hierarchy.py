@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from zapz.errors import FormatError, MetadataError, NotFoundError, StoreError, UnsupportedError
 from zapz.format import documents as doors
-from zapz.format import level_names
+from zapz.format.level_names import LEVELS, LINKED, STORED, SUFFIX, number_of
 from zapz.format.metadata import Dataset, check_path, is_named, join, parent
 from zapz.storage.layout import OURS
 from zapz.storage.open import require_folder
 from zapz.storage.store import Children, Options, ReadableStore, StoreOptions
 
 _MAX_DEPTH = 16
+_UNFINISHED = "The dataset is damaged or still being written."
 _ARRAYS_ONLY = -1
 """Depth of a root without any document. It is a group only if it directly contains arrays;
 otherwise it is a folder of datasets."""
@@ -102,14 +103,14 @@ def _require(named: Iterable[str], found: Collection[str]) -> None:
             "incomplete dataset: consolidated metadata name a document that does not exist",
             expected=missing[0],
             found="none",
-            hint="The dataset is damaged or still being written.",
+            hint=_UNFINISHED,
         )
 
 
 def _found(store: ReadableStore, listing: Children | None) -> dict[str, bytes]:
     """Read the documents of a hierarchy: by listing its folders, else by their names alone."""
     root = store.read_many(n for n in doors.DOCUMENT_NAMES if listing is None or n in listing.files)
-    if not root and listing is not None and is_pyramid(store.uri, listing):
+    if not root and listing is not None and _is_pyramid(store.uri, listing):
         levels = _levels(store, listing)
         if levels is not None:
             return levels
@@ -125,15 +126,15 @@ def _found(store: ReadableStore, listing: Children | None) -> dict[str, bytes]:
     return found
 
 
-def is_pyramid(uri: str, listing: Children) -> bool:
+def _is_pyramid(uri: str, listing: Children) -> bool:
     """Return whether a folder without a root document is a ``.levels`` dataset.
 
     Without its document ``.zlevels``, only its name says so.
     """
-    if level_names.LEVELS in listing.files:
+    if LEVELS in listing.files:
         return True
     names = {*listing.folders, *listing.files}
-    return uri.rstrip("/").endswith(level_names.SUFFIX) and bool(names & {"0.zarr", "0.link"})
+    return uri.rstrip("/").endswith(SUFFIX) and bool(names & {"0.zarr", "0.link"})
 
 
 def _levels(store: ReadableStore, listing: Children) -> dict[str, bytes] | None:
@@ -144,38 +145,11 @@ def _levels(store: ReadableStore, listing: Children) -> dict[str, bytes] | None:
 
     Raises:
         LinkedLevelError: A level is stored elsewhere.
-        MetadataError: A level is there twice, or incomplete.
+        MetadataError: A level is there twice, missing or empty.
     """
-    links = sorted(name for name in listing.files if level_names.number_of(name, level_names.LINKED) is not None)
-    roots = sorted(name for name in listing.folders if level_names.number_of(name, level_names.STORED) is not None)
-    if twice := {level_names.number_of(name) for name in links} & {level_names.number_of(name) for name in roots}:
-        first = min(each for each in twice if each is not None)
-        raise MetadataError(
-            "a level is there twice",
-            where=store.uri,
-            expected=f"{first}.link or {first}.zarr",
-            found="both",
-            hint="Remove the one that is out of date.",
-        )
-    if links:
-        raise LinkedLevelError(
-            "a level is stored in another place",
-            where=store.uri,
-            expected=f"{level_names.number_of(links[0])}.zarr",
-            found=links[0],
-            hint="Append to the dataset that the link names, and create the levels again.",
-        )
-    numbers = sorted(number for name in roots if (number := level_names.number_of(name)) is not None)
-    if numbers != list(range(len(numbers))):
-        raise MetadataError(
-            "a level is missing",
-            where=store.uri,
-            expected=f"0.zarr to {numbers[-1]}.zarr",
-            found=", ".join(roots),
-            hint="The dataset is damaged or still being written.",
-        )
-    wanted = [level_names.LEVELS] if level_names.LEVELS in listing.files else []
+    roots = _stored_levels(store, listing)
     inside = {root: store.children(root) for root in roots}
+    wanted = [LEVELS] if LEVELS in listing.files else []
     wanted += [join(root, name) for root in roots for name in doors.DOCUMENT_NAMES if name in inside[root].files]
     found = store.read_many(wanted)
     if any(doors.is_array(found, root) for root in roots):
@@ -188,12 +162,45 @@ def _levels(store: ReadableStore, listing: Children) -> dict[str, bytes] | None:
         search.descend(root, inside[root], 0)
         _require(named, found)
         if not any(key.startswith(f"{root}/") for key in found):
-            raise MetadataError(
-                "a level is empty",
-                where=f"{store.uri}, {root}",
-                hint="The dataset is damaged or still being written.",
-            )
+            raise MetadataError("a level is empty", where=f"{store.uri}, {root}", hint=_UNFINISHED)
     return found
+
+
+def _stored_levels(store: ReadableStore, listing: Children) -> list[str]:
+    """Return the folders of the levels of a ``.levels`` dataset, in order.
+
+    Raises:
+        LinkedLevelError: A level is stored elsewhere.
+        MetadataError: A level is there twice, or missing.
+    """
+    stored = {number: name for name in listing.folders if (number := number_of(name, STORED)) is not None}
+    linked = {number: name for name in listing.files if (number := number_of(name, LINKED)) is not None}
+    if twice := stored.keys() & linked.keys():
+        raise MetadataError(
+            "a level is there twice",
+            where=store.uri,
+            expected=f"{min(twice)}.link or {min(twice)}.zarr",
+            found="both",
+            hint="Remove the one that is out of date.",
+        )
+    if linked:
+        raise LinkedLevelError(
+            "a level is stored in another place",
+            where=store.uri,
+            expected=f"{min(linked)}.zarr",
+            found=linked[min(linked)],
+            hint="Append to the dataset that the link names, and create the levels again.",
+        )
+    names = [stored[number] for number in sorted(stored)]
+    if sorted(stored) != list(range(len(stored))):
+        raise MetadataError(
+            "a level is missing",
+            where=store.uri,
+            expected=f"0.zarr to {max(stored)}.zarr",
+            found=", ".join(names),
+            hint=_UNFINISHED,
+        )
+    return names
 
 
 def _paths(documents: Iterable[str]) -> set[str]:
@@ -286,7 +293,7 @@ def open_dataset(store: ReadableStore, without: Collection[str] = (), listing: C
 
 def open_with_links(
     store: ReadableStore, without: Collection[str], options: Options | None, how: StoreOptions
-) -> tuple[ReadableStore, Dataset]:
+) -> tuple[ReadableStore, Dataset, tuple[str, ...]]:
     """Read a hierarchy as ``open_dataset`` does; levels of a ``.levels`` dataset may be links.
 
     Args:
@@ -296,19 +303,20 @@ def open_with_links(
         how: How the stores of linked datasets are opened.
 
     Returns:
-        The store from which all levels can be read, and the dataset.
+        The store from which all levels can be read, the dataset, and the paths or URIs of linked
+        datasets.
 
     Raises:
         FormatError: As ``open_dataset``, or a link leads to a place that is not allowed.
         StoreError: Storage failed.
     """
     try:
-        return store, open_dataset(store, without)
+        return store, open_dataset(store, without), ()
     except LinkedLevelError:
         from zapz.storage.linked_levels import with_links  # imported where used: few slices have links
 
-        store = with_links(store, options, how)
-        return store, open_dataset(store, without)
+        joined = with_links(store, options, how)
+        return joined, open_dataset(joined, without), joined.places
 
 
 def documents_of(
