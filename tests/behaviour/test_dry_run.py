@@ -248,7 +248,9 @@ def test_codecs_that_zapz_cannot_run_are_refused_alike(tmp_path: Path, zarr_form
     assert agreed(target, slices, **FAST) == (["appended", "appended"], "")
     zapz.append(target, slices, **FAST)
     (told,) = [words for paths, words, _ in info_words.next_append(zapz.info(target)) if paths == "v"]
-    assert told.startswith("refused: the boundary chunk holds 1 of 2 steps, and zapz cannot run a codec")
+    assert told.startswith(
+        "refused: the boundary chunk holds 1 of 2 steps and must be re-encoded, but zapz cannot run its codecs"
+    )
     following = slice_of("2", [3, 4])
     for dry_run in (True, False):
         with pytest.raises(zapz.UnsupportedError, match="nosuch"):

@@ -686,3 +686,19 @@ def test_a_slice_given_as_a_mapper_does_not_lead_into_the_target(levels: Callabl
         with pytest.raises(zapz.SliceError, match="one is inside the other"):
             zapz.append(target, given, **FAST)
         assert tree(target) == before
+
+
+def test_a_pyramid_with_labels_is_not_filled(tmp_path: Path) -> None:
+    """Its steps would have no labels."""
+    attributes, names = pyramids.LAYOUTS["geozarr"]
+    for n in range(2):
+        root = tmp_path / f"{n}.zarr"
+        cubes.make_slice(root, start=2 * n, **OPTIONS | {"consolidated": False})
+        pyramids.make_groups(root / "p", attributes, names, start=2 * n, **OPTIONS | {"consolidated": False})
+    zapz.append(tmp_path / "c.zarr", tmp_path / "0.zarr", **FAST)
+    before = tree(tmp_path / "c.zarr")
+    shutil.rmtree(tmp_path / "1.zarr" / "p")
+    with pytest.raises(zapz.SliceError, match="the slice lacks a pyramid of the target") as caught:
+        zapz.append(tmp_path / "c.zarr", tmp_path / "1.zarr", on_missing="fill", **FAST)
+    assert not caught.value.remedies
+    assert tree(tmp_path / "c.zarr") == before

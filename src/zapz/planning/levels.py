@@ -8,13 +8,15 @@ from zapz.config.settings import Config
 from zapz.errors import SliceError
 from zapz.format.level_names import SUFFIX
 from zapz.format.metadata import Dataset
+from zapz.format.pyramid import Pyramid
 from zapz.planning.labels import all_label_paths
 
 
 def check_levels(target: Dataset, slice_: Dataset, config: Config, where: str) -> None:
     """Refuse a slice that lacks levels of a pyramid: after the append, they would be too short.
 
-    A pyramid that is not in the slice at all can be filled, if other variables are.
+    A pyramid of which the slice has no level can be filled if it has no labels, and the slice has
+    other variables.
 
     Args:
         target: The target.
@@ -25,33 +27,19 @@ def check_levels(target: Dataset, slice_: Dataset, config: Config, where: str) -
     Raises:
         SliceError: The slice has only some levels, or none; or a level lacks its labels.
     """
-    dim = config.append_dim
-    growing = _levels_with(target, target.lengths(dim))
-    arrays = [path for path in slice_.arrays if path not in config.excluded_variables]
-    there = _levels_with(target, arrays)
-    for number, pyramid in enumerate(target.pyramids):
-        wanted = [level for place, level in enumerate(pyramid.levels) if (number, place) in growing]
-        missing = [level for place, level in enumerate(pyramid.levels) if (number, place) in growing - there]
-        if not missing or (
-            len(missing) == len(wanted) and config.on_missing == "fill" and target.arrays.keys() & arrays
-        ):
-            continue
-        names, lost = (", ".join(level or "/" for level in levels) for levels in (wanted, missing))
-        hint = "Create the missing levels of the slice with the tool that created those of the target."
-        if len(missing) < len(wanted):
-            found = ", ".join(level or "/" for level in wanted if level not in missing)
-            what, found = "the slice has only some of the target's levels", f"{found}, but not {lost}"
-        elif target.arrays.keys() & arrays:
-            what, found = "the slice lacks a pyramid of the target", "none of them"
-            hint = "Add them to the slice, or use {on_missing} to fill their steps with missing values."
-            raise SliceError(what, where=where, expected=names, found=found, hint=hint, remedies={"on_missing": "fill"})
-        else:
-            what = "the slice has no levels, and the target is a pyramid"
-            found = ", ".join(sorted(slice_.arrays)[:3]) or "no variables"
-        raise SliceError(what, where=where, expected=names, found=found, hint=hint)
-    for path in all_label_paths(target, dim):
-        place = target.level_of(path)
-        if place is not None and path not in arrays and (target.pyramids.index(place[0]), place[1]) in there:
+    labels = all_label_paths(target, config.append_dim)
+    growing, there, labelled = (
+        _levels_of(target, paths) for paths in (target.lengths(config.append_dim), slice_.arrays, labels)
+    )
+    has_others = bool(target.arrays.keys() & slice_.arrays.keys())
+    for pyramid in target.pyramids:
+        wanted = [level for level in pyramid.levels if level in growing]
+        missing = [level for level in wanted if level not in there]
+        may_fill = missing == wanted and has_others and not labelled & {*missing}
+        if missing and not (may_fill and config.on_missing == "fill"):
+            raise _lacks(wanted, missing, slice_, where, has_others=has_others, may_fill=may_fill)
+    for path in labels:
+        if path not in slice_.arrays and _levels_of(target, [path]) & there:
             raise SliceError(
                 "a level of the slice has no labels",
                 where=where,
@@ -61,10 +49,38 @@ def check_levels(target: Dataset, slice_: Dataset, config: Config, where: str) -
             )
 
 
-def _levels_with(target: Dataset, paths: Iterable[str]) -> set[tuple[int, int]]:
-    """Return the levels to which some of these paths belong, as numbers of pyramid and level."""
-    numbers = {id(pyramid): number for number, pyramid in enumerate(target.pyramids)}
-    return {(numbers[id(place[0])], place[1]) for path in paths if (place := target.level_of(path)) is not None}
+def _lacks(
+    wanted: Sequence[str], missing: Sequence[str], slice_: Dataset, where: str, *, has_others: bool, may_fill: bool
+) -> SliceError:
+    """Return the error for a slice that lacks levels of a pyramid.
+
+    Args:
+        wanted: The levels that grow.
+        missing: Those of them that the slice lacks.
+        slice_: The slice.
+        where: The slice, for messages.
+        has_others: Whether the slice has other variables of the target.
+        may_fill: Whether the levels may be filled with missing values.
+    """
+    names, lost = (", ".join(level or "/" for level in levels) for levels in (wanted, missing))
+    hint, remedies = "Create them with the tool that created the levels of the target.", {}
+    if len(missing) < len(wanted):
+        what = "the slice has only some of the target's levels"
+        found = f"{', '.join(level or '/' for level in wanted if level not in missing)}, but not {lost}"
+    elif has_others:
+        what, found = "the slice lacks a pyramid of the target", "none of its levels"
+    else:
+        what = "the slice has no levels, and the target is a pyramid"
+        found = ", ".join(sorted(slice_.arrays)[:3]) or "no variables"
+    if may_fill:
+        hint += " Or use {on_missing} to fill their steps with missing values."
+        remedies["on_missing"] = "fill"
+    return SliceError(what, where=where, expected=names, found=found, hint=hint, remedies=remedies)
+
+
+def _levels_of(dataset: Dataset, paths: Iterable[str]) -> set[str]:
+    """Return the levels to which some of these paths belong."""
+    return {place[0].levels[place[1]] for path in paths if (place := dataset.level_of(path)) is not None}
 
 
 def check_form(slice_: Dataset, uri: str, where: str) -> None:
@@ -79,16 +95,16 @@ def check_form(slice_: Dataset, uri: str, where: str) -> None:
         SliceError: The target's name ends in ``.levels``, and the slice is not such a dataset; or
             the slice lacks levels that its metadata name.
     """
-    there = _levels_with(slice_, slice_.arrays)
-    for number, pyramid in enumerate(slice_.pyramids):
-        found = [level for place, level in enumerate(pyramid.levels) if (number, place) in there]
+    there = _levels_of(slice_, slice_.arrays)
+    for pyramid in slice_.pyramids:
+        found = [level for level in pyramid.levels if level in there]
         if pyramid.missing or len(found) < len(pyramid.levels):
             raise SliceError(
                 "the slice lacks levels that its metadata name",
                 where=where,
                 expected=", ".join((*pyramid.levels, *pyramid.missing)),
                 found=", ".join(found) or "none of them",
-                hint="A new target has all levels of its first slice. Add the levels, or correct metadata and settings.",
+                hint="A new target gets all levels that its first slice names. Add the levels, or correct metadata and settings.",
             )
     if uri.rstrip("/").endswith(SUFFIX) and slice_.roots == ("",):
         raise SliceError(
@@ -107,17 +123,12 @@ def copies_of(dataset: Dataset, paths: Sequence[str]) -> dict[str, str]:
         dataset: The dataset.
         paths: Paths of label variables.
     """
-    first: dict[tuple[int, str], str] = {}
+    first: dict[tuple[Pyramid, str], str] = {}
     found: dict[str, str] = {}
-    places = {path: dataset.level_of(path) for path in paths}
-    numbers = {id(pyramid): number for number, pyramid in enumerate(dataset.pyramids)}
-    for path in sorted(paths, key=lambda path: place[1] if (place := places[path]) is not None else -1):
-        place = places[path]
-        if place is None:
-            continue
-        pyramid, number = place
+    placed = [(place[1], path, place[0]) for path in paths if (place := dataset.level_of(path)) is not None]
+    for number, path, pyramid in sorted(placed, key=lambda each: each[:2]):
         inner = path[len(pyramid.levels[number]) :].lstrip("/")
-        original = first.setdefault((numbers[id(pyramid)], inner), path)
+        original = first.setdefault((pyramid, inner), path)
         if original != path:
             found[path] = original
     return found
