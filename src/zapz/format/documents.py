@@ -161,7 +161,9 @@ def read(documents: Mapping[str, bytes]) -> Dataset:
         MetadataError: A document is invalid, or there is none.
         UnsupportedError: v2 and v3 are mixed, or a feature is not supported.
     """
-    nodes = {key: data for key, data in documents.items() if key != LEVELS}
+    nodes = documents
+    if LEVELS in documents:
+        nodes = {key: data for key, data in documents.items() if key != LEVELS}
     kinds = {3 if name(key) == v3.NODE else 2 for key in nodes}
     if not kinds:
         raise MetadataError("not a Zarr dataset", expected="a .zgroup, .zarray or zarr.json", found="none of them")

@@ -181,7 +181,6 @@ class Dataset:
     has no group above them; else the root."""
     pyramids: tuple[Pyramid, ...] = field(default=(), compare=False)
     """Pyramids in the hierarchy (``multiscales``)."""
-
     levels: Mapping[str, tuple[Pyramid, int]] = field(default_factory=dict, compare=False)
     """The pyramid and the number of each level, by its path."""
 

@@ -27,15 +27,6 @@ _BASE = "base_dataset_path"
 """Member of ``.zlevels``: where a linked level 0 is stored."""
 
 
-def read_levels(document: bytes) -> Mapping[str, Any]:
-    """Return the content of a ``.zlevels`` document.
-
-    Raises:
-        MetadataError: It is not a JSON object.
-    """
-    return jsontext.parse_object(jsontext.text_of(document, LEVELS), LEVELS)
-
-
 def levels_document(dataset: Dataset) -> dict[str, bytes]:
     """Return the ``.zlevels`` of a new dataset with the levels of another one; nothing if none.
 
@@ -57,7 +48,8 @@ def with_pyramids(dataset: Dataset) -> Dataset:
     """Return a dataset with its pyramids; arrays without dimension names get those of their axes.
 
     Raises:
-        MetadataError: The path of a level leaves the dataset, or a level is missing.
+        MetadataError: The path of a level leaves the dataset, or the levels are not those that
+            ``.zlevels`` names.
     """
     roots = _roots(dataset)
     described = [
@@ -105,7 +97,7 @@ def _roots(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _of_levels(documents: Mapping[str, bytes], roots: tuple[str, ...]) -> Pyramid:
-    meta = read_levels(documents[LEVELS]) if LEVELS in documents else {}
+    meta = jsontext.parse_object(jsontext.text_of(documents[LEVELS], LEVELS), LEVELS) if LEVELS in documents else {}
     number = meta.get("num_levels", len(roots))
     if number != len(roots) or [number_of(root) for root in roots] != list(range(len(roots))):
         raise MetadataError(
@@ -174,22 +166,18 @@ def _inside(group: str, place: str) -> str:
     if inner in {".", ""}:
         return group
     inner = inner.removeprefix("./")
-    if _SCHEME.match(inner):
+    try:
+        check_path(inner)
+        is_outside = _SCHEME.match(inner) is not None
+    except MetadataError:
+        is_outside = True
+    if is_outside:
         raise MetadataError(
             "a level is outside of the dataset",
             where=group or "/",
             expected="a path inside the group",
             found=repr(place),
         )
-    try:
-        check_path(inner)
-    except MetadataError as error:
-        raise MetadataError(
-            "a level is outside of the dataset",
-            where=group or "/",
-            expected="a path inside the group",
-            found=repr(place),
-        ) from error
     return join(group, inner)
 
 

@@ -62,7 +62,7 @@ class SliceAppender:
             report = replace(report, plan={**summary, "replaces": state.old is not None})
             state.advance(plan, prepared.labels)
             state.planned.append(Planned(source=prepared.source, labels=prepared.labels, placement=prepared.placement))
-            state.foresee(prepared.labels, prepared.placement.length)
+            state.note_following(prepared.labels, prepared.placement.length)
             if plan.creates:
                 state.home = Reading(source.store, source.dataset)
         return replace(report, seconds=time.perf_counter() - started)

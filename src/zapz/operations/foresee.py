@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zapz.errors import StoreError
@@ -86,12 +85,13 @@ class Foresight:
         able = source.abilities
         if able.requests or not able.stored or plan.source is None:
             return None
-        effort = max(count(plan.spans), count(plan.source.grid.covering(tuple((0, n) for n in plan.source.shape))))
+        whole = tuple((0, n) for n in plan.source.grid.counts)
+        effort = max(count(plan.spans), count(whole))
         if effort > self._left:
             return None
         self._left -= effort
         try:
-            sizes = {index: source.size(plan.source.key(index)) for index in _chunks(plan)}
+            sizes = {index: source.size(plan.source.key(index)) for index in indices(whole)}
         except StoreError:  # the append itself reports it
             return None
         absent_is_fill = None not in sizes.values() or missing_value(plan, where)[1]
@@ -124,12 +124,6 @@ class _Seen:
     """Stored size of the copied chunks, in bytes."""
     why: list[str]
     """Further reasons for encoding."""
-
-
-def _chunks(plan: ArrayPlan) -> Iterator[Index]:
-    """Yield the index of every chunk (shard) that the slice may have."""
-    if plan.source is not None:
-        yield from indices(tuple((0, n) for n in plan.source.grid.counts))
 
 
 def _kind(plan: ArrayPlan, index: Index, sizes: dict[Index, int | None], *, absent_is_fill: bool) -> str:

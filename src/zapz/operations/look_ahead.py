@@ -210,7 +210,7 @@ class _Ahead:
     def advance(self, uri: str, labels: Sequence[Labels], length: int) -> None:
         """Record a slice that would be appended, and its length in steps."""
         self.last = uri
-        self.state.foresee(labels, length)
+        self.state.note_following(labels, length)
         self.state.note_labels(labels)
 
 

@@ -47,8 +47,8 @@ class State:
             self.last.pop(path, None)
         self.dataset = plan.after
 
-    def foresee(self, labels: Sequence[Labels], length: int) -> None:
-        """Record labels of a slice that is planned, or was inspected, and its length in steps."""
+    def note_following(self, labels: Sequence[Labels], length: int) -> None:
+        """Record a slice that is planned, or was inspected: its labels, and its length in steps."""
         before = max((len(index.values) for index in self.after.values()), default=0)
         for found in labels:
             if found.path not in self.after:
