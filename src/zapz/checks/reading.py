@@ -197,7 +197,7 @@ def _require_same(
         where=f"{where}, {path}",
         expected=f"{first.text(place)}, as in {original}",
         found=labels.text(place),
-        hint="Create the levels again.",
+        hint="Create the levels again, with the tool that created them.",
     )
 
 

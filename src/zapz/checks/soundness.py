@@ -113,7 +113,7 @@ def of_levels(dataset: Dataset, stored: Mapping[str, Cells | None]) -> Iterator[
                 what="the labels of the levels differ",
                 expected=f"{there.text(place)} at index {place}, as in {first}",
                 found=here.text(place),
-                hint="Create the levels again.",
+                hint="Create the levels again, with the tool that created them.",
             )
 
 

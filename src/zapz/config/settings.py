@@ -137,7 +137,8 @@ class Config:
     slice_references: tuple[str, ...] | None = _setting(
         several(text("a folder or a URI prefix", parse=trust.place_of_references, path=True)),
         "Locations to which a reference set (`reference://`) may refer: folders and URI prefixes. By default only the folder of the set's "
-        "own file and the folders below it; `[]` allows none.",
+        "own file and the folders below it; `[]` allows none. "
+        "The same holds for the links (`0.link`) in a slice that is a `.levels` dataset.",
         example=["s3://bucket/archive/"],
     )
     slice_polling: Mapping[str, float] | bool | None = _setting(

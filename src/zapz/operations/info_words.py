@@ -218,7 +218,7 @@ def _next(variable: VariableInfo) -> str:
             else f"the boundary chunk holds {filled:,} of {chunk:,}"
         )
         if variable.next_append == "refused":
-            return f"refused: {where} steps, and zapz cannot run a codec that would encode it again ({variable.codecs})"
+            return f"refused: {where} steps and must be re-encoded, but zapz cannot run its codecs ({variable.codecs})"
         return f"re-encoded: {where} steps"
     if chunk == 1:
         return "copied, whatever the length of the slice: chunk length 1"

@@ -67,7 +67,7 @@ def check_target(target: Dataset, config: Config, where: str) -> int:
                 "the target's levels differ in length",
                 where=where,
                 found=_some({f"{level or '/'}: {n}": 0 for level, n in levels.items()}),
-                hint="Another tool may have appended to only some of them. Create the levels again.",
+                hint="Another tool may have appended to only some of them. Create the levels again, with the tool that created them.",
             )
         raise FormatError(
             "the target's variables differ in length",

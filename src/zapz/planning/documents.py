@@ -30,8 +30,8 @@ def changed_documents(
 ) -> dict[str, bytes]:
     """Return the documents that an append writes, in the order in which they may become visible.
 
-    Of a pyramid, the coarsest level comes first and level 0 last: a reader that takes its labels
-    from level 0 finds them in all levels. Within a root, arrays come first, then groups. Its
+    Of a pyramid, the last level comes first and level 0 last: a reader that takes its labels from
+    level 0 finds them in all levels. Within a root, arrays come first, then groups. Its
     consolidated metadata, which readers open first, come last.
 
     Args:
@@ -107,7 +107,7 @@ def grown(target: Dataset, documents: Mapping[str, bytes], dim: str, stop: int) 
 
 
 def _turn(target: Dataset, key: str, consolidated: Mapping[str, bytes]) -> tuple[int, int, int, int, str]:
-    """Return a sort key: coarse levels first, deeper nodes first, attributes before their array.
+    """Return a sort key: levels in reverse order, deeper nodes first, attributes before arrays.
 
     Consolidated metadata are the last of their root.
     """
