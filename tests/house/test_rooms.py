@@ -37,7 +37,8 @@ LAYERS = {
     "operations": "errors checks reports execution sources txn config planning storage format cf expressions pictures",
     "api": "errors operations reports diagnostics config planning sources storage txn",
     "zappend": "api config sources.opener sources.xarray_files",
-    "cli": "errors interrupts api reports operations.describe operations.info_words operations.info_page operations.check operations.forgotten_target config sources.slice_source sources.xarray_files diagnostics format pictures",
+    "server": "errors api reports operations checks execution sources config planning storage format cf expressions pictures",
+    "cli": "errors interrupts api reports server operations.describe operations.info_words operations.info_page operations.check operations.forgotten_target config sources.slice_source sources.xarray_files diagnostics format pictures",
     "testing": "storage txn",
     "__main__": "cli interrupts",
     "__init__": "errors api reports operations.describe operations.check operations.map_settings config planning sources txn",
@@ -298,7 +299,7 @@ MOST_OF_A_CLASS = 250
 MOST_OF_A_FUNCTION = 60
 MOST_IMPORTS = 15
 MOST_FLOORS = 13
-MOST_ROOMS = 22
+MOST_ROOMS = 23
 
 LAWS: dict[Callable[[House], list[str]], dict[str, str]] = {
     forbidden_imports: {"format.grid": "def f():\n    from zapz.storage.uris import public\n"},

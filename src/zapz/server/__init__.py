@@ -1,0 +1,1 @@
+"""Serve datasets as Zarr over HTTP, while they grow."""

@@ -1,0 +1,62 @@
+"""Requests and replies of the server, independent of any framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HttpRequest:
+    """A request, as far as the server reads it. It has no body."""
+
+    method: str
+    """Its method, in upper case."""
+    path: str
+    """Its path, percent-decoded, below the path at which the application is mounted. It begins with
+    a slash."""
+    query: str = ""
+    """Its query, as sent, without the question mark."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Its header fields by name, in lower case. Of repeated fields, values are joined by commas."""
+    mount: str = ""
+    """Path at which the application is mounted in another one; "" if it is not mounted."""
+    scheme: str = "http"
+    """``http`` or ``https``."""
+    address: str = ""
+    """Local address on which the connection arrived; "" if it is not known."""
+
+
+class Stream(Protocol):
+    """A body that is sent in pieces. Its length is the reply's ``Content-Length``."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the pieces. This may block.
+
+        Raises:
+            ZapzError: Storage failed, or the object ended early: the connection must be aborted.
+        """
+
+    def close(self) -> None:
+        """Release what it holds; may be called several times, also before it was iterated."""
+
+
+def _nothing(_sent: int) -> None:
+    """Do nothing about a reply that was sent."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class HttpReply:
+    """A reply; adapters send it as it is."""
+
+    status: int
+    """HTTP status code."""
+    headers: list[tuple[str, str]]
+    """Header fields. ``Content-Length`` is among them, except in replies that have no content
+    (204, 304)."""
+    body: bytes | Stream = b""
+    """The body; empty for HEAD."""
+    done: Callable[[int], None] = _nothing
+    """Called exactly once, when the reply was sent or its connection was lost, with the number of
+    bytes of the body that were sent. It does not block."""
