@@ -75,17 +75,30 @@ class LazyRegion:
             SliceError: The array returned other cells than it declared.
         """
         part = self._data[tuple(slice(a, b) for a, b in box)]
-        cells = part.values if hasattr(part, "values") and hasattr(part, "dims") else part
-        cells = unmasked(cells) if isinstance(cells, np.ma.MaskedArray) else np.asarray(cells)
-        wanted = tuple(b - a for a, b in box)
-        if cells.shape != wanted or settled(cells.dtype) != self.dtype:
-            raise SliceError(
-                "array returned other cells than declared",
-                expected=f"{wanted} of {self.dtype}",
-                found=f"{cells.shape} of {cells.dtype}",
-            )
-        read: Cells = cells.astype(self.dtype, copy=False)
-        return read
+        return as_declared(part, tuple(b - a for a, b in box), self.dtype)
+
+
+def as_declared(part: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Cells:
+    """Return what an array-like returned, as cells without a mask.
+
+    Args:
+        part: What it returned: an array of NumPy or xarray, or anything that becomes one.
+        shape: The requested shape.
+        dtype: The declared data type, in native byte order.
+
+    Raises:
+        SliceError: The array returned other cells than it declared.
+    """
+    cells = part.values if hasattr(part, "values") and hasattr(part, "dims") else part
+    cells = unmasked(cells) if isinstance(cells, np.ma.MaskedArray) else np.asarray(cells)
+    if cells.shape != shape or settled(cells.dtype) != dtype:
+        raise SliceError(
+            "array returned other cells than declared",
+            expected=f"{shape} of {dtype}",
+            found=f"{cells.shape} of {cells.dtype}",
+        )
+    found: Cells = cells.astype(dtype, copy=False)
+    return found
 
 
 def region_of(data: Any, where: str) -> tuple[Region, dict[str, Any]]:

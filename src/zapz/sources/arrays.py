@@ -21,7 +21,7 @@ from zapz.format.codecs import CodecChain, endian_of
 from zapz.format.dtypes import undefined, write_marker
 from zapz.format.grid import Box, RegularGrid
 from zapz.format.metadata import Array, FillValue, check_path, implicit_groups, name
-from zapz.sources.array_like import Region, region_of
+from zapz.sources.array_regions import ArrayRegions
 from zapz.sources.array_variables import (
     ArrayVariable,
     dataset_of,
@@ -30,8 +30,8 @@ from zapz.sources.array_variables import (
     of_dataset,
     of_entry,
 )
-from zapz.sources.dask_arrays import DaskRegion, compute, is_lazy
 from zapz.sources.encoding_defaults import default_encoding
+from zapz.sources.shared_cache import SharedCache
 from zapz.sources.source import OwnSource
 
 _FORMAT = doors.of(3)
@@ -52,10 +52,13 @@ class Options:
     """Folder for larger computed cells."""
     on_disk: bool = False
     """Whether computed cells are always stored in that folder."""
+    blocks: SharedCache | None = None
+    """If set, blocks of lazy arrays are computed when they are read, and kept here; then
+    ``prepare`` computes nothing."""
 
 
 def source_of(item: Any, label: str, options: Options) -> ArraysSource:
-    """Return a slice from arrays; lazy ones are computed when the slice is prepared.
+    """Return a slice from arrays; lazy ones are computed when the slice is prepared, or read.
 
     Args:
         item: A mapping ``name -> (dims, array-like[, attrs[, encoding]])``, or an object of xarray.
@@ -99,22 +102,19 @@ class ArraysSource(OwnSource):
         """
         self.uri = label
         self._options = options
-        self._regions: dict[str, Region] = {}
+        self._regions = ArrayRegions(options.blocks)
         self._arrays: dict[str, Array] = {}
         self.array_encodings = {}
         self._documents: dict[str, bytes] = dict(documents or {})
         for key, variable in variables.items():
-            where = f"{label}, {key}"
-            region, meaning = _region(variable.data, where)
-            self._add(key, variable, region, meaning, options)
+            self._add(key, variable, options)
         for path in (*groups, *implicit_groups(self._arrays, groups)):
             text = jsontext.dumps(_attributes(groups.get(path, {}), f"{label}, {path}" if path else label))
             self._documents |= _FORMAT.write_group(path, text)
 
-    def _add(
-        self, path: str, variable: ArrayVariable, data: Region, meaning: Mapping[str, Any], options: Options
-    ) -> None:
+    def _add(self, path: str, variable: ArrayVariable, options: Options) -> None:
         where = f"{self.uri}, {path}"
+        data, meaning = self._regions.add(path, variable.data, where)
         try:
             check_path(path)
         except MetadataError as error:
@@ -149,7 +149,7 @@ class ArraysSource(OwnSource):
             self._documents |= _FORMAT.write_array(array, jsontext.dumps(attributes))
         except UnsupportedError as error:
             raise error.at(where) from None
-        self._arrays[path], self._regions[path] = array, data
+        self._arrays[path] = array
         self.array_encodings[path] = default_encoding(
             data,
             variable.dims,
@@ -163,14 +163,13 @@ class ArraysSource(OwnSource):
 
     @property
     def pending(self) -> bool:
-        """Whether an array has not been computed yet."""
-        return any(isinstance(region, DaskRegion) and region.cells is None for region in self._regions.values())
+        """Whether an array must be computed and has not been."""
+        return self._regions.pending
 
     def prepare(self, paths: Collection[str]) -> None:
-        """Compute the lazy arrays among these paths, all at once."""
-        lazy = [region for path, region in self._regions.items() if path in paths and isinstance(region, DaskRegion)]
+        """Compute the lazy arrays among these paths, all at once, unless their blocks are."""
         options = self._options
-        compute(lazy, options.memory_limit, options.folder, on_disk=options.on_disk)
+        self._regions.prepare(paths, options.memory_limit, options.folder, on_disk=options.on_disk)
 
     def documents(self) -> Mapping[str, bytes]:
         """Return the metadata documents of the arrays."""
@@ -183,7 +182,7 @@ class ArraysSource(OwnSource):
             SliceError: The array returned other cells than it declared.
         """
         try:
-            return self._regions[path].read(box)
+            return self._regions.read(path, box)
         except SliceError as error:
             raise error.at(f"{self.uri}, {path}") from None
 
@@ -195,13 +194,3 @@ def _attributes(given: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise SliceError(
             error.what, where=f"{where}, {error.where}", expected=error.expected, found=error.found
         ) from None
-
-
-def _region(data: Any, where: str) -> tuple[Region, dict[str, Any]]:
-    """Return an array as a region. Lazy objects are computed, to find their type."""
-    if not is_lazy(data):
-        return region_of(data, where)
-    lazy = DaskRegion(data, where)
-    if lazy.dtype.kind not in "OT":
-        return lazy, {}
-    return region_of(lazy.read(tuple((0, n) for n in lazy.shape)), where)

@@ -36,14 +36,7 @@ class DaskRegion:
     chunks = None
 
     def __init__(self, array: Any, where: str) -> None:
-        if any(isinstance(n, float) and math.isnan(n) for n in array.shape):
-            raise SliceError(
-                "dask array of unknown shape",
-                where=where,
-                found=str(array.shape),
-                hint="Call compute_chunk_sizes() on it.",
-            )
-        self.array = _unmasked(array)
+        self.array = without_masks(array, where)
         self.shape = tuple(int(n) for n in array.shape)
         self.dtype = settled(self.array.dtype)
         self.natural = _regular(array.chunks)
@@ -103,8 +96,23 @@ def compute(arrays: Sequence[DaskRegion], limit: int, folder: str | None, *, on_
         array.cells = cells
 
 
-def _unmasked(array: Any) -> Any:
-    """Return a dask array without masked blocks."""
+def without_masks(array: Any, where: str) -> Any:
+    """Return a dask array without masked blocks.
+
+    Args:
+        array: The dask array.
+        where: The variable, for messages.
+
+    Raises:
+        SliceError: The lengths of its axes are not known.
+    """
+    if any(isinstance(n, float) and math.isnan(n) for n in array.shape):
+        raise SliceError(
+            "dask array of unknown shape",
+            where=where,
+            found=str(array.shape),
+            hint="Call compute_chunk_sizes() on it.",
+        )
     meta = getattr(array, "_meta", None)
     if not isinstance(meta, np.ma.MaskedArray):
         return array
