@@ -86,6 +86,16 @@ def planted(name: str) -> str:
     return f"faults/test_planted.py::test_{name}"
 
 
+def cached(name: str) -> str:
+    """Return a test of the cache that readers of lazy arrays share."""
+    return f"unit/sources/test_shared_cache.py::test_{name}"
+
+
+def blocks(name: str) -> str:
+    """Return a test of lazy arrays that are computed by blocks."""
+    return f"unit/sources/test_dask_blocks.py::test_{name}"
+
+
 def sparse(name: str) -> str:
     """Return a test about very many chunks."""
     return f"behaviour/test_sparse.py::test_{name}"
@@ -123,6 +133,8 @@ SETTLING = "txn/objects/settling.py"
 TURNS = "txn/objects/session.py"
 LEASE = "txn/objects/lease.py"
 COORDINATOR = "txn/objects/coordinator.py"
+SHARED_CACHE = "sources/shared_cache.py"
+DASK_BLOCKS = "sources/dask_blocks.py"
 HEAD = "txn/objects/head.py"
 VACUUM = "txn/objects/vacuum.py"
 
@@ -539,9 +551,23 @@ PICTURES = (
     Mutation("operations/foresee.py", '            encoded += kinds.count("empty")', "            pass", "a dry run counts chunks of fill values where they are written", "behaviour/test_dry_run.py::test_a_dry_run_counts_the_chunks_that_the_run_writes"),
     Mutation("operations/foresee.py", "        if effort > self._left:", "        if False:", "a dry run looks at a bounded number of chunks", "behaviour/test_dry_run.py::test_a_dry_run_looks_at_a_bounded_number_of_chunks"),
 )
+COMPUTED = (
+    Mutation(SHARED_CACHE, "                other.over.wait()\n", "                return make()\n", "threads that need a value at the same time make it once", cached("threads_that_ask_at_once_share_one_value[kept]")),
+    Mutation(SHARED_CACHE, "while self._nbytes + nbytes > self.limit:", "while False:", "what a cache keeps is bounded", cached("what_was_used_least_recently_is_dropped_first")),
+    Mutation(SHARED_CACHE, "            if nbytes <= self.limit:\n", "            if True:\n", "a value larger than the limit drops no others", cached("a_value_may_be_as_large_as_the_limit_and_no_larger")),
+    Mutation(SHARED_CACHE, "raise _copied(other.failure)", "raise other.failure", "threads do not share an error", cached("threads_that_ask_at_once_get_the_same_error[plain]")),
+    Mutation(SHARED_CACHE, "        except CancelledError:\n            raise  # the", "        except ZeroDivisionError:\n            raise  # the", "who did not cancel tries himself", cached("an_interrupt_is_of_one_thread_alone[cancelled]")),
+    Mutation(SHARED_CACHE, "                del making  # this", "                pass  # this", "an error that is gone keeps no cells", cached("nothing_of_a_failed_value_is_left")),
+    Mutation(DASK_BLOCKS, "        part = get_sync(tasks, key)\n", "        part = get_sync(tasks, key)\n        get_sync(self._tasks(key), [(self._name, *i) for i in indices(self._blocks)])\n", "a box computes the blocks that it touches and no others", blocks("a_box_computes_the_blocks_that_it_touches")),
+    Mutation(DASK_BLOCKS, "self._cache.get((self._token, index), partial(self._computed, index), _size)", "self._computed(index)", "a block that is kept is not computed again", blocks("a_kept_block_is_not_computed_again")),
+    Mutation(DASK_BLOCKS, "object()  # not", "array.name  # not", "lazy arrays of one name are told apart", blocks("arrays_in_one_cache_are_told_apart")),
+    Mutation(DASK_BLOCKS, "        cells.flags.writeable = False\n", "", "cells that readers share cannot be changed", blocks("cells_that_are_shared_cannot_be_changed")),
+    Mutation(DASK_BLOCKS, "and owner.nbytes <= cells.nbytes else", "else", "a block that is kept keeps no larger array", blocks("a_kept_block_keeps_nothing_else")),
+)
 # fmt: on
 
 MUTATIONS = (
+    *COMPUTED,
     *SYNCS,
     *LOCAL_STORAGE,
     *LOCAL_TRANSACTIONS,
