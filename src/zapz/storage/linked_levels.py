@@ -44,14 +44,14 @@ class LinkedLevels:
         self._store = store
         self._levels = levels
 
-    def _at(self, key: str) -> tuple[ReadableStore, str]:
+    def at(self, key: str) -> tuple[ReadableStore, str]:
         """Return the store of a key, and the key in it."""
         level, _, rest = key.partition("/")
         return (self._levels[level], rest) if level in self._levels else (self._store, key)
 
     def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
         """See ``ReadableStore``."""
-        store, inner = self._at(key)
+        store, inner = self.at(key)
         return store.read(inner, offset, length)
 
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
@@ -65,13 +65,13 @@ class LinkedLevels:
         """Yield each store with its keys: the keys in it, and as given."""
         found: dict[int, tuple[ReadableStore, dict[str, str]]] = {}
         for key in keys:
-            store, inner = self._at(key)
+            store, inner = self.at(key)
             found.setdefault(id(store), (store, {}))[1][inner] = key
         yield from found.values()
 
     def size(self, key: str) -> int | None:
         """See ``ReadableStore``."""
-        store, inner = self._at(key)
+        store, inner = self.at(key)
         return store.size(inner)
 
     def existing(self, keys: Iterable[str]) -> Iterator[str]:
@@ -81,7 +81,7 @@ class LinkedLevels:
 
     def children(self, key: str) -> Children:
         """See ``ReadableStore``; links are listed as folders."""
-        store, inner = self._at(key)
+        store, inner = self.at(key)
         found = store.children(inner)
         if key:
             return found
@@ -90,17 +90,17 @@ class LinkedLevels:
 
     def folder_exists(self, key: str) -> bool:
         """See ``ReadableStore``."""
-        store, inner = self._at(key)
+        store, inner = self.at(key)
         return store.folder_exists(inner)
 
     def stray(self, key: str) -> str | None:
         """See ``ReadableStore``."""
-        store, inner = self._at(key)
+        store, inner = self.at(key)
         return store.stray(inner) if inner else None
 
     def linked(self, key: str) -> bool:
         """See ``ReadableStore``."""
-        store, inner = self._at(key)
+        store, inner = self.at(key)
         return store.linked(inner) if inner else False
 
 

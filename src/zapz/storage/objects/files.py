@@ -106,6 +106,10 @@ class ObjectFiles:
         data, tag = self._get(key, None, None)
         return data, tag or content_tag(data)
 
+    def read_part(self, key: str, offset: int, length: int) -> tuple[bytes, Tag | None]:
+        """Return bytes of an object, and its tag; None if the service has no tags."""
+        return self._get(key, offset, offset + length)
+
     def _get(self, key: str, start: int | None, end: int | None) -> tuple[bytes, Tag | None]:
         path = self._path(key)
         found: tuple[bytes, Tag | None] = self._call("cannot read", key, lambda: self._backend.get(path, start, end))
@@ -166,6 +170,10 @@ class ObjectFiles:
         if tag is not None:
             self._note(key, tag)
         return size
+
+    def look(self, key: str) -> tuple[int, Tag | None] | None:
+        """Return length and tag of an object; None if it does not exist."""
+        return self._look(self._path(key), key)
 
     def _look(self, path: str, key: str) -> tuple[int, Tag | None] | None:
         try:
