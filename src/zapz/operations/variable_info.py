@@ -11,6 +11,7 @@ from zapz.cf.calendars import UNITS
 from zapz.cf.conversion import Encoding, encoding_or_bare
 from zapz.errors import ChunkError, UnsupportedError
 from zapz.format import shards
+from zapz.format.codec_words import codec_words
 from zapz.format.documents import foreign_document
 from zapz.format.metadata import Array, Dataset
 from zapz.storage.chunk_reader import ChunkReader, require_codecs
@@ -109,7 +110,7 @@ def variable_info(store: Store, dataset: Dataset, array: Array, dim: str) -> Var
         dtype=str(array.dtype) if array.dtype.kind != "O" else array.unit_codecs.serializer,
         chunks=array.grid.chunks,
         inner_chunks=None if config is None else config.inner_shape,
-        codecs=_words(array),
+        codecs=codec_words(array),
         grows=axis is not None,
         dead_bytes=_dead_bytes(store, dataset, array, axis) if config is not None and axis is not None else 0,
         fill=_text(array.fill.value),
@@ -162,15 +163,6 @@ def _whole(encoding: Encoding) -> str:
         return ""
     found = [unit for unit, seconds in UNITS.items() if seconds == axis.step and seconds > 1]
     return found[0] if found else ""
-
-
-def _words(array: Array) -> str:
-    chain = array.unit_codecs
-    if chain.foreign is not None:
-        return "foreign"
-    words = [s.id + (f"/{s.config['cname']}" if s.id == "blosc" and "cname" in s.config else "") for s in chain.stages]
-    head = [f"{chain.endian}-endian"] if chain.endian == "big" else []
-    return " ".join([*(["transposed"] if chain.order else []), *head, *words]) or "raw"
 
 
 def _dead_bytes(store: Store, dataset: Dataset, array: Array, axis: int) -> int:
