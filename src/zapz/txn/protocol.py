@@ -151,6 +151,9 @@ class Coordinator(Protocol):
         While the target is held, the second part is empty.
         """
 
+    def decided(self) -> bool:
+        """Return whether a committed transaction may not be completely visible; change nothing."""
+
     def notes(self) -> tuple[str, ...]:
         """Return notes about the storage, without probing it."""
 

@@ -17,7 +17,7 @@ from zapz.storage.store import Holder, Store, read_optional
 from zapz.storage.waiting import Wait
 from zapz.txn import register as registers
 from zapz.txn.local import transaction
-from zapz.txn.local.recovery import describe_left, recover, refuse_link
+from zapz.txn.local.recovery import describe_left, pending, read_decision, recover, refuse_link
 from zapz.txn.protocol import Replacement, Session, Writing, elsewhere
 from zapz.txn.register import Commit
 
@@ -90,6 +90,13 @@ class LocalCoordinator:
         holder = store.holder(HEAD)
         left = ("a turn that was not ended",) if holder is None and store.folder_exists(HEAD) else ()
         return holder, (*left, *describe_left(store), *_replacement_left(store))
+
+    def decided(self) -> bool:
+        """See ``Coordinator``. Where a turn has a folder, its transactions are not looked for."""
+        store = self._store
+        if store.folder_exists(HEAD):
+            return True
+        return any(read_decision(store, name) == "commit" for name in pending(store))
 
     def notes(self) -> tuple[str, ...]:
         """See ``Coordinator``."""

@@ -64,6 +64,11 @@ class ObjectCoordinator:
         """See ``Coordinator``. Only what can be known without waiting."""
         return watching.state(self._store)
 
+    def decided(self) -> bool:
+        """See ``Coordinator``."""
+        head, _ = settling.read_head(self._store)
+        return head.intent is not None and settling.read_decided(self._store, head.intent.id)[0] == "commit"
+
     def successor(self) -> Store:
         """See ``Coordinator``."""
         raise no_replacement(self._store)
