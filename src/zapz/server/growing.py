@@ -1,0 +1,231 @@
+"""A dataset in a store, served while other processes change it. Nothing is ever written to it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from zapz.errors import ConflictError, FormatError, NotFoundError, ZapzError
+from zapz.format.grid import Index
+from zapz.operations.existing import unfinished_error
+from zapz.server.archive import Archive
+from zapz.server.generation import Generation, is_growth
+from zapz.server.labels import LabelSpans
+from zapz.server.loading import DatasetOrigin, Loaded, load, stamps_now
+from zapz.server.served import Chunk, NeedsThreadError
+from zapz.server.stored_chunks import ChunkOpener
+from zapz.server.views import ServedArray
+from zapz.storage.opened import is_networked
+
+KEPT = 8
+"""Number of earlier states whose metadata stay available."""
+_ATTEMPTS = 4
+_PAUSE = 0.02
+"""Pause between attempts to read documents that another process is writing, in seconds."""
+_AGAIN = 0.25
+"""Pause before documents that did not fit together are read again, in seconds."""
+
+
+@dataclass(slots=True, eq=False)
+class _Published:
+    """The state that is served."""
+
+    loaded: Loaded
+    looked: float
+    """When its documents were last seen unchanged, on the monotonic clock, in seconds."""
+
+
+class Growing:
+    """A dataset in a store. See ``Served``."""
+
+    def __init__(
+        self,
+        origin: DatasetOrigin,
+        *,
+        title: str = "",
+        refresh: float = 1.0,
+        archive: Archive | None = None,
+        count: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Serve a dataset; nothing is read yet.
+
+        Args:
+            origin: Where it is read.
+            title: Title for pages.
+            refresh: How often a dataset on a service is looked at, and how long documents without
+                consolidated metadata must stay unchanged, in seconds.
+            archive: Earlier states that other processes of this server have published.
+            count: Called with the name of each event: "published", "retired", "inconsistent".
+        """
+        self.title = title
+        self._origin = origin
+        self._refresh = refresh
+        self._archive = archive
+        self._count = count
+        self._published: _Published | None = None
+        self._older: OrderedDict[str, Generation] = OrderedDict()
+        self._candidate: tuple[str, float] = ("", 0.0)
+        self._again = 0.0
+        self._guard = threading.Lock()
+        self._chunks = ChunkOpener()
+        self._spans = LabelSpans()
+        self._waits = origin.store.abilities.requests or is_networked(origin.store)
+        self.trouble = ""
+        """Why the newest documents are not served, if an earlier state is; else empty."""
+
+    # -- states -------------------------------------------------------------
+
+    def known(self) -> Generation | None:
+        """See ``Served``."""
+        return self._published.loaded.generation if self._published is not None else None
+
+    def current(self, *, inline: bool = False) -> Generation:
+        """See ``Served``."""
+        published = self._published
+        if published is not None and self._is_unchanged(published, inline=inline):
+            return published.loaded.generation
+        if inline:
+            raise NeedsThreadError
+        with self._guard:
+            published = self._published
+            if published is None or not self._is_unchanged(published, inline=False):
+                published = self._reload(published)
+            return published.loaded.generation
+
+    def pinned(self, name: str, *, inline: bool = False) -> Generation | None:
+        """See ``Served``."""
+        now = self.current(inline=inline)
+        if name == now.id:
+            return now
+        found = self._older.get(name)
+        if found is None and self._archive is not None:
+            if inline:
+                raise NeedsThreadError
+            found = self._archive.load(name)
+        return found if found is not None and is_growth(found, now) else None
+
+    def _is_unchanged(self, published: _Published, *, inline: bool) -> bool:
+        """Return whether the documents are still those of the published state, as far as known."""
+        now = time.monotonic()
+        if self._again > now:
+            return True
+        if self._waits and now - published.looked < self._refresh:
+            return True
+        if (self._waits and inline) or published.loaded.young:
+            return False
+        loaded = published.loaded
+        try:
+            same = stamps_now(loaded.store, loaded.stamps) == loaded.stamps
+        except ZapzError:
+            return False
+        if same:
+            published.looked = now
+        return same
+
+    def _reload(self, old: _Published | None) -> _Published:
+        """Read the present state, and publish it if it is whole; else the old one stays.
+
+        Raises:
+            ZapzError: There is no state that can be served.
+        """
+        try:
+            loaded = self._load()
+        except (ConflictError, FormatError) as error:
+            if old is None or isinstance(error, NotFoundError):
+                raise
+            return self._keep(old, error.message(""))
+        if old is not None and not loaded.single and loaded.generation.id != old.loaded.generation.id:
+            seen, since = self._candidate
+            now = time.monotonic()
+            if loaded.generation.warning and seen != loaded.generation.id:
+                self._candidate = loaded.generation.id, now
+                return self._keep(old, "")
+            if loaded.generation.warning and now - since < self._refresh:
+                return self._keep(old, "")
+        self.trouble, self._again = "", 0.0
+        return self._publish(old, loaded)
+
+    def _keep(self, old: _Published, trouble: str) -> _Published:
+        """Go on with the old state for a moment."""
+        if trouble:
+            self._count("inconsistent")
+        self.trouble = trouble
+        self._again = time.monotonic() + _AGAIN
+        return old
+
+    def _load(self) -> Loaded:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return load(self._origin)
+            except (ConflictError, FormatError, NotFoundError) as error:
+                if attempt + 1 < _ATTEMPTS:
+                    time.sleep(_PAUSE)
+                    continue
+                if self._published is None and (unfinished := unfinished_error(self._origin.store)) is not None:
+                    raise unfinished from error
+                raise
+        raise AssertionError("the last attempt ends the loop")
+
+    def _publish(self, old: _Published | None, loaded: Loaded) -> _Published:
+        new = _Published(loaded, time.monotonic())
+        if old is not None:
+            before = old.loaded.generation
+            if before.id == loaded.generation.id and before.home == loaded.generation.home:
+                new.loaded = Loaded(
+                    generation=before,
+                    store=loaded.store,
+                    stamps=loaded.stamps,
+                    young=loaded.young,
+                    single=loaded.single,
+                )
+                self._published = new
+                return new
+            self._retire(before, loaded.generation)
+        if self._archive is not None:
+            self._archive.save(loaded.generation)
+        self._chunks.forget()
+        self._published = new
+        self._count("published")
+        return new
+
+    def _retire(self, before: Generation, after: Generation) -> None:
+        if is_growth(before, after):
+            older = OrderedDict(self._older)
+            older[before.id] = before
+            while len(older) > KEPT:
+                older.popitem(last=False)
+            self._older = older
+            return
+        self._older = OrderedDict()
+        self._count("retired")
+        if self._archive is not None:
+            self._archive.clear()
+
+    # -- chunks -------------------------------------------------------------
+
+    def chunk(self, generation: Generation, served: ServedArray, index: Index, *, inline: bool = False) -> Chunk | None:
+        """See ``Served``."""
+        published = self._published
+        store = published.loaded.store if published is not None else self._origin.store
+        if inline and self._waits:
+            raise NeedsThreadError
+        found = self._chunks.open(store, generation, served, index, inline=inline)
+        if found is not None:
+            return found
+        now = self.current(inline=inline)
+        if now is not generation and not is_growth(generation, now):
+            raise ConflictError("the dataset was changed while a chunk was read", where=self._origin.store.uri)
+        self._chunks.require_array(store, served)
+        found = self._chunks.open(store, generation, served, index, inline=inline)  # some file systems leave gaps
+        return found or self._chunks.open_missing(generation, served)
+
+    def labels(self, generation: Generation, *, inline: bool = False) -> Mapping[str, tuple[str, str]]:
+        """See ``Served``."""
+        store = self._published.loaded.store if self._published is not None else self._origin.store
+        return self._spans.of(generation, store, generation.dataset, inline=inline)
+
+    def close(self) -> None:
+        """See ``Served``."""

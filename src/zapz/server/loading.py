@@ -1,0 +1,160 @@
+"""Read one state of a dataset's metadata from a store, while other processes change it.
+
+The consolidated metadata of a root are one object, replaced atomically: they alone are the state.
+Where a dataset has several roots (``.levels``), or no consolidated metadata, several documents are
+read twice, and must be alike and agree about the lengths of dimensions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from zapz.errors import ConflictError, MetadataError, UnsupportedError
+from zapz.format import documents as doors
+from zapz.format.consolidated import documents_within, is_whole
+from zapz.format.level_names import LEVELS
+from zapz.format.metadata import Dataset, join
+from zapz.operations.pending import is_being_applied
+from zapz.server.generation import Generation, unequal_lengths
+from zapz.storage.hierarchy import open_with_links
+from zapz.storage.opened import home_of, opened, stamp_of
+from zapz.storage.store import Options, ReadableStore, Store, StoreOptions
+
+_WARNING = (
+    "the dataset has no consolidated metadata: its arrays are seen to grow together, but no single object says so"
+)
+_YOUNG = 0.05
+"""Age in seconds below which a second change of a file may have the same time of modification."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DatasetOrigin:
+    """Where a dataset is read, and how."""
+
+    store: Store
+    """The store of the dataset."""
+    options: Options | None
+    """fsspec storage options, for links of levels."""
+    how: StoreOptions
+    """How stores are opened."""
+    append_dim: str
+    """The append dimension."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Loaded:
+    """A state that was read."""
+
+    generation: Generation
+    """The state."""
+    store: ReadableStore
+    """The store of its chunks; with the levels that links name."""
+    stamps: Mapping[str, str | None]
+    """Stamps of the documents on which it rests, by key, taken before they were read."""
+    young: bool
+    """Whether a document may have been changed again without another stamp."""
+    single: bool
+    """Whether one object is the whole state."""
+
+
+def load(origin: DatasetOrigin) -> Loaded:
+    """Read the present state.
+
+    Raises:
+        ConflictError: Documents were changed while they were read, or do not fit together yet.
+        NotFoundError: The dataset does not exist.
+        FormatError: A document is invalid, or only partly written.
+        StoreError: Storage failed.
+    """
+    home = home_of(origin.store)
+    found: dict[str, bytes] = {}
+    stamps: dict[str, str | None] = {}
+    for key in doors.CONSOLIDATED_NAMES:
+        item = opened(origin.store, key, small=True)
+        if item is None:
+            stamps[key] = None
+            continue
+        try:
+            stamps[key] = item.tag or stamp_of(origin.store, key)
+            found[key] = item.read(0, item.size)
+        finally:
+            item.close()
+    if len(found) > 1:
+        raise UnsupportedError(
+            "v2 and v3 metadata in the same dataset",
+            where=origin.store.uri,
+            hint="Remove the documents of one format, so that all readers see the same data.",
+        )
+    try:
+        if found and is_whole(found):
+            dataset = doors.read(_within(found, ("",)))
+            generation = Generation.of(dataset, found if not doors.is_array(found, "") else {}, home=home)
+            return Loaded(
+                generation=generation, store=origin.store, stamps=stamps, young=_is_young(stamps), single=True
+            )
+        return _load_several(origin, home)
+    except MetadataError as error:
+        raise error.at(origin.store.uri) from None
+
+
+def _within(found: Mapping[str, bytes], roots: Sequence[str]) -> dict[str, bytes]:
+    if doors.is_array(found, ""):
+        return dict(found)
+    return {key: data for root in roots for key, data in documents_within(found, root).items()}
+
+
+def _load_several(origin: DatasetOrigin, home: str) -> Loaded:
+    """Read a state that rests on several documents.
+
+    Raises:
+        ConflictError: They were changed while they were read, or do not fit together yet.
+    """
+    before = _read(origin)
+    documents = before[1].documents
+    watched = [*documents, *([""] if not origin.store.abilities.requests else [])]
+    stamps = {key: stamp_of(before[0], key) for key in watched}
+    store, dataset = _read(origin)
+    if dataset.documents != documents:
+        raise ConflictError("the dataset's documents change while they are read", where=origin.store.uri)
+    roots = dataset.roots
+    kept: dict[str, bytes] = {}
+    warning = ""
+    if len(roots) > 1 and doors.is_consolidated(documents, roots):
+        kept = {
+            key: documents[key]
+            for root in roots
+            for name in doors.CONSOLIDATED_NAMES
+            if (key := join(root, name)) in documents
+        }
+        levels = {key: data for key, data in documents.items() if key == LEVELS}
+        dataset = doors.read({**levels, **_within(kept, roots)})
+    else:
+        warning = _WARNING if len(dataset.arrays) > 1 else ""
+        if is_being_applied(origin.store):
+            raise ConflictError("a committed append is not completely visible yet", where=origin.store.uri)
+    if unequal := unequal_lengths(dataset, origin.append_dim):
+        raise ConflictError("the dataset's arrays differ in length", where=origin.store.uri, found=unequal)
+    generation = Generation.of(dataset, kept, home=home, warning=warning)
+    return Loaded(generation=generation, store=store, stamps=stamps, young=_is_young(stamps), single=False)
+
+
+def _read(origin: DatasetOrigin) -> tuple[ReadableStore, Dataset]:
+    store, dataset, _ = open_with_links(origin.store, (), origin.options, origin.how)
+    return store, replace(dataset, documents=dict(dataset.documents))
+
+
+def stamps_now(store: ReadableStore, keys: Mapping[str, object]) -> dict[str, str | None]:
+    """Return the present stamps of documents."""
+    return {key: stamp_of(store, key) for key in keys}
+
+
+def _is_young(stamps: Mapping[str, str | None]) -> bool:
+    """Return whether a document was modified so recently that its stamp may stay the same."""
+    now = time.time_ns()
+    for stamp in stamps.values():
+        parts = (stamp or "").split("-")
+        if len(parts) == 3 and now - int(parts[1], 16) < _YOUNG * 1e9:  # noqa: PLR2004 - inode, time, length
+            return True
+    return False

@@ -1,0 +1,105 @@
+"""Open what is to be served: places, open stores, arrays, sources, and what a factory returns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from zapz.config.settings import Config
+from zapz.errors import ConfigError
+from zapz.server.archive import Archive
+from zapz.server.computed import Computed
+from zapz.server.given_data import given_as
+from zapz.server.growing import Growing
+from zapz.server.limits import Limit
+from zapz.server.loading import DatasetOrigin
+from zapz.server.metrics import Metrics
+from zapz.server.served import Served
+from zapz.sources.open_slice import OpenSlice, how_slices_are_opened
+from zapz.sources.shared_cache import SharedCache
+from zapz.storage.open import open_store, require_folder
+from zapz.storage.store import Options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Opening:
+    """Opens datasets for one server."""
+
+    refresh: float
+    """How often a dataset on a service is looked at, in seconds."""
+    memory: Limit
+    """Limit of bytes of chunks that are computed."""
+    metrics: Metrics
+    """Counts states of datasets."""
+    chunks: SharedCache
+    """Cache of encoded chunks."""
+    blocks: SharedCache
+    """Cache of computed blocks of lazy arrays."""
+    archive: Path | None = None
+    """Folder in which the processes of the server share earlier states; None for one process."""
+
+    def at(self, name: str, place: str | os.PathLike[str], options: Options, config: Config, title: str) -> Served:
+        """Open the dataset at a path or URI.
+
+        Raises:
+            NotFoundError: It does not exist.
+            FormatError: It is not Zarr, is damaged, or is not supported.
+            LockedError: It is being created.
+            StoreError: Storage failed.
+        """
+        how = replace(how_slices_are_opened(config), beside=config.journal == "beside")
+        store = open_store(place, options, how)
+        require_folder(store)
+        return self._growing(name, store, options, config, title)
+
+    def _growing(self, name: str, store: Any, options: Options, config: Config, title: str) -> Served:
+        how = replace(how_slices_are_opened(config), beside=config.journal == "beside")
+        return Growing(
+            DatasetOrigin(store=store, options=options, how=how, append_dim=config.append_dim),
+            title=title,
+            refresh=self.refresh,
+            archive=None if self.archive is None else Archive(self.archive / name),
+            count=partial(self.metrics.event, name),
+        )
+
+    def of(self, name: str, thing: Any, config: Config, title: str = "") -> Served:
+        """Return what serves a dataset.
+
+        Args:
+            name: Its name.
+            thing: A path or URI; a zarr store or group, an fsspec mapper; a mapping of variables, a
+                dataset of xarray, an array-like; a ``zapz.Source``; a context manager of one.
+            config: Settings: encoding of variables, Zarr format of arrays, append dimension.
+            title: Its title.
+
+        Raises:
+            ConfigError: It is none of these.
+            ZapzError: It cannot be opened.
+        """
+        given = given_as(name, thing, config, self.blocks)
+        if isinstance(given, str):
+            return self.at(name, given, {}, config, title)
+        if not isinstance(given, OpenSlice):
+            return self._growing(name, given, {}, config, title)
+        return Computed(given, config, self.chunks, title=title, reserve=partial(_reserve, self.memory))
+
+
+def _reserve(memory: Limit, size: int) -> Callable[[], None]:
+    """Reserve memory for a chunk that is computed.
+
+    Raises:
+        BusyError: There is not enough now.
+        ConfigError: The chunk needs more than the limit.
+    """
+    if size > memory.most:
+        raise ConfigError(
+            "a chunk needs more memory than the server may use",
+            expected=f"at most {memory.most} bytes",
+            found=f"{size}",
+            hint="Configure smaller chunks, or raise max_memory.",
+        )
+    return memory.take(size)

@@ -1,0 +1,159 @@
+"""From a path below a dataset to a reply: documents, chunks, and pages of folders.
+
+No framework, no clock, no storage: a dataset's states and chunks come from a ``Served``.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from zapz.format import documents as doors
+from zapz.format.metadata import name
+from zapz.server import pages
+from zapz.server.content import Headers, MemoryContent, reply_with
+from zapz.server.datasets import Route
+from zapz.server.failures import refusal
+from zapz.server.generation import Generation
+from zapz.server.listing import Listing, is_folder, listing_of
+from zapz.server.messages import HttpReply, HttpRequest
+from zapz.server.views import View
+
+_REVALIDATE = ("Cache-Control", "no-cache")
+_FOREVER = ("Cache-Control", "public, max-age=31536000, immutable")
+
+
+def kind_of(key: str) -> str:
+    """Return what a key asks for: ``metadata``, ``page`` or ``chunk``."""
+    if doors.is_document(key):
+        return "metadata"
+    return "page" if not key or key.endswith("/") else "chunk"
+
+
+def resolve(request: HttpRequest, route: Route, *, inline: bool = False) -> HttpReply:
+    """Return the reply to a GET or HEAD request below a dataset.
+
+    Args:
+        request: The request.
+        route: What its path names.
+        inline: Whether the caller must not be kept waiting.
+
+    Raises:
+        NeedsThreadError: The answer may take a while (only if ``inline``).
+        ZapzError: What should be there cannot be read.
+    """
+    if not route.has_slash:
+        return moved(request, f"{request.path}/")
+    served, key = route.served, route.key
+    pinned = bool(route.generation)
+    if pinned:
+        found = served.pinned(route.generation, inline=inline)
+        if found is None:
+            return _gone(request, route)
+        return _in(request, route, found, inline=inline) or _absent(request, route, found.view(route.zarr_format))
+    generation = served.known() if kind_of(key) == "chunk" else None
+    if generation is not None:
+        reply = _chunk(request, route, generation, inline=inline)
+        if reply is not None:
+            return reply
+    newest = served.current(inline=inline)
+    reply = _in(request, route, newest, inline=inline)
+    return reply or _absent(request, route, newest.view(route.zarr_format))
+
+
+def _in(request: HttpRequest, route: Route, generation: Generation, *, inline: bool) -> HttpReply | None:
+    """Return the reply in one state of the dataset; None if the key names nothing there."""
+    kind = kind_of(route.key)
+    if kind == "metadata":
+        return _document(request, route, generation)
+    if kind == "page":
+        return _page(request, route, generation, inline=inline)
+    return _chunk(request, route, generation, inline=inline)
+
+
+def state_headers(route: Route, generation: Generation) -> Headers:
+    """Return the header fields that name a state, and warn of what it does not promise."""
+    fields: Headers = [("Zapz-Generation", generation.id)]
+    warning = generation.warning or getattr(route.served, "trouble", "")
+    if warning:
+        safe = "".join(c if " " <= c < "\x7f" and c not in '"\\' else "'" for c in warning)
+        fields.append(("Warning", f'199 zapz "{safe}"'))
+    return fields
+
+
+def _document(request: HttpRequest, route: Route, generation: Generation) -> HttpReply | None:
+    view = generation.view(route.zarr_format)
+    data = view.documents.get(route.key)
+    if data is None:
+        why = view.refusal(route.key) if name(route.key) in doors.of(view.zarr_format).NODES else ""
+        return None if not why else refusal(request, 501, "unsupported", why, dataset=route.name)
+    fields = [_FOREVER if route.generation else _REVALIDATE, *state_headers(route, generation)]
+    if route.key in doors.DOCUMENT_NAMES:
+        fields.append(("Link", f'<{request.mount}/{name_of(route)}@{generation.id}/>; rel="canonical"'))
+    etag = f'"{generation.id}-{view.zarr_format}"'
+    return reply_with(request, MemoryContent(data), etag, fields, kind="application/json")
+
+
+def name_of(route: Route) -> str:
+    """Return the name of a dataset in URLs, with the format that was requested."""
+    return route.name if route.zarr_format is None else f"{route.name}.v{route.zarr_format}"
+
+
+def _chunk(request: HttpRequest, route: Route, generation: Generation, *, inline: bool) -> HttpReply | None:
+    found = generation.view(route.zarr_format).chunk(route.key)
+    if found is None:
+        return None
+    chunk = route.served.chunk(generation, *found, inline=inline)
+    if chunk is None:
+        return refusal(request, 404, "missing_chunk", "this chunk has no cells but the fill value")
+    return reply_with(request, chunk.content, chunk.etag, [_REVALIDATE])
+
+
+def _page(request: HttpRequest, route: Route, generation: Generation, *, inline: bool) -> HttpReply | None:
+    view = generation.view(route.zarr_format)
+    listing = _listing(request, view, route.key)
+    if listing is None:
+        return None
+    if inline:
+        route.served.labels(generation, inline=True)
+    fields = [_REVALIDATE, *state_headers(route, generation)]
+    return pages.folder_page(request, route, generation, view, listing, fields)
+
+
+def _listing(request: HttpRequest, view: View, key: str) -> Listing | None:
+    text = parse_qs(request.query).get("page", ["1"])[-1]
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):  # noqa: PLR2004 - digits
+        return None
+    folder = key[:-1] if key else ""
+    if folder.endswith("/"):
+        return None
+    return listing_of(view, folder, int(text))
+
+
+def _absent(request: HttpRequest, route: Route, view: View) -> HttpReply:
+    """Return 404, or the way to a folder whose slash is missing, or why an array is not served."""
+    key = route.key
+    if kind_of(key) == "chunk":
+        if key and is_folder(view, key):
+            return moved(request, f"{request.path}/")
+        if why := view.refusal(key):
+            return refusal(request, 501, "unsupported", why, dataset=route.name)
+    return refusal(request, 404, "not_found", "there is nothing with this name")
+
+
+def moved(request: HttpRequest, path: str) -> HttpReply:
+    """Return the way to the path with a slash at its end."""
+    from urllib.parse import quote  # imported where used: few requests are redirected
+
+    where = f"{request.mount}{quote(path)}{'?' + request.query if request.query else ''}"
+    return HttpReply(status=308, headers=[("Location", where), ("Content-Length", "0")])
+
+
+def _gone(request: HttpRequest, route: Route) -> HttpReply:
+    """Return 410: clients raise an error. They would read 404 as fill values."""
+    return refusal(
+        request,
+        410,
+        "gone",
+        "this state of the dataset is not kept, or is not valid any more",
+        hint=f"Open {request.mount}/{name_of(route)}/ again.",
+    )

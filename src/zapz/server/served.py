@@ -1,0 +1,76 @@
+"""What the server needs of a dataset, wherever its chunks come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from zapz.format.grid import Index
+from zapz.server.content import Content
+from zapz.server.generation import Generation
+from zapz.server.views import ServedArray
+
+
+class Chunk(NamedTuple):
+    """A chunk that can be sent."""
+
+    content: Content
+    """Its bytes."""
+    etag: str
+    """Its entity tag, in quotation marks; "" without one."""
+
+
+class NeedsThreadError(Exception):
+    """The answer may take a while: a thread has to ask again."""
+
+
+class Served(Protocol):
+    """A dataset that is served. Its methods may be called from several threads."""
+
+    title: str
+    """Title for pages; may be empty."""
+
+    def current(self, *, inline: bool = False) -> Generation:
+        """Return the newest state, after looking whether it changed.
+
+        Args:
+            inline: Whether the caller must not be kept waiting.
+
+        Raises:
+            NeedsThreadError: It would have to wait (only if ``inline``).
+            ZapzError: There is no state that can be served.
+        """
+
+    def known(self) -> Generation | None:
+        """Return the newest state that was read, without looking; None if there is none."""
+
+    def pinned(self, name: str, *, inline: bool = False) -> Generation | None:
+        """Return an earlier state, after looking whether it is still valid; None if it is not.
+
+        Raises:
+            NeedsThreadError, ZapzError: As ``current``.
+        """
+
+    def chunk(self, generation: Generation, served: ServedArray, index: Index, *, inline: bool = False) -> Chunk | None:
+        """Return a chunk; None if it is truly absent, so that its cells have the fill value.
+
+        Args:
+            generation: The state in which it is requested.
+            served: The array.
+            index: Index of the chunk.
+            inline: Whether the caller must not be kept waiting.
+
+        Raises:
+            NeedsThreadError: It would have to wait (only if ``inline``).
+            ZapzError: It should be there, and cannot be read.
+        """
+
+    def labels(self, generation: Generation, *, inline: bool = False) -> Mapping[str, tuple[str, str]]:
+        """Return first and last label of coordinates, as text, by path.
+
+        Raises:
+            NeedsThreadError: They must be read first (only if ``inline``).
+        """
+
+    def close(self) -> None:
+        """Release what it holds."""
