@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from zapz.format.grid import unravel
-from zapz.format.metadata import Array, folders_above, name, parent
+from zapz.format.metadata import Array, name, parent
 from zapz.server.views import View
 
 PAGE = 1000
@@ -143,13 +143,3 @@ def _prefix(array: Array, folder: str) -> tuple[int, ...] | None:
     indices = tuple(map(int, parts))
     inside = all(i < n for i, n in zip(indices, array.grid.counts, strict=False))
     return indices if inside and all(array.grid.counts) else None
-
-
-def is_folder(view: View, path: str) -> bool:
-    """Return whether a path without a slash at its end is a folder of a dataset."""
-    return listing_of(view, path) is not None
-
-
-def nodes_below(view: View, folder: str) -> list[str]:
-    """Return the paths of all arrays below a group, sorted."""
-    return sorted(path for path in (*view.arrays, *view.refused) if not folder or folder in folders_above(path))

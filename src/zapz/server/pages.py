@@ -94,7 +94,13 @@ def index_page(request: HttpRequest, cards: Sequence[Mapping[str, Any]], fields:
 
 
 def _spans(labels: Mapping[str, Sequence[str]]) -> str:
-    return "; ".join(f"{path}: {first} to {last}" for path, (first, last) in labels.items())
+    return "; ".join(f"{path}: {_span(ends)}" for path, ends in labels.items())
+
+
+def _span(ends: Sequence[str]) -> str:
+    """Return the first and the last label; of days, without the time."""
+    days = all(each.endswith("T00:00:00") for each in ends)
+    return " to ".join(each.removesuffix("T00:00:00") if days else each for each in ends)
 
 
 def folder_page(
@@ -185,7 +191,7 @@ def _table(variables: Sequence[Mapping[str, Any]]) -> Markup:
             _BY.join(f"{n:,}" for n in each["chunks"]),
             each["dtype"],
             each["codecs"],
-            " to ".join(each.get("labels", ())),
+            _span(each.get("labels", ())),
         )
         for each in variables
     ]

@@ -14,7 +14,7 @@ from zapz.server.content import Headers, MemoryContent, reply_with
 from zapz.server.datasets import Route
 from zapz.server.failures import refusal
 from zapz.server.generation import Generation
-from zapz.server.listing import Listing, is_folder, listing_of
+from zapz.server.listing import Listing, listing_of
 from zapz.server.messages import HttpReply, HttpRequest
 from zapz.server.views import View
 
@@ -123,8 +123,8 @@ def _listing(request: HttpRequest, view: View, key: str) -> Listing | None:
     text = parse_qs(request.query).get("page", ["1"])[-1]
     if not (text.isascii() and text.isdecimal() and len(text) < 20):  # noqa: PLR2004 - digits
         return None
-    folder = key[:-1] if key else ""
-    if folder.endswith("/"):
+    folder = key[:-1]
+    if folder.endswith("/") or key == "/":
         return None
     return listing_of(view, folder, int(text))
 
@@ -133,7 +133,7 @@ def _absent(request: HttpRequest, route: Route, view: View) -> HttpReply:
     """Return 404, or the way to a folder whose slash is missing, or why an array is not served."""
     key = route.key
     if kind_of(key) == "chunk":
-        if key and is_folder(view, key):
+        if key in view.arrays or key in view.dataset.groups:
             return moved(request, f"{request.path}/")
         if why := view.refusal(key):
             return refusal(request, 501, "unsupported", why, dataset=route.name)
