@@ -58,6 +58,43 @@ KEPT: list[tuple[str, Any, Any]] = [
         {"enabled": False, "path": "p", "log_level": "NOTSET", "keys": ["calls"], "restrictions": [1, 0.5, "re"]},
         {"enabled": False, "path": "p", "log_level": "NOTSET", "keys": ("calls",), "restrictions": (1, 0.5, "re")},
     ),
+    (
+        "serve",
+        {"host": "::1", "port": 0, "workers": 4, "refresh": 0},
+        {"host": "::1", "port": 0, "workers": 4, "refresh": 0.0},
+    ),
+    ("serve", {"max_memory": "1GiB", "max_inflight": 1}, {"max_memory": 1 << 30, "max_inflight": 1}),
+    ("serve", {"public": True, "stdlib": False, "log": True}, {"public": True, "stdlib": False, "log": True}),
+    (
+        "serve",
+        {"cors": ["HTTPS://Maps.Example.org:443", "http://localhost:3000", "http://[::1]:80", "*"]},
+        {"cors": ("https://maps.example.org", "http://localhost:3000", "http://[::1]", "*")},
+    ),
+    ("serve", {"allowed_hosts": ["Data.Example.org", "[::1]"]}, {"allowed_hosts": ("data.example.org", "[::1]")}),
+    (
+        "serve",
+        {
+            "token_file": "tokens.txt",
+            "datasets": {"sst-1.5_x": {"place": "s3://b/c.zarr", "storage_options": {"key": 1}}},
+        },
+        {
+            "token_file": "tokens.txt",
+            "datasets": {"sst-1.5_x": {"place": "s3://b/c.zarr", "storage_options": {"key": 1}}},
+        },
+    ),
+    (
+        "serve",
+        {
+            "datasets": {
+                "a": {"factory": "my.cubes:make", "format": 2, "title": "A", "variables": {"b": {"dims": ["x"]}}}
+            }
+        },
+        {
+            "datasets": {
+                "a": {"factory": "my.cubes:make", "format": 2, "title": "A", "variables": {"b": {"dims": ("x",)}}}
+            }
+        },
+    ),
     ("variables", {}, {}),
     ("variables", {"a": {"dims": ["t", "x"], "attrs": {"u": 1}}}, {"a": {"dims": ("t", "x"), "attrs": {"u": 1}}}),
 ]
@@ -102,6 +139,28 @@ ENCODINGS: list[tuple[str, Any, Any]] = [
 ]  # fmt: skip
 """Key of an encoding, value given, value kept."""
 
+SERVE_FORMS: list[tuple[str, Any, str]] = [
+    ("serve", {"port": 65536}, "serve.port: expected an integer from 0 to 65535, found 65536"),
+    ("serve", {"workers": 0}, "serve.workers"),
+    ("serve", {"refresh": -1}, "serve.refresh: expected a number from 0"),
+    ("serve", {"max_memory": 0}, "serve.max_memory"),
+    ("serve", {"host": ""}, "serve.host"),
+    ("serve", {"cors": ["https://a.org/"]}, "serve.cors[0]: expected an origin such as \"https://maps.example.org\", or \"*\", found 'https://a.org/'. An origin has no path: 'https://a.org'."),
+    *(("serve", {"cors": ["*", origin]}, "serve.cors[1]") for origin in ("a.org", "null", "https://*.org", "https://u@a.org", "https://a.org:x", "://a", "https://")),
+    ("serve", {"allowed_hosts": ["a.org:80"]}, "serve.allowed_hosts[0]: expected a host name without port, found 'a.org:80'. Without scheme and port: 'a.org'."),
+    *(("serve", {"allowed_hosts": [host]}, "serve.allowed_hosts[0]") for host in ("*", "a/b", "::1", "a b")),
+    ("serve", {"datasets": {"a": {"factory": "make"}}}, "serve.datasets.a.factory: expected \"module:function\", found 'make'"),
+    ("serve", {"datasets": {"a": {"factory": "a b:c"}}}, "serve.datasets.a.factory"),
+    ("serve", {"datasets": {"a": {"place": ""}}}, "serve.datasets.a.place"),
+    ("serve", {"datasets": {"a": {"variables": {"b": {"encoding": {"chunks": [0]}}}}}}, "serve.datasets.a.variables.b.encoding.chunks[0]"),
+    *(
+        ("serve", {"datasets": {name: {"place": "x"}}}, 'expected letters, digits, "-", "_" and inner dots')
+        for name in ("a/b", "a@1", "a.v2", "x.v3", ".a", "a.", "a..b", "healthz", "metrics", "a b", "é", "a%2fb")
+    ),
+    ("serve", {"datasets": {"": {"place": "x"}}}, "keys must be strings, serve.datasets"),
+]  # fmt: skip
+"""Bounds, and texts and names that have a form of their own, in ``serve``."""
+
 REFUSED: list[tuple[str, Any, str]] = [
     ("version", 2, "expected 1, found 2"),
     ("version", True, "expected 1, found True"),
@@ -136,6 +195,13 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("profiling", {"restrictions": [1.5]}, "profiling.restrictions[0]: expected an integer from 1 or a number from 0 to 1 or a pattern"),
     ("profiling", {"pth": "x"}, "Did you mean 'path' (text)?"),
     ("extra", [], "extra: expected a table"),
+    ("serve", [], "serve: expected a table of the server's keys"),
+    ("serve", {"prot": 1}, "unknown setting, serve.prot: found 'prot'. Did you mean 'port' (an integer from 0 to 65535)?"),
+    ("serve", {"cors": "*"}, "serve.cors: expected a list"),
+    ("serve", {"token_file": 1}, "serve.token_file"),
+    ("serve", {"datasets": {"a": {"plase": "x"}}}, "unknown setting, serve.datasets.a.plase: found 'plase'. Did you mean 'place'"),
+    ("serve", {"datasets": {"a": {"format": 4}}}, "serve.datasets.a.format: expected 2 or 3"),
+    *SERVE_FORMS,
     ("variables", ["a"], "variables: expected a table"),
     ("variables", {"a": {"chunks": [1]}}, "unknown setting, variables.a.chunks: found 'chunks'. This setting belongs one level deeper: 'encoding.chunks'"),
     ("variables", {"a": {"encodings": {}}}, "Did you mean 'encoding' (a table of the encoding's keys)?"),
@@ -178,6 +244,8 @@ REFUSED_ENCODINGS: list[tuple[str, Any, str]] = [
 BEYOND_SCHEMA: list[tuple[str, Any, str]] = [
     ("slice_ready", "../x", "slice_ready"),
     ("memory_limit", "many", "memory_limit: expected an integer from 1 or a size such as"),
+    ("serve", {"max_memory": "much"}, "serve.max_memory"),
+    ("serve", {"max_memory": "0kB"}, "serve.max_memory"),
     ("append_step", "1 day", 'append_step: expected a number other than 0 or "+" or "-" or a duration such as "12h"'),
     ("append_step", "P1M1D", "A duration must have either years and months"),
     ("attrs", {"a": ["{{ ds.time[ }}"]}, "attrs.a[0]"),

@@ -11,7 +11,14 @@ from zapz.cli.words import count, shown
 from zapz.config.settings import Config, changed
 from zapz.reports import PlanSummary, VariableSummary
 
-_SECRETS = ("target_storage_options", "slice_storage_options", "temp_storage_options", "slice_source_kwargs", "extra")
+_SECRETS = (
+    "target_storage_options",
+    "slice_storage_options",
+    "temp_storage_options",
+    "slice_source_kwargs",
+    "extra",
+    "serve",
+)
 """Tables of settings that may hold secrets: only their keys are shown."""
 
 

@@ -138,6 +138,12 @@ def same_file(given: ConfigFile, path: str) -> bool:
         return False
 
 
+def local_files(layers: Layers) -> tuple[str, ...]:
+    """Return the local files among the layers of a configuration, as absolute paths."""
+    files = [os.fspath(layer) for layer in layers if isinstance(layer, str | os.PathLike)]
+    return tuple(str(local_path(file)) for file in files if is_local(file))
+
+
 def _bytes_of(uri: str, where: str) -> bytes:
     what = "cannot read the configuration file"
     try:

@@ -34,6 +34,8 @@ _NESTED = {
     "append_label": "`append_label`",
     "slice_polling": "`slice_polling`",
     "profiling": "`profiling`",
+    "serve": "`serve`",
+    f"serve.datasets.{ANY_NAME}": f"`serve.datasets.{ANY_NAME}` (`{ANY_NAME}` is the first part of the dataset's URL)",
 }
 """Nested tables that have their own table in the reference, with its heading."""
 
@@ -114,7 +116,7 @@ def _schema() -> str:
 def _template() -> str:
     lines = ["# zapz configuration: every setting with its default. Remove the # of what you change.", ""]
     for path, key in _every_key("", SETTINGS.keys):
-        name = path.replace(ANY_NAME, '"*"')
+        name = path.replace(f"datasets.{ANY_NAME}", "datasets.cube").replace(ANY_NAME, '"*"')
         has_keys = any(nested.startswith(f"{path}.") or nested == path for nested in _NESTED)
         lines += [f"# {key.doc}", f"# Values: {key.kind.words}."]
         lines += [] if key.example is None else [f"# For example: {name} = {toml(key.example)}"]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from zapz.config import trust
 from zapz.config.append_label import APPEND_LABEL, AppendLabelDict
 from zapz.config.option_types import LEVEL, LOGGING, POLLING, PROFILING, STEP, Polling, bytes_of, polling_of, step_of
+from zapz.config.serve_types import SERVE
 from zapz.config.table_types import free, names
 from zapz.config.types import Key, SettingType, choice, either, flag, function, number, several, text
 from zapz.config.variables import ATTRIBUTES, VARIABLES, VariableSettings, settings_of
@@ -42,8 +43,8 @@ def _flag(doc: str, *, default: bool = False) -> Any:
     return _setting(flag(), doc, default=default)
 
 
-def _options(doc: str, example: Any = None) -> Any:
-    return _setting(free(secret=True), doc, default={}, example=example, secret=True)
+def _options(doc: str, example: Any = None, kind: SettingType | None = None) -> Any:
+    return _setting(kind or free(secret=True), doc, default={}, example=example, secret=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -229,8 +230,7 @@ class Config:
         choice("missing", "value"),
         "Meaning of cells that equal the `fill_value` of a Zarr v2 array, if no attribute `_FillValue` confirms it: "
         '"missing", as in xarray, or a "value", as in zarr-python; with "value", an attribute `_FillValue` with another value is the '
-        "marker. "
-        "If not set, a slice is refused where the meaning makes a difference.",
+        "marker. If not set, a slice is refused where the meaning makes a difference.",
         example="value",
     )
     recompress: bool = _flag(
@@ -280,6 +280,7 @@ class Config:
         "Profile the append: true logs the report, a path writes it to a file (a new one, or an earlier report), a table sets the details.",
         example="profile.txt",
     )
+    serve: Mapping[str, object] = _options("What `zapz serve` serves, where, and to whom.", {"port": 8000}, SERVE)
     trust_config: bool = _flag(
         "Allow configuration files from URIs to set all that local files may set, and to use environment variables. No file may set this."
     )

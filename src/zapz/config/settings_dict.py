@@ -134,6 +134,54 @@ class ProfilingDict(TypedDict, total=False):
     """Lines that the report keeps: a number of them, a fraction, or a pattern that they match."""
 
 
+class ServedDatasetDict(TypedDict, total=False):
+    """A dataset that is served: ``serve.datasets.NAME``; either a place or a factory."""
+
+    place: PathOrURI | None
+    """Its path or URI."""
+    factory: str | None
+    """Function that creates it, "module:function"."""
+    storage_options: Mapping[str, object] | None
+    """Storage options of its place for fsspec."""
+    format: Literal[2, 3] | None
+    """Zarr format of the metadata of a factory's dataset; by default 3."""
+    variables: Mapping[str, VariableDict | None] | None
+    """Encoding and attributes of a factory's arrays, by name; "*" for all."""
+    title: str | None
+    """Its title."""
+
+
+class ServeDict(TypedDict, total=False):
+    """What ``zapz serve`` serves, where, and to whom."""
+
+    host: str | None
+    """Address at which the server listens; by default "127.0.0.1"."""
+    port: int | None
+    """Its port; 0 for any free port."""
+    workers: int | None
+    """Number of processes."""
+    refresh: float | None
+    """Time between checks whether a dataset on an object store has changed, in seconds."""
+    max_inflight: int | None
+    """Maximum number of requests that are processed at the same time."""
+    max_memory: int | str | None
+    """Maximum memory for replies and computed chunks, in bytes or such as "2GiB"."""
+    cors: Names | None
+    """Origins whose web pages may read the data, such as "https://maps.example.org"."""
+    allowed_hosts: Names | None
+    """Host names by which clients may address the server, besides its own."""
+    token_file: PathOrURI | None
+    """File of tokens, one per line; each request must then have one of them."""
+    public: bool | None
+    """Allow everyone to read the data."""
+    stdlib: bool | None
+    """Use the server of Python's standard library, even if uvicorn is installed."""
+    log: bool | None
+    """Print a line for each request."""
+    datasets: Mapping[str, ServedDatasetDict | None] | None
+    """The datasets by name, which is the first part of their URL."""
+
+
 class CommonSettings(TypedDict, total=False):
     """All settings except ``slice_source``, which is an argument of ``append_map``."""
 
@@ -245,6 +293,8 @@ class CommonSettings(TypedDict, total=False):
     """Log to standard error: true, a level, or a table for ``logging.config.dictConfig``."""
     profiling: bool | PathOrURI | ProfilingDict | None
     """Profile the append: true, a file for the report, or a table."""
+    serve: ServeDict | None
+    """What ``zapz serve`` serves, where, and to whom."""
     trust_config: bool | None
     """Allow configuration files from URIs to set all that local files may set."""
 

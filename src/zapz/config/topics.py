@@ -71,6 +71,9 @@ TOPICS: Mapping[str, Mapping[str, str]] = {
         "prefetch": "Slices opened or computed ahead.",
         "memory_limit": "Bytes of memory for chunks in progress.",
     },
+    "Serving": {
+        "serve": "What `zapz serve` serves, where, and to whom.",
+    },
     "The run": {
         "dry_run": "Plan and check; change nothing.",
         "logging": "Log to standard error, or as configured.",

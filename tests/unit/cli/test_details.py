@@ -184,6 +184,7 @@ def test_settings_that_are_shown_hold_no_secret() -> None:
             "slice_source": "a:b",
             "slice_source_kwargs": {"token": "secret"},
             "extra": {"password": "secret"},
+            "serve": {"datasets": {"a": {"place": "a", "storage_options": {"key": "secret"}}}},
             "durability": "process",
             "verify": True,
             "append_dim": "time",
@@ -194,6 +195,6 @@ def test_settings_that_are_shown_hold_no_secret() -> None:
     )
     assert details.settings_in_use(config) == (
         'target_dir = "cube.zarr", target_storage_options (key), fixed_dims = {x = 4}, excluded_variables = ["a", "b"], attrs (title), '
-        'slice_source = "a:b", slice_source_kwargs (token), extra (password), verify = true, durability = "process"'
+        'slice_source = "a:b", slice_source_kwargs (token), extra (password), verify = true, durability = "process", serve (datasets)'
     )
     assert details.settings_in_use(make({})) == ""

@@ -14,6 +14,7 @@ from kit.config_cases import BEYOND_SCHEMA, ENCODINGS, KEPT, REFUSED, REFUSED_EN
 
 from zapz.config.layers import SETTINGS, make
 from zapz.config.reference import CLOSING, OPENING, insert_into, render, toml
+from zapz.config.serve_types import SERVE
 from zapz.config.settings import Config
 from zapz.config.table_types import ANY_NAME
 from zapz.config.types import Key
@@ -84,7 +85,7 @@ def test_the_schema_agrees_on_anything(path: str, value: Any) -> None:
     for name in reversed(path.replace(ANY_NAME, "a").split(".")):
         value = {name: value}
     if refuses(value):
-        formed = ("append_step", "dtype", "memory_limit", "slice_ready")
+        formed = ("append_step", "dtype", "memory_limit", "slice_ready", "max_memory")
         assert not JUDGE.is_valid(value) or path.rpartition(".")[2] in formed
     else:
         assert JUDGE.is_valid(value)
@@ -125,7 +126,9 @@ def test_the_template_uncommented_is_the_default() -> None:
     made = make(tomli.loads("\n".join(lines)))
     assert made.polling == Config(slice_polling=True).polling
     profiling = {"enabled": True, "log_level": "INFO", "keys": ("tottime",)}
-    assert made == Config(slice_polling={"interval": 2.0, "timeout": 60.0}, profiling=profiling)
+    serve = {name: key.default for name, key in SERVE.keys.items() if key.default is not None}
+    polling = {"interval": 2.0, "timeout": 60.0}
+    assert made == Config(slice_polling=polling, profiling=profiling, serve=serve)
     assert len(lines) == sum(key.default is not None and not key.kind.keys for key in ALL.values()) + 1  # fixed_dims
 
 
@@ -138,7 +141,8 @@ def test_the_template_names_every_key() -> None:
     text = render("toml")
     assert len(uncommented("# For example: ")) == sum(key.example is not None for key in ALL.values())
     for path in ALL:
-        assert f"\n# {path.replace(ANY_NAME, chr(34) + '*' + chr(34))} = " in text, path
+        written = path.replace("datasets.NAME", "datasets.cube").replace(ANY_NAME, '"*"')
+        assert f"\n# {written} = " in text, path
 
 
 @given(st.recursive(st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=4), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("a-b \"'.é", max_size=3), inner, max_size=3)))  # fmt: skip

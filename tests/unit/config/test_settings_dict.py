@@ -10,7 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
-from kit.config_cases import ENCODINGS, KEPT, REFUSED, REFUSED_ENCODINGS, settings_of
+from kit.config_cases import ENCODINGS, KEPT, REFUSED, REFUSED_ENCODINGS, SERVE_FORMS, settings_of
 
 import zapz
 from zapz.config import append_label, settings_dict
@@ -236,6 +236,7 @@ BEYOND_TYPES: list[tuple[str, Any]] = [
     ("filters", [{"id": "delta"}, {}]),
     ("codecs", [{"name": "zstd", "config": {}}]),
     ("codecs", [{"configuration": {}}]),
+    *(case[:2] for case in SERVE_FORMS),
 ]
 """Bounds, empty text, and what a codec is made of: types cannot say that."""
 

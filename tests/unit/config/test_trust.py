@@ -32,7 +32,7 @@ from zapz.errors import ConfigError
 REFUSED = {
     "target_dir", "target_storage_options", "slice_storage_options", "temp_storage_options", "temp_dir", "force_new", "slice_source", "slice_source_kwargs",
     "extra", "logging", "profiling", "single_writer", "follow_links", "journal", "durability", "consolidated", "on_existing", "dry_run", "workers", "prefetch",
-    "memory_limit", "persist_mem_slices", "permit_eval", "trust_config", "slice_references", "resume_budget",
+    "memory_limit", "persist_mem_slices", "permit_eval", "trust_config", "slice_references", "resume_budget", "serve",
 }  # fmt: skip
 """Settings that a file from elsewhere may not set. Whoever adds a setting decides whether it is one, or is listed as harmless."""
 
@@ -84,7 +84,7 @@ def test_every_setting_is_listed_as_harmless_or_refused() -> None:
 
 def test_what_is_never_harmless() -> None:
     """Also a setting that is not there yet."""
-    never = {"logging", "profiling", "slice_source", "slice_source_kwargs", "extra", "temp_dir", "target_dir", "force_new", "follow_links", "single_writer", "journal", "trust_config", "slice_references"}  # fmt: skip
+    never = {"logging", "profiling", "slice_source", "slice_source_kwargs", "extra", "temp_dir", "target_dir", "force_new", "follow_links", "single_writer", "journal", "trust_config", "slice_references", "serve"}  # fmt: skip
     assert not HARMLESS & never
     assert not any(name.endswith("_storage_options") for name in HARMLESS)
     assert PUBLISHED < HARMLESS
