@@ -436,7 +436,7 @@ CONFIGURATION = (
     Mutation("cli/discovery.py", "        if theirs := _theirs(inner):\n", "        if theirs := '':\n", "no file is read above a folder of others", "unit/config/test_discovery.py::test_a_file_that_is_not_read_is_said_to_be_there"),
     Mutation("cli/discovery.py", "    if theirs := _theirs(folder):\n", "    if theirs := '':\n", "no file is read that others may have put there", "unit/config/test_discovery.py::test_a_file_that_is_not_read_is_said_to_be_there"),
     Mutation("cli/discovery.py", "    theirs = _theirs(path)\n", "    theirs = ''\n", "nor one that they can write to", "unit/config/test_discovery.py::test_a_file_that_is_not_read_is_said_to_be_there"),
-    Mutation("cli/commands.py", "    if not no_config:\n", "    if True:\n", "--no-config reads nothing that was not named", "unit/config/test_discovery.py::test_every_command_reads_them"),
+    Mutation("cli/discovery.py", "    if not no_config:\n", "    if True:\n", "--no-config reads nothing that was not named", "unit/config/test_discovery.py::test_every_command_reads_them"),
     Mutation("config/parsers.py", "    refuse_secrets(values, lambda: spans(text), where)\n", "", "secrets are not published", "unit/config/test_trust.py::test_a_secret_is_not_published"),
     Mutation("config/environment.py", "secret.start < span.end and span.start < secret.end", "secret.start <= span.start and span.end <= secret.end", "nor in a part of a value", "unit/config/test_trust.py::test_a_secret_is_not_published"),
     Mutation("config/layers.py", '        logging_types.check_logging_of_file(checked.get("logging"), layer.place / "logging")\n', "        pass\n", "logging in a file is no code", "unit/diagnostics/test_file_logging.py::test_nothing_runs_and_nothing_is_touched"),
@@ -564,6 +564,18 @@ COMPUTED = (
     Mutation(DASK_BLOCKS, "        cells.flags.writeable = False\n", "", "cells that readers share cannot be changed", blocks("cells_that_are_shared_cannot_be_changed")),
     Mutation(DASK_BLOCKS, "and owner.nbytes <= cells.nbytes else", "else", "a block that is kept keeps no larger array", blocks("a_kept_block_keeps_nothing_else")),
 )
+SERVED = "unit/config/test_serve_settings.py::test_"
+SERVE_COMMAND = "unit/cli/test_serve_command.py::test_"
+SERVING = (
+    Mutation("config/serve_settings.py", "    if is_loopback(settings.host) or settings.public or settings.token_file is not None:\n", "    if True:\n", "data are not served to other machines by mistake", f"{SERVED}other_machines_need_a_token_or_public_data"),
+    Mutation("config/serve_settings.py", "    return address.is_loopback\n", "    return address.is_private\n", "an address of the local network is one of other machines", f"{SERVED}other_machines_need_a_token_or_public_data"),
+    Mutation("config/serve_settings.py", "    if ANY_ORIGIN not in settings.cors or settings.public:\n", "    if True:\n", "web pages of any origin do not read data by mistake", f"{SERVED}any_origin_only_if_the_data_are_public"),
+    Mutation("config/serve_settings.py", "    storage_options: Mapping[str, object] = field(default_factory=dict, repr=False)\n", "    storage_options: Mapping[str, object] = field(default_factory=dict)\n", "storage options of what is served are not shown", f"{SERVED}settings_can_be_sent_to_workers_and_show_no_secret"),
+    Mutation("server/token_file.py", "    if mode & _OTHERS:\n", "    if False:\n", "a token file that other users can read is refused", f"{SERVE_COMMAND}a_token_file_that_others_can_read_the_hints_command_works"),
+    Mutation("server/token_file.py", 'found="another character (the token is not shown)"', "found=token", "no token is shown", f"{SERVE_COMMAND}lines_that_are_no_tokens_are_not_shown"),
+    Mutation("server/token_file.py", "    if not found:\n", "    if False:\n", "a file without tokens protects nothing", f"{SERVE_COMMAND}a_token_file_without_tokens_the_hints_command_works"),
+    Mutation("server/arguments.py", "        if name in users and not (given and name in replaceable):\n", "        if False:\n", "no dataset hides another by mistake", f"{SERVE_COMMAND}two_equal_names_need_a_name_and_the_hint_gives_one"),
+)
 # fmt: on
 
 MUTATIONS = (
@@ -585,4 +597,5 @@ MUTATIONS = (
     *SEEN,
     *LOOKED_AT,
     *PICTURES,
+    *SERVING,
 )

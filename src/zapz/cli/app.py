@@ -16,6 +16,8 @@ from zapz.cli.help_pages import Command, Group
 from zapz.cli.info_command import info_command
 from zapz.cli.options import journal_option, option
 from zapz.cli.reference_commands import config_command, demo_command, help_command
+from zapz.cli.serve_command import EXAMPLES as SERVE_EXAMPLES
+from zapz.cli.serve_command import serve_command
 from zapz.cli.terminal import lines_for
 from zapz.cli.zappend_command import zappend_command
 from zapz.config.settings import Config
@@ -213,6 +215,7 @@ def _configured(
 
 app.command("info", cls=Command)(info_command)
 app.command("check", cls=Command)(check_command)
+app.command("serve", cls=Command, epilog=SERVE_EXAMPLES)(serve_command)
 app.command("config", cls=Command)(config_command)
 app.command("demo", cls=Command)(demo_command)
 app.command("zappend", cls=Command)(zappend_command)

@@ -208,25 +208,9 @@ def configured(
     Raises:
         ConfigError: A file or a setting is wrong.
     """
-    from zapz.config.files import resolve
+    from zapz.cli.discovery import layers_of, resolved
 
-    layers: list[Any] = list(files or ())
-    if not no_config:
-        from zapz.cli.discovery import with_unnamed
-
-        layers = with_unnamed(layers, quiet=quiet)
-    if assignments:
-        from zapz.config.assignments import assigned  # imported where used: most appends do not use --set
-
-        layers += map(assigned, assignments)
-    try:
-        return resolve(layers, settings)
-    except ConfigError as error:
-        if no_config:
-            raise
-        from zapz.cli.discovery import say_found
-
-        raise say_found(error, layers) from None
+    return resolved(layers_of(files, assignments, no_config=no_config, quiet=quiet), settings)
 
 
 def storage(name: str, pairs: list[str] | None) -> dict[str, Any]:

@@ -15,10 +15,13 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from zapz.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zapz.config.settings import Config
 
 _OWN, _PROJECT = "zapz.toml", "pyproject.toml"
 _TABLE = rb"(?m)^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*zapz[ \t]*[\].]"
@@ -26,6 +29,48 @@ _MOST = 1 << 20
 """Number of bytes of a project file that are searched for the table."""
 _FILE = r"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/:]*(?::\d+)?|::|[^:])+"
 """One file in ``ZAPZ_CONFIG``. Colons separate files, but not inside a URI or a chain of URIs."""
+
+
+def layers_of(
+    files: Sequence[Any] | None, assignments: Sequence[str] | None, *, no_config: bool = False, quiet: bool = False
+) -> list[Any]:
+    """Return the layers of a command's configuration, without its flags; later ones win.
+
+    Args:
+        files: Configuration files that the user named.
+        assignments: Settings, NAME=VALUE.
+        no_config: Whether discovered files and environment variables are ignored.
+        quiet: Whether environment variables are used without a message.
+
+    Raises:
+        ConfigError: A discovered file is not a configuration, or an assignment is not a setting.
+    """
+    layers: list[Any] = list(files or ())
+    if not no_config:
+        layers = with_unnamed(layers, quiet=quiet)
+    if assignments:
+        from zapz.config.assignments import assigned  # imported where used: most appends do not use --set
+
+        layers += map(assigned, assignments)
+    return layers
+
+
+def resolved(layers: Sequence[Any], settings: Mapping[str, Any]) -> Config:
+    """Return the configuration of a command.
+
+    Args:
+        layers: Its layers.
+        settings: Settings from flags, which override them.
+
+    Raises:
+        ConfigError: A file or a setting is wrong.
+    """
+    from zapz.config.files import resolve
+
+    try:
+        return resolve(layers, settings)
+    except ConfigError as error:
+        raise say_found(error, layers) from None
 
 
 def with_unnamed(named: Sequence[Any], *, quiet: bool = False) -> list[Any]:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-_WORKS = frozenset(("append", "demo", "recover", "unlock", "vacuum", "zappend"))
+_WORKS = frozenset(("append", "demo", "recover", "serve", "unlock", "vacuum", "zappend"))
 """Commands that do more than print. Lost output does not change their exit code."""
 _TELLS = frozenset(("--dry-run", "--help", "-h"))
 """Options with which these commands only print."""

@@ -38,6 +38,15 @@ _FLAGS: Mapping[str, str] = {
     "journal": "--journal",
     "append_label.from": "--label",
     "append_label.format": "--label-format",
+    "serve.host": "--host",
+    "serve.port": "--port",
+    "serve.workers": "--workers",
+    "serve.refresh": "--refresh",
+    "serve.max_inflight": "--max-inflight",
+    "serve.max_memory": "--max-memory",
+    "serve.cors": "--cors",
+    "serve.allowed_hosts": "--allowed-host",
+    "serve.token_file": "--token-file",
 }
 """Flags by the settings that they set."""
 
@@ -126,6 +135,8 @@ def slice_in(where: str, slices: Sequence[str]) -> tuple[str, str] | None:
 def name_flag(error: ConfigError) -> None:
     """Make an error about a setting name the flag that has set it."""
     start, _, setting = error.where.partition(" ")
+    if setting.partition("[")[0] in _FLAGS:  # an item of a list: one of several flags
+        setting = setting.partition("[")[0]
     name, _, key = setting.partition(".")
     if start == "argument" and setting in _FLAGS:
         name, key = setting, ""

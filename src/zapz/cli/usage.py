@@ -10,6 +10,7 @@ import typer
 from zapz.cli.app import app
 from zapz.cli.commands import errors
 from zapz.cli.fast_path import APPEND
+from zapz.cli.serve_command import NUMBERS
 from zapz.errors import ConfigError
 
 _NUMBERS = {"integer": "an integer", "number": "a number"}
@@ -43,7 +44,7 @@ def _refusal(error: Any) -> ConfigError:
     hint = f"See `{command} --help`."
     parameter = getattr(error, "param", None)
     flags = [flag for flag in getattr(parameter, "opts", ()) if flag.startswith("-")]
-    kinds = {flag: option.kind for option in APPEND.values() for flag in option.flags}
+    kinds = {flag: option.kind for option in APPEND.values() for flag in option.flags} | NUMBERS
     expected = next((_NUMBERS[kinds[flag]] for flag in flags if kinds.get(flag) in _NUMBERS), "")
     if expected:
         return ConfigError("not a number", where=flags[0], expected=expected, hint=hint)

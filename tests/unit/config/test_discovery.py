@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.stub_service import install
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -287,7 +288,8 @@ def test_every_command_reads_them(command: str, here: Path, monkeypatch: pytest.
     zapz.append(target, here / "day.zarr")
     (here / "zapz.toml").write_text('version = 1\nzarr_format = 2\nstatic = "equal"\n')
     monkeypatch.setenv("ZAPZ_SET_VERIFY", "true")
-    as_json = [] if command == "zappend" else ["--json"]
+    install(monkeypatch)
+    as_json = [] if command in {"serve", "zappend"} else ["--json"]
     words = words_of(command, target, here / "day.zarr")
     done = CliRunner().invoke(app, [*words, *as_json])
     assert done.exit_code == 0, done.output
