@@ -57,6 +57,9 @@ class HttpReply:
     (204, 304)."""
     body: bytes | Stream = b""
     """The body; empty for HEAD."""
+    repeat: Callable[[], HttpReply | None] | None = None
+    """Returns the reply to another equal request, without waiting: this one if it still holds, or a
+    new one; None if the request must be answered anew. Not set if no reply may be repeated so."""
     done: Callable[[int], None] = _nothing
-    """Called exactly once, when the reply was sent or its connection was lost, with the number of
+    """Called once each time that the reply was sent or its connection was lost, with the number of
     bytes of the body that were sent. It does not block."""

@@ -1,0 +1,119 @@
+"""A server in a process of its own, and what a test does with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from kit import TESTS
+from kit.wire import PATIENCE, Client, Pieces, reply
+from zapz.errors import ConfigError
+from zapz.server.messages import HttpReply, HttpRequest
+
+SOURCE = TESTS.parent / "src"
+
+
+class TimedCore:
+    """``/pid`` gives the process, ``/slow`` and ``/stream`` take as many seconds as the query says, ``/exit`` ends the process."""
+
+    def answer(self, request: HttpRequest, *, inline: bool = False) -> HttpReply | None:
+        if inline and request.path == "/slow":
+            return None
+        if request.path == "/slow":
+            time.sleep(float(request.query))
+        if request.path == "/stream":
+            seconds = float(request.query)
+            return reply(Pieces(b"a" * 500_000, lambda: time.sleep(seconds), b"b" * 500_000), length=1_000_000)
+        if request.path == "/exit":
+            os._exit(7)
+        return reply(str(os.getpid()).encode())
+
+
+def make(settings: str) -> TimedCore:
+    """Make a core in a worker process."""
+    if settings == "fails":
+        raise ConfigError("not a setting", where="x", found="fails")
+    if settings == "exits":
+        os._exit(3)
+    if settings == "bug":
+        raise ZeroDivisionError("a bug")
+    if settings == "slow":
+        print("making", flush=True)
+        time.sleep(PATIENCE)
+    return TimedCore()
+
+
+def main() -> None:
+    """Serve as the arguments say; print the URL, and a word at the end."""
+    from zapz.server.running import RunSettings, run
+
+    settings = {"host": "127.0.0.1", "port": 0, "worker_app": "kit.served:make", **json.loads(sys.argv[1])}
+    run(TimedCore, RunSettings(**settings), lambda url: print(url, flush=True))
+    print("ended", flush=True)
+
+
+@dataclass
+class Served:
+    """A process that serves."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    def get(self, path: str) -> bytes:
+        with Client(self.port) as client:
+            return client.get(path).body
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def ended(self) -> tuple[int, str, str]:
+        """Wait for its end; return the exit code, and what it printed on both channels."""
+        out, err = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, out, err
+
+
+def started(**settings: Any) -> subprocess.Popen[str]:
+    """Start a process that serves."""
+    environment = {**os.environ, "PYTHONPATH": f"{SOURCE}{os.pathsep}{TESTS}"}
+    code = "from kit.served import main; main()"
+    command = [sys.executable, "-W", "error", "-c", code, json.dumps(settings)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@contextlib.contextmanager
+def served(**settings: Any) -> Iterator[Served]:
+    """Serve in a process, which is ended at the end of the context at the latest."""
+    process = started(**settings)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline()
+        assert url.startswith("http://127.0.0.1:"), (url, process.communicate())
+        yield Served(process, int(url.rpartition(":")[2]))
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        for channel in (process.stdout, process.stderr):
+            if channel is not None:
+                channel.close()
+        process.wait(PATIENCE)
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
