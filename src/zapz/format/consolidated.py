@@ -44,12 +44,20 @@ def documents_within(documents: Mapping[str, bytes], root: str = "") -> dict[str
         key = join(root, v3.NODE)
         text, members = _members(documents[key], key, ("consolidated_metadata", "metadata"))
         nodes = {join(root, m.key, v3.NODE): m for m in members if m.key}
-    found = {where: text[m.start : m.end].encode() for where, m in nodes.items()}
+    found = {where: _own(where, text[m.start : m.end]).encode() for where, m in nodes.items()}
     for where in found:
         check_path(parent(where))
     if key == join(root, v3.NODE):
         found[key] = documents[key]
     return found
+
+
+def _own(where: str, text: str) -> str:
+    """Return a document without what only its copy has.
+
+    zarr-python (3.1.6) adds empty ``consolidated_metadata`` to the copies of v2 groups.
+    """
+    return jsontext.without(text, "consolidated_metadata") if name(where) == v2.GROUP else text
 
 
 def _members(document: bytes, where: str, path: tuple[str, ...]) -> tuple[str, list[jsontext.Member]]:
@@ -87,8 +95,8 @@ def edits_of(documents: Mapping[str, bytes], roots: Iterable[str] = ("",)) -> tu
     return tuple(found)
 
 
-def consolidated_everywhere(dataset: Dataset, kept: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return all documents of a dataset, with consolidated metadata in each of its groups.
+def consolidated_roots(dataset: Dataset, kept: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return all documents of a dataset, with consolidated metadata of its roots.
 
     Args:
         dataset: The dataset.
@@ -104,4 +112,13 @@ def consolidated_everywhere(dataset: Dataset, kept: Mapping[str, bytes]) -> dict
             nodes |= door.write_group(path, "{}")
     levels = {key: data for key, data in nodes.items() if name(key) not in doors.DOCUMENT_NAMES}
     nodes = {key: data for key, data in nodes.items() if key not in levels}
-    return {**levels, **nodes, **door.consolidate(nodes, create=tuple(groups)), **kept}
+    return {**levels, **nodes, **door.consolidate(nodes, create=_consolidated_groups(dataset)), **kept}
+
+
+def _consolidated_groups(dataset: Dataset) -> tuple[str, ...]:
+    """Return the groups that get consolidated metadata: those that are opened as datasets.
+
+    Not all groups: where each group has some, zarr-python (3.1.6) does not find groups in groups if
+    it is told to use none.
+    """
+    return tuple({*dataset.roots, ""} - dataset.arrays.keys())

@@ -202,7 +202,7 @@ def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None =
         raise UnsupportedError(
             "Zarr v2 cannot store this array's codecs", where=array.path, found=chain.canonical[:120]
         )
-    stages = [{"id": s.id, **s.config} for s in chain.stages]
+    stages = [{"id": s.id, **_widely_known(s)} for s in chain.stages]
     packs = bool(stages) and not is_filter(str(stages[-1]["id"]))
     compressor = stages.pop() if packs else None
     filters = (
@@ -229,6 +229,13 @@ def write_array(array: Array, attributes: str, extra: Mapping[str, Any] | None =
         join(array.path, ARRAY): jsontext.dumps(meta, indent=2).encode(),
         join(array.path, ATTRIBUTES): jsontext.replaced(attributes, dims).encode(),
     }
+
+
+def _widely_known(stage: Codec) -> Mapping[str, Any]:
+    """Return the configuration of a codec without what tensorstore refuses: a default of zstd."""
+    if stage.id != "zstd" or stage.config.get("checksum") is not False:
+        return stage.config
+    return {key: value for key, value in stage.config.items() if key != "checksum"}
 
 
 def adopt(array: Array, attributes: Mapping[str, str], *, marks: bool) -> dict[str, bytes]:

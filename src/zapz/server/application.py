@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from zapz.errors import ZapzError
@@ -62,26 +63,67 @@ class Application:
             reply = self._guarded(request, route, inline=inline)
         except NeedsThreadError:
             return None
-        reply.headers += self._access.sharing(request)
-        name = "" if route is None else route.name
+        self._share(request, reply)
+        if route is None:
+            reply.repeat = None
+            return self._counted(request, reply, ("", "other"), began)
+        if reply.repeat is not None:
+            reply.repeat = partial(self._repeated, route, reply.repeat)
+        return self._counted(request, reply, (route.name, kind_of(route.key)), began)
+
+    def _share(self, request: HttpRequest, reply: HttpReply) -> None:
+        """Add the header fields that let a page of another origin read a reply."""
+        for name, value in self._access.sharing(request):
+            other = next((found for found, _ in reply.headers if found == name), None)  # a page depends on Accept, too
+            if other is None:
+                reply.headers.append((name, value))
+            else:
+                reply.headers = [(n, f"{v}, {value}" if n == name else v) for n, v in reply.headers]
+
+    def _repeated(self, route: Route, repeat: Callable[[], HttpReply | None]) -> HttpReply | None:
+        """Return a reply again, if its dataset is still served."""
+        return repeat() if self.datasets.get(route.name) is route.served else None
+
+    def _counted(self, request: HttpRequest, reply: HttpReply, what: tuple[str, str], began: float) -> HttpReply:
+        """Return a reply whose memory is reserved, and that is counted; it may be repeated."""
         release = self._reserved(reply)
         if release is None:
             self._close(reply)
             reply = self._busy(request)
-            reply.headers += self._access.sharing(request)
-        seconds = time.perf_counter() - began
-        self.metrics.request(name, "other" if route is None else kind_of(route.key), reply.status, seconds)
+            self._share(request, reply)
+        self.metrics.request(*what, reply.status, time.perf_counter() - began)
         log, metrics = self._log, self.metrics
 
         def done(sent: int) -> None:
             if release is not None:
                 release()
-            metrics.sent(name, sent)
+            metrics.sent(what[0], sent)
             if log is not None:
                 log(_line(request, reply.status, sent, time.perf_counter() - began))
 
         reply.done = done
+        if reply.repeat is not None:
+            reply.repeat = self._repeating(request, reply, what, reply.repeat) if log is None else None
         return reply
+
+    def _repeating(
+        self, request: HttpRequest, reply: HttpReply, what: tuple[str, str], repeat: Callable[[], HttpReply | None]
+    ) -> Callable[[], HttpReply | None]:
+        """Return a function that repeats a reply, with all that belongs to one."""
+        status, headers = reply.status, self._access.sharing(request)
+
+        def again() -> HttpReply | None:
+            began = time.perf_counter()
+            found = repeat()
+            if found is reply:
+                self.metrics.request(*what, status, time.perf_counter() - began)
+            elif found is not None:
+                found.repeat = None
+                found.headers += headers
+                found = self._counted(request, found, what, began)
+            return found
+
+        return again
 
     def _reserved(self, reply: HttpReply) -> Callable[[], None] | None:
         """Reserve memory for a body; None if there is none left."""
@@ -105,7 +147,7 @@ class Application:
     def busy(self, request: HttpRequest) -> HttpReply:
         """Return the reply to a request that exceeds the limit of requests."""
         reply = self._busy(request)
-        reply.headers += self._access.sharing(request)
+        self._share(request, reply)
         self.metrics.request("", "other", reply.status, 0.0)
         return reply
 
@@ -120,7 +162,7 @@ class Application:
             return refused
         release: Callable[[], None] = _nothing
         try:
-            if not inline:
+            if not inline and request.path != "/metrics":
                 release = self.inflight.take()
             if route is None:
                 return self._other(request, inline=inline)

@@ -28,6 +28,8 @@ from zapz.storage.chunk_reader import ChunkReader
 class Computed:
     """A dataset whose chunks are made on request. See ``Served``."""
 
+    trouble = ""
+
     def __init__(
         self,
         source: OpenSlice,
@@ -69,6 +71,10 @@ class Computed:
     def current(self, *, inline: bool = False) -> Generation:  # noqa: ARG002 - it never changes
         """See ``Served``."""
         return self._generation
+
+    def is_newest(self, generation: Generation) -> bool:
+        """See ``Served``."""
+        return generation is self._generation
 
     def pinned(self, name: str, *, inline: bool = False) -> Generation | None:  # noqa: ARG002 - the same
         """See ``Served``."""

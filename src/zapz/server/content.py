@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -12,8 +13,12 @@ from zapz.server.ranges import Part, part_of
 PIECE = 1 << 20
 """Size of the pieces in which a large body is sent, in bytes. Smaller bodies are sent at once."""
 
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]", re.ASCII)
 Headers = list[tuple[str, str]]
 """Header fields."""
+
+
+_OCTETS: Headers = [("Content-Type", "application/octet-stream"), ("Accept-Ranges", "bytes")]
 
 
 class Content(Protocol):
@@ -85,8 +90,7 @@ def etag_of(tag: str, mark: str = "") -> str:
         tag: The object's tag.
         mark: Text that tells apart what is made of one object.
     """
-    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in tag)
-    return f'"{safe}{mark}"' if tag else ""
+    return f'"{_UNSAFE.sub("_", tag)}{mark}"' if tag else ""
 
 
 def reply_with(
@@ -114,6 +118,34 @@ def reply_with(
     finally:
         if not keeps:
             content.close()
+
+
+def whole_reply(content: Content, etag: str, headers: Headers) -> HttpReply | None:
+    """Return the reply to a plain GET request: 200; None if the content is large.
+
+    The content is closed.
+
+    Args:
+        content: What is requested.
+        etag: Its entity tag, in quotation marks; "" without one.
+        headers: Header fields, besides those of the content.
+
+    Raises:
+        ChunkError: The content is shorter than its size.
+        ZapzError: Storage failed.
+    """
+    try:
+        size = content.size
+        if size > PIECE:
+            return None
+        data = content.read(0, size)
+        if len(data) != size:
+            raise ChunkError("an object ended early", expected=f"{size} bytes", found=f"{len(data)}")
+    finally:
+        content.close()
+    tagged = [*_OCTETS, *headers, ("ETag", etag)] if etag else [*_OCTETS, *headers]
+    tagged.append(("Content-Length", str(size)))
+    return HttpReply(status=200, headers=tagged, body=data)
 
 
 def _reply(request: HttpRequest, content: Content, etag: str, headers: Headers, kind: str) -> tuple[HttpReply, bool]:

@@ -14,11 +14,11 @@ from zapz.operations.existing import unfinished_error
 from zapz.server.archive import Archive
 from zapz.server.generation import Generation, is_growth
 from zapz.server.labels import LabelSpans
-from zapz.server.loading import DatasetOrigin, Loaded, load, stamps_now
+from zapz.server.loading import DatasetOrigin, Loaded, load
 from zapz.server.served import Chunk, NeedsThreadError
 from zapz.server.stored_chunks import ChunkOpener
 from zapz.server.views import ServedArray
-from zapz.storage.opened import is_networked
+from zapz.storage.opened import is_networked, unchanged
 
 KEPT = 8
 """Number of earlier states whose metadata stay available."""
@@ -36,6 +36,8 @@ class _Published:
     loaded: Loaded
     looked: float
     """When its documents were last seen unchanged, on the monotonic clock, in seconds."""
+    is_same: Callable[[], bool]
+    """Returns whether the documents are unchanged; it asks the storage."""
 
 
 class Growing:
@@ -116,14 +118,22 @@ class Growing:
             return True
         if (self._waits and inline) or published.loaded.young:
             return False
-        loaded = published.loaded
         try:
-            same = stamps_now(loaded.store, loaded.stamps) == loaded.stamps
+            same = published.is_same()
         except ZapzError:
             return False
         if same:
             published.looked = now
         return same
+
+    def is_newest(self, generation: Generation) -> bool:
+        """See ``Served``."""
+        published = self._published
+        return (
+            published is not None
+            and published.loaded.generation is generation
+            and self._is_unchanged(published, inline=True)
+        )
 
     def _reload(self, old: _Published | None) -> _Published:
         """Read the present state, and publish it if it is whole; else the old one stays.
@@ -170,7 +180,7 @@ class Growing:
         raise AssertionError("the last attempt ends the loop")
 
     def _publish(self, old: _Published | None, loaded: Loaded) -> _Published:
-        new = _Published(loaded, time.monotonic())
+        new = _Published(loaded, time.monotonic(), unchanged(loaded.store, loaded.stamps))
         if old is not None:
             before = old.loaded.generation
             if before.id == loaded.generation.id and before.home == loaded.generation.home:

@@ -33,11 +33,12 @@ class Limit:
                 self.refused += 1
                 raise BusyError
             self.used += number
-        given = threading.Lock()
+        rest = number
 
         def give_back() -> None:
-            if given.acquire(blocking=False):
-                with self._guard:
-                    self.used -= number
+            nonlocal rest
+            with self._guard:
+                self.used -= rest
+                rest = 0
 
         return give_back

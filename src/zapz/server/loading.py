@@ -74,7 +74,6 @@ def load(origin: DatasetOrigin) -> Loaded:
     for key in doors.CONSOLIDATED_NAMES:
         item = opened(origin.store, key, small=True)
         if item is None:
-            stamps[key] = None
             continue
         try:
             stamps[key] = item.tag or stamp_of(origin.store, key)
@@ -143,11 +142,6 @@ def _load_several(origin: DatasetOrigin, home: str) -> Loaded:
 def _read(origin: DatasetOrigin) -> tuple[ReadableStore, Dataset]:
     store, dataset, _ = open_with_links(origin.store, (), origin.options, origin.how)
     return store, replace(dataset, documents=dict(dataset.documents))
-
-
-def stamps_now(store: ReadableStore, keys: Mapping[str, object]) -> dict[str, str | None]:
-    """Return the present stamps of documents."""
-    return {key: stamp_of(store, key) for key in keys}
 
 
 def _is_young(stamps: Mapping[str, str | None]) -> bool:

@@ -67,6 +67,11 @@ def opening_lines(address: str) -> list[str]:
     return ["import xarray", f'ds = xarray.open_zarr("{address}")']
 
 
+def code(lines: Sequence[str]) -> Markup:
+    """Return lines of code. Their addresses are no links for fsspec, which looks for ``http://``."""
+    return element("pre", Markup(escaped("\n".join(lines)).replace("://", ":<wbr>//")))
+
+
 def index_page(request: HttpRequest, cards: Sequence[Mapping[str, Any]], fields: Headers) -> HttpReply:
     """Return the page of all datasets.
 
@@ -88,7 +93,7 @@ def index_page(request: HttpRequest, cards: Sequence[Mapping[str, Any]], fields:
         for card in cards
     ]
     table = html_table(("dataset", "title", "dimensions", "labels", "error"), rows)
-    lines = element("pre", "\n".join(opening_lines(f"{address_of(request)}NAME/")))
+    lines = code(opening_lines(f"{address_of(request)}NAME/"))
     body = joined([element("header", element("span", "datasets", "zapz-name")), table, lines])
     return html_reply(request, "Datasets", body, fields)
 
@@ -137,7 +142,7 @@ def folder_page(
         element("p", _state(generation, view)),
         _table(variables),
         _attributes(attributes),
-        element("pre", "\n".join(_lines(address, listing.path, view))),
+        code(_lines(address, listing.path, view)),
         _children(listing),
     ]
     return html_reply(request, title, joined(parts), fields)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 
-from zapz.config.serve_settings import ServeSettings
 
-
-def ready_lines(settings: ServeSettings, port: int) -> list[str]:
+def ready_lines(names: Iterable[str], host: str, port: int) -> list[str]:
     """Return the lines to print as soon as requests are answered, and how to stop.
 
     Args:
-        settings: The settings.
-        port: The port at which the server listens.
+        names: Names of the datasets.
+        host: The address at which the server listens.
+        port: The port.
     """
-    base, rest = f"http://{_shown(settings.host)}:{port}", ""
-    if _is_every_address(settings.host):
+    base, rest = f"http://{_shown(host)}:{port}", ""
+    if _is_every_address(host):
         base, rest = (
-            f"http://{'[::1]' if ':' in settings.host else '127.0.0.1'}:{port}",
+            f"http://{'[::1]' if ':' in host else '127.0.0.1'}:{port}",
             " (at all addresses of this machine)",
         )
-    lines = [f"Serving {dataset.name} at {base}/{dataset.name}/{rest}" for dataset in settings.datasets]
+    lines = [f"Serving {name} at {base}/{name}/{rest}" for name in names]
     return [*lines, "Press Ctrl-C to stop."]
 
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs
 
+from zapz.errors import ZapzError
 from zapz.format import documents as doors
+from zapz.format.grid import Index
 from zapz.format.metadata import name
 from zapz.server import pages
-from zapz.server.content import Headers, MemoryContent, reply_with
+from zapz.server.content import Headers, MemoryContent, reply_with, whole_reply
 from zapz.server.datasets import Route
 from zapz.server.failures import refusal
 from zapz.server.generation import Generation
 from zapz.server.listing import Listing, listing_of
 from zapz.server.messages import HttpReply, HttpRequest
-from zapz.server.views import View
+from zapz.server.served import NeedsThreadError
+from zapz.server.views import ServedArray, View
 
 _REVALIDATE = ("Cache-Control", "no-cache")
 _FOREVER = ("Cache-Control", "public, max-age=31536000, immutable")
@@ -56,8 +59,11 @@ def resolve(request: HttpRequest, route: Route, *, inline: bool = False) -> Http
         if reply is not None:
             return reply
     newest = served.current(inline=inline)
-    reply = _in(request, route, newest, inline=inline)
-    return reply or _absent(request, route, newest.view(route.zarr_format))
+    there = _in(request, route, newest, inline=inline)
+    reply = there or _absent(request, route, newest.view(route.zarr_format))
+    if (there is None or kind_of(key) == "metadata") and not served.trouble:
+        reply.repeat = lambda: reply if served.is_newest(newest) else None
+    return reply
 
 
 def _in(request: HttpRequest, route: Route, generation: Generation, *, inline: bool) -> HttpReply | None:
@@ -73,7 +79,7 @@ def _in(request: HttpRequest, route: Route, generation: Generation, *, inline: b
 def state_headers(route: Route, generation: Generation) -> Headers:
     """Return the header fields that name a state, and warn of what it does not promise."""
     fields: Headers = [("Zapz-Generation", generation.id)]
-    warning = generation.warning or getattr(route.served, "trouble", "")
+    warning = generation.warning or route.served.trouble
     if warning:
         safe = "".join(c if " " <= c < "\x7f" and c not in '"\\' else "'" for c in warning)
         fields.append(("Warning", f'199 zapz "{safe}"'))
@@ -88,24 +94,43 @@ def _document(request: HttpRequest, route: Route, generation: Generation) -> Htt
         return None if not why else refusal(request, 501, "unsupported", why, dataset=route.name)
     fields = [_FOREVER if route.generation else _REVALIDATE, *state_headers(route, generation)]
     if route.key in doors.DOCUMENT_NAMES:
-        fields.append(("Link", f'<{request.mount}/{name_of(route)}@{generation.id}/>; rel="canonical"'))
+        fields.append(("Link", f'<{request.mount}/{url_name(route)}@{generation.id}/>; rel="canonical"'))
     etag = f'"{generation.id}-{view.zarr_format}"'
     return reply_with(request, MemoryContent(data), etag, fields, kind="application/json")
 
 
-def name_of(route: Route) -> str:
+def url_name(route: Route) -> str:
     """Return the name of a dataset in URLs, with the format that was requested."""
     return route.name if route.zarr_format is None else f"{route.name}.v{route.zarr_format}"
 
 
 def _chunk(request: HttpRequest, route: Route, generation: Generation, *, inline: bool) -> HttpReply | None:
     found = generation.view(route.zarr_format).chunk(route.key)
-    if found is None:
-        return None
-    chunk = route.served.chunk(generation, *found, inline=inline)
+    return None if found is None else _stored(request, route, generation, *found, inline=inline)
+
+
+def _stored(
+    request: HttpRequest, route: Route, generation: Generation, array: ServedArray, index: Index, *, inline: bool
+) -> HttpReply:
+    """Return the reply with a chunk, or 404 if it is truly absent."""
+    served = route.served
+    chunk = served.chunk(generation, array, index, inline=inline)
     if chunk is None:
         return refusal(request, 404, "missing_chunk", "this chunk has no cells but the fill value")
-    return reply_with(request, chunk.content, chunk.etag, [_REVALIDATE])
+    reply = reply_with(request, chunk.content, chunk.etag, [_REVALIDATE])
+
+    def again() -> HttpReply | None:
+        if served.known() is not generation:
+            return None
+        try:
+            chunk = served.chunk(generation, array, index, inline=True)
+            return None if chunk is None else whole_reply(chunk.content, chunk.etag, [_REVALIDATE])
+        except (NeedsThreadError, ZapzError):
+            return None
+
+    if not route.generation and request.method == "GET":
+        reply.repeat = again
+    return reply
 
 
 def _page(request: HttpRequest, route: Route, generation: Generation, *, inline: bool) -> HttpReply | None:
@@ -155,5 +180,5 @@ def _gone(request: HttpRequest, route: Route) -> HttpReply:
         410,
         "gone",
         "this state of the dataset is not kept, or is not valid any more",
-        hint=f"Open {request.mount}/{name_of(route)}/ again.",
+        hint=f"Open {request.mount}/{url_name(route)}/ again.",
     )

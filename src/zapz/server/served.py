@@ -29,6 +29,8 @@ class Served(Protocol):
 
     title: str
     """Title for pages; may be empty."""
+    trouble: str
+    """Why the newest documents are not served, if an earlier state is; else empty."""
 
     def current(self, *, inline: bool = False) -> Generation:
         """Return the newest state, after looking whether it changed.
@@ -43,6 +45,9 @@ class Served(Protocol):
 
     def known(self) -> Generation | None:
         """Return the newest state that was read, without looking; None if there is none."""
+
+    def is_newest(self, generation: Generation) -> bool:
+        """Return whether a state is the newest one, after looking, but without waiting."""
 
     def pinned(self, name: str, *, inline: bool = False) -> Generation | None:
         """Return an earlier state, after looking whether it is still valid; None if it is not.

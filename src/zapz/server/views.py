@@ -15,7 +15,7 @@ from zapz.errors import FormatError
 from zapz.format import documents as doors
 from zapz.format import jsontext
 from zapz.format.codecs import same_bytes
-from zapz.format.consolidated import consolidated_everywhere
+from zapz.format.consolidated import consolidated_roots
 from zapz.format.grid import Index
 from zapz.format.level_names import LEVELS
 from zapz.format.metadata import Array, Dataset, join, parent
@@ -49,7 +49,7 @@ class View:
     dataset: Dataset
     """The dataset in this format."""
     documents: Mapping[str, bytes]
-    """Its documents by key, with consolidated metadata in every group."""
+    """Its documents by key, with consolidated metadata of its roots."""
     arrays: Mapping[str, ServedArray]
     """Its arrays by path."""
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -95,7 +95,7 @@ def native_view(dataset: Dataset, kept: Mapping[str, bytes]) -> View:
     return View(
         zarr_format=dataset.zarr_format,
         dataset=dataset,
-        documents=consolidated_everywhere(dataset, kept),
+        documents=consolidated_roots(dataset, kept),
         arrays={path: ServedArray(array=array, stored=array) for path, array in dataset.arrays.items()},
     )
 
@@ -123,7 +123,7 @@ def view_in(dataset: Dataset, zarr_format: int) -> View:
             refused[path] = error.message("")
     made = doors.read(documents) if documents else replace(dataset, zarr_format=zarr_format, arrays={}, documents={})
     arrays = {path: _served(array, dataset.arrays[path]) for path, array in made.arrays.items()}
-    everything = consolidated_everywhere(made, {}) if documents else {}
+    everything = consolidated_roots(made, {}) if documents else {}
     return View(zarr_format=zarr_format, dataset=made, documents=everything, arrays=arrays, refused=refused)
 
 

@@ -7,6 +7,7 @@ while another process replaces the object.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from zapz.errors import ConflictError, NotFoundError
@@ -147,6 +148,21 @@ def stamp_of(store: ReadableStore, key: str) -> str | None:
         return content_tag(store.read(key))
     except NotFoundError:
         return None
+
+
+def unchanged(store: ReadableStore, stamps: Mapping[str, str | None]) -> Callable[[], bool]:
+    """Return a function that tells whether objects still have these stamps; it asks the storage.
+
+    On a local file system it costs one system call per object.
+
+    Args:
+        store: The store.
+        stamps: Stamps by key, as ``stamp_of`` returned them.
+    """
+    if not isinstance(store, LocalFiles) or len(stamps) != 1:
+        return lambda: all(stamp_of(store, key) == stamp for key, stamp in stamps.items())
+    ((key, stamp),) = stamps.items()
+    return store.watcher(key, stamp)
 
 
 def home_of(store: ReadableStore) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from zapz.errors import MetadataError, NotFoundError, UnsupportedError
@@ -145,6 +145,22 @@ class LocalFiles:
             if error.errno in ABSENT:
                 return None
             raise failure(error, "cannot stat", self._at(key)) from error
+
+    def watcher(self, key: str, stamp: str | None) -> Callable[[], bool]:
+        """Return a function that tells whether a file still has a stamp."""
+        if stamp is None:
+            return lambda: self.stamp(key) is None
+        path = self._at(key)
+        inode, modified, size = (int(part, 16) for part in stamp.split("-"))
+
+        def same() -> bool:
+            try:
+                found = os.stat(path)
+            except OSError:
+                return False
+            return found.st_mtime_ns == modified and found.st_ino == inode and found.st_size == size
+
+        return same
 
     def folder_identity(self) -> str | None:
         """Return a text that identifies the root folder; None if it does not exist."""
