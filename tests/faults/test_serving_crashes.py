@@ -7,14 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kit import cubes
 from kit.crash_states import become, look, recorded
 from kit.scenarios import Scenario, equal, other_tool_appends, values
 from kit.serving import Core, StatusError
 
 import zapz
-from kit import cubes
+from zapz.server import growing
 
-SCENARIOS = ["new-v2", "new-v3", "aligned-v2", "aligned-v3", "misaligned-v2", "misaligned-v3", "sharded-v3", "stale-v2", "levels-v2"]
+SCENARIOS = [
+    "new-v2",
+    "new-v3",
+    "aligned-v2",
+    "aligned-v3",
+    "misaligned-v2",
+    "misaligned-v3",
+    "sharded-v3",
+    "stale-v2",
+    "levels-v2",
+]
 
 
 def served(core: Core) -> dict[str, cubes.Values] | None:
@@ -30,13 +41,19 @@ def served(core: Core) -> dict[str, cubes.Values] | None:
 def readings(scenario: Scenario, after: Path) -> tuple[dict[str, cubes.Values] | None, dict[str, cubes.Values] | None]:
     """Return what plain readers see before and after."""
     if (after / "0.zarr").exists():
-        found = [{f"{n}.zarr/{name}": value for n in range(3) for name, value in cubes.read(path / f"{n}.zarr").items()} for path in (scenario.before, after)]
+        found = [
+            {f"{n}.zarr/{name}": value for n in range(3) for name, value in cubes.read(path / f"{n}.zarr").items()}
+            for path in (scenario.before, after)
+        ]
         return found[0], found[1]
     return values(scenario.before, zarr_format=scenario.zarr_format), values(after, zarr_format=scenario.zarr_format)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_killed_at_every_operation(name: str, scenario_of: Callable[[str], Scenario], tmp_path: Path) -> None:
+def test_killed_at_every_operation(
+    name: str, scenario_of: Callable[[str], Scenario], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "_PAUSE", 0.0)
     scenario = scenario_of(name)
     target = tmp_path / "cube.levels" if name.startswith("levels") else tmp_path / "cube.zarr"
     scenario.fresh(target)
@@ -53,14 +70,20 @@ def test_killed_at_every_operation(name: str, scenario_of: Callable[[str], Scena
         target.mkdir(exist_ok=True)
         for core in (running, Core({"cube": target})):
             found = served(core)
-            which = "new" if equal(found, new) else "old" if equal(found, old) else "none" if found is None else "mixture"
+            which = (
+                "new" if equal(found, new) else "old" if equal(found, old) else "none" if found is None else "mixture"
+            )
             assert which != "mixture", (len(seen), core is running)
             if core is running:
                 assert which == ("new" if "new" in seen else which), "it does not go back"
-                assert which != "none" or old is None or name.startswith("levels"), "a server that runs has the old state"
+                assert which != "none" or old is None or name.startswith("levels"), (
+                    "a server that runs has the old state"
+                )
                 seen.append(which)
             else:
-                assert which in ({seen[-1]} if not name.startswith("levels") else {"none", "old", "new"}), "a server that starts sees the same"
+                assert which in ({seen[-1]} if not name.startswith("levels") else {"none", "old", "new"}), (
+                    "a server that starts sees the same"
+                )
     assert seen[-1] == "new"
     assert len(seen) > 10
     assert seen[0] == "old"
@@ -78,7 +101,9 @@ def test_a_foreign_append_is_served_once_whole(tmp_path: Path) -> None:
         core = Core({"cube": target})
         seen: list[int] = []
 
-        def look_at(target: Path = target, core: Core = core, old: dict[str, cubes.Values] = old, seen: list[int] = seen) -> None:
+        def look_at(
+            target: Path = target, core: Core = core, old: dict[str, cubes.Values] = old, seen: list[int] = seen
+        ) -> None:
             found = core.read("/cube")
             seen.append(len(found["time"]))
             assert len(found["data"]) == seen[-1]
@@ -87,7 +112,10 @@ def test_a_foreign_append_is_served_once_whole(tmp_path: Path) -> None:
             else:
                 cubes.same(found, cubes.read(target))
 
-        states = _states_of(target, lambda target=target, zarr_format=zarr_format: other_tool_appends(target, 2, zarr_format=zarr_format))
+        states = _states_of(
+            target,
+            lambda target=target, zarr_format=zarr_format: other_tool_appends(target, 2, zarr_format=zarr_format),
+        )
         for state in states:
             become(target, state)
             look_at()
@@ -128,6 +156,10 @@ def test_a_torn_reading_would_be_noticed(scenario_of: Callable[[str], Scenario],
         lengths.append((len(found["time"]), len(found["data"])))
     assert any(a != b for a, b in lengths)
     shutil.rmtree(target)
-    assert Core({"cube": tmp_path / "other"} if (tmp_path / "other").mkdir() else {"cube": tmp_path}).ask("/cube/").status // 100 == 5
+    assert (
+        Core({"cube": tmp_path / "other"} if (tmp_path / "other").mkdir() else {"cube": tmp_path}).ask("/cube/").status
+        // 100
+        == 5
+    )
     with pytest.raises(StatusError):
         Core({"cube": tmp_path}).read("/cube", ["x"])

@@ -65,10 +65,14 @@ class Core:
         self.datasets = Datasets(served)
         self.application = Application(self.datasets, metrics=self.metrics, **self.options)
 
-    def ask(self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None, *, inline: bool = False) -> Answer:
+    def ask(
+        self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None, *, inline: bool = False
+    ) -> Answer:
         """Return the reply, as an adapter would send it: first inline, then in a thread."""
         where, _, query = path.partition("?")
-        request = HttpRequest(method=method, path=where, query=query, headers={"host": "localhost:8080", **(headers or {})})
+        request = HttpRequest(
+            method=method, path=where, query=query, headers={"host": "localhost:8080", **(headers or {})}
+        )
         reply = self.application.answer(request, inline=True)
         if reply is None:
             assert not inline, "it needs a thread"
@@ -86,14 +90,20 @@ class Core:
             assert fields["content-length"] == str(len(body))
         return Answer(reply.status, fields, body)
 
-    def read(self, prefix: str, paths: Iterable[str] | None = None, *, zarr_format: int | None = None) -> dict[str, Values]:
+    def read(
+        self, prefix: str, paths: Iterable[str] | None = None, *, zarr_format: int | None = None
+    ) -> dict[str, Values]:
         """Return all arrays of a dataset, read by zarr-python through the core."""
         import zarr
 
         with quiet():
             group = zarr.open_group(CoreStore(self, prefix), mode="r", zarr_format=zarr_format)
             found = {}
-            for name in paths if paths is not None else [n for n, m in group.members(max_depth=None) if isinstance(m, zarr.Array)]:
+            for name in (
+                paths
+                if paths is not None
+                else [n for n, m in group.members(max_depth=None) if isinstance(m, zarr.Array)]
+            ):
                 found[name] = np.asarray(group[name][...])
             return found
 
@@ -110,6 +120,8 @@ class CoreStore(Store):
     def __eq__(self, other: object) -> bool:
         return self is other
 
+    __hash__ = None  # type: ignore[assignment]
+
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         fields = {}
         if isinstance(byte_range, RangeByteRequest):
@@ -125,7 +137,9 @@ class CoreStore(Store):
             raise StatusError(f"{self._prefix}/{key}: {answer.status} {answer.body[:200]!r}")
         return prototype.buffer.from_bytes(answer.body)
 
-    async def get_partial_values(self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]) -> list[Buffer | None]:
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
         return [await self.get(key, prototype, part) for key, part in key_ranges]
 
     async def exists(self, key: str) -> bool:

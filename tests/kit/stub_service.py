@@ -28,7 +28,7 @@ class StubService:
     def serve(self, settings: ServeSettings, say: Callable[[str], None], config_files: Sequence[Any] = ()) -> None:
         self.settings.insert(0, settings)
         self.layers.insert(0, config_files)
-        for line in ready_lines(settings, settings.port or FREE):
+        for line in ready_lines([each.name for each in settings.datasets], settings.host, settings.port or FREE):
             say(line)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from kit.cubes import same, values_of
 from kit.serving import Core, CoreStore, StatusError
+
 from zapz import Source
 from zapz.config.layers import make
 from zapz.errors import ConfigError
@@ -24,7 +24,10 @@ DTYPES = ["?", "i1", "<i2", ">i4", "<i8", "u1", "<u4", "<f2", "<f4", ">f8", "<c8
 @pytest.mark.parametrize("shape", [(), (1,), (5, 7), (0,), (0, 3), (2, 0)])
 def test_arrays_in_memory(dtype: str, shape: tuple[int, ...]) -> None:
     values = values_of(shape, dtype)
-    core = Core({"d": {"a": (tuple("xyz"[: len(shape)]), values)}}, config=make({"variables": {"a": {"encoding": {"chunks": [max(1, n // 2) for n in shape]}}}} if shape else {}))
+    core = Core(
+        {"d": {"a": (tuple("xyz"[: len(shape)]), values)}},
+        config=make({"variables": {"a": {"encoding": {"chunks": [max(1, n // 2) for n in shape]}}}} if shape else {}),
+    )
     for prefix in FORMATS:
         found = core.read(prefix)
         same(found, {"a": values})
@@ -48,14 +51,20 @@ def test_compressed_by_default_and_as_configured() -> None:
     codecs = core.ask("/d/a/zarr.json").json["codecs"]
     assert codecs[-1] == {"name": "zstd", "configuration": {"level": 1, "checksum": False}}
     assert len(core.ask("/d/a/c/0/0").body) < 1000
-    raw = Core({"d": {"a": (("x", "y"), values)}}, config=make({"variables": {"a": {"encoding": {"compressor": None, "chunks": [50, 30]}}}}))
+    raw = Core(
+        {"d": {"a": (("x", "y"), values)}},
+        config=make({"variables": {"a": {"encoding": {"compressor": None, "chunks": [50, 30]}}}}),
+    )
     assert [codec["name"] for codec in raw.ask("/d/a/zarr.json").json["codecs"]] == ["bytes"]
     assert len(raw.ask("/d/a/c/1/3").body) == 50 * 30 * 8
 
 
 def test_edges_are_padded_with_fill() -> None:
     values = np.arange(5, dtype="f4")
-    core = Core({"d": {"a": (("x",), values)}}, config=make({"variables": {"a": {"encoding": {"compressor": None, "chunks": [4], "fill_value": -1}}}}))
+    core = Core(
+        {"d": {"a": (("x",), values)}},
+        config=make({"variables": {"a": {"encoding": {"compressor": None, "chunks": [4], "fill_value": -1}}}}),
+    )
     assert np.frombuffer(core.ask("/d/a/c/1").body, "<f4").tolist() == [4, -1, -1, -1]
     assert core.ask("/d/a/c/1").body == core.ask("/d/a/c/1").body
 
@@ -63,7 +72,11 @@ def test_edges_are_padded_with_fill() -> None:
 def test_xarray_with_packing() -> None:
     import xarray
 
-    data = xarray.Dataset({"a": (("time", "x"), np.array([[1.5, np.nan], [2.5, 3.5]]))}, {"time": np.array(["2020-01-01", "2020-02-01"], "M8[ns]")}, {"title": "T"})
+    data = xarray.Dataset(
+        {"a": (("time", "x"), np.array([[1.5, np.nan], [2.5, 3.5]]))},
+        {"time": np.array(["2020-01-01", "2020-02-01"], "M8[ns]")},
+        {"title": "T"},
+    )
     data["a"].encoding = {"dtype": "int16", "scale_factor": 0.5, "add_offset": 0.0, "_FillValue": -1}
     core = Core({"d": data})
     for prefix in FORMATS:
@@ -130,13 +143,21 @@ def test_random_numbers_stay_while_cached() -> None:
     assert core.ask("/d/a/c/3").body == core.ask("/d/a/c/3").body
     assert core.ask("/d/a/c/3").headers["etag"] == core.ask("/d.v2/a/3").headers["etag"]
     with pytest.raises(ConfigError, match="cannot be sharded"):
-        Core({"d": {"a": (("x",), np.arange(8))}}, config=make({"variables": {"a": {"encoding": {"chunks": [2], "shards": [4]}}}, "zarr_format": 3}))
+        Core(
+            {"d": {"a": (("x",), np.arange(8))}},
+            config=make({"variables": {"a": {"encoding": {"chunks": [2], "shards": [4]}}}, "zarr_format": 3}),
+        )
 
 
 def failing(error: Exception) -> Source:
     """Return a source whose second chunk fails."""
     good = {"a": (("x",), np.arange(8))}
-    documents = Core({"d": good}, config=make({"variables": {"a": {"encoding": {"chunks": [2]}}}})).datasets["d"].current().dataset.documents  # type: ignore[attr-defined]
+    documents = (
+        Core({"d": good}, config=make({"variables": {"a": {"encoding": {"chunks": [2]}}}}))
+        .datasets["d"]
+        .current()
+        .dataset.documents
+    )  # type: ignore[attr-defined]
 
     class Failing(Source):
         def documents(self) -> Mapping[str, bytes]:
@@ -150,7 +171,10 @@ def failing(error: Exception) -> Source:
     return Failing()
 
 
-@pytest.mark.parametrize("error", [RuntimeError("/secret/path"), KeyError("x"), OSError(5, "EIO"), MemoryError(), FileNotFoundError("/secret")])
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("/secret/path"), KeyError("x"), OSError(5, "EIO"), MemoryError(), FileNotFoundError("/secret")],
+)
 def test_a_source_that_fails(error: Exception) -> None:
     core = Core({"d": failing(error)})
     for _ in range(2):
@@ -192,7 +216,11 @@ def test_memory_is_limited() -> None:
     assert answer.status == 500
     assert "max_memory" not in answer.json["error"]["message"]
     assert answer.json["error"]["message"] == "a chunk needs more memory than the server may use"
-    small = Core({"d": {"a": (("x",), values)}}, config=make({"variables": {"a": {"encoding": {"chunks": [1 << 12]}}}}), options={"memory": memory})
+    small = Core(
+        {"d": {"a": (("x",), values)}},
+        config=make({"variables": {"a": {"encoding": {"chunks": [1 << 12]}}}}),
+        options={"memory": memory},
+    )
     back = memory.take((1 << 18) - 1000)
     busy = small.ask("/d/a/c/0")
     assert (busy.status, busy.headers["retry-after"]) == (503, "1")
@@ -211,6 +239,8 @@ def test_one_array_and_what_cannot_be_served() -> None:
 def test_levels_and_groups_in_memory() -> None:
     import xarray
 
-    tree = xarray.DataTree.from_dict({"/": xarray.Dataset({"a": ("x", [1, 2])}), "/g": xarray.Dataset({"b": ("y", [3.0])})})
+    tree = xarray.DataTree.from_dict(
+        {"/": xarray.Dataset({"a": ("x", [1, 2])}), "/g": xarray.Dataset({"b": ("y", [3.0])})}
+    )
     core = Core({"d": tree})
     same(core.read("/d"), {"a": np.array([1, 2]), "g/b": np.array([3.0])})

@@ -57,7 +57,9 @@ def test_no_range_of_nothing() -> None:
 
 
 def ask(method: str = "GET", **headers: str) -> HttpRequest:
-    return HttpRequest(method=method, path="/x", headers={name.replace("_", "-"): value for name, value in headers.items()})
+    return HttpRequest(
+        method=method, path="/x", headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
 
 
 class Counted(MemoryContent):
@@ -194,15 +196,32 @@ def test_hosts_that_are_known() -> None:
     access = Access(hosts=frozenset({"data.example"}))
     for host in ("localhost", "localhost:1", "127.0.0.1:9", "[::1]:8", "data.example:443", "10.1.2.3:8080"):
         assert access.knows_host(HttpRequest(method="GET", path="/", headers={"host": host}, address="10.1.2.3")), host
-    for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.1.2.4", "", "data.example.evil"):
-        assert not access.knows_host(HttpRequest(method="GET", path="/", headers={"host": host}, address="10.1.2.3")), host
+    for host in (
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "10.1.2.4",
+        "",
+        "data.example.evil",
+    ):
+        assert not access.knows_host(HttpRequest(method="GET", path="/", headers={"host": host}, address="10.1.2.3")), (
+            host
+        )
 
 
 def test_tokens() -> None:
     access = Access(tokens=("secret", "other"))
     for given in ("Bearer secret", "bearer secret", "Bearer other", "Bearer  secret "):
         assert access.is_granted(ask(authorization=given)), given
-    for given in ("secret", "Bearer", "Bearer ", "Basic secret", "Bearer secre", "Bearer secret2", "Bearer s\u00e9cret"):
+    for given in (
+        "secret",
+        "Bearer",
+        "Bearer ",
+        "Basic secret",
+        "Bearer secre",
+        "Bearer secret2",
+        "Bearer s\u00e9cret",
+    ):
         assert not access.is_granted(ask(authorization=given)), given
     assert not access.is_granted(ask())
     assert Access().is_granted(ask())

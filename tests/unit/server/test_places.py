@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import zapz
 from kit import pyramids
 from kit.cubes import axes_of, joined, make_slice, same
-from kit.serving import Core, StatusError
 from kit.servers import Server
+from kit.serving import Core, StatusError
+
+import zapz
 
 FORMATS = [2, 3]
 REFRESH = 0.3
@@ -129,7 +129,14 @@ def test_levels(tmp_path: Path, zarr_format: int) -> None:
     shapes = ((8, 8), (4, 4), (2, 2))
     target = tmp_path / "cube.levels"
     for start in (0, 2, 4):
-        pyramids.make_levels(tmp_path / f"s{start}.levels", start=start, steps=2, shapes=shapes, zarr_format=zarr_format, consolidated=True)
+        pyramids.make_levels(
+            tmp_path / f"s{start}.levels",
+            start=start,
+            steps=2,
+            shapes=shapes,
+            zarr_format=zarr_format,
+            consolidated=True,
+        )
     zapz.append(target, tmp_path / "s0.levels")
     core = Core({"cube": target})
     for start in (2, 4, None):
@@ -138,7 +145,10 @@ def test_levels(tmp_path: Path, zarr_format: int) -> None:
         assert len(lengths) == 3
         assert set(lengths.values()) == {start or 6}
         for level in range(3):
-            same(core.read(f"/cube/{level}.zarr"), {name.partition("/")[2]: v for name, v in found.items() if name.startswith(f"{level}.zarr/")})
+            same(
+                core.read(f"/cube/{level}.zarr"),
+                {name.partition("/")[2]: v for name, v in found.items() if name.startswith(f"{level}.zarr/")},
+            )
         same(core.read("/cube.v2"), found)
         same(core.read("/cube.v3"), found)
         if start is not None:
@@ -151,7 +161,9 @@ def test_levels_that_differ_in_length_are_not_published(tmp_path: Path) -> None:
     shapes = ((8, 8), (4, 4))
     target = tmp_path / "cube.levels"
     for start in (0, 2):
-        pyramids.make_levels(tmp_path / f"s{start}.levels", start=start, steps=2, shapes=shapes, zarr_format=2, consolidated=True)
+        pyramids.make_levels(
+            tmp_path / f"s{start}.levels", start=start, steps=2, shapes=shapes, zarr_format=2, consolidated=True
+        )
     zapz.append(target, tmp_path / "s0.levels")
     core = Core({"cube": target})
     before = core.ask("/cube/0.zarr/.zmetadata")
@@ -168,7 +180,9 @@ def test_levels_that_differ_in_length_are_not_published(tmp_path: Path) -> None:
 
 def test_a_linked_level(tmp_path: Path) -> None:
     shapes = ((8, 8), (4, 4))
-    expected = pyramids.make_levels(tmp_path / "cube.levels", start=0, steps=2, shapes=shapes, zarr_format=2, consolidated=True)
+    expected = pyramids.make_levels(
+        tmp_path / "cube.levels", start=0, steps=2, shapes=shapes, zarr_format=2, consolidated=True
+    )
     (tmp_path / "cube.levels" / "0.zarr").rename(tmp_path / "base.zarr")
     (tmp_path / "cube.levels" / "0.link").write_text("../base.zarr")
     core = Core({"cube": tmp_path / "cube.levels"})

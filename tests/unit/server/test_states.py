@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import zapz
 from kit.cubes import axes_of, joined, make_slice, same, write_array, write_group
 from kit.serving import Core
+
+import zapz
 from zapz.server import growing, loading
 
 FORMATS = [2, 3]
@@ -31,7 +31,11 @@ def key_of(zarr_format: int, name: str, *index: int) -> str:
 def length_of(answer: Any, zarr_format: int) -> dict[str, int]:
     meta = answer.json
     if zarr_format == 3:
-        return {path: node["shape"][0] for path, node in meta["consolidated_metadata"]["metadata"].items() if node["node_type"] == "array" and "time" in node.get("dimension_names", [])}
+        return {
+            path: node["shape"][0]
+            for path, node in meta["consolidated_metadata"]["metadata"].items()
+            if node["node_type"] == "array" and "time" in node.get("dimension_names", [])
+        }
     nodes = meta["metadata"]
     return {
         path.removesuffix("/.zarray"): node["shape"][0]
@@ -53,7 +57,9 @@ class Growth:
     def grow(self, steps: int = 3, **settings: Any) -> None:
         start = sum(part["time"].size for part in self.parts)
         slice_ = self.folder / f"slice-{start}"
-        self.parts.append(make_slice(slice_, zarr_format=self.format, start=start, steps=steps, chunks=(2, 3, 4), **self.options))
+        self.parts.append(
+            make_slice(slice_, zarr_format=self.format, start=start, steps=steps, chunks=(2, 3, 4), **self.options)
+        )
         zapz.append(self.cube, slice_, label_chunk="keep", **settings)
 
     @property
@@ -128,7 +134,11 @@ def test_pinned_states(growth: Growth) -> None:
 def test_etags(growth: Growth) -> None:
     growth.grow(2)
     core = Core({"cube": growth.cube})
-    inner, boundary, root = key_of(growth.format, "data", 0, 0, 0), key_of(growth.format, "data", 2, 0, 0), root_of(growth.format)
+    inner, boundary, root = (
+        key_of(growth.format, "data", 0, 0, 0),
+        key_of(growth.format, "data", 2, 0, 0),
+        root_of(growth.format),
+    )
     before = {key: core.ask(f"/cube/{key}").headers["etag"] for key in (inner, boundary, root)}
     for key, tag in before.items():
         again = core.ask(f"/cube/{key}", headers={"if-none-match": tag})
@@ -160,7 +170,11 @@ def change(growth: Growth, name: str, value: Any) -> None:
 def attribute(growth: Growth) -> None:
     path = growth.cube / root_of(growth.format)
     meta = json.loads(path.read_text())
-    node = meta["metadata"]["data/.zattrs"] if growth.format == 2 else meta["consolidated_metadata"]["metadata"]["data"]["attributes"]
+    node = (
+        meta["metadata"]["data/.zattrs"]
+        if growth.format == 2
+        else meta["consolidated_metadata"]["metadata"]["data"]["attributes"]
+    )
     node["units"] = "K"
     path.with_suffix(".new").write_text(json.dumps(meta))
     path.with_suffix(".new").replace(path)
@@ -174,7 +188,11 @@ def renew(growth: Growth) -> None:
 CHANGES = {
     "edits": lambda g: edit(g, 1),
     "shorter": lambda g: change(g, "shape", [2, 4, 6]),
-    "chunks": lambda g: change(g, "chunks", [1, 4, 6]) if g.format == 2 else change(g, "chunk_grid", {"name": "regular", "configuration": {"chunk_shape": [1, 4, 6]}}),
+    "chunks": lambda g: (
+        change(g, "chunks", [1, 4, 6])
+        if g.format == 2
+        else change(g, "chunk_grid", {"name": "regular", "configuration": {"chunk_shape": [1, 4, 6]}})
+    ),
     "dtype": lambda g: change(g, "dtype", "<i4") if g.format == 2 else change(g, "data_type", "int32"),
     "fill": lambda g: change(g, "fill_value", 5.0),
     "attributes": attribute,
@@ -228,7 +246,13 @@ def test_states_are_shared_by_processes(growth: Growth, tmp_path: Path) -> None:
 
 
 def everything(core: Core, growth: Growth) -> dict[str, int]:
-    keys = ["", root_of(growth.format), key_of(growth.format, "data", 0, 0, 0), key_of(growth.format, "data", 1, 1, 1), key_of(growth.format, "time", 0)]
+    keys = [
+        "",
+        root_of(growth.format),
+        key_of(growth.format, "data", 0, 0, 0),
+        key_of(growth.format, "data", 1, 1, 1),
+        key_of(growth.format, "time", 0),
+    ]
     return {key: core.ask(f"/cube/{key}").status for key in keys}
 
 
@@ -377,7 +401,13 @@ def test_own_folder_is_never_served(growth: Growth) -> None:
     (growth.cube / ".zapz" / "zarr.json").write_text("canary")
     (growth.cube / ".zapz" / ".zgroup").write_text("canary")
     core = Core({"cube": growth.cube})
-    for path in ("/cube/.zapz/", "/cube/.zapz", "/cube/.zapz/zarr.json", "/cube/.zapz/.zgroup", "/cube/data/../.zapz/zarr.json"):
+    for path in (
+        "/cube/.zapz/",
+        "/cube/.zapz",
+        "/cube/.zapz/zarr.json",
+        "/cube/.zapz/.zgroup",
+        "/cube/data/../.zapz/zarr.json",
+    ):
         assert core.ask(path).status == 404, path
     assert '".zapz' not in core.ask("/cube/", headers={"accept": "application/json"}).body.decode()
     assert stat.S_ISDIR((growth.cube / ".zapz").stat().st_mode)

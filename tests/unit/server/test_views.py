@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from kit.cubes import consolidate, make_slice, read, same, values_of, write_array, write_group
 from kit.serving import Core, CoreStore, StatusError
 
@@ -22,7 +21,9 @@ def core_of(path: Path, **more: Any) -> Core:
 @pytest.mark.parametrize("zarr_format", FORMATS)
 @pytest.mark.parametrize("consolidated", [False, True])
 def test_all_formats_read_alike(tmp_path: Path, zarr_format: int, consolidated: bool) -> None:
-    expected = make_slice(tmp_path / "cube", zarr_format=zarr_format, chunks=(2, 3, 4), nested=True, consolidated=consolidated)
+    expected = make_slice(
+        tmp_path / "cube", zarr_format=zarr_format, chunks=(2, 3, 4), nested=True, consolidated=consolidated
+    )
     core = core_of(tmp_path / "cube")
     for prefix in ("/cube", "/cube.v2", "/cube.v3"):
         same(core.read(prefix), expected)
@@ -36,13 +37,38 @@ def test_own_format_is_what_is_stored(tmp_path: Path, zarr_format: int) -> None:
         key = path.relative_to(tmp_path / "cube").as_posix()
         answer = core.ask(f"/cube/{key}")
         assert answer.status == 200, key
-        if path.name in {".zarray", ".zattrs", ".zgroup"} or (path.name == "zarr.json" and path.parent != tmp_path / "cube"):
+        if path.name in {".zarray", ".zattrs", ".zgroup"} or (
+            path.name == "zarr.json" and path.parent != tmp_path / "cube"
+        ):
             assert answer.json == json.loads(path.read_bytes()), key
         else:
             assert answer.body == path.read_bytes(), key
 
 
-DTYPES = ["|b1", "<i1", "<i2", ">i2", "<i4", "<i8", "<u1", "<u2", "<u4", "<u8", "<f2", "<f4", ">f4", "<f8", "<c8", "<c16", "|S5", "<U4", ">U4", "<M8[s]", "<m8[ms]", "O"]
+DTYPES = [
+    "|b1",
+    "<i1",
+    "<i2",
+    ">i2",
+    "<i4",
+    "<i8",
+    "<u1",
+    "<u2",
+    "<u4",
+    "<u8",
+    "<f2",
+    "<f4",
+    ">f4",
+    "<f8",
+    "<c8",
+    "<c16",
+    "|S5",
+    "<U4",
+    ">U4",
+    "<M8[s]",
+    "<m8[ms]",
+    "O",
+]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -57,7 +83,17 @@ def test_dtypes_in_both_formats(tmp_path: Path, dtype: str, zarr_format: int, or
         pytest.skip("zarr-python writes objects in C order")
     compressors = Zstd(level=1) if zarr_format == 2 else None
     write_group(tmp_path / "cube", zarr_format=zarr_format)
-    write_array(tmp_path / "cube", "a", values, zarr_format=zarr_format, chunks=(2, 3), order=order, compressors=compressors, dims=["y", "x"], **options)
+    write_array(
+        tmp_path / "cube",
+        "a",
+        values,
+        zarr_format=zarr_format,
+        chunks=(2, 3),
+        order=order,
+        compressors=compressors,
+        dims=["y", "x"],
+        **options,
+    )
     expected = read(tmp_path / "cube")
     core = core_of(tmp_path / "cube")
     for prefix in ("/cube", "/cube.v2", "/cube.v3"):
