@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -91,7 +92,11 @@ class Server:
     def waiting(self) -> float:
         """Return the seconds that the threads of the processes waited so far for their core."""
         tasks = [task for pid in self.processes() for task in Path(f"/proc/{pid}/task").iterdir()]
-        return sum(int((task / "schedstat").read_text().split()[1]) for task in tasks) / 1e9
+        waited = 0
+        for task in tasks:
+            with contextlib.suppress(FileNotFoundError):  # a thread that has ended meanwhile
+                waited += int((task / "schedstat").read_text().split()[1])
+        return waited / 1e9
 
 
 def _parent(process: Path) -> int:
