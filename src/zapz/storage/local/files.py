@@ -67,7 +67,7 @@ class LocalFiles:
         self.beside = beside
         self._follow_links = follow_links
         self._prefix = f"{self.root}{os.sep}"
-        self._inside: set[str] = set()
+        self._inside: dict[str, tuple[int, int]] = {}
 
     def _at(self, key: str) -> str:
         """Return a key's path."""
@@ -101,11 +101,13 @@ class LocalFiles:
         """
         path = self._at(key)
         folder = key.rpartition("/")[0]
-        if not self._follow_links and folder not in self._inside:
+        if not self._follow_links and not self._is_same_folder(folder):
             self._require_inside(folder)
         try:
             descriptor = os.open(path, READ if self._follow_links else _OPEN)
         except OSError as error:
+            if error.errno == errno.ENOTDIR:
+                raise MetadataError("not a folder", where=self._at(folder)) from error
             if error.errno in ABSENT:
                 return None
             if error.errno == errno.ELOOP and not self._follow_links:
@@ -117,14 +119,27 @@ class LocalFiles:
             raise MetadataError("not a file", where=path)
         return LocalObject(descriptor, path, found)
 
+    def _is_same_folder(self, folder: str) -> bool:
+        """Return whether a folder is still the one that was seen inside the root."""
+        known = self._inside.get(folder)
+        if known is None:
+            return False
+        try:
+            found = os.stat(self._at(folder))
+        except OSError:
+            return False
+        return known == (found.st_dev, found.st_ino)
+
     def _require_inside(self, folder: str) -> None:
         """Check that no link above a file leads out of the root; remember the folder."""
         root, leads = os.path.realpath(self.root), os.path.realpath(self._at(folder))
         if f"{leads}{os.sep}".startswith(f"{root.rstrip(os.sep)}{os.sep}"):
             if len(self._inside) >= _FOLDERS:
                 self._inside.clear()
-            if os.path.isdir(leads):  # a folder that is made later could be a link
-                self._inside.add(folder)
+            with contextlib.suppress(OSError):
+                found = os.stat(leads, follow_symlinks=False)
+                if stat.S_ISDIR(found.st_mode):  # a folder that is made later could be a link
+                    self._inside[folder] = found.st_dev, found.st_ino
             return
         raise self._linked_error(self._at(folder))
 
