@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zapz.errors import ConflictError, FormatError, NotFoundError, ZapzError
 from zapz.format.grid import Index
@@ -184,13 +184,7 @@ class Growing:
         if old is not None:
             before = old.loaded.generation
             if before.id == loaded.generation.id and before.home == loaded.generation.home:
-                new.loaded = Loaded(
-                    generation=before,
-                    store=loaded.store,
-                    stamps=loaded.stamps,
-                    young=loaded.young,
-                    single=loaded.single,
-                )
+                new.loaded = replace(loaded, generation=before)
                 self._published = new
                 return new
             self._retire(before, loaded.generation)

@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from zapz.errors import ConflictError, MetadataError, UnsupportedError
 from zapz.format import documents as doors
 from zapz.format.consolidated import documents_within, is_whole
-from zapz.format.level_names import LEVELS
+from zapz.format.level_names import LEVELS, LINKED, number_of
 from zapz.format.metadata import Dataset, join
 from zapz.operations.pending import is_being_applied
 from zapz.server.generation import Generation, unequal_lengths
 from zapz.storage.hierarchy import open_with_links
-from zapz.storage.opened import home_of, opened, stamp_of
+from zapz.storage.layout import OURS
+from zapz.storage.local.files import HeldFolder
+from zapz.storage.opened import held_home, home_of, opened, stamp_of
 from zapz.storage.store import Options, ReadableStore, Store, StoreOptions
 
 _WARNING = (
@@ -57,6 +59,8 @@ class Loaded:
     """Whether a document may have been changed again without another stamp."""
     single: bool
     """Whether one object is the whole state."""
+    held: HeldFolder | None
+    """The root folder; None where storage has no folders."""
 
 
 def load(origin: DatasetOrigin) -> Loaded:
@@ -68,7 +72,18 @@ def load(origin: DatasetOrigin) -> Loaded:
         FormatError: A document is invalid, or only partly written.
         StoreError: Storage failed.
     """
-    home = home_of(origin.store)
+    held = held_home(origin.store)
+    loaded = replace(_load(origin, "" if held is None else held.identity), held=held)
+    if home_of(origin.store) != loaded.generation.home:
+        raise ConflictError("the dataset's folder was replaced while it was read", where=origin.store.uri)
+    hidden = [path for path in loaded.generation.dataset.arrays if path.partition("/")[0] == OURS]
+    if hidden:
+        raise MetadataError("an array in zapz's own folder", where=origin.store.uri, found=hidden[0])
+    return loaded
+
+
+def _load(origin: DatasetOrigin, home: str) -> Loaded:
+    """Read the present state of a folder."""
     found: dict[str, bytes] = {}
     stamps: dict[str, str | None] = {}
     for key in doors.CONSOLIDATED_NAMES:
@@ -91,7 +106,12 @@ def load(origin: DatasetOrigin) -> Loaded:
             dataset = doors.read(_within(found, ("",)))
             generation = Generation.of(dataset, found if not doors.is_array(found, "") else {}, home=home)
             return Loaded(
-                generation=generation, store=origin.store, stamps=stamps, young=_is_young(stamps), single=True
+                generation=generation,
+                store=origin.store,
+                stamps=stamps,
+                young=_is_young(stamps),
+                single=True,
+                held=None,
             )
         return _load_several(origin, home)
     except MetadataError as error:
@@ -112,11 +132,17 @@ def _load_several(origin: DatasetOrigin, home: str) -> Loaded:
     """
     before = _read(origin)
     documents = before[1].documents
-    watched = [*documents, *([""] if not origin.store.abilities.requests else [])]
+    watched = _watched(origin, before[1])
     stamps = {key: stamp_of(before[0], key) for key in watched}
     store, dataset = _read(origin)
+    _require_inside(store, documents)
     if dataset.documents != documents:
         raise ConflictError("the dataset's documents change while they are read", where=origin.store.uri)
+    if not (store.abilities.listable or dataset.arrays):
+        raise UnsupportedError(
+            "arrays cannot be found: the storage lists nothing, and there are no consolidated metadata",
+            where=origin.store.uri,
+        )
     roots = dataset.roots
     kept: dict[str, bytes] = {}
     warning = ""
@@ -136,7 +162,29 @@ def _load_several(origin: DatasetOrigin, home: str) -> Loaded:
     if unequal := unequal_lengths(dataset, origin.append_dim):
         raise ConflictError("the dataset's arrays differ in length", where=origin.store.uri, found=unequal)
     generation = Generation.of(dataset, kept, home=home, warning=warning)
-    return Loaded(generation=generation, store=store, stamps=stamps, young=_is_young(stamps), single=False)
+    return Loaded(
+        generation=generation, store=store, stamps=stamps, young=_is_young(stamps), single=False, held=None
+    )
+
+
+def _watched(origin: DatasetOrigin, dataset: Dataset) -> list[str]:
+    """Return the keys whose change may be a new state: documents, links, folders of groups."""
+    documents = list(dataset.documents)
+    if origin.store.abilities.requests:
+        return documents
+    links = [name for name in origin.store.children("").files if number_of(name, LINKED) is not None]
+    return [*documents, *links, *({"", *dataset.groups} - dataset.arrays.keys())]
+
+
+def _require_inside(store: ReadableStore, documents: Mapping[str, bytes]) -> None:
+    """Check that no document is a link out of the dataset: the bytes of such a file are not served.
+
+    Raises:
+        UnsupportedError: One is.
+    """
+    for key in documents:
+        if store.stray(key) is not None:
+            raise UnsupportedError("a document is a link out of the dataset", where=f"{store.uri}/{key}")
 
 
 def _read(origin: DatasetOrigin) -> tuple[ReadableStore, Dataset]:
@@ -149,6 +197,6 @@ def _is_young(stamps: Mapping[str, str | None]) -> bool:
     now = time.time_ns()
     for stamp in stamps.values():
         parts = (stamp or "").split("-")
-        if len(parts) == 3 and now - int(parts[1], 16) < _YOUNG * 1e9:  # noqa: PLR2004 - inode, time, length
+        if len(parts) == 3 and abs(now - int(parts[1], 16)) < _YOUNG * 1e9:  # noqa: PLR2004 - inode, time, length
             return True
     return False

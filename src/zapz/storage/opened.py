@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from zapz.errors import ConflictError, NotFoundError
 from zapz.storage.linked_levels import LinkedLevels
-from zapz.storage.local.files import LocalFiles
+from zapz.storage.local.files import HeldFolder, LocalFiles
 from zapz.storage.store import ReadableStore
 
 if TYPE_CHECKING:
@@ -174,6 +174,23 @@ def home_of(store: ReadableStore) -> str:
     if not isinstance(store, LocalFiles):
         return ""
     found = store.folder_identity()
+    if found is None:
+        raise NotFoundError("the dataset's folder does not exist any more", where=store.uri)
+    return found
+
+
+def held_home(store: ReadableStore) -> HeldFolder | None:
+    """Return a store's own folder, held so that no other folder gets its identity.
+
+    A file system gives the inode of a removed folder to the next one. None where storage has no
+    folders.
+
+    Raises:
+        NotFoundError: The folder does not exist.
+    """
+    if not isinstance(store, LocalFiles):
+        return None
+    found = store.held()
     if found is None:
         raise NotFoundError("the dataset's folder does not exist any more", where=store.uri)
     return found

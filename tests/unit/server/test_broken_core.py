@@ -55,3 +55,107 @@ def test_a_file_where_a_folder_of_chunks_should_be(tmp_path: Path) -> None:
     shutil.rmtree(cube / "data" / "c")
     (cube / "data" / "c").write_bytes(b"no folder")
     assert core.ask(f"/cube/{CHUNK}").status // 100 == 5
+
+
+@pytest.mark.parametrize("zarr_format", FORMATS)
+def test_documents_that_are_links(tmp_path: Path, zarr_format: int) -> None:
+    """Without consolidated metadata, each document is a file of its own."""
+    cube = cube_of(tmp_path, zarr_format=zarr_format, consolidated=False)
+    document = cube / "data" / (".zattrs" if zarr_format == 2 else "zarr.json")
+    secret = {**json.loads(document.read_text()), "attributes": {"secret": "canary"}, "secret": "canary"}
+    if zarr_format == 3:
+        del secret["secret"]
+    (tmp_path / "secret.json").write_text(json.dumps(secret))
+    document.unlink()
+    document.symlink_to(tmp_path / "secret.json")
+    core = Core({"cube": cube})
+    for path in (f"/cube/data/{document.name}", "/cube/.zmetadata", "/cube/zarr.json", "/cube/"):
+        answer = core.ask(path)
+        assert (answer.status // 100, b"canary" in answer.body) == (5, False), path
+
+
+def test_own_folder_named_by_consolidated_metadata(tmp_path: Path) -> None:
+    cube = cube_of(tmp_path, zarr_format=2)
+    (cube / ".zapz" / "a").mkdir(parents=True)
+    (cube / ".zapz" / "a" / "0.0.0").write_bytes(b"canary")
+    meta = json.loads((cube / ".zmetadata").read_text())
+    meta["metadata"][".zapz/a/.zarray"] = meta["metadata"]["data/.zarray"]
+    (cube / ".zmetadata").write_text(json.dumps(meta))
+    assert Core({"cube": cube}).ask("/cube/.zapz/a/0.0.0").status // 100 in {4, 5}
+
+
+# -- states ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_array_that_is_new_in_a_nested_group(tmp_path: Path) -> None:
+    cube = tmp_path / "cube"
+    write_group(cube, zarr_format=3)
+    write_group(cube, zarr_format=3, name="g")
+    write_array(cube, "g/a", np.arange(3), zarr_format=3)
+    old(cube)
+    core = Core({"cube": cube}, refresh=0.0)
+    assert core.ask("/cube/g/b/zarr.json").status == 404
+    write_array(cube, "g/b", np.arange(3), zarr_format=3)
+    time.sleep(growing._AGAIN)
+    core.ask("/cube/zarr.json")
+    time.sleep(growing._AGAIN + 0.02)
+    assert core.ask("/cube/g/b/zarr.json").status == 200
+
+
+def test_a_link_that_is_rewritten(tmp_path: Path) -> None:
+    from kit import pyramids
+
+    levels = tmp_path / "cube.levels"
+    pyramids.make_levels(levels, start=0, steps=2, shapes=((8, 8), (4, 4)), zarr_format=2, consolidated=True)
+    (levels / "0.zarr").rename(tmp_path / "base.zarr")
+    shutil.copytree(tmp_path / "base.zarr", tmp_path / "other.zarr")
+    path = tmp_path / "other.zarr" / ".zmetadata"
+    meta = json.loads(path.read_text())
+    meta["metadata"][".zattrs"] = {"title": "other"}
+    path.write_text(json.dumps(meta))
+    (levels / "0.link").write_text("../base.zarr")
+    old(levels)
+    core = Core({"cube": levels}, refresh=0.0)
+    assert b"other" not in core.ask("/cube/0.zarr/.zmetadata").body
+    (levels / "0.link").write_text("../other.zarr")
+    assert b"other" in core.ask("/cube/0.zarr/.zmetadata").body
+
+
+def grown(folder: Path, name: str, number: int) -> Path:
+    for start in range(0, 3 * number, 3):
+        slice_ = folder / f"{name}-{start}"
+        make_slice(slice_, zarr_format=3, start=start, steps=3, chunks=(1, 3, 4))
+        zapz.append(folder / name, slice_, label_chunk="keep")
+    return folder / name
+
+
+def test_a_folder_replaced_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The identity of the old folder must not be noted for the documents of the new one."""
+    cube, other = grown(tmp_path, "cube", 1), grown(tmp_path, "other", 2)
+    old(cube)
+    core = Core({"cube": cube})
+    pinned = core.ask("/cube/zarr.json").headers["zapz-generation"]
+    real = loading.opened
+
+    def swap(*args: Any, **more: Any) -> Any:
+        monkeypatch.setattr(loading, "opened", real)
+        cube.rename(tmp_path / "away")
+        other.rename(cube)
+        return real(*args, **more)
+
+    (cube / "zarr.json").touch()
+    monkeypatch.setattr(loading, "opened", swap)
+    assert core.ask("/cube/zarr.json").json["consolidated_metadata"]["metadata"]["data"]["shape"][0] == 6
+    assert core.ask(f"/cube@{pinned}/zarr.json").status == 410
+
+
+def test_a_folder_removed_and_made_again(tmp_path: Path) -> None:
+    """File systems give the inode of a removed folder to the next one."""
+    cube, other = grown(tmp_path, "cube", 1), grown(tmp_path, "other", 2)
+    core = Core({"cube": cube})
+    pinned = core.ask("/cube/zarr.json").headers["zapz-generation"]
+    shutil.rmtree(cube)
+    cube.mkdir()
+    shutil.copytree(other, cube, dirs_exist_ok=True)
+    assert core.ask("/cube/zarr.json").status == 200
+    assert core.ask(f"/cube@{pinned}/{CHUNK}").status == 410

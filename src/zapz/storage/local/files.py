@@ -19,12 +19,18 @@ from zapz.storage.store import Abilities, Children
 
 _OPEN = READ | getattr(os, "O_NOFOLLOW", 0) | os.O_NONBLOCK
 """Flags that open a file, but no link, and that wait for no other process."""
+_HOLD = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+"""Flags that open a folder, without reading it."""
 _FOLDERS = 1 << 16
 """Maximum number of folders that are remembered to be inside the root."""
 
 
 def _stamp(found: os.stat_result) -> str:
     return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
+
+
+def _identity(found: os.stat_result) -> str:
+    return f"{found.st_dev:x}-{found.st_ino:x}"
 
 
 class LocalObject:
@@ -53,6 +59,18 @@ class LocalObject:
 
     def __del__(self) -> None:
         self.close()
+
+
+class HeldFolder:
+    """A folder that exists, under its name or not, as long as this object."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.identity = _identity(os.fstat(descriptor))
+        """Text that no other folder has while this object exists."""
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
 
 
 class LocalFiles:
@@ -185,7 +203,17 @@ class LocalFiles:
             if error.errno in ABSENT:
                 return None
             raise failure(error, "cannot stat", str(self.root)) from error
-        return f"{found.st_dev:x}-{found.st_ino:x}" if stat.S_ISDIR(found.st_mode) else None
+        return _identity(found) if stat.S_ISDIR(found.st_mode) else None
+
+    def held(self) -> HeldFolder | None:
+        """Return the root folder, held so that no other folder gets its identity; None if absent."""
+        try:
+            descriptor = os.open(self.root, _HOLD)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            raise failure(error, "cannot open", str(self.root)) from error
+        return HeldFolder(descriptor)
 
     def read_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """See ``ReadableStore``."""
