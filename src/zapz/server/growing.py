@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 
 from zapz.errors import ConflictError, FormatError, NotFoundError, ZapzError
@@ -18,7 +19,7 @@ from zapz.server.loading import DatasetOrigin, Loaded, load
 from zapz.server.served import Chunk, NeedsThreadError
 from zapz.server.stored_chunks import ChunkOpener
 from zapz.server.views import ServedArray
-from zapz.storage.opened import is_networked, unchanged
+from zapz.storage.opened import home_of, is_networked, unchanged
 
 KEPT = 8
 """Number of earlier states whose metadata stay available."""
@@ -71,6 +72,7 @@ class Growing:
         self._older: OrderedDict[str, Generation] = OrderedDict()
         self._candidate: tuple[str, float] = ("", 0.0)
         self._again = 0.0
+        self._failure: tuple[ZapzError | None, float] = (None, 0.0)
         self._guard = threading.Lock()
         self._chunks = ChunkOpener()
         self._spans = LabelSpans()
@@ -91,10 +93,18 @@ class Growing:
             return published.loaded.generation
         if inline:
             raise NeedsThreadError
+        asked = time.monotonic()
         with self._guard:
+            error, failed = self._failure
+            if error is not None and failed >= asked:  # while this thread waited: do not try once more for each
+                raise copy(error)
             published = self._published
             if published is None or not self._is_unchanged(published, inline=False):
-                published = self._reload(published)
+                try:
+                    published = self._reload(published)
+                except ZapzError as new:
+                    self._failure = copy(new), time.monotonic()
+                    raise
             return published.loaded.generation
 
     def pinned(self, name: str, *, inline: bool = False) -> Generation | None:
@@ -113,7 +123,7 @@ class Growing:
         """Return whether the documents are still those of the published state, as far as known."""
         now = time.monotonic()
         if self._again > now:
-            return True
+            return not (inline and self._waits) and self._is_home(published)
         if self._waits and now - published.looked < self._refresh:
             return True
         if (self._waits and inline) or published.loaded.young:
@@ -135,6 +145,13 @@ class Growing:
             and self._is_unchanged(published, inline=True)
         )
 
+    def _is_home(self, published: _Published) -> bool:
+        """Return whether the dataset's folder is still that of the published state."""
+        try:
+            return home_of(self._origin.store) == published.loaded.generation.home
+        except ZapzError:
+            return False
+
     def _reload(self, old: _Published | None) -> _Published:
         """Read the present state, and publish it if it is whole; else the old one stays.
 
@@ -144,16 +161,18 @@ class Growing:
         try:
             loaded = self._load()
         except (ConflictError, FormatError) as error:
-            if old is None or isinstance(error, NotFoundError):
+            if old is None or isinstance(error, NotFoundError) or not self._is_home(old):
                 raise
-            return self._keep(old, error.message(""))
+            return self._keep(old, _told(error))
         if old is not None and not loaded.single and loaded.generation.id != old.loaded.generation.id:
             seen, since = self._candidate
             now = time.monotonic()
-            if loaded.generation.warning and seen != loaded.generation.id:
+            waits = loaded.generation.warning and (seen != loaded.generation.id or now - since < self._refresh)
+            if waits and seen != loaded.generation.id:
                 self._candidate = loaded.generation.id, now
-                return self._keep(old, "")
-            if loaded.generation.warning and now - since < self._refresh:
+            if waits and old.loaded.generation.home != loaded.generation.home:
+                raise ConflictError("the dataset is being replaced", where=self._origin.store.uri)
+            if waits:
                 return self._keep(old, "")
         self.trouble, self._again = "", 0.0
         return self._publish(old, loaded)
@@ -233,3 +252,9 @@ class Growing:
 
     def close(self) -> None:
         """See ``Served``."""
+
+
+def _told(error: ZapzError) -> str:
+    """Return an error as text without the place of the dataset: clients see it."""
+    found = error.found if isinstance(error, ConflictError) else ""
+    return f"{error.what}: {found}" if found else error.what

@@ -52,7 +52,8 @@ def resolve(request: HttpRequest, route: Route, *, inline: bool = False) -> Http
         found = served.pinned(route.generation, inline=inline)
         if found is None:
             return _gone(request, route)
-        return _in(request, route, found, inline=inline) or _absent(request, route, found.view(route.zarr_format))
+        reply = _in(request, route, found, inline=inline) or _absent(request, route, found.view(route.zarr_format))
+        return reply if _is_valid(route, reply, inline=inline) else _gone(request, route)
     generation = served.known() if kind_of(key) == "chunk" else None
     if generation is not None:
         reply = _chunk(request, route, generation, inline=inline)
@@ -64,6 +65,22 @@ def resolve(request: HttpRequest, route: Route, *, inline: bool = False) -> Http
     if (there is None or kind_of(key) == "metadata") and not served.trouble:
         reply.repeat = lambda: reply if served.is_newest(newest) else None
     return reply
+
+
+def _is_valid(route: Route, reply: HttpReply, *, inline: bool) -> bool:
+    """Return whether a pinned state is still valid after a chunk was opened; close it if it is not.
+
+    The dataset may have been replaced between the first look and the opening of the chunk.
+    """
+    if kind_of(route.key) != "chunk":
+        return True
+    valid = False
+    try:
+        valid = route.served.pinned(route.generation, inline=inline) is not None
+        return valid
+    finally:
+        if not valid and not isinstance(reply.body, bytes):
+            reply.body.close()
 
 
 def _in(request: HttpRequest, route: Route, generation: Generation, *, inline: bool) -> HttpReply | None:

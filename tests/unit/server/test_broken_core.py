@@ -159,3 +159,73 @@ def test_a_folder_removed_and_made_again(tmp_path: Path) -> None:
     shutil.copytree(other, cube, dirs_exist_ok=True)
     assert core.ask("/cube/zarr.json").status == 200
     assert core.ask(f"/cube@{pinned}/{CHUNK}").status == 410
+
+
+def test_a_folder_replaced_between_look_and_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cube, other = grown(tmp_path, "cube", 1), grown(tmp_path, "other", 2)
+    core = Core({"cube": cube})
+    pinned = core.ask("/cube/zarr.json").headers["zapz-generation"]
+    old(cube)
+    core.ask("/cube/zarr.json")
+    real = growing.ChunkOpener.open
+
+    def swap(*args: Any, **more: Any) -> Any:
+        monkeypatch.setattr(growing.ChunkOpener, "open", real)
+        cube.rename(tmp_path / "away")
+        other.rename(cube)
+        return real(*args, **more)
+
+    monkeypatch.setattr(growing.ChunkOpener, "open", swap)
+    assert core.ask(f"/cube@{pinned}/{CHUNK}").status == 410
+
+
+@pytest.mark.parametrize("zarr_format", FORMATS)
+def test_a_dataset_that_is_written_anew(tmp_path: Path, zarr_format: int) -> None:
+    """``mode="w"`` of other tools: a folder without consolidated metadata, arrays without chunks."""
+    cube = cube_of(tmp_path, zarr_format=zarr_format)
+    root, key = ("zarr.json", CHUNK) if zarr_format == 3 else (".zmetadata", "data/0.0.0")
+    core = Core({"cube": cube}, refresh=0.2)
+    pinned = core.ask(f"/cube/{root}").headers["zapz-generation"]
+    shutil.rmtree(cube)
+    values = make_slice(cube, zarr_format=zarr_format, chunks=(2, 3, 4), start=50)
+    chunk = (cube / key).read_bytes()
+    (cube / key).unlink()
+    for path in (f"/cube/{key}", f"/cube/{root}", f"/cube@{pinned}/{key}", f"/cube@{pinned}/{root}"):
+        assert core.ask(path).status in {410, 503}, path
+    (cube / key).write_bytes(chunk)
+    consolidate(cube, zarr_format=zarr_format)
+    assert core.ask(f"/cube@{pinned}/{key}").status == 410
+    np.testing.assert_array_equal(core.read("/cube")["data"], values["data"])
+
+
+def test_one_broken_dataset_does_not_stop_the_others(tmp_path: Path) -> None:
+    """Threads that wait for the same attempt to read it share its outcome."""
+    core = Core({"bad": cube_of(tmp_path / "a"), "good": cube_of(tmp_path / "b")})
+    assert {core.ask(f"/{name}/zarr.json").status for name in ("bad", "good")} == {200}
+    (tmp_path / "a" / "cube").rename(tmp_path / "away")
+    began, slowest = time.monotonic(), []
+
+    def ask() -> None:
+        start = time.monotonic()
+        assert core.ask("/bad/zarr.json").status // 100 == 5
+        slowest.append(time.monotonic() - start)
+
+    threads = [threading.Thread(target=ask) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(slowest) == 40
+    assert max(slowest) < 10 * growing._ATTEMPTS * growing._PAUSE, time.monotonic() - began
+
+
+def test_warnings_name_no_paths(tmp_path: Path) -> None:
+    cube = cube_of(tmp_path, zarr_format=2)
+    core = Core({"cube": cube})
+    assert core.ask("/cube/.zmetadata").status == 200
+    text = (cube / ".zmetadata").read_text()
+    (cube / ".zmetadata").write_text(text[:50])
+    answer = core.ask("/cube/.zmetadata")
+    assert answer.headers["warning"]
+    assert str(tmp_path) not in answer.headers["warning"]
+    assert str(tmp_path) not in core.ask("/cube/").body.decode()
