@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -25,7 +26,13 @@ class Archive:
         self._folder = folder
 
     def save(self, generation: Generation) -> None:
-        """Save a state; nothing happens if it is there."""
+        """Save a state; nothing happens if it is there. Without room for it, only this process has it."""
+        try:
+            self._save(generation)
+        except OSError as error:
+            logging.getLogger("zapz.server").warning("a state cannot be shared by processes: %s", error)
+
+    def _save(self, generation: Generation) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / generation.id
         if path.exists():
@@ -40,10 +47,13 @@ class Archive:
         aside = path.with_suffix(f".{os.getpid()}")
         aside.write_text(json.dumps(data), encoding="utf-8")
         aside.replace(path)
-        kept = sorted((p for p in self._folder.iterdir() if _NAME.fullmatch(p.name)), key=lambda p: p.stat().st_mtime)
-        for old in kept[:-_KEPT]:
+        ages = {}
+        for each in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another process removed it
-                old.unlink()
+                if _NAME.fullmatch(each.name):
+                    ages[each] = each.stat().st_mtime
+        for old in sorted(ages, key=ages.__getitem__)[:-_KEPT]:
+            old.unlink(missing_ok=True)
 
     def load(self, name: str) -> Generation | None:
         """Return a saved state; None if there is none of this name."""
@@ -51,20 +61,20 @@ class Archive:
             return None
         try:
             data = json.loads((self._folder / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (OSError, ValueError):
             return None
         try:
             dataset = doors.read(_bytes(data["documents"]))
+            return Generation.of(dataset, _bytes(data["kept"]), home=data["home"], warning=data["warning"])
         except FormatError:
             return None
-        return Generation.of(dataset, _bytes(data["kept"]), home=data["home"], warning=data["warning"])
 
     def clear(self) -> None:
         """Remove all states: the dataset did not only grow."""
         if not self._folder.is_dir():
             return
         for path in self._folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # another process removed it
+            with contextlib.suppress(OSError):  # removed by another process, or it stays: it is not valid any more
                 path.unlink()
 
 

@@ -53,6 +53,7 @@ class Computed:
         """
         self.title = title
         self._source = source
+        self._token = object()  # not id(self): the cache outlives this dataset, and numbers are used again
         self._cache = cache
         self._reserve = reserve
         self._planned: PlannedArrays | None = None
@@ -84,7 +85,7 @@ class Computed:
         """See ``Served``."""
         if inline:
             raise NeedsThreadError
-        key = id(self), served.array.path, served.form, index
+        key = self._token, served.array.path, served.form, index
         found = self._cache.get(key, lambda: self._made(generation, served, index), lambda data: len(data or b""))
         return self._missing.open_missing(generation, served) if found is None else in_memory(found)
 

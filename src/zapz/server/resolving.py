@@ -19,7 +19,7 @@ from zapz.server.generation import Generation
 from zapz.server.listing import Listing, listing_of
 from zapz.server.messages import HttpReply, HttpRequest
 from zapz.server.served import NeedsThreadError
-from zapz.server.views import ServedArray, View
+from zapz.server.views import LONGEST_KEY, ServedArray, View
 
 _REVALIDATE = ("Cache-Control", "no-cache")
 _FOREVER = ("Cache-Control", "public, max-age=31536000, immutable")
@@ -46,6 +46,8 @@ def resolve(request: HttpRequest, route: Route, *, inline: bool = False) -> Http
     """
     if not route.has_slash:
         return moved(request, f"{request.path}/")
+    if len(route.key) > LONGEST_KEY:  # the work for a key grows with the square of its length
+        return refusal(request, 404, "not_found", "there is nothing with this name")
     served, key = route.served, route.key
     pinned = bool(route.generation)
     if pinned:

@@ -47,7 +47,7 @@ class ChunkOpener:
     """Opens the chunks of one dataset."""
 
     def __init__(self) -> None:
-        self._filled: dict[tuple[str, int], bytes] = {}
+        self._filled: dict[tuple[str, str], bytes] = {}
 
     def forget(self) -> None:
         """Forget chunks of fill values: the arrays may have changed."""
@@ -88,7 +88,7 @@ class ChunkOpener:
         """
         if not served.explicit:
             return None
-        key = served.array.path, generation.view(None).zarr_format
+        key = generation.id, served.array.path
         data = self._filled.get(key)
         if data is None:
             cells = np.broadcast_to(fill_cells(served.stored), served.array.grid.chunks)

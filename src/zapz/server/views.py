@@ -20,7 +20,7 @@ from zapz.format.grid import Index
 from zapz.format.level_names import LEVELS
 from zapz.format.metadata import Array, Dataset, join, parent
 
-_LONGEST_KEY = 1024
+LONGEST_KEY = 1024
 """Maximum length of a key; the keys of chunks are shorter."""
 
 
@@ -60,8 +60,8 @@ class View:
 
         Only canonical keys inside the grid name a chunk.
         """
-        found = self.array_above(key)
-        if found is None or len(key) > _LONGEST_KEY:
+        found = None if len(key) > LONGEST_KEY else self.array_above(key)
+        if found is None:
             return None
         index = found.array.index(key)
         return None if index is None else (found, index)

@@ -229,3 +229,58 @@ def test_warnings_name_no_paths(tmp_path: Path) -> None:
     assert answer.headers["warning"]
     assert str(tmp_path) not in answer.headers["warning"]
     assert str(tmp_path) not in core.ask("/cube/").body.decode()
+
+
+def test_a_fill_chunk_is_that_of_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that makes one for the state before must not leave it for the state after."""
+    cube = tmp_path / "cube"
+    write_group(cube, zarr_format=3)
+    write_array(cube, "x", np.arange(1.0, 5.0), zarr_format=3, chunks=[2], dims=["x"], fill=5.0)
+    consolidate(cube, zarr_format=3)
+    (cube / "x" / "c" / "1").unlink()
+    core = Core({"cube": cube})
+    real = stored_chunks.encoded_cells
+
+    def slow(*args: Any) -> bytes:
+        made = real(*args)
+        monkeypatch.setattr(stored_chunks, "encoded_cells", real)
+        for document in (cube / "x" / "zarr.json", cube / "zarr.json"):
+            aside = document.with_suffix(".new")
+            aside.write_text(document.read_text().replace('"fill_value": 5.0', '"fill_value": 6.0'))
+            aside.replace(document)
+        assert core.ask("/cube/zarr.json").status == 200
+        return made
+
+    monkeypatch.setattr(stored_chunks, "encoded_cells", slow)
+    core.ask("/cube.v2/x/1")
+    assert np.frombuffer(core.ask("/cube.v2/x/1").body).tolist() == [6.0, 6.0]
+
+
+def test_a_computed_dataset_that_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache outlives it, and Python gives its ``id`` to the next object."""
+    from zapz.server import computed
+
+    monkeypatch.setattr(computed, "id", lambda _: 1, raising=False)
+    core = Core({"d": {"a": (("x",), np.arange(4.0))}})
+    before = core.ask("/d/a/c/0").body
+    core.datasets.replace({"d": core.opening.of("d", {"a": (("x",), np.arange(4.0) + 9)}, core.config)})
+    assert core.ask("/d/a/c/0").body != before
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["data/" + "a/" * 30_000 + "0", "a/" * 30_000, "d/" * 30_000 + "zarr.json", "data/c/" + "0/" * 30_000])
+def test_a_very_long_key_costs_nothing(tmp_path: Path, key: str) -> None:
+    core = Core({"cube": cube_of(tmp_path)})
+    assert core.ask("/cube/zarr.json").status == 200
+    began = time.process_time()
+    assert core.ask(f"/cube/{key}").status == 404
+    assert time.process_time() - began < 0.1
+
+
+def test_an_archive_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "shared").write_text("no folder")
+    core = Core({"cube": cube_of(tmp_path)}, archive=tmp_path / "shared")
+    assert core.ask("/cube/zarr.json").status == 200
+    assert core.ask("/cube@0123456789abcdef/zarr.json").status == 410
