@@ -6,13 +6,14 @@ import zlib
 
 import numpy as np
 
-from zapz.errors import ChunkError, NotFoundError
+from zapz.errors import ChunkError, ConflictError, NotFoundError
 from zapz.format import codecs, shards
+from zapz.format import documents as doors
 from zapz.format.buffers import octets
 from zapz.format.documents import ARRAY_NAMES, foreign_document
 from zapz.format.fill_cells import fill_cells
 from zapz.format.grid import Index, ravel
-from zapz.format.metadata import join
+from zapz.format.metadata import Array, join
 from zapz.server.content import PIECE, MemoryContent, etag_of
 from zapz.server.generation import Generation
 from zapz.server.served import Chunk, NeedsThreadError
@@ -47,11 +48,13 @@ class ChunkOpener:
     """Opens the chunks of one dataset."""
 
     def __init__(self) -> None:
+        self._agreed: dict[str, tuple[Array, dict[str, str]]] = {}
         self._filled: dict[tuple[str, str], bytes] = {}
 
     def forget(self) -> None:
         """Forget chunks of fill values: the arrays may have changed."""
         self._filled = {}
+        self._agreed = {}
 
     def open(
         self, store: ReadableStore, generation: Generation, served: ServedArray, index: Index, *, inline: bool
@@ -95,17 +98,37 @@ class ChunkOpener:
             data = self._filled[key] = encoded_cells(served, generation, cells)
         return in_memory(data)
 
-    @staticmethod
-    def require_array(store: ReadableStore, served: ServedArray) -> None:
-        """Check that an array is there, of which a chunk is not.
+    def require_array(self, store: ReadableStore, served: ServedArray) -> None:
+        """Check that an array is there as it is served, of which a chunk is not.
 
         Raises:
             NotFoundError: Its own document is gone, so the chunk is not just missing.
+            ConflictError: Its own document describes other chunks.
             StoreError: Storage failed.
         """
         path = served.stored.path
-        if all(stamp_of(store, join(path, name)) is None for name in ARRAY_NAMES):
+        stamps = {key: stamp for name in ARRAY_NAMES if (stamp := stamp_of(store, key := join(path, name))) is not None}
+        if not stamps:
             raise NotFoundError("the array does not exist any more", where=f"{store.uri}/{path}")
+        seen = served.stored, stamps
+        if self._agreed.get(path) == seen:
+            return
+        own = doors.read(store.read_many(stamps)).arrays.get(path)
+        if own is None or not _is_same(served.stored, own):
+            raise ConflictError("the array is not what the consolidated metadata describe", where=f"{store.uri}/{path}")
+        self._agreed[path] = seen
+
+
+def _is_same(told: Array, own: Array) -> bool:
+    """Return whether an array's own document describes the same chunks, or more of them."""
+    alike = (own.dtype, own.grid.chunks, own.keys, own.codecs, own.fill) == (
+        told.dtype,
+        told.grid.chunks,
+        told.keys,
+        told.codecs,
+        told.fill,
+    )
+    return alike and len(own.shape) == len(told.shape) and all(a >= b for a, b in zip(own.shape, told.shape, strict=True))
 
 
 def _inner(store: ReadableStore, served: ServedArray, unit: Index) -> Chunk | None:

@@ -284,3 +284,21 @@ def test_an_archive_that_cannot_be_written(tmp_path: Path) -> None:
     core = Core({"cube": cube_of(tmp_path)}, archive=tmp_path / "shared")
     assert core.ask("/cube/zarr.json").status == 200
     assert core.ask("/cube@0123456789abcdef/zarr.json").status == 410
+
+
+# -- fill for data -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zarr_format", FORMATS)
+def test_an_array_that_shrank_without_being_consolidated(tmp_path: Path, zarr_format: int) -> None:
+    """zarr-python removes the chunks behind the new end, and leaves consolidated metadata as they are."""
+    import zarr
+
+    cube = cube_of(tmp_path, zarr_format=zarr_format, steps=4)
+    key = CHUNK.replace("c/0", "c/1") if zarr_format == 3 else "data/1.0.0"
+    core = Core({"cube": cube})
+    assert core.ask(f"/cube/{key}").status == 200
+    with quiet():
+        zarr.open_array(cube / "data", mode="r+", zarr_format=zarr_format).resize((2, 4, 6))
+    assert not (cube / key).exists()
+    assert core.ask(f"/cube/{key}").status == 503
