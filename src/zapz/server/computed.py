@@ -57,7 +57,7 @@ class Computed:
         self._cache = cache
         self._reserve = reserve
         self._planned: PlannedArrays | None = None
-        self._missing = ChunkOpener()
+        self._missing = ChunkOpener(reserve)
         self._spans = LabelSpans()
         dataset = source.dataset
         if source.given is not None and isinstance(source.given.source, OwnSource):

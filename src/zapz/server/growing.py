@@ -52,6 +52,7 @@ class Growing:
         refresh: float = 1.0,
         archive: Archive | None = None,
         count: Callable[[str], None] = lambda _: None,
+        reserve: Callable[[int], Callable[[], None]] = lambda _: lambda: None,
     ) -> None:
         """Serve a dataset; nothing is read yet.
 
@@ -62,6 +63,7 @@ class Growing:
                 consolidated metadata must stay unchanged, in seconds.
             archive: Earlier states that other processes of this server have published.
             count: Called with the name of each event: "published", "retired", "inconsistent".
+            reserve: Reserves bytes of memory, and returns the function that releases them.
         """
         self.title = title
         self._origin = origin
@@ -74,7 +76,7 @@ class Growing:
         self._again = 0.0
         self._failure: tuple[ZapzError | None, float] = (None, 0.0)
         self._guard = threading.Lock()
-        self._chunks = ChunkOpener()
+        self._chunks = ChunkOpener(reserve)
         self._spans = LabelSpans()
         self._waits = origin.store.abilities.requests or is_networked(origin.store)
         self.trouble = ""

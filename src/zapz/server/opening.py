@@ -64,6 +64,7 @@ class Opening:
             refresh=self.refresh,
             archive=None if self.archive is None else Archive(self.archive / name),
             count=partial(self.metrics.event, name),
+            reserve=partial(_reserve, self.memory),
         )
 
     def of(self, name: str, thing: Any, config: Config, title: str = "") -> Served:

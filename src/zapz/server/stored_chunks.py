@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -47,7 +48,13 @@ class _Inner:
 class ChunkOpener:
     """Opens the chunks of one dataset."""
 
-    def __init__(self) -> None:
+    def __init__(self, reserve: Callable[[int], Callable[[], None]] = lambda _: lambda: None) -> None:
+        """Create an opener.
+
+        Args:
+            reserve: Reserves bytes of memory, and returns the function that releases them.
+        """
+        self._reserve = reserve
         self._agreed: dict[str, tuple[Array, dict[str, str]]] = {}
         self._filled: dict[tuple[str, str], bytes] = {}
 
@@ -80,8 +87,12 @@ class ChunkOpener:
         if served.form == "inner":
             return _inner(store, served, index)
         document = foreign_document(generation.dataset.documents, stored.path)
-        cells = ChunkReader(store, stored, document, store.uri).unit(index)
-        return None if cells is None else in_memory(encoded_cells(served, generation, cells))
+        release = self._reserve(3 * served.array.chunk_bytes)
+        try:
+            cells = ChunkReader(store, stored, document, store.uri).unit(index)
+            return None if cells is None else in_memory(encoded_cells(served, generation, cells))
+        finally:
+            release()
 
     def open_missing(self, generation: Generation, served: ServedArray) -> Chunk | None:
         """Return a chunk that does not exist as one of fill values; None if clients read it so.
@@ -94,8 +105,12 @@ class ChunkOpener:
         key = generation.id, served.array.path
         data = self._filled.get(key)
         if data is None:
-            cells = np.broadcast_to(fill_cells(served.stored), served.array.grid.chunks)
-            data = self._filled[key] = encoded_cells(served, generation, cells)
+            release = self._reserve(2 * served.array.chunk_bytes)
+            try:
+                cells = np.broadcast_to(fill_cells(served.stored), served.array.grid.chunks)
+                data = self._filled[key] = encoded_cells(served, generation, cells)
+            finally:
+                release()
         return in_memory(data)
 
     def require_array(self, store: ReadableStore, served: ServedArray) -> None:

@@ -16,6 +16,7 @@ import zapz
 from kit.cubes import consolidate, make_slice, quiet, write_array, write_group
 from kit.serving import Core
 from zapz.server import growing, loading, stored_chunks
+from zapz.server.limits import Limit
 
 FORMATS = [2, 3]
 CHUNK = "data/c/0/0/0"
@@ -302,3 +303,20 @@ def test_an_array_that_shrank_without_being_consolidated(tmp_path: Path, zarr_fo
         zarr.open_array(cube / "data", mode="r+", zarr_format=zarr_format).resize((2, 4, 6))
     assert not (cube / key).exists()
     assert core.ask(f"/cube/{key}").status == 503
+
+
+def test_a_chunk_that_is_made_needs_memory(tmp_path: Path) -> None:
+    """A chunk of fill values of 1.6 GB: refused before memory is used."""
+    cube = tmp_path / "cube"
+    write_group(cube, zarr_format=3)
+    write_array(cube, "x", np.arange(4.0), zarr_format=3, chunks=[2])
+    document = cube / "x" / "zarr.json"
+    meta = json.loads(document.read_text())
+    meta["shape"], meta["chunk_grid"]["configuration"]["chunk_shape"] = [10**12], [200_000_000]
+    document.write_text(json.dumps(meta))
+    core = Core({"cube": cube}, options={"memory": Limit(1 << 26)})
+    began = time.process_time()
+    answer = core.ask("/cube.v2/x/5")
+    assert (answer.status, answer.json["error"]["code"]) == (500, "config")
+    assert time.process_time() - began < 0.5
+    assert core.application.memory.used == 0
