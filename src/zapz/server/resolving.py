@@ -58,9 +58,9 @@ def resolve(request: HttpRequest, route: Route, *, inline: bool = False) -> Http
         return reply if _is_valid(route, reply, inline=inline) else _gone(request, route)
     generation = served.known() if kind_of(key) == "chunk" else None
     if generation is not None:
-        reply = _chunk(request, route, generation, inline=inline)
-        if reply is not None:
-            return reply
+        chunk = _chunk(request, route, generation, inline=inline, as_stored=True)
+        if chunk is not None:
+            return chunk
     newest = served.current(inline=inline)
     there = _in(request, route, newest, inline=inline)
     reply = there or _absent(request, route, newest.view(route.zarr_format))
@@ -123,9 +123,17 @@ def url_name(route: Route) -> str:
     return route.name if route.zarr_format is None else f"{route.name}.v{route.zarr_format}"
 
 
-def _chunk(request: HttpRequest, route: Route, generation: Generation, *, inline: bool) -> HttpReply | None:
+def _chunk(
+    request: HttpRequest, route: Route, generation: Generation, *, inline: bool, as_stored: bool = False
+) -> HttpReply | None:
+    """Return the reply with a chunk; None if there is none, or none that is sent as it is stored.
+
+    To cut or to decode a chunk by documents that are not the newest could give other values.
+    """
     found = generation.view(route.zarr_format).chunk(route.key)
-    return None if found is None else _stored(request, route, generation, *found, inline=inline)
+    if found is None or (as_stored and found[0].form != "stored"):
+        return None
+    return _stored(request, route, generation, *found, inline=inline)
 
 
 def _stored(

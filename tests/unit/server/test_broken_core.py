@@ -320,3 +320,18 @@ def test_a_chunk_that_is_made_needs_memory(tmp_path: Path) -> None:
     assert (answer.status, answer.json["error"]["code"]) == (500, "config")
     assert time.process_time() - began < 0.5
     assert core.application.memory.used == 0
+
+
+def test_another_process_has_seen_the_new_dataset(tmp_path: Path) -> None:
+    """Documents come from one process of the server, chunks from another that has not looked since."""
+    values = np.arange(1, 17, dtype="<f4").reshape(4, 4)
+    for name, chunks in (("cube", (2, 2)), ("new", (1, 4))):
+        write_group(tmp_path / name, zarr_format=3)
+        write_array(tmp_path / name, "x", values, zarr_format=3, chunks=chunks, shards=(4, 4), dims=["y", "x"])
+        consolidate(tmp_path / name, zarr_format=3)
+    first, second = (Core({"cube": tmp_path / "cube"}) for _ in range(2))
+    assert {core.ask("/cube.v2/x/1.0").status for core in (first, second)} == {200}
+    (tmp_path / "cube").rename(tmp_path / "away")
+    (tmp_path / "new").rename(tmp_path / "cube")
+    assert first.ask("/cube.v2/x/.zarray").json["chunks"] == [1, 4]
+    np.testing.assert_array_equal(np.frombuffer(second.ask("/cube.v2/x/1.0").body, "<f4"), values[1])
