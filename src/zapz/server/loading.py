@@ -28,7 +28,7 @@ _WARNING = (
     "the dataset has no consolidated metadata: its arrays are seen to grow together, but no single object says so"
 )
 _YOUNG = 0.05
-"""Age in seconds below which a second change of a file may have the same time of modification."""
+"""Age in seconds below which a second change of a file may have the same time of change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -197,6 +197,6 @@ def _is_young(stamps: Mapping[str, str | None]) -> bool:
     now = time.time_ns()
     for stamp in stamps.values():
         parts = (stamp or "").split("-")
-        if len(parts) == 3 and abs(now - int(parts[1], 16)) < _YOUNG * 1e9:  # noqa: PLR2004 - inode, time, length
+        if len(parts) == 4 and abs(now - int(parts[3], 16)) < _YOUNG * 1e9:  # noqa: PLR2004 - see LocalFiles
             return True
     return False

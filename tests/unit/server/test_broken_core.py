@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -335,3 +336,22 @@ def test_another_process_has_seen_the_new_dataset(tmp_path: Path) -> None:
     (tmp_path / "new").rename(tmp_path / "cube")
     assert first.ask("/cube.v2/x/.zarray").json["chunks"] == [1, 4]
     np.testing.assert_array_equal(np.frombuffer(second.ask("/cube.v2/x/1.0").body, "<f4"), values[1])
+
+
+@pytest.mark.parametrize("zarr_format", FORMATS)
+def test_files_whose_time_of_modification_is_set(tmp_path: Path, zarr_format: int) -> None:
+    """Some tools give all files the nominal time of the data."""
+    cube = cube_of(tmp_path, zarr_format=zarr_format)
+    root, key = ("zarr.json", CHUNK) if zarr_format == 3 else (".zmetadata", "data/0.0.0")
+    core = Core({"cube": cube})
+    for name in (root, key):
+        os.utime(cube / name, (1000, 1000))
+    old(cube)
+    before = {name: core.ask(f"/cube/{name}") for name in (root, key)}
+    for name in (root, key):
+        data = (cube / name).read_bytes()
+        (cube / name).write_bytes(data.replace(b"2020-01-01", b"2021-01-01") if name == root else bytes(255 - b for b in data))
+        os.utime(cube / name, (1000, 1000))
+    for name in (root, key):
+        answer = core.ask(f"/cube/{name}", headers={"if-none-match": before[name].headers["etag"]})
+        assert (answer.status, answer.body == before[name].body) == (200, False), name

@@ -26,7 +26,8 @@ _FOLDERS = 1 << 16
 
 
 def _stamp(found: os.stat_result) -> str:
-    return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
+    """Return inode, times of modification and of change, and length: programs set the former at will."""
+    return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ctime_ns:x}"
 
 
 def _identity(found: os.stat_result) -> str:
@@ -184,14 +185,19 @@ class LocalFiles:
         if stamp is None:
             return lambda: self.stamp(key) is None
         path = self._at(key)
-        inode, modified, size = (int(part, 16) for part in stamp.split("-"))
+        inode, modified, size, changed = (int(part, 16) for part in stamp.split("-"))
 
         def same() -> bool:
             try:
                 found = os.stat(path)
             except OSError:
                 return False
-            return found.st_mtime_ns == modified and found.st_ino == inode and found.st_size == size
+            return (found.st_mtime_ns, found.st_ino, found.st_size, found.st_ctime_ns) == (
+                modified,
+                inode,
+                size,
+                changed,
+            )
 
         return same
 
