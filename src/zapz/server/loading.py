@@ -162,9 +162,7 @@ def _load_several(origin: DatasetOrigin, home: str) -> Loaded:
     if unequal := unequal_lengths(dataset, origin.append_dim):
         raise ConflictError("the dataset's arrays differ in length", where=origin.store.uri, found=unequal)
     generation = Generation.of(dataset, kept, home=home, warning=warning)
-    return Loaded(
-        generation=generation, store=store, stamps=stamps, young=_is_young(stamps), single=False, held=None
-    )
+    return Loaded(generation=generation, store=store, stamps=stamps, young=_is_young(stamps), single=False, held=None)
 
 
 def _watched(origin: DatasetOrigin, dataset: Dataset) -> list[str]:

@@ -54,8 +54,8 @@ def resolve(request: HttpRequest, route: Route, *, inline: bool = False) -> Http
         found = served.pinned(route.generation, inline=inline)
         if found is None:
             return _gone(request, route)
-        reply = _in(request, route, found, inline=inline) or _absent(request, route, found.view(route.zarr_format))
-        return reply if _is_valid(route, reply, inline=inline) else _gone(request, route)
+        there = _in(request, route, found, inline=inline) or _absent(request, route, found.view(route.zarr_format))
+        return there if _is_valid(route, there, inline=inline) else _gone(request, route)
     generation = served.known() if kind_of(key) == "chunk" else None
     if generation is not None:
         chunk = _chunk(request, route, generation, inline=inline, as_stored=True)

@@ -143,7 +143,9 @@ def _is_same(told: Array, own: Array) -> bool:
         told.codecs,
         told.fill,
     )
-    return alike and len(own.shape) == len(told.shape) and all(a >= b for a, b in zip(own.shape, told.shape, strict=True))
+    return (
+        alike and len(own.shape) == len(told.shape) and all(a >= b for a, b in zip(own.shape, told.shape, strict=True))
+    )
 
 
 def _inner(store: ReadableStore, served: ServedArray, unit: Index) -> Chunk | None:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import zapz
 from kit.cubes import consolidate, make_slice, quiet, write_array, write_group
 from kit.serving import Core
+
+import zapz
 from zapz.server import growing, loading, stored_chunks
 from zapz.server.limits import Limit
 
@@ -272,7 +272,9 @@ def test_a_computed_dataset_that_is_replaced(monkeypatch: pytest.MonkeyPatch) ->
 # -- limits ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", ["data/" + "a/" * 30_000 + "0", "a/" * 30_000, "d/" * 30_000 + "zarr.json", "data/c/" + "0/" * 30_000])
+@pytest.mark.parametrize(
+    "key", ["data/" + "a/" * 30_000 + "0", "a/" * 30_000, "d/" * 30_000 + "zarr.json", "data/c/" + "0/" * 30_000]
+)
 def test_a_very_long_key_costs_nothing(tmp_path: Path, key: str) -> None:
     core = Core({"cube": cube_of(tmp_path)})
     assert core.ask("/cube/zarr.json").status == 200
@@ -350,8 +352,47 @@ def test_files_whose_time_of_modification_is_set(tmp_path: Path, zarr_format: in
     before = {name: core.ask(f"/cube/{name}") for name in (root, key)}
     for name in (root, key):
         data = (cube / name).read_bytes()
-        (cube / name).write_bytes(data.replace(b"2020-01-01", b"2021-01-01") if name == root else bytes(255 - b for b in data))
+        (cube / name).write_bytes(
+            data.replace(b"2020-01-01", b"2021-01-01") if name == root else bytes(255 - b for b in data)
+        )
         os.utime(cube / name, (1000, 1000))
     for name in (root, key):
         answer = core.ask(f"/cube/{name}", headers={"if-none-match": before[name].headers["etag"]})
         assert (answer.status, answer.body == before[name].body) == (200, False), name
+
+
+# -- known, and not mended ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.xfail(strict=True, reason="the file stays open; its new content is never seen")
+def test_a_zip_file_that_is_replaced(tmp_path: Path) -> None:
+    places = [tmp_path / f"{name}.zip" for name in ("old", "new")]
+    for start, place in zip((0, 50), places, strict=True):
+        cube = cube_of(tmp_path / str(start), start=start)
+        shutil.make_archive(str(place.with_suffix("")), "zip", cube)
+    core = Core({"cube": str(places[0])}, refresh=0.0)
+    before = core.ask(f"/cube/{CHUNK}").body
+    places[1].replace(places[0])
+    core.ask("/cube/zarr.json")
+    assert core.ask(f"/cube/{CHUNK}").body != before
+
+
+@pytest.mark.xfail(strict=True, reason="documents that were not there are not watched on services")
+def test_an_array_that_is_new_on_a_service(tmp_path: Path) -> None:
+    import uuid
+
+    import fsspec
+
+    files, place = fsspec.filesystem("memory"), f"/{uuid.uuid4().hex}/cube.zarr"
+    write_group(tmp_path / "cube", zarr_format=3)
+    write_array(tmp_path / "cube", "a", np.arange(3), zarr_format=3)
+    files.put(str(tmp_path / "cube"), place, recursive=True)
+    core = Core({}, refresh=0.0)
+    core.datasets.replace({"cube": core.opening.at("cube", f"memory:/{place}", {}, core.config, "")})
+    assert core.ask("/cube/a/zarr.json").status == 200
+    write_array(tmp_path / "cube", "b", np.arange(3), zarr_format=3)
+    files.put(str(tmp_path / "cube" / "b"), f"{place}/b", recursive=True)
+    for _ in range(3):
+        time.sleep(growing._AGAIN)
+        core.ask("/cube/zarr.json")
+    assert core.ask("/cube/b/zarr.json").status == 200

@@ -26,7 +26,7 @@ _FOLDERS = 1 << 16
 
 
 def _stamp(found: os.stat_result) -> str:
-    """Return inode, times of modification and of change, and length: programs set the former at will."""
+    """Return inode, time of modification, length, time of change: programs can set the first time."""
     return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ctime_ns:x}"
 
 
@@ -212,7 +212,7 @@ class LocalFiles:
         return _identity(found) if stat.S_ISDIR(found.st_mode) else None
 
     def held(self) -> HeldFolder | None:
-        """Return the root folder, held so that no other folder gets its identity; None if absent."""
+        """Return the root folder, held so that no other gets its identity; None if absent."""
         try:
             descriptor = os.open(self.root, _HOLD)
         except OSError as error:
