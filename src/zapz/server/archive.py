@@ -26,7 +26,7 @@ class Archive:
         self._folder = folder
 
     def save(self, generation: Generation) -> None:
-        """Save a state; nothing happens if it is there. If it cannot be saved, one process has it."""
+        """Save a state; nothing happens if it is there. If that fails, one process has it."""
         try:
             self._save(generation)
         except OSError as error:

@@ -26,7 +26,7 @@ _FOLDERS = 1 << 16
 
 
 def _stamp(found: os.stat_result) -> str:
-    """Return inode, time of modification, length, time of change: programs can set the first time."""
+    """Return inode, time of modification, length, time of change, which no program sets."""
     return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ctime_ns:x}"
 
 
