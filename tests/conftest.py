@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
-    f"kit.{name}" for name in ("cf_cubes", "crash_states", "faulty_runs", "scenarios", "servers", "sync_log")
+    f"kit.{name}"
+    for name in ("cf_cubes", "crash_states", "faulty_runs", "scenarios", "servers", "server_processes", "sync_log")
 ]
 """Modules of the kit that have fixtures."""
 

@@ -74,7 +74,7 @@ def by_obstore(url: str, paths: Paths, zarr_format: int | None = None) -> Arrays
     from zarr.storage import ObjectStore
 
     options: Any = {"client_options": {"allow_http": True}, "retry_config": {"max_retries": RETRIES}}
-    store = ObjectStore(HTTPStore.from_url(url, **options), read_only=True)
+    store = ObjectStore(HTTPStore.from_url(url.rstrip("/"), **options), read_only=True)
     with fresh_connections():
         opened = {path: zarr.open_array(store, path=path, mode="r", zarr_format=zarr_format) for path in paths}
         return {path: np.asarray(opened[path][part]) for path, part in _selections(paths).items()}
