@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from zapz.errors import ZapzError
@@ -65,11 +64,13 @@ class Application:
             return None
         self._share(request, reply)
         if route is None:
-            reply.repeat = None
             return self._counted(request, reply, ("", "other"), began)
-        if reply.repeat is not None:
-            reply.repeat = partial(self._repeated, route, reply.repeat)
-        return self._counted(request, reply, (route.name, kind_of(route.key)), began)
+        what = route.name, kind_of(route.key)
+        if self._log is None and (reply.lasts is not None or reply.repeat is not None):
+            reply.repeat = (
+                self._same(route, reply, what) if reply.lasts is not None else self._anew(request, route, reply, what)
+            )
+        return self._counted(request, reply, what, began)
 
     def _share(self, request: HttpRequest, reply: HttpReply) -> None:
         """Add the header fields that let a page of another origin read a reply."""
@@ -80,12 +81,8 @@ class Application:
             else:
                 reply.headers = [(n, f"{v}, {value}" if n == name else v) for n, v in reply.headers]
 
-    def _repeated(self, route: Route, repeat: Callable[[], HttpReply | None]) -> HttpReply | None:
-        """Return a reply again, if its dataset is still served."""
-        return repeat() if self.datasets.get(route.name) is route.served else None
-
     def _counted(self, request: HttpRequest, reply: HttpReply, what: tuple[str, str], began: float) -> HttpReply:
-        """Return a reply whose memory is reserved, and that is counted; it may be repeated."""
+        """Return a reply whose memory is reserved, and that is counted."""
         release = self._reserved(reply)
         if release is None:
             self._close(reply)
@@ -102,26 +99,40 @@ class Application:
                 log(_line(request, reply.status, sent, time.perf_counter() - began))
 
         reply.done = done
-        if reply.repeat is not None:
-            reply.repeat = self._repeating(request, reply, what, reply.repeat) if log is None else None
         return reply
 
-    def _repeating(
-        self, request: HttpRequest, reply: HttpReply, what: tuple[str, str], repeat: Callable[[], HttpReply | None]
+    def _same(self, route: Route, reply: HttpReply, what: tuple[str, str]) -> Callable[[], HttpReply | None] | None:
+        """Return a function that returns the same reply as long as it lasts, and counts it."""
+        lasts, body = reply.lasts, reply.body
+        if lasts is None or not isinstance(body, bytes):
+            return None
+        same = HttpReply(status=reply.status, headers=reply.headers, body=body)
+        tally = self.metrics.repeated(*what, reply.status, len(body))
+        holds, name, served = self.datasets.holds, route.name, route.served
+
+        def again() -> HttpReply | None:
+            if not (holds(name, served) and lasts()):
+                return None
+            tally[0] += 1
+            return same
+
+        same.repeat = again
+        return again
+
+    def _anew(
+        self, request: HttpRequest, route: Route, reply: HttpReply, what: tuple[str, str]
     ) -> Callable[[], HttpReply | None]:
-        """Return a function that repeats a reply, with all that belongs to one."""
-        status, headers = reply.status, self._access.sharing(request)
+        """Return a function that makes the reply to an equal request anew, and counts it."""
+        repeat, headers = reply.repeat, self._access.sharing(request)
+        holds, name, served = self.datasets.holds, route.name, route.served
 
         def again() -> HttpReply | None:
             began = time.perf_counter()
-            found = repeat()
-            if found is reply:
-                self.metrics.request(*what, status, time.perf_counter() - began)
-            elif found is not None:
-                found.repeat = None
-                found.headers += headers
-                found = self._counted(request, found, what, began)
-            return found
+            found = repeat() if repeat is not None and holds(name, served) else None
+            if found is None:
+                return None
+            found.headers += headers
+            return self._counted(request, found, what, began)
 
         return again
 

@@ -126,6 +126,9 @@ class Computed:
         data = self._planned.chunk(array.path, unit)  # planned arrays have no shards
         return None if data is None else reader.decode(data, unit)
 
+    def reader(self, served: ServedArray, index: Index) -> None:
+        """See ``Served``. Chunks are made in threads, and kept in the cache."""
+
     def labels(self, generation: Generation, *, inline: bool = False) -> Mapping[str, tuple[str, str]]:
         """See ``Served``."""
         return self._spans.of(generation, self._source.store, self._source.dataset, inline=inline)

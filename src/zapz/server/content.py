@@ -120,32 +120,18 @@ def reply_with(
             content.close()
 
 
-def whole_reply(content: Content, etag: str, headers: Headers) -> HttpReply | None:
-    """Return the reply to a plain GET request: 200; None if the content is large.
-
-    The content is closed.
+def whole_reply(data: bytes, tag: str, headers: Headers) -> HttpReply:
+    """Return the reply to a plain GET request: 200.
 
     Args:
-        content: What is requested.
-        etag: Its entity tag, in quotation marks; "" without one.
+        data: The content.
+        tag: Its tag, which may be in an entity tag as it is; "" without one.
         headers: Header fields, besides those of the content.
-
-    Raises:
-        ChunkError: The content is shorter than its size.
-        ZapzError: Storage failed.
     """
-    try:
-        size = content.size
-        if size > PIECE:
-            return None
-        data = content.read(0, size)
-        if len(data) != size:
-            raise ChunkError("an object ended early", expected=f"{size} bytes", found=f"{len(data)}")
-    finally:
-        content.close()
-    tagged = [*_OCTETS, *headers, ("ETag", etag)] if etag else [*_OCTETS, *headers]
-    tagged.append(("Content-Length", str(size)))
-    return HttpReply(status=200, headers=tagged, body=data)
+    fields = [*_OCTETS, *headers, ("Content-Length", str(len(data)))]
+    if tag:
+        fields.append(("ETag", f'"{tag}"'))
+    return HttpReply(status=200, headers=fields, body=data)
 
 
 def _reply(request: HttpRequest, content: Content, etag: str, headers: Headers, kind: str) -> tuple[HttpReply, bool]:

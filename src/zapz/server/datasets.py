@@ -48,12 +48,17 @@ class Datasets(Mapping[str, Served]):
         self._all = dict(datasets)
         return gone
 
+    def holds(self, name: str, served: Served) -> bool:
+        """Return whether a dataset is still served under a name."""
+        return self._all.get(name) is served
+
     def route(self, path: str) -> Route | None:
         """Return what the path of a request names; None if it names no dataset.
 
         ``/name``, ``/name.v3`` and ``/name@0123456789abcdef`` may be followed by a slash and a key.
         """
         first, slash, key = path[1:].partition("/")
+        key = key.lstrip("/")  # obstore joins an address that ends in a slash and a key with another slash
         name, mark, generation = first.partition("@")
         if mark and not generation:
             return None

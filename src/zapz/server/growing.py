@@ -13,13 +13,14 @@ from zapz.errors import ConflictError, FormatError, NotFoundError, ZapzError
 from zapz.format.grid import Index
 from zapz.operations.existing import unfinished_error
 from zapz.server.archive import Archive
+from zapz.server.content import PIECE
 from zapz.server.generation import Generation, is_growth
 from zapz.server.labels import LabelSpans
-from zapz.server.loading import DatasetOrigin, Loaded, load
+from zapz.server.loading import DatasetOrigin, Loaded, load, still_holds
 from zapz.server.served import Chunk, NeedsThreadError
 from zapz.server.stored_chunks import ChunkOpener
 from zapz.server.views import ServedArray
-from zapz.storage.opened import home_of, is_networked, unchanged
+from zapz.storage.opened import home_of, is_networked, whole_reader
 
 KEPT = 8
 """Number of earlier states whose metadata stay available."""
@@ -141,11 +142,11 @@ class Growing:
     def is_newest(self, generation: Generation) -> bool:
         """See ``Served``."""
         published = self._published
-        return (
-            published is not None
-            and published.loaded.generation is generation
-            and self._is_unchanged(published, inline=True)
-        )
+        if published is None or published.loaded.generation is not generation:
+            return False
+        if self._waits or self._again or published.loaded.young:
+            return self._is_unchanged(published, inline=True)
+        return published.is_same()  # the usual case, at the least cost
 
     def _is_home(self, published: _Published) -> bool:
         """Return whether the dataset's folder is still that of the published state."""
@@ -201,7 +202,7 @@ class Growing:
         raise AssertionError("the last attempt ends the loop")
 
     def _publish(self, old: _Published | None, loaded: Loaded) -> _Published:
-        new = _Published(loaded, time.monotonic(), unchanged(loaded.store, loaded.stamps))
+        new = _Published(loaded, time.monotonic(), still_holds(self._origin, loaded))
         if old is not None:
             before = old.loaded.generation
             if before.id == loaded.generation.id and before.home == loaded.generation.home:
@@ -246,6 +247,13 @@ class Growing:
         self._chunks.require_array(store, served)
         found = self._chunks.open(store, generation, served, index, inline=inline)  # some file systems leave gaps
         return found or self._chunks.open_missing(generation, served)
+
+    def reader(self, served: ServedArray, index: Index) -> Callable[[], tuple[bytes, str] | None] | None:
+        """See ``Served``."""
+        published = self._published
+        if published is None or self._waits or served.form != "stored":
+            return None
+        return whole_reader(published.loaded.store, served.stored.key(index), PIECE)
 
     def labels(self, generation: Generation, *, inline: bool = False) -> Mapping[str, tuple[str, str]]:
         """See ``Served``."""

@@ -8,7 +8,7 @@ read twice, and must be alike and agree about the lengths of dimensions.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from zapz.errors import ConflictError, MetadataError, UnsupportedError
@@ -20,8 +20,9 @@ from zapz.operations.pending import is_being_applied
 from zapz.server.generation import Generation, unequal_lengths
 from zapz.storage.hierarchy import open_with_links
 from zapz.storage.layout import OURS
-from zapz.storage.local.files import HeldFolder
-from zapz.storage.opened import held_home, home_of, opened, stamp_of
+from zapz.storage.local.opened import HeldFolder
+from zapz.storage.open import open_store
+from zapz.storage.opened import file_stamp, held_home, home_of, opened, stamp_of, unchanged
 from zapz.storage.store import Options, ReadableStore, Store, StoreOptions
 
 _WARNING = (
@@ -43,6 +44,15 @@ class DatasetOrigin:
     """How stores are opened."""
     append_dim: str
     """The append dimension."""
+    archive: str = ""
+    """Path of the archive in which it is, if it is in one: an archive that is replaced must be
+    opened again."""
+
+    def renewed(self) -> DatasetOrigin:
+        """Return the origin with an archive opened as it is now."""
+        if not self.archive:
+            return self
+        return replace(self, store=open_store(self.archive, {"skip_instance_cache": True}, self.how))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,6 +71,8 @@ class Loaded:
     """Whether one object is the whole state."""
     held: HeldFolder | None
     """The root folder; None where storage has no folders."""
+    archive: str = ""
+    """Stamp of the archive, if the dataset is in one."""
 
 
 def load(origin: DatasetOrigin) -> Loaded:
@@ -72,6 +84,8 @@ def load(origin: DatasetOrigin) -> Loaded:
         FormatError: A document is invalid, or only partly written.
         StoreError: Storage failed.
     """
+    archive = file_stamp(origin.archive) if origin.archive else ""
+    origin = origin.renewed()
     held = held_home(origin.store)
     loaded = replace(_load(origin, "" if held is None else held.identity), held=held)
     if home_of(origin.store) != loaded.generation.home:
@@ -79,7 +93,17 @@ def load(origin: DatasetOrigin) -> Loaded:
     hidden = [path for path in loaded.generation.dataset.arrays if path.partition("/")[0] == OURS]
     if hidden:
         raise MetadataError("an array in zapz's own folder", where=origin.store.uri, found=hidden[0])
-    return loaded
+    return loaded if not archive else replace(loaded, archive=archive)
+
+
+def still_holds(origin: DatasetOrigin, loaded: Loaded) -> Callable[[], bool]:
+    """Return a function that asks the storage whether a state is still the present one."""
+    if loaded.archive:
+        return lambda: file_stamp(origin.archive) == loaded.archive
+    if loaded.single or not origin.store.abilities.requests:
+        return unchanged(loaded.store, loaded.stamps)
+    documents = loaded.generation.dataset.documents  # new arrays are found by listing alone
+    return lambda: _read(origin)[1].documents == documents
 
 
 def _load(origin: DatasetOrigin, home: str) -> Loaded:

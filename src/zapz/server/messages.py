@@ -57,9 +57,13 @@ class HttpReply:
     (204, 304)."""
     body: bytes | Stream = b""
     """The body; empty for HEAD."""
+    lasts: Callable[[], bool] | None = None
+    """Returns whether this reply still answers an equal request; it does not wait. Not set if no
+    reply may be sent again."""
     repeat: Callable[[], HttpReply | None] | None = None
-    """Returns the reply to another equal request, without waiting: this one if it still holds, or a
-    new one; None if the request must be answered anew. Not set if no reply may be repeated so."""
+    """Returns the reply to another equal request, without waiting; None if the request must be
+    answered anew. A reply that has ``repeat`` itself is the same each time. Not set if no reply may
+    be repeated so."""
     done: Callable[[int], None] = _nothing
     """Called once each time that the reply was sent or its connection was lost, with the number of
     bytes of the body that were sent. It does not block."""

@@ -21,7 +21,7 @@ from zapz.server.metrics import Metrics
 from zapz.server.served import Served
 from zapz.sources.open_slice import OpenSlice, how_slices_are_opened
 from zapz.sources.shared_cache import SharedCache
-from zapz.storage.open import open_store, require_folder
+from zapz.storage.open import archive_of, open_store, require_folder
 from zapz.storage.store import Options
 
 
@@ -54,12 +54,14 @@ class Opening:
         how = replace(how_slices_are_opened(config), beside=config.journal == "beside")
         store = open_store(place, options, how)
         require_folder(store)
-        return self._growing(name, store, options, config, title)
+        return self._growing(name, store, options, config, title, archive=archive_of(place))
 
-    def _growing(self, name: str, store: Any, options: Options, config: Config, title: str) -> Served:
+    def _growing(
+        self, name: str, store: Any, options: Options, config: Config, title: str, *, archive: str = ""
+    ) -> Served:
         how = replace(how_slices_are_opened(config), beside=config.journal == "beside")
         return Growing(
-            DatasetOrigin(store=store, options=options, how=how, append_dim=config.append_dim),
+            DatasetOrigin(store=store, options=options, how=how, append_dim=config.append_dim, archive=archive),
             title=title,
             refresh=self.refresh,
             archive=None if self.archive is None else Archive(self.archive / name),

@@ -58,30 +58,27 @@ class Repeats:
             None if the request is not known, or has to be answered anew.
         """
         key = self._key(scope)
-        known = None if key is None else self._known.get(key)
-        if key is None or known is None:
+        known = self._known.get(key) if key is not None else None
+        if known is None:
             return None
         repeat, before, start = known
-        reply = self._repeated(repeat)
-        if reply is None or not isinstance(reply.body, bytes):
-            del self._known[key]
+        try:
+            reply = repeat()
+        except Exception:  # noqa: BLE001 - the request is answered anew
+            _LOG.exception("a reply cannot be repeated")
+            reply = None
+        if reply is None:
+            del self._known[key]  # type: ignore[arg-type]  # it is known
             return None
+        body: bytes = reply.body  # type: ignore[assignment]  # streams are not repeated
         if reply is before:
-            return reply, reply.body, start
+            return reply, body, start
         encoded = self._encoded
         headers = [encoded.get(field) or self._encode(field) for field in reply.headers]
         start = {"type": "http.response.start", "status": reply.status, "headers": headers}
         if reply.repeat is not None:  # the same reply is sent each time
-            self._known[key] = repeat, reply, start
-        return reply, reply.body, start
-
-    @staticmethod
-    def _repeated(repeat: Callable[[], HttpReply | None]) -> HttpReply | None:
-        try:
-            return repeat()
-        except Exception:  # noqa: BLE001 - logged; the request is answered anew
-            _LOG.exception("a reply cannot be repeated")
-            return None
+            self._known[key] = repeat, reply, start  # type: ignore[index]  # it is known
+        return reply, body, start
 
     def note(self, scope: MutableMapping[str, Any], repeat: Callable[[], HttpReply | None]) -> None:
         """Note how a request may be answered again."""

@@ -5,9 +5,9 @@ No framework, no clock, no storage: a dataset's states and chunks come from a ``
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import parse_qs
 
-from zapz.errors import ZapzError
 from zapz.format import documents as doors
 from zapz.format.grid import Index
 from zapz.format.metadata import name
@@ -18,7 +18,6 @@ from zapz.server.failures import refusal
 from zapz.server.generation import Generation
 from zapz.server.listing import Listing, listing_of
 from zapz.server.messages import HttpReply, HttpRequest
-from zapz.server.served import NeedsThreadError
 from zapz.server.views import LONGEST_KEY, ServedArray, View
 
 _REVALIDATE = ("Cache-Control", "no-cache")
@@ -54,8 +53,8 @@ def resolve(request: HttpRequest, route: Route, *, inline: bool = False) -> Http
         found = served.pinned(route.generation, inline=inline)
         if found is None:
             return _gone(request, route)
-        there = _in(request, route, found, inline=inline) or _absent(request, route, found.view(route.zarr_format))
-        return there if _is_valid(route, there, inline=inline) else _gone(request, route)
+        reply = _in(request, route, found, inline=inline) or _absent(request, route, found.view(route.zarr_format))
+        return reply if _is_valid(route, reply, inline=inline) else _gone(request, route)
     generation = served.known() if kind_of(key) == "chunk" else None
     if generation is not None:
         chunk = _chunk(request, route, generation, inline=inline, as_stored=True)
@@ -65,7 +64,7 @@ def resolve(request: HttpRequest, route: Route, *, inline: bool = False) -> Http
     there = _in(request, route, newest, inline=inline)
     reply = there or _absent(request, route, newest.view(route.zarr_format))
     if (there is None or kind_of(key) == "metadata") and not served.trouble:
-        reply.repeat = lambda: reply if served.is_newest(newest) else None
+        reply.lasts = partial(served.is_newest, newest)
     return reply
 
 
@@ -146,17 +145,14 @@ def _stored(
         return refusal(request, 404, "missing_chunk", "this chunk has no cells but the fill value")
     reply = reply_with(request, chunk.content, chunk.etag, [_REVALIDATE])
 
-    def again() -> HttpReply | None:
-        if served.known() is not generation:
-            return None
-        try:
-            chunk = served.chunk(generation, array, index, inline=True)
-            return None if chunk is None else whole_reply(chunk.content, chunk.etag, [_REVALIDATE])
-        except (NeedsThreadError, ZapzError):
-            return None
+    if route.generation or request.method != "GET" or (read := served.reader(array, index)) is None:
+        return reply
 
-    if not route.generation and request.method == "GET":
-        reply.repeat = again
+    def again() -> HttpReply | None:
+        found = read() if served.known() is generation else None
+        return None if found is None else whole_reply(*found, [_REVALIDATE])
+
+    reply.repeat = again
     return reply
 
 

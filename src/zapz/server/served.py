@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from zapz.format.grid import Index
@@ -68,6 +68,13 @@ class Served(Protocol):
         Raises:
             NeedsThreadError: It would have to wait (only if ``inline``).
             ZapzError: It should be there, and cannot be read.
+        """
+
+    def reader(self, served: ServedArray, index: Index) -> Callable[[], tuple[bytes, str] | None] | None:
+        """Return a function that reads a chunk again that was opened before, without waiting.
+
+        It returns bytes and tag; None if the chunk has to be requested anew. None instead of a
+        function if there is no such way.
         """
 
     def labels(self, generation: Generation, *, inline: bool = False) -> Mapping[str, tuple[str, str]]:

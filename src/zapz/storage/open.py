@@ -82,6 +82,14 @@ def _open_remote(uri: str, options: Options | None, how: StoreOptions) -> Store:
     return ObjectStore(backend_of(fs, root), root, redact(uri), beside=how.beside, single_writer=how.single_writer)
 
 
+def archive_of(uri: str | os.PathLike[str]) -> str:
+    """Return the path of the archive that a local path names; "" if it names none."""
+    text = os.fspath(uri)
+    if not is_local(text) or local_path(text).suffix != ".zip" or not is_file(str(local_path(text))):
+        return ""
+    return str(local_path(text))
+
+
 def require_folder(store: ReadableStore) -> None:
     """Refuse a local store whose folder does not exist.
 

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from zapz.errors import ConflictError, NotFoundError
 from zapz.storage.linked_levels import LinkedLevels
-from zapz.storage.local.files import HeldFolder, LocalFiles
-from zapz.storage.store import ReadableStore
+from zapz.storage.local.files import LocalFiles
+from zapz.storage.local.opened import HeldFolder
+from zapz.storage.store import Abilities, ReadableStore
 
 if TYPE_CHECKING:
     from zapz.storage.objects.files import ObjectFiles
+
+
+_READS = Abilities(writable=False, exclusive=False, durable=False, listable=True)
 
 
 class OpenObject(Protocol):
@@ -122,6 +126,22 @@ def _opened_remotely(store: ReadableStore, key: str, *, small: bool) -> OpenObje
     return None if found is None else Tagged(store, key, found[0], found[1] or "")
 
 
+def whole_reader(store: ReadableStore, key: str, most: int) -> Callable[[], tuple[bytes, str] | None] | None:
+    """Return a function that reads a local object whole; None if the store is not local.
+
+    Args:
+        store: The store.
+        key: Key of the object.
+        most: Maximum size, in bytes.
+
+    Returns:
+        A function that returns bytes and tag; None if the object has to be opened anew.
+    """
+    if isinstance(store, LinkedLevels):
+        return whole_reader(*store.at(key), most)
+    return store.whole_reader(key, most) if isinstance(store, LocalFiles) else None
+
+
 def stamp_of(store: ReadableStore, key: str) -> str | None:
     """Return a text that changes when an object does; None if it does not exist.
 
@@ -163,6 +183,20 @@ def unchanged(store: ReadableStore, stamps: Mapping[str, str | None]) -> Callabl
         return lambda: all(stamp_of(store, key) == stamp for key, stamp in stamps.items())
     ((key, stamp),) = stamps.items()
     return store.watcher(key, stamp)
+
+
+def file_stamp(path: str) -> str:
+    """Return a text that changes when a local file does.
+
+    Raises:
+        NotFoundError: It does not exist.
+        StoreError: Storage failed.
+    """
+    folder, name = os.path.split(path)
+    found = LocalFiles(folder, abilities=_READS).stamp(name)
+    if found is None:
+        raise NotFoundError("the file does not exist any more", where=path)
+    return found
 
 
 def home_of(store: ReadableStore) -> str:

@@ -361,10 +361,9 @@ def test_files_whose_time_of_modification_is_set(tmp_path: Path, zarr_format: in
         assert (answer.status, answer.body == before[name].body) == (200, False), name
 
 
-# -- known, and not mended ---------------------------------------------------------------------------------------------
+# -- what is not seen by looking at known documents --------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="the file stays open; its new content is never seen")
 def test_a_zip_file_that_is_replaced(tmp_path: Path) -> None:
     places = [tmp_path / f"{name}.zip" for name in ("old", "new")]
     for start, place in zip((0, 50), places, strict=True):
@@ -377,7 +376,6 @@ def test_a_zip_file_that_is_replaced(tmp_path: Path) -> None:
     assert core.ask(f"/cube/{CHUNK}").body != before
 
 
-@pytest.mark.xfail(strict=True, reason="documents that were not there are not watched on services")
 def test_an_array_that_is_new_on_a_service(tmp_path: Path) -> None:
     import uuid
 
