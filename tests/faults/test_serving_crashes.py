@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kit import cubes
@@ -90,6 +91,39 @@ def test_killed_at_every_operation(
     become(target, states[-2] if len(states) > 1 else states[-1])
     zapz.recover(target)
     assert equal(served(running), new)
+
+
+def test_without_consolidated_metadata(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrays flip one after another: what is published fits together, and a server that starts then waits."""
+    monkeypatch.setattr(growing, "_PAUSE", 0.0)
+    monkeypatch.setattr(growing, "_AGAIN", 0.0)
+    target = tmp_path / "cube.zarr"
+    settings: dict[str, Any] = {"label_chunk": "keep", "consolidated": False, "workers": 1}
+    for start in (0, 3):
+        cubes.make_slice(tmp_path / f"s{start}", zarr_format=2, start=start, chunks=(1, 4, 6), static=False)
+    zapz.append(target, tmp_path / "s0", **settings)
+    old = cubes.read(target)
+    states = recorded(target, lambda: zapz.append(target, tmp_path / "s3", **settings))
+    new = cubes.read(target)
+    become(target, states[0])
+    running = Core({"cube": target}, refresh=0.0)
+    seen: list[str] = []
+    for state in states:
+        become(target, state)
+        decided = any(key.endswith("/decision") for key in state)
+        for core in (running, Core({"cube": target})):
+            found = served(core)
+            which = (
+                "new" if equal(found, new) else "old" if equal(found, old) else "none" if found is None else "mixture"
+            )
+            assert which != "mixture", (len(seen), core is running)
+            assert core is running or which == ("none" if decided else seen[-1]), "what was decided is applied first"
+            if core is running:
+                assert which != "none"
+                seen.append(which)
+    served(running)  # documents must be seen twice
+    assert equal(served(running), new)
+    assert seen[0] == "old"
 
 
 def test_a_foreign_append_is_served_once_whole(tmp_path: Path) -> None:

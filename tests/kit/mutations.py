@@ -576,6 +576,23 @@ SERVING = (
     Mutation("server/token_file.py", "    if not found:\n", "    if False:\n", "a file without tokens protects nothing", f"{SERVE_COMMAND}a_token_file_without_tokens_the_hints_command_works"),
     Mutation("server/arguments.py", "        if name in users and not (given and name in replaceable):\n", "        if False:\n", "no dataset hides another by mistake", f"{SERVE_COMMAND}two_equal_names_need_a_name_and_the_hint_gives_one"),
 )
+SERVED_STATES = (
+    Mutation("server/generation.py", "    if (before.home, before.edits) != (after.home, after.edits):\n        return False\n", "", "an edit or another folder retires older states", "unit/server/test_states.py::test_what_is_no_growth_retires_older_states[2-edits]"),
+    Mutation("server/generation.py", "and all(a <= b for a, b in zip(before.shape, after.shape, strict=True))", "", "a shorter array retires older states", "unit/server/test_states.py::test_what_is_no_growth_retires_older_states[3-shorter]"),
+    Mutation("server/generation.py", "        and before.attributes == after.attributes\n", "", "other attributes of arrays retire older states", "unit/server/test_states.py::test_what_is_no_growth_retires_older_states[3-attributes]"),
+    Mutation("server/resolving.py", "        410,\n", "        404,\n", "a state that is gone is no fill value", "unit/server/test_states.py::test_pinned_states[3]"),
+    Mutation("server/failures.py", "        return 502\n", "        return 404\n", "a dataset that is gone is no fill value", "unit/server/test_states.py::test_the_folder_is_gone[3-True]"),
+    Mutation("server/loading.py", "    if unequal := unequal_lengths(dataset, origin.append_dim):", "    if unequal := '':", "documents that do not fit together are not published", "unit/server/test_places.py::test_levels_that_differ_in_length_are_not_published"),
+    Mutation("server/loading.py", "        if is_being_applied(origin.store):", "        if False:", "a commit that is being applied is not published", "faults/test_serving_crashes.py::test_without_consolidated_metadata"),
+    Mutation("server/content.py", "        if not piece:\n", "        if False:\n", "an object that ends early is an error", "unit/server/test_http_semantics.py::test_short_content_is_an_error[3145728]"),
+    Mutation("server/views.py", "    differs = stored.fill.value is not None and array.fill != stored.fill\n", "    differs = False\n", "missing chunks keep their value in the other format", "unit/server/test_views.py::test_missing_chunks_keep_their_value[3-7]"),
+    Mutation("server/access.py", "        return name in _LOOPBACK or name == request.address or name in self.hosts\n", "        return True\n", "a server answers for its own names alone", "unit/server/test_http_semantics.py::test_hosts_that_are_known"),
+    Mutation("server/pages.py", '.replace("://", ":<wbr>//")', "", "fsspec finds no other links than children", "unit/server/test_listings.py::test_links_are_the_children[.-3]"),
+    Mutation("server/application.py", "            if not (holds(name, served) and lasts()):", "            if not lasts():", "a dataset that was taken away is not served from memory", "behaviour/test_serve.py::test_the_configuration_is_followed"),
+    Mutation("server/growing.py", "        return published.is_same()  # the usual case, at the least cost\n", "        return True\n", "documents are not sent again after they changed", "unit/server/test_repeats.py::test_documents_are_sent_again_until_they_change"),
+    Mutation("storage/local/opened.py", "above.st_ino != known[1] or", "False or", "a chunk in a folder that became a link is not read again", "unit/server/test_repeats.py::test_a_chunk_that_is_not_there_any_more[linked folder]"),
+    Mutation("storage/local/opened.py", '_OPEN = READ | getattr(os, "O_NOFOLLOW", 0) | os.O_NONBLOCK', "_OPEN = READ | os.O_NONBLOCK", "a chunk that is a link is not followed", "unit/server/test_states.py::test_what_is_no_chunk[3-link]"),
+)
 # fmt: on
 
 MUTATIONS = (
@@ -598,4 +615,5 @@ MUTATIONS = (
     *LOOKED_AT,
     *PICTURES,
     *SERVING,
+    *SERVED_STATES,
 )
