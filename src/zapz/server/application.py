@@ -11,12 +11,13 @@ from zapz.errors import ZapzError
 from zapz.server.access import METHODS, Access
 from zapz.server.content import PIECE, Headers
 from zapz.server.datasets import Datasets, Route
+from zapz.server.events import EVENTS, StateEvents, facts_of
 from zapz.server.failures import RETRY, failure_reply, json_reply, refusal
 from zapz.server.limits import BusyError, Limit
 from zapz.server.messages import HttpReply, HttpRequest
 from zapz.server.metrics import TEXT, Metrics
 from zapz.server.pages import index_page
-from zapz.server.resolving import kind_of, resolve
+from zapz.server.resolving import has_node, kind_of, resolve
 from zapz.server.served import NeedsThreadError
 
 _LOG = logging.getLogger("zapz.server")
@@ -51,6 +52,7 @@ class Application:
         self.metrics = metrics or Metrics()
         self.inflight = inflight or Limit(64)
         self.memory = memory or Limit(1 << 30)
+        self._listeners = Limit(self.inflight.most)
         self._access = access or Access()
         self._log = log
 
@@ -137,7 +139,12 @@ class Application:
         return again
 
     def _reserved(self, reply: HttpReply) -> Callable[[], None] | None:
-        """Reserve memory for a body; None if there is none left."""
+        """Reserve memory for a body, or the place of a listener; None if there is none left."""
+        if reply.events is not None:
+            try:
+                return self._listeners.take()
+            except BusyError:
+                return None
         size = len(reply.body) if isinstance(reply.body, bytes) else 2 * PIECE
         if size <= _NOT_COUNTED:
             return _nothing
@@ -177,7 +184,8 @@ class Application:
                 release = self.inflight.take()
             if route is None:
                 return self._other(request, inline=inline)
-            return resolve(request, route, inline=inline)
+            events = self._events(request, route, inline=inline) if route.key == EVENTS else None
+            return events or resolve(request, route, inline=inline)
         except BusyError:
             return self._busy(request)
         except ZapzError as error:
@@ -191,6 +199,20 @@ class Application:
             return refusal(request, 500, "internal", "internal error")
         finally:
             release()
+
+    @staticmethod
+    def _events(request: HttpRequest, route: Route, *, inline: bool) -> HttpReply | None:
+        """Return the events of a dataset, which end with the connection; None if a node is there.
+
+        Raises:
+            NeedsThreadError, ZapzError: As ``resolve``.
+        """
+        newest = route.served.current(inline=inline)
+        if route.generation or has_node(newest.view(route.zarr_format), route.key):
+            return None
+        fields = [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store"), ("X-Accel-Buffering", "no")]
+        events = StateEvents(route.served) if request.method == "GET" else None
+        return HttpReply(status=200, headers=fields, events=events)
 
     def _refused(self, request: HttpRequest) -> HttpReply | None:
         """Return the reply to a request that is not answered, or that needs no dataset."""
@@ -225,6 +247,7 @@ class Application:
         gauges = {
             "zapz_requests_in_flight": ("Requests that are worked on.", self.inflight.used),
             "zapz_memory_bytes": ("Memory of replies and of chunks that are computed.", self.memory.used),
+            "zapz_listeners": ("Clients that listen to events.", self._listeners.used),
             "zapz_refused_requests": ("Requests refused because of the limit of requests.", self.inflight.refused),
             "zapz_refused_memory": ("Requests refused because of the limit of memory.", self.memory.refused),
         }
@@ -238,18 +261,12 @@ def _card(name: str, served: Any, *, inline: bool) -> Mapping[str, Any]:
     card: dict[str, Any] = {"name": name, "title": served.title}
     try:
         generation = served.current(inline=inline)
-        sizes: dict[str, int] = {}
-        for array in generation.dataset.arrays.values():
-            for dim, length in zip(array.dims, array.shape, strict=True):
-                if dim is not None:
-                    sizes[dim] = max(length, sizes.get(dim, 0))
         labels = served.labels(generation, inline=inline)
         return {
             **card,
             "title": card["title"] or str(generation.dataset.groups.get("", {}).get("title", "")),
             "zarr_format": generation.dataset.zarr_format,
-            "generation": generation.id,
-            "dims": sizes,
+            **facts_of(generation),
             "labels": {path: list(ends) for path, ends in labels.items() if "/" not in path},
         }
     except ZapzError as error:

@@ -5,30 +5,25 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Iterator
 from concurrent.futures import Future
-from typing import Any
 
 from zapz.server.answering import (
     Answering,
     CutReplyError,
     asked,
     content_length,
-    has_body,
     internal_error,
     log_cut,
     release,
 )
-from zapz.server.messages import HttpReply, HttpRequest, Stream
+from zapz.server.exchanges import Exchange, Message, Receive, Scope, Send, start_of
+from zapz.server.messages import Events, HttpReply, Stream
 from zapz.server.patience import Patience
 from zapz.server.pool import DaemonPool
 from zapz.server.repeats import Repeats
 
 _LOG = logging.getLogger("zapz.server")
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 _WHOLE = 1 << 18
 """Bytes of a body up to which it is not waited until the client has read most of it."""
@@ -36,8 +31,6 @@ _SMALL = 1 << 15
 """Bytes of a body that a connection takes without waiting for the client."""
 _PIECE = 1 << 20
 """Bytes of a body that are handed to the server at once."""
-_ABORT = 1.0
-"""Seconds that an aborted connection may take to be gone."""
 
 
 class AsgiAdapter:
@@ -61,6 +54,7 @@ class AsgiAdapter:
         self._most = most
         self._patience = Patience(send_timeout)
         self._repeats = Repeats()
+        self._stops = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's request, as ASGI specifies it."""
@@ -70,7 +64,7 @@ class AsgiAdapter:
             if repeated is not None:
                 await self._send_again(scope, receive, send, *repeated)
                 return
-            exchange = _Exchange(scope, receive, send)
+            exchange = Exchange(scope, receive, send)
             try:
                 reply = asked(self._core, exchange.request, inline=True) or await self._by_thread(exchange)
                 if reply is not None:
@@ -100,7 +94,7 @@ class AsgiAdapter:
                     await send({"type": "http.response.body", "body": body})
             sent = len(body)
         except CutReplyError as error:
-            exchange = _Exchange(scope, receive, send)
+            exchange = Exchange(scope, receive, send)
             log_cut(exchange.request, error)
             if not await exchange.aborted():
                 raise
@@ -121,7 +115,7 @@ class AsgiAdapter:
                 self.close()
             await send({"type": f"{kind}.complete"})
 
-    async def _by_thread(self, exchange: _Exchange) -> HttpReply | None:
+    async def _by_thread(self, exchange: Exchange) -> HttpReply | None:
         """Return the reply, or None if the client has gone."""
         if self._pool.waiting >= self._most:
             return self._core.busy(exchange.request)
@@ -139,16 +133,18 @@ class AsgiAdapter:
                 _forget(future)
         return None
 
-    async def _send(self, exchange: _Exchange, reply: HttpReply) -> None:
+    async def _send(self, exchange: Exchange, reply: HttpReply) -> None:
         try:
-            start = _start(exchange, reply)
+            start = start_of(exchange, reply)
         except ValueError:
             _LOG.exception("%s %s: not a valid reply", exchange.request.method, ascii(exchange.request.path))
             release(reply, 0)
             reply = internal_error()
-            start = _start(exchange, reply)
+            start = start_of(exchange, reply)
         try:
-            if isinstance(reply.body, bytes):
+            if reply.events is not None:
+                await self._send_events(exchange, start, reply, reply.events)
+            elif isinstance(reply.body, bytes):
                 await self._send_bytes(exchange, start, reply, reply.body)
             else:
                 await self._send_stream(exchange, start, reply, reply.body)
@@ -159,7 +155,7 @@ class AsgiAdapter:
         except OSError:
             _LOG.debug("%s: the client is gone", exchange.request.method)
 
-    async def _send_bytes(self, exchange: _Exchange, start: Message, reply: HttpReply, body: bytes) -> None:
+    async def _send_bytes(self, exchange: Exchange, start: Message, reply: HttpReply, body: bytes) -> None:
         send, length = exchange.send, len(body)
         sent = 0
         try:
@@ -181,7 +177,7 @@ class AsgiAdapter:
         finally:
             reply.done(sent)
 
-    async def _send_stream(self, exchange: _Exchange, start: Message, reply: HttpReply, stream: Stream) -> None:
+    async def _send_stream(self, exchange: Exchange, start: Message, reply: HttpReply, stream: Stream) -> None:
         length = content_length(reply) or 0
         sent = 0
         fetching: Future[bytes | None] | None = None
@@ -211,56 +207,29 @@ class AsgiAdapter:
             else:
                 fetching.add_done_callback(lambda _: end())
 
-
-class _Exchange:
-    """A request with its channel to the client."""
-
-    __slots__ = ("_gone", "_is_http_1", "has_body", "receive", "request", "send")
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.receive = receive
-        self.send = send
-        self.request = request_of(scope)
-        self.has_body = has_body(self.request)
-        self._is_http_1: bool = scope.get("http_version", "1.1") in {"1.1", "1.0"}
-        self._gone: asyncio.Task[None] | None = None
-
-    @property
-    def must_close(self) -> bool:
-        """Whether the connection must be closed after the reply: the body is never read."""
-        return self.has_body and self._is_http_1
-
-    def gone(self) -> asyncio.Task[None]:
-        """Return a task that ends when the client is gone; it drops the request's body."""
-        if self._gone is None:
-            self._gone = asyncio.ensure_future(self._wait())
-        return self._gone
-
-    async def _wait(self) -> None:
+    async def _send_events(self, exchange: Exchange, start: Message, reply: HttpReply, events: Events) -> None:
+        """Send events until the client is gone, or the server stops."""
+        sent = 0
         try:
-            while (await self.receive())["type"] != "http.disconnect":
-                continue
-        except OSError:
-            return
+            with self._patience.limited():
+                await exchange.send(start)
+            gone = exchange.gone()
+            while not (gone.done() or self._stops):
+                data = await asyncio.wrap_future(self._pool.submit(events.poll))
+                if data:
+                    with self._patience.limited():
+                        await exchange.send({"type": "http.response.body", "body": data, "more_body": True})
+                    sent += len(data)
+                await asyncio.wait((gone,), timeout=events.pause)
+            if not gone.done():
+                with self._patience.limited():
+                    await exchange.send({"type": "http.response.body", "body": b""})
+        finally:
+            reply.done(sent)
 
-    async def aborted(self) -> bool:
-        """Abort the connection; return whether it is gone.
-
-        ASGI has no message for it. Servers close the connection if the application raises, but log
-        a traceback, and a client that does not read can delay it for ever. uvicorn's transport can
-        be reached, so there it is aborted, and nothing needs to be raised.
-        """
-        transport: Any = getattr(getattr(self.send, "__self__", None), "transport", None)
-        if not self._is_http_1 or not hasattr(transport, "abort"):
-            return False
-        transport.abort()
-        done, _ = await asyncio.wait((self.gone(),), timeout=_ABORT)
-        return bool(done)
-
-    def end(self) -> None:
-        """Wait for the client no longer."""
-        if self._gone is not None:
-            self._gone.cancel()
+    def stop(self) -> None:
+        """End all events: the server is about to stop."""
+        self._stops = True
 
 
 class _Pieces:
@@ -305,49 +274,3 @@ def _forget(future: Future[HttpReply | None]) -> None:
 
     future.cancel()
     future.add_done_callback(dispose)
-
-
-@functools.lru_cache(maxsize=256)
-def _field_name(name: str) -> bytes:
-    return name.lower().encode("latin-1")
-
-
-def _start(exchange: _Exchange, reply: HttpReply) -> Message:
-    """Return the message that begins a reply.
-
-    Raises:
-        ValueError: A header field cannot be encoded, or the length of a stream is missing.
-    """
-    headers = [(_field_name(name), value.encode("latin-1")) for name, value in reply.headers]
-    if not isinstance(reply.body, bytes) and content_length(reply) is None:
-        raise ValueError("a stream without Content-Length")
-    if exchange.must_close:
-        headers.append((b"connection", b"close"))
-    return {"type": "http.response.start", "status": reply.status, "headers": headers}
-
-
-def request_of(scope: Scope) -> HttpRequest:
-    """Return the request of an ASGI scope of type ``http``."""
-    fields = scope["headers"]
-    # httptools keeps spaces behind a value.
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1").strip(" \t") for name, value in fields}
-    if len(headers) < len(fields):
-        headers = {}
-        for name, value in fields:
-            field, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
-            headers[field] = f"{headers[field]}, {text}" if field in headers else text
-    path: str = scope["path"]
-    mount: str = scope.get("root_path", "").rstrip("/")
-    # Older servers leave the mount out of the path; newer ones begin the path with it.
-    if mount and path.startswith(mount) and path[len(mount) : len(mount) + 1] in {"", "/"}:
-        path = path[len(mount) :]
-    server = scope.get("server")
-    return HttpRequest(
-        method=scope["method"],
-        path=path if path.startswith("/") else f"/{path}",
-        query=scope["query_string"].decode("latin-1"),
-        headers=headers,
-        mount=mount,
-        scheme=scope.get("scheme", "http"),
-        address=server[0] if server else "",
-    )

@@ -23,7 +23,7 @@ from zapz.server.answering import (
     release,
 )
 from zapz.server.connections import Connection, ConnectionLimits, Connections
-from zapz.server.messages import HttpReply, HttpRequest, Stream
+from zapz.server.messages import Events, HttpReply, HttpRequest, Stream
 from zapz.server.request_heads import BadRequestError, RequestReader
 
 _LOG = logging.getLogger("zapz.server")
@@ -101,7 +101,10 @@ class Conversation:
             head, body = _head_of(reply, keeps=False), _body_of(reply, request)
         sent = 0
         try:
-            if isinstance(body, bytes) and len(body) <= _SMALL:
+            if reply.events is not None:
+                self._write(head)
+                sent = self._told(reply.events)
+            elif isinstance(body, bytes) and len(body) <= _SMALL:
                 self._write(head + body)
                 sent = len(body)
             else:
@@ -118,6 +121,21 @@ class Conversation:
         finally:
             release(reply, sent)
         return keeps
+
+    def _told(self, events: Events) -> int:
+        """Send events until the server stops; return the number of bytes.
+
+        Raises:
+            OSError: The client is gone.
+        """
+        sent = 0
+        while not self._connections.draining:
+            data = events.poll()
+            if data:
+                self._write(data)
+                sent += len(data)
+            time.sleep(events.pause)
+        return sent
 
     def _write(self, data: bytes | memoryview) -> None:
         self._channel.settimeout(self._limits.send)

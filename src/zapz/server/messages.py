@@ -42,6 +42,16 @@ class Stream(Protocol):
         """Release what it holds; may be called several times, also before it was iterated."""
 
 
+class Events(Protocol):
+    """A body without an end: an adapter asks from time to time what is to be sent."""
+
+    pause: float
+    """Seconds between two questions."""
+
+    def poll(self) -> bytes:
+        """Return what is to be sent now; nothing is usual. It may read storage."""
+
+
 def _nothing(_sent: int) -> None:
     """Do nothing about a reply that was sent."""
 
@@ -54,9 +64,11 @@ class HttpReply:
     """HTTP status code."""
     headers: list[tuple[str, str]]
     """Header fields. ``Content-Length`` is among them, except in replies that have no content
-    (204, 304)."""
+    (204, 304), and in those with events."""
     body: bytes | Stream = b""
     """The body; empty for HEAD."""
+    events: Events | None = None
+    """Events to be sent instead of the body, until the client leaves."""
     lasts: Callable[[], bool] | None = None
     """Returns whether this reply still answers an equal request; it does not wait. Not set if no
     reply may be sent again."""

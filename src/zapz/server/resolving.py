@@ -68,6 +68,11 @@ def resolve(request: HttpRequest, route: Route, *, inline: bool = False) -> Http
     return reply
 
 
+def has_node(view: View, path: str) -> bool:
+    """Return whether a path is that of an array or a group."""
+    return path in view.arrays or path in view.dataset.groups
+
+
 def _is_valid(route: Route, reply: HttpReply, *, inline: bool) -> bool:
     """Return whether a pinned state is still valid after a chunk was opened; close it if it is not.
 
@@ -181,7 +186,7 @@ def _absent(request: HttpRequest, route: Route, view: View) -> HttpReply:
     """Return 404, or the way to a folder whose slash is missing, or why an array is not served."""
     key = route.key
     if kind_of(key) == "chunk":
-        if key in view.arrays or key in view.dataset.groups:
+        if has_node(view, key):
             return moved(request, f"{request.path}/")
         if why := view.refusal(key):
             return refusal(request, 501, "unsupported", why, dataset=route.name)

@@ -83,6 +83,10 @@ def server_of(
             elif self.started:
                 ready()
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            adapter.stop()
+            await super().shutdown(sockets)
+
         async def on_tick(self, counter: int) -> bool:
             if counter % _TICKS == 0:
                 now = time.monotonic()

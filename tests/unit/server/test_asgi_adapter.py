@@ -12,7 +12,8 @@ import pytest
 from kit.wire import PATIENCE, Client, FakeCore, Pieces, eventually, reply, uvicorn_running
 
 from zapz.server.answering import CutReplyError
-from zapz.server.asgi_adapter import AsgiAdapter, request_of
+from zapz.server.asgi_adapter import AsgiAdapter
+from zapz.server.exchanges import request_of
 
 MIB = 1 << 20
 
