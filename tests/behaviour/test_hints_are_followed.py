@@ -78,6 +78,7 @@ FOLLOWED: Mapping[tuple[str, str], str] = {
     ("sources/readiness.py", "slice_polling"): HERE + "test_a_slice_that_is_still_written",
     ("storage/hierarchy.py", "follow_links"): HERE + "test_links",
     ("storage/holder.py", "lock_wait"): HERE + "test_a_target_that_is_held",
+    ("storage/local/opened.py", "follow_links"): "behaviour/test_serve.py::test_links_are_followed_if_that_is_set",
     ("storage/local/store.py", "follow_links"): HERE + "test_links",
     ("storage/local/turn.py", "journal"): HERE + "test_a_journal_on_another_file_system",
     ("storage/no_dataset.py", "slice_source"): "behaviour/test_other_formats.py::test_the_remedy_for_netcdf_works",

@@ -102,6 +102,20 @@ def test_several_workers_share_states(tmp_path: Path) -> None:
             assert server.get(f"{pinned}/data/c/0/0/0").status == 200
 
 
+def test_links_are_followed_if_that_is_set(tmp_path: Path) -> None:
+    cube = make_cube(tmp_path)
+    chunk = cube / "data" / "c" / "0" / "0" / "0"
+    data = chunk.read_bytes()
+    chunk.rename(tmp_path / "elsewhere")
+    chunk.symlink_to(tmp_path / "elsewhere")
+    with serving(cube) as server:
+        assert server.get("/cube/data/c/0/0/0").status == 501
+        eventually(lambda: any("a link in the dataset is not followed" in line for line in server.said))
+        assert any("follow_links=True" in line for line in server.said)
+    with serving("-s", "follow_links=true", cube) as server:
+        assert server.get("/cube/data/c/0/0/0").body == data
+
+
 FACTORY = """
 import numpy as np
 
