@@ -46,7 +46,7 @@ def make(settings: str) -> TimedCore:
     if settings == "bug":
         raise ZeroDivisionError("a bug")
     if settings == "slow":
-        print("making", flush=True)
+        os.write(1, b"making\n")
         time.sleep(PATIENCE)
     return TimedCore()
 
@@ -80,34 +80,34 @@ class Served:
         return self.process.returncode, out, err
 
 
-def started(**settings: Any) -> subprocess.Popen[str]:
-    """Start a process that serves."""
+@contextlib.contextmanager
+def started(**settings: Any) -> Iterator[subprocess.Popen[str]]:
+    """Start a process that serves; it is ended at the end of the context at the latest."""
     environment = {**os.environ, "PYTHONPATH": f"{SOURCE}{os.pathsep}{TESTS}"}
     code = "from kit.served import main; main()"
     command = [sys.executable, "-W", "error", "-c", code, json.dumps(settings)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
 
 
 @contextlib.contextmanager
 def served(**settings: Any) -> Iterator[Served]:
-    """Serve in a process, which is ended at the end of the context at the latest."""
-    process = started(**settings)
-    try:
+    """Serve in a process; give it when it accepts connections."""
+    with started(**settings) as process:
         assert process.stdout is not None
         url = process.stdout.readline()
         assert url.startswith("http://127.0.0.1:"), (url, process.communicate())
         yield Served(process, int(url.rpartition(":")[2]))
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        for channel in (process.stdout, process.stderr):
-            if channel is not None:
-                channel.close()
-        process.wait(PATIENCE)
 
 
 def is_running(pid: int) -> bool:

@@ -272,3 +272,12 @@ def ask(port: int, request: str | bytes) -> bytes:
         while client._more():
             pass
         return client.received
+
+
+def is_accepting(port: int) -> bool:
+    """Return whether a server accepts connections."""
+    try:
+        Client(port).socket.close()
+    except ConnectionError:
+        return False
+    return True

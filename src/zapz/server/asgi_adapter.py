@@ -190,8 +190,6 @@ class AsgiAdapter:
                 fetching = self._pool.submit(pieces.next)
                 piece = await _fetched(fetching, sent, length)
                 for begin in range(0, len(piece), _PIECE):
-                    if gone.done():
-                        return
                     part = piece if len(piece) <= _PIECE else piece[begin : begin + _PIECE]
                     with self._patience.limited():
                         await exchange.send({"type": "http.response.body", "body": part, "more_body": True})
@@ -272,5 +270,4 @@ def _forget(future: Future[HttpReply | None]) -> None:
             if reply is not None:
                 release(reply, 0)
 
-    future.cancel()
     future.add_done_callback(dispose)

@@ -58,7 +58,7 @@ def run(make: Callable[[], Answering], settings: RunSettings, ready: Callable[[s
     with listen(settings.host, settings.port) as listener:
         url = url_of(settings.host, listener)
         core = make() if settings.workers == 1 else None
-        with StopSignals() as signals:
+        with StopSignals(wake=standard or core is None) as signals:
             if core is None:
                 from zapz.server.workers import WorkerJob, run_workers
 

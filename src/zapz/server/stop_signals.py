@@ -18,10 +18,17 @@ class StopSignals:
     Only the main thread can be told of signals; elsewhere, the context does nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, wake: bool) -> None:
+        """Make a context.
+
+        Args:
+            wake: Whether the main thread waits for ``channel``. An event loop has its own means.
+        """
         self.count = 0
         """How many have arrived; the second one means not to wait for anything any longer."""
+        self._wake = wake
         self._before: dict[int, Any] = {}
+        self._descriptor = -1
 
     def __enter__(self) -> Self:
         self.channel, self._write = socket.socketpair()
@@ -29,18 +36,21 @@ class StopSignals:
         self._write.settimeout(0)
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            if self._wake:
+                # A handler alone would not end a call that has just begun to wait.
+                self._descriptor = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._before and self._wake:
+            signal.set_wakeup_fd(self._descriptor)
         self.channel.close()
         self._write.close()
 
     def _note(self, _number: int, _frame: types.FrameType | None) -> None:
         self.count += 1
-        with contextlib.suppress(BlockingIOError):
-            self._write.send(b"x")
 
     def stopped(self) -> bool:
         """Return whether the server must stop."""
@@ -57,7 +67,7 @@ class StopSignals:
 
     def wait(self) -> None:
         """Wait for a signal."""
+        self.channel.settimeout(None)
         while not self.count:
-            self.channel.settimeout(None)
             self.channel.recv(1)
-            self.channel.settimeout(0)
+        self.channel.settimeout(0)

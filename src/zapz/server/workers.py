@@ -182,7 +182,7 @@ class _Worker:
 def work(job: WorkerJob, listener: socket.socket, report: Pipe[Exception | None, object]) -> None:
     """Be a worker: serve until the parent, or a signal, ends it."""
     threading.Thread(target=_follow_parent, name="zapz-parent", daemon=True).start()
-    with StopSignals() as signals, report:
+    with StopSignals(wake=False) as signals, report:
         try:
             core = job.core()
         except Exception as error:  # noqa: BLE001 - raised by the parent

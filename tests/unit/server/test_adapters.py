@@ -57,6 +57,8 @@ def test_a_request(server: str, servers: Servers) -> None:
             "l": "ü",
         }
         assert (request.mount, request.scheme, request.address) == ("", "http", "127.0.0.1")
+        client.get("/", "A: b c ")
+        assert core.request.headers["a"] == "b c"
         for method in ("OPTIONS", "DELETE", "PROPFIND"):
             client.get("/", method=method)
             assert core.request.method == method
@@ -132,6 +134,19 @@ def test_an_empty_stream(server: str, servers: Servers) -> None:
         assert not client.get("/").cut
         assert core.wait_done() == [0]
         assert pieces.closed == 1
+
+
+def test_a_stream_that_cannot_be_closed(server: str, servers: Servers, caplog: pytest.LogCaptureFixture) -> None:
+    class Stuck(Pieces):
+        def close(self) -> None:
+            raise OSError("stuck")
+
+    core = FakeCore(lambda _: reply(Stuck(b"abc"), length=3))
+    with servers.serving(server, core) as port, Client(port) as client:
+        for count in (1, 2):
+            assert client.get("/").body == b"abc"
+            assert core.wait_done(count) == [3] * count
+    assert len(complaints(caplog)) == 2
 
 
 CUT = {

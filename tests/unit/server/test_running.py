@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from kit.served import is_running, served, started
-from kit.wire import PATIENCE, Client, FakeCore, Pieces, eventually, reply
+from kit.wire import PATIENCE, Client, FakeCore, Pieces, eventually, is_accepting, reply
 
 from zapz.errors import ConfigError, StoreError
 from zapz.server import running, uvicorn_server, workers
@@ -79,7 +79,8 @@ def test_the_second_signal_does_not_wait(kind: str) -> None:
         client.socket.recv(1)
         begin = time.monotonic()
         server.signal(signal.SIGINT)
-        time.sleep(0.3)
+        eventually(lambda: not is_accepting(server.port))
+        assert server.process.poll() is None
         server.signal(signal.SIGINT)
         code, out, err = server.ended()
         assert (code, out) == (0, "ended\n")
@@ -89,7 +90,7 @@ def test_the_second_signal_does_not_wait(kind: str) -> None:
 
 def test_handlers_come_back() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with StopSignals() as signals:
+    with StopSignals(wake=True) as signals:
         assert not signals.stopped()
         for _ in range(2):
             assert not signals.hurry()
@@ -97,6 +98,26 @@ def test_handlers_come_back() -> None:
         assert (signals.stopped(), signals.hurry()) == (True, True)
         signals.wait()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_a_signal_ends_a_wait_that_it_does_not_interrupt() -> None:
+    """Such as one that another thread is given, or that arrives just when the wait begins."""
+    late = threading.Event()
+
+    def act() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        if not ended.wait(PATIENCE / 2):
+            late.set()
+            signals._write.send(b"x")
+
+    ended = threading.Event()
+    with StopSignals(wake=True) as signals:
+        thread = threading.Timer(0.1, act)
+        thread.start()
+        signals.wait()
+        ended.set()
+        thread.join()
+    assert not late.is_set()
 
 
 @pytest.mark.parametrize("stdlib", [True, False])
@@ -159,19 +180,19 @@ def test_workers_end_with_their_parent() -> None:
     ],
 )
 def test_workers_that_cannot_start(settings: dict[str, Any], error: str) -> None:
-    process = started(workers=2, **settings)
-    out, err = process.communicate(timeout=PATIENCE)
+    with started(workers=2, **settings) as process:
+        out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (1, "")
     assert error in err
 
 
 def test_a_signal_while_workers_start() -> None:
-    process = started(workers=2, worker_settings="slow", drain=0.1)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "making\n"
-    assert process.stdout.readline() == "making\n"
-    process.terminate()
-    out, err = process.communicate(timeout=PATIENCE)
+    with started(workers=2, worker_settings="slow", drain=0.1) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "making\n"
+        assert process.stdout.readline() == "making\n"
+        process.terminate()
+        out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (0, "ended\n")
     assert "Traceback" not in err
 
@@ -276,18 +297,22 @@ def test_ipv6(stdlib: bool) -> None:
         listen("::1", 0).close()
     except StoreError:
         pytest.skip("this machine has no IPv6")
-    process = started(host="::1", stdlib=stdlib)
-    assert process.stdout is not None
-    url = process.stdout.readline().strip()
-    assert re.fullmatch(r"http://\[::1\]:\d+", url)
-    with socket.create_connection(("::1", int(url.rpartition(":")[2])), PATIENCE) as channel:
-        channel.sendall(b"GET /pid HTTP/1.0\r\n\r\n")
-        assert channel.makefile("rb").read().endswith(str(process.pid).encode())
-    process.terminate()
-    assert process.communicate(timeout=PATIENCE) == ("ended\n", "")
+    with started(host="::1", stdlib=stdlib) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert re.fullmatch(r"http://\[::1\]:\d+", url)
+        with socket.create_connection(("::1", int(url.rpartition(":")[2])), PATIENCE) as channel:
+            channel.sendall(b"GET /pid HTTP/1.0\r\n\r\n")
+            assert channel.makefile("rb").read().endswith(str(process.pid).encode())
+        process.terminate()
+        assert process.communicate(timeout=PATIENCE) == ("ended\n", "")
 
 
-def test_urls() -> None:
+def test_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients try both addresses of ``localhost``, or IPv4 alone."""
+    both = [(socket.AF_INET6, ("::1", 0, 0, 0)), (socket.AF_INET, ("127.0.0.1", 0))]
+    found = [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address) for family, address in both]
+    monkeypatch.setattr(running.socket, "getaddrinfo", lambda *_, **__: found)
     with listen("localhost", 0) as listener:
         assert listener.family == socket.AF_INET
         port = listener.getsockname()[1]

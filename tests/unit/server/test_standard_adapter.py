@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import select
 import socket
 import threading
 import time
 from typing import Any
 
 import pytest
-from kit.wire import PATIENCE, Client, FakeCore, Pieces, ask, eventually, reply, standard_running
+from kit.wire import PATIENCE, Client, FakeCore, Pieces, ask, eventually, is_accepting, reply, standard_running
 
 from zapz.server import connections
-from zapz.server.connections import ConnectionLimits
+from zapz.server.connections import Connection, ConnectionLimits, Connections
+from zapz.server.messages import HttpReply
 from zapz.server.running import listen
 from zapz.server.standard_adapter import StandardAdapter
 
@@ -87,6 +89,31 @@ def test_a_client_that_goes_in_the_midst_of_its_request(caplog: pytest.LogCaptur
             assert client.get("/").body == b"ok"
     assert len(core.asked) == 1
     assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
+
+
+def test_a_client_that_only_reads() -> None:
+    """It has ended its side: after a request it gets the reply, after half of one nothing."""
+    core = FakeCore()
+    with standard_running(core) as port:
+        with Client(port) as client:
+            client.send("GET / HTTP/1.1\r\n\r\n")
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.answer().body == b"ok"
+            assert client.is_closed()
+        with Client(port) as client:
+            client.send("GET / HTTP/1.1\r\nHost: x\r\nRange: byt")
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.is_closed()
+
+
+@pytest.mark.parametrize("wrong", [reply(b"ab", ("X", "a\r\nb")), reply(b"ab", ("X\n", "a")), reply(b"ab", length=3)])
+def test_replies_that_would_mislead(wrong: HttpReply, caplog: pytest.LogCaptureFixture) -> None:
+    core = FakeCore(lambda _: wrong)
+    with standard_running(core) as port, Client(port) as client:
+        answer = client.get("/")
+        assert (answer.status, answer.headers["connection"]) == (500, "close")
+        assert core.wait_done() == [0]
+    assert len(caplog.records) == 1
 
 
 def test_what_a_client_sends_unasked_does_not_reset_the_reply() -> None:
@@ -189,8 +216,10 @@ def test_an_idle_connection_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connections, "_EVICTED", 0)
         with Client(port) as client:
             assert client.get("/").status == 200
-            assert second.is_closed()
-            assert first.get("/").status == 200
+            ((ended,), _, _) = select.select([first.socket, second.socket], [], [], PATIENCE)
+            evicted, other = (first, second) if ended is first.socket else (second, first)
+            assert evicted.is_closed()
+            assert other.get("/").status == 200
         busy.leave.set()
         for each in (first, second, *clients):
             each.socket.close()
@@ -294,14 +323,6 @@ def test_replies_end_before_it_stops() -> None:
     assert server.is_stopped()
 
 
-def is_accepting(port: int) -> bool:
-    try:
-        Client(port).socket.close()
-    except ConnectionError:
-        return False
-    return True
-
-
 @pytest.mark.parametrize("how", ["in time", "at once"])
 def test_replies_that_take_too_long_are_cut_off(how: str, caplog: pytest.LogCaptureFixture) -> None:
     leave = threading.Event()
@@ -321,6 +342,21 @@ def test_replies_that_take_too_long_are_cut_off(how: str, caplog: pytest.LogCapt
         assert core.wait_done() == [1000]
         assert pieces.closed == 1
     assert "1 replies were cut off" in caplog.text
+
+
+def test_no_connection_waits_for_a_request_once_it_stops() -> None:
+    """Not even one that ends its reply just then."""
+    pair = socket.socketpair()
+    with pair[0], pair[1]:
+        both = Connections(2)
+        connection = Connection(channel=pair[0])
+        assert both.admit(connection) == "serve"
+        both.serve(connection)
+        assert both.wait_for_request(connection)
+        both.serve(connection)
+        both.drain()
+        assert not both.wait_for_request(connection)
+        assert both.admit(Connection(channel=pair[1])) == "drop"
 
 
 def test_bytes_until_the_connection_ends() -> None:
