@@ -63,31 +63,28 @@ def test_pages_of_other_origins(tmp_path: Path, options: list[str]) -> None:
         browser() as started,
         pages_at(tmp_path / "pages") as origin,
         pages_at(tmp_path / "pages") as stranger,
+        serving("--cors", origin, *options, tmp_path / "cube.zarr") as server,
     ):
-        with serving("--cors", origin, *options, tmp_path / "cube.zarr") as server:
-            url = f"{server.url}cube/data/c/0/0/0"
-            page = started.new_page()
-            page.goto(f"{origin}/page.html")
-            whole = read(page, url)
-            assert (whole["status"], whole["size"]) == (200, shard)
-            assert whole["tag"]
-            part = read(page, url, headers={"Range": "bytes=-68"})
-            assert (part["status"], part["size"], part["range"]) == (206, 68, f"bytes {shard - 68}-{shard - 1}/{shard}")
-            assert read(page, url, method="HEAD")["status"] == 200
-            assert read(page, f"{server.url}cube/data/c/99/0/0")["status"] == 404
-            assert (
-                read(page, url, headers={"If-None-Match": whole["tag"], "Authorization": "Bearer x"})["status"] == 304
-            )
-            assert page.evaluate(EVENTS, f"{server.url}cube/events")["dims"]["time"] == 3
-            assert "refused" in read(page, url, method="POST", headers={"Content-Type": "application/json"}, body="{}")
-            other = started.new_page()
-            other.goto(f"{stranger}/page.html")
-            for path in ("cube/zarr.json", "cube/data/c/0/0/0", "", "metrics", "healthz"):
-                assert "refused" in read(other, f"{server.url}{path}"), path
-            assert (
-                page.evaluate(READ, [f"{server.url}cube/zarr.json".replace("127.0.0.1", "localhost"), {}])["status"]
-                == 200
-            )
+        url = f"{server.url}cube/data/c/0/0/0"
+        page = started.new_page()
+        page.goto(f"{origin}/page.html")
+        whole = read(page, url)
+        assert (whole["status"], whole["size"]) == (200, shard)
+        assert whole["tag"]
+        part = read(page, url, headers={"Range": "bytes=-68"})
+        assert (part["status"], part["size"], part["range"]) == (206, 68, f"bytes {shard - 68}-{shard - 1}/{shard}")
+        assert read(page, url, method="HEAD")["status"] == 200
+        assert read(page, f"{server.url}cube/data/c/99/0/0")["status"] == 404
+        assert read(page, url, headers={"If-None-Match": whole["tag"], "Authorization": "Bearer x"})["status"] == 304
+        assert page.evaluate(EVENTS, f"{server.url}cube/events")["dims"]["time"] == 3
+        assert "refused" in read(page, url, method="POST", headers={"Content-Type": "application/json"}, body="{}")
+        other = started.new_page()
+        other.goto(f"{stranger}/page.html")
+        for path in ("cube/zarr.json", "cube/data/c/0/0/0", "", "metrics", "healthz"):
+            assert "refused" in read(other, f"{server.url}{path}"), path
+        assert (
+            page.evaluate(READ, [f"{server.url}cube/zarr.json".replace("127.0.0.1", "localhost"), {}])["status"] == 200
+        )
 
 
 def test_another_name_for_loopback(tmp_path: Path) -> None:
