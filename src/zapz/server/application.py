@@ -21,7 +21,7 @@ from zapz.server.resolving import has_node, kind_of, resolve
 from zapz.server.served import NeedsThreadError
 
 _LOG = logging.getLogger("zapz.server")
-_NOT_COUNTED = 1 << 16
+_NOT_COUNTED = 1 << 17
 """Size up to which bodies are not counted as memory, in bytes."""
 
 
@@ -109,13 +109,14 @@ class Application:
         if lasts is None or not isinstance(body, bytes):
             return None
         same = HttpReply(status=reply.status, headers=reply.headers, body=body)
-        tally = self.metrics.repeated(*what, reply.status, len(body))
+        tally, size = self.metrics.tally(*what, reply.status), len(body)
         holds, name, served = self.datasets.holds, route.name, route.served
 
         def again() -> HttpReply | None:
             if not (holds(name, served) and lasts()):
                 return None
             tally[0] += 1
+            tally[1] += size
             return same
 
         same.repeat = again
@@ -126,15 +127,23 @@ class Application:
     ) -> Callable[[], HttpReply | None]:
         """Return a function that makes the reply to an equal request anew, and counts it."""
         repeat, headers = reply.repeat, self._access.sharing(request)
+        tally = self.metrics.tally(*what, reply.status)
         holds, name, served = self.datasets.holds, route.name, route.served
 
         def again() -> HttpReply | None:
-            began = time.perf_counter()
             found = repeat() if repeat is not None and holds(name, served) else None
             if found is None:
                 return None
             found.headers += headers
-            return self._counted(request, found, what, began)
+            size = len(found.body) if isinstance(found.body, bytes) else 0
+            if size > _NOT_COUNTED:
+                release = self._reserved(found)
+                if release is None:
+                    return None  # the request is refused when it is answered anew
+                found.done = lambda _: release()
+            tally[0] += 1
+            tally[1] += size
+            return found
 
         return again
 

@@ -27,8 +27,8 @@ _LOG = logging.getLogger("zapz.server")
 
 _WHOLE = 1 << 18
 """Bytes of a body up to which it is not waited until the client has read most of it."""
-_SMALL = 1 << 15
-"""Bytes of a body that a connection takes without waiting for the client."""
+_SMALL = 1 << 17
+"""Bytes of a body that a connection takes at once, if it is not waiting for the client."""
 _PIECE = 1 << 20
 """Bytes of a body that are handed to the server at once."""
 
@@ -85,7 +85,7 @@ class AsgiAdapter:
         """Send a reply whose body is in memory, at the least cost."""
         sent = 0
         try:
-            if len(body) <= _SMALL:
+            if len(body) <= _SMALL and not _is_paused(send):
                 await send(start)
                 await send({"type": "http.response.body", "body": body})
             else:
@@ -228,6 +228,15 @@ class AsgiAdapter:
     def stop(self) -> None:
         """End all events: the server is about to stop."""
         self._stops = True
+
+
+def _is_paused(send: Send) -> bool:
+    """Return whether sending may wait for the client; True if that cannot be known.
+
+    uvicorn's connections tell: it saves the watch over the wait, which costs as much as the rest.
+    """
+    flow = getattr(getattr(send, "__self__", None), "flow", None)
+    return bool(getattr(flow, "write_paused", True))
 
 
 class _Pieces:

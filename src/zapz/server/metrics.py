@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from bisect import bisect_left
 from collections import Counter
@@ -10,8 +9,6 @@ from collections.abc import Iterable, Mapping
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 """Media type of the text."""
-_OWN = 3
-"""References to a tally that only this module has: the list, the loop, and the count itself."""
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the classes of duration, in seconds."""
 
@@ -26,7 +23,7 @@ class Metrics:
         self._events: Counter[tuple[str, str]] = Counter()
         self._classes = [0] * (len(_BOUNDS) + 1)
         self._seconds = 0.0
-        self._tallies: list[tuple[list[int], tuple[str, str, int], int]] = []
+        self._tallies: dict[tuple[str, str, int], list[int]] = {}
 
     def request(self, dataset: str, kind: str, status: int, seconds: float) -> None:
         """Count a reply.
@@ -42,31 +39,14 @@ class Metrics:
             self._classes[bisect_left(_BOUNDS, seconds)] += 1
             self._seconds += seconds
 
-    def repeated(self, dataset: str, kind: str, status: int, size: int) -> list[int]:
-        """Return a list of one number, to be raised by 1 for each reply that is sent again.
+    def tally(self, dataset: str, kind: str, status: int) -> list[int]:
+        """Return the number of replies that were repeated, and of their bytes, to be raised.
 
-        Args:
-            dataset: Name of the dataset.
-            kind: As in ``request``.
-            status: HTTP status code.
-            size: Size of the reply's body, in bytes.
+        One thread raises them, so they need no lock. All calls with the same arguments return the
+        same list.
         """
-        tally = [0]
         with self._guard:
-            self._tallies.append((tally, (dataset, kind, status), size))
-        return tally
-
-    def _collect(self) -> None:
-        """Add what was counted by tallies; tallies that are no longer in use are dropped."""
-        kept = []
-        for tally, what, size in self._tallies:
-            number, tally[0] = tally[0], 0  # a count between these two is lost, which is rare
-            self._requests[what] += number
-            self._bytes[what[0]] += number * size
-            self._classes[0] += number
-            if sys.getrefcount(tally) > _OWN:
-                kept.append((tally, what, size))
-        self._tallies = kept
+            return self._tallies.setdefault((dataset, kind, status), [0, 0])
 
     def sent(self, dataset: str, number: int) -> None:
         """Count bytes of bodies that were sent."""
@@ -85,9 +65,12 @@ class Metrics:
             gauges: Further values by name, each with a sentence that explains it.
         """
         with self._guard:
-            self._collect()
-            requests, sent, events = dict(self._requests), dict(self._bytes), dict(self._events)
+            requests, sent, events = Counter(self._requests), Counter(self._bytes), dict(self._events)
             classes, seconds = list(self._classes), self._seconds
+            for what, (number, size) in self._tallies.items():  # these take microseconds
+                requests[what] += number
+                sent[what[0]] += size
+                classes[0] += number
         lines = _head("zapz_requests_total", "counter", "Replies, by dataset, kind and status.")
         for (dataset, kind, status), number in sorted(requests.items()):
             lines.append(f'zapz_requests_total{{dataset="{dataset}",kind="{kind}",status="{status}"}} {number}')
