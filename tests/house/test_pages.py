@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from kit.pages import PAGES, README, Stage, blocks_of, generated, needs_service,
 import zapz
 
 ERRORS = (zapz.ConfigError, zapz.SliceError, zapz.FormatError, zapz.ChunkError, zapz.StoreError, zapz.LockedError, zapz.ConflictError, zapz.JournalError)  # fmt: skip
-LANGUAGES = {"console", "python", "toml", "json", "yaml", "text", "sh"}
+BY_JUDGES = ["zarrita comes from npm", "rasterio has an environment of its own"]
+"""Why blocks are run by ``tests/judges/test_judged_pages.py`` alone."""
+LANGUAGES = {"console", "python", "toml", "json", "yaml", "text", "sh", "js", "nginx"}
 
 
 @pytest.mark.parametrize("page", PAGES[1:], ids=[page.stem for page in PAGES[1:]])
@@ -32,7 +35,8 @@ def test_little_is_not_run() -> None:
     skipped = [
         block.not_run for page in PAGES for block in blocks_of(page.read_text(encoding="utf-8")) if block.not_run
     ]
-    assert skipped == ["needs a public bucket"]
+    judged = [f"{what}; `pytest -m judges` runs it" for what in BY_JUDGES]
+    assert skipped == ["needs a public bucket", *judged]
 
 
 def test_every_fence_is_seen() -> None:
@@ -72,6 +76,37 @@ $ zapz append cube.zarr zapz-demo/late.zarr
     (tmp_path / "b").mkdir()
     slower = re.sub(r"\d\.\d s\b", "77.7 s", new)
     assert refreshed(slower, Stage(tmp_path / "b")) == slower
+
+
+def test_servers_run_until_the_next_one(tmp_path: Path) -> None:
+    """At a free port, which is 8080 in the page."""
+    ask = "import urllib.request\nurl = 'http://127.0.0.1:8080/healthz'\nprint(url, urllib.request.urlopen(url).status)  # "
+    page = f"""
+```console
+$ zapz append -q cube.zarr zapz-demo/2024-06-01.zarr
+$ zapz serve cube.zarr
+…
+```
+```python
+{ask}http://127.0.0.1:8080/healthz 200
+```
+```console
+$ zapz serve missing.zarr
+…
+```
+"""
+    stage = Stage(tmp_path)
+    new = refreshed(page, stage)
+    serves, refused = (shown_in(blocks_of(new)[i].text)[-1] for i in (0, 2))
+    assert serves.output == "Serving cube at http://127.0.0.1:8080/cube/\nPress Ctrl-C to stop."
+    assert refused.fails
+    with stage.entered():
+        with pytest.raises(OSError, match="refused"):
+            stage.run(blocks_of(page)[1])  # the server ended with the page
+        for block, words in zip(blocks_of(new), ("cube at", "200", "zapz: "), strict=True):
+            with pytest.raises(AssertionError):
+                stage.run(replace(block, text=block.text.replace(words, "else")))
+            stage.run(block)
 
 
 def test_output_is_compared_without_what_differs_from_run_to_run() -> None:

@@ -1,6 +1,9 @@
 """The pages of the documentation: what they show is run, and what is generated in them can be generated again.
 
 ``PYTHONPATH=src:tests python -m kit.pages`` brings the pages up to date: the settings, the command line, and the output behind the commands.
+
+A command that serves (``zapz serve``, ``uvicorn``) runs until the next one of the page, or until the page's end. In the pages it listens at port 8080; here
+at a free one, which then stands for 8080 in what the page runs, and 8080 for it in what that prints.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from pathlib import Path
 from unittest import mock
 
 from kit import ROOT
-from kit.servers import Server, start_moto
+from kit.http_clients import fresh_connections
+from kit.servers import Server, running, start_moto, wait_until
 from kit.terminals import Terminal, seen
 from zapz.__main__ import main as zapz_main
 from zapz.cli import reference as commands
@@ -38,6 +42,11 @@ _FENCED = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SHELL = set("|&;<>$`(){}\\")
 """What only a shell understands."""
 _GENERATED = re.compile(r"<!-- (\w+): generated, do not edit -->.*?<!-- end of \1 -->", re.DOTALL)
+_SERVES = re.compile(r"(zapz serve|uvicorn) ")
+_LISTENS = re.compile(r"http://127\.0\.0\.1:(\d+).*Press C", re.DOTALL | re.IGNORECASE)
+"""What a server has printed once it listens: its port, and how to stop it."""
+_PORT = "8080"
+"""The port of servers in the pages."""
 _PRINTS = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)
 
 
@@ -131,6 +140,8 @@ class Stage:
         command.parent.mkdir()
         command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m zapz "$@"\n')
         command.chmod(0o755)
+        self._server = contextlib.ExitStack()
+        self._port = _PORT
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -149,6 +160,8 @@ class Stage:
             mock.patch.dict(os.environ, changed),
             mock.patch.object(sys, "path", [*sys.path]),
             contextlib.chdir(self.folder),
+            fresh_connections(),
+            self._server,
         ):
             for name in [name for name in os.environ if name.startswith("ZAPZ_") and name != "ZAPZ_DATA"]:
                 del os.environ[name]
@@ -158,7 +171,13 @@ class Stage:
                 del sys.modules[name]
 
     def shell(self, command: str, *, terminal: bool = False) -> tuple[int, str]:
-        """Run a command; return its exit code and all that it prints. One that needs no shell is run in this process."""
+        """Run a command; return its exit code and all that it prints. One that needs no shell is run in this process.
+
+        On a terminal, a command that serves must be refused: it would never end.
+        """
+        if _SERVES.match(command) and not terminal:
+            return self._serve(command)
+        command = self._here(command)
         words = _words(command)
         if words is None:
             assert not terminal, "only plain commands have a terminal"
@@ -175,6 +194,26 @@ class Stage:
                 code = end.code if isinstance(end.code, int) else 1 if end.code else 0
         return code, self._told("\n".join(line for line in seen(out.getvalue())) if terminal else out.getvalue())
 
+    def _serve(self, command: str) -> tuple[int, str]:
+        """Run a command that serves, until the next one; return its exit code, and what it prints until it listens or ends."""
+        self._server.close()
+        command = command.replace(f"--port {_PORT}", "--port 0") if "--port" in command else f"{command} --port 0"
+        log = self.folder / ".bin" / "server.log"
+        process = self._server.enter_context(running(["bash", "-c", f"exec {command}"], log))
+        wait_until(lambda: process.poll() is not None or _LISTENS.search(log.read_text()) is not None, process, log)
+        printed = log.read_text()
+        if listens := _LISTENS.search(printed):
+            self._port = listens[1]
+        return process.poll() or 0, self._told(printed)
+
+    def _here(self, text: str) -> str:
+        """Return a piece of a page as it is run here."""
+        return text.replace(f":{_PORT}", f":{self._port}")
+
+    def _shown(self, output: str) -> str:
+        """Return what is printed here as a page shows it."""
+        return output.replace(f":{self._port}", f":{_PORT}")
+
     def write_netcdf(self) -> None:
         """Write the demo's slices as NetCDF files, too."""
         import xarray as xr
@@ -188,11 +227,11 @@ class Stage:
         """Run a piece of Python by itself, and return what it prints."""
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            exec(compile(piece, "<page>", "exec"), {"__name__": "__main__"})
-        return out.getvalue()
+            exec(compile(self._here(piece), "<page>", "exec"), {"__name__": "__main__"})
+        return self._shown(out.getvalue())
 
     def _told(self, output: str) -> str:
-        return output.replace(f"{self.folder}/", "").rstrip("\n")
+        return self._shown(output.replace(f"{self.folder}/", "")).rstrip("\n")
 
     def run(self, block: Block, checked: bool = True) -> str:
         """Run a block, and return it with what its commands print now, where it shows that.
