@@ -24,6 +24,13 @@ SOURCE = TESTS.parent / "src"
 class TimedCore:
     """``/pid`` gives the process, ``/slow`` and ``/stream`` take as many seconds as the query says, ``/exit`` ends the process."""
 
+    most = 64
+
+    def busy(self, request: HttpRequest) -> HttpReply:
+        """Say that there is no thread."""
+        del request
+        return HttpReply(status=503, headers=[("Content-Length", "0"), ("Retry-After", "1")])
+
     def answer(self, request: HttpRequest, *, inline: bool = False) -> HttpReply | None:
         if inline and request.path == "/slow":
             return None

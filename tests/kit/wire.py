@@ -64,6 +64,13 @@ class FakeCore:
     done: list[int] = field(default_factory=list)
     """What replies said at their end."""
 
+    most = 64
+
+    def busy(self, request: HttpRequest) -> HttpReply:
+        """Say that there is no thread."""
+        del request
+        return HttpReply(status=503, headers=[("Content-Length", "0"), ("Retry-After", "1")])
+
     def answer(self, request: HttpRequest, *, inline: bool = False) -> HttpReply | None:
         self.asked.append((request, inline, threading.current_thread().name))
         if inline and self.by_thread:

@@ -15,6 +15,10 @@ _LOG = logging.getLogger("zapz.server")
 class Answering(Protocol):
     """The core of the server: it turns requests into replies."""
 
+    @property
+    def most(self) -> int:
+        """Maximum number of requests that are worked on at the same time."""
+
     def answer(self, request: HttpRequest, *, inline: bool = False) -> HttpReply | None:
         """Return the reply; errors become replies as well.
 

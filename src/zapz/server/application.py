@@ -56,6 +56,11 @@ class Application:
         self._access = access or Access()
         self._log = log
 
+    @property
+    def most(self) -> int:
+        """Maximum number of requests that are worked on at the same time."""
+        return self.inflight.most
+
     def answer(self, request: HttpRequest, *, inline: bool = False) -> HttpReply | None:
         """Return the reply. None if the caller must ask again in a thread (only if ``inline``)."""
         began = time.perf_counter()
@@ -91,14 +96,14 @@ class Application:
             reply = self._busy(request)
             self._share(request, reply)
         self.metrics.request(*what, reply.status, time.perf_counter() - began)
-        log, metrics = self._log, self.metrics
+        log, metrics, status = self._log, self.metrics, reply.status  # not the reply: a cycle would keep its body
 
         def done(sent: int) -> None:
             if release is not None:
                 release()
             metrics.sent(what[0], sent)
             if log is not None:
-                log(_line(request, reply.status, sent, time.perf_counter() - began))
+                log(_line(request, status, sent, time.perf_counter() - began))
 
         reply.done = done
         return reply
@@ -173,6 +178,7 @@ class Application:
 
     def busy(self, request: HttpRequest) -> HttpReply:
         """Return the reply to a request that exceeds the limit of requests."""
+        self.inflight.refuse()
         reply = self._busy(request)
         self._share(request, reply)
         self.metrics.request("", "other", reply.status, 0.0)

@@ -40,18 +40,16 @@ class AsgiAdapter:
     threads of the adapter's own.
     """
 
-    def __init__(self, core: Answering, *, threads: int = 16, most: int = 64, send_timeout: float = 60.0) -> None:
+    def __init__(self, core: Answering, *, threads: int = 16, send_timeout: float = 60.0) -> None:
         """Make an application.
 
         Args:
             core: What answers requests.
             threads: Most threads that wait for replies and pieces of streams.
-            most: Most tasks that wait for a thread; the core refuses requests beyond.
             send_timeout: Seconds that a client may take to receive 1 MiB. A slower one is cut off.
         """
         self._core = core
         self._pool = DaemonPool(threads)
-        self._most = most
         self._patience = Patience(send_timeout)
         self._repeats = Repeats()
         self._stops = False
@@ -117,7 +115,7 @@ class AsgiAdapter:
 
     async def _by_thread(self, exchange: Exchange) -> HttpReply | None:
         """Return the reply, or None if the client has gone."""
-        if self._pool.waiting >= self._most:
+        if self._pool.load >= self._core.most:
             return self._core.busy(exchange.request)
         future = self._pool.submit(functools.partial(asked, self._core, exchange.request, inline=False))
         waiting = asyncio.wrap_future(future)

@@ -42,3 +42,8 @@ class Limit:
                 rest = 0
 
         return give_back
+
+    def refuse(self) -> None:
+        """Count a refusal that the caller decided, because it knows that no unit will be left."""
+        with self._guard:
+            self.refused += 1

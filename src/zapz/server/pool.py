@@ -27,9 +27,10 @@ class DaemonPool:
         self._closed = 0
 
     @property
-    def waiting(self) -> int:
-        """Number of tasks that no thread has begun with."""
-        return len(self._tasks)
+    def load(self) -> int:
+        """Number of tasks that are not done."""
+        with self._changed:
+            return len(self._tasks) + self._threads - self._idle
 
     def submit(self, function: Callable[[], _T]) -> Future[_T]:
         """Call a function in a thread. Cancelling works as long as no thread has begun with it."""

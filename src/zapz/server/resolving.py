@@ -22,6 +22,8 @@ from zapz.server.views import LONGEST_KEY, ServedArray, View
 
 _REVALIDATE = ("Cache-Control", "no-cache")
 _FOREVER = ("Cache-Control", "public, max-age=31536000, immutable")
+_FOREVER_HERE = ("Cache-Control", "private, max-age=31536000, immutable")
+"""For a client with a token: no cache may send its reply to others."""
 
 
 def kind_of(key: str) -> str:
@@ -115,7 +117,8 @@ def _document(request: HttpRequest, route: Route, generation: Generation) -> Htt
     if data is None:
         why = view.refusal(route.key) if name(route.key) in doors.of(view.zarr_format).NODES else ""
         return None if not why else refusal(request, 501, "unsupported", why, dataset=route.name)
-    fields = [_FOREVER if route.generation else _REVALIDATE, *state_headers(route, generation)]
+    forever = _FOREVER_HERE if "authorization" in request.headers else _FOREVER
+    fields = [forever if route.generation else _REVALIDATE, *state_headers(route, generation)]
     if route.key in doors.DOCUMENT_NAMES:
         fields.append(("Link", f'<{request.mount}/{url_name(route)}@{generation.id}/>; rel="canonical"'))
     etag = f'"{generation.id}-{view.zarr_format}"'

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from zapz.errors import ConfigError, StoreError
+from zapz.server.allocation import keep_memory_small
 from zapz.server.answering import Answering
 from zapz.server.stop_signals import StopSignals
 
@@ -55,6 +56,7 @@ def run(make: Callable[[], Answering], settings: RunSettings, ready: Callable[[s
         ZapzError: A worker could not start.
     """
     standard = by_standard_library(settings)
+    keep_memory_small()
     with listen(settings.host, settings.port) as listener:
         url = url_of(settings.host, listener)
         core = make() if settings.workers == 1 else None

@@ -82,6 +82,8 @@ class StandardAdapter:
 class _Refusing:
     """The core for a connection beyond the limit."""
 
+    most = 0
+
     def answer(self, request: HttpRequest, *, inline: bool = False) -> HttpReply:
         """Return status 503, and close the connection."""
         del inline

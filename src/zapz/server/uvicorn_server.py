@@ -136,6 +136,13 @@ def limited(protocol: Any) -> Any:
             if self.cycle is not cycle:
                 self.head_size = 0
 
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            timer: Any = getattr(self, "timeout_keep_alive_task", None)
+            if timer is not None:  # uvicorn keeps it, and so the connection, after a reset
+                timer.cancel()
+                setattr(self, "timeout_keep_alive_task", None)  # noqa: B010 - a type checker does not know its type
+
         def expire(self, now: float) -> None:
             """Abort the connection if it has waited too long for a request, or to be closed."""
             if self.waiting.is_too_long(self.cycle, now):

@@ -17,6 +17,7 @@ from multiprocessing.connection import wait
 from typing import cast
 
 from zapz.errors import ConfigError, ZapzError
+from zapz.server.allocation import keep_memory_small
 from zapz.server.answering import Answering
 from zapz.server.stop_signals import StopSignals
 from zapz.server.uvicorn_server import serve_by_uvicorn
@@ -181,6 +182,7 @@ class _Worker:
 
 def work(job: WorkerJob, listener: socket.socket, report: Pipe[Exception | None, object]) -> None:
     """Be a worker: serve until the parent, or a signal, ends it."""
+    keep_memory_small()
     threading.Thread(target=_follow_parent, name="zapz-parent", daemon=True).start()
     with StopSignals(wake=False) as signals, report:
         try:
