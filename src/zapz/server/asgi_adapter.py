@@ -18,6 +18,7 @@ from zapz.server.answering import (
     release,
 )
 from zapz.server.exchanges import Exchange, Message, Receive, Scope, Send, start_of
+from zapz.server.limits import BusyError, Limit
 from zapz.server.messages import Events, HttpReply, Stream
 from zapz.server.patience import Patience
 from zapz.server.pool import DaemonPool
@@ -49,6 +50,7 @@ class AsgiAdapter:
             send_timeout: Seconds that a client may take to receive 1 MiB. A slower one is cut off.
         """
         self._core = core
+        self._waiting = Limit(core.most)  # requests alone: pieces of streams, and events, are short
         self._pool = DaemonPool(threads)
         self._patience = Patience(send_timeout)
         self._repeats = Repeats()
@@ -115,9 +117,16 @@ class AsgiAdapter:
 
     async def _by_thread(self, exchange: Exchange) -> HttpReply | None:
         """Return the reply, or None if the client has gone."""
-        if self._pool.load >= self._core.most:
+        try:
+            give_back = self._waiting.take()
+        except BusyError:
             return self._core.busy(exchange.request)
-        future = self._pool.submit(functools.partial(asked, self._core, exchange.request, inline=False))
+        try:
+            future = self._pool.submit(functools.partial(asked, self._core, exchange.request, inline=False))
+        except RuntimeError:  # there is no thread
+            give_back()
+            raise
+        future.add_done_callback(lambda _: give_back())
         waiting = asyncio.wrap_future(future)
         try:
             # To ask whether the client is gone is to ask for the body, if there is one.

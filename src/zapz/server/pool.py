@@ -26,12 +26,6 @@ class DaemonPool:
         self._idle = 0
         self._closed = 0
 
-    @property
-    def load(self) -> int:
-        """Number of tasks that are not done."""
-        with self._changed:
-            return len(self._tasks) + self._threads - self._idle
-
     def submit(self, function: Callable[[], _T]) -> Future[_T]:
         """Call a function in a thread. Cancelling works as long as no thread has begun with it."""
         future: Future[_T] = Future()

@@ -197,6 +197,39 @@ def test_threads_end() -> None:
     run(body)
 
 
+def test_requests_beyond_the_limit_are_refused() -> None:
+    """A request counts until its thread is done; a piece of another reply that is fetched meanwhile does not."""
+
+    async def body() -> None:
+        event = threading.Event()
+        pieces = Pieces(b"abc", lambda: event.wait(PATIENCE) and None, b"def")
+        core = FakeCore(lambda request: reply(pieces, length=6) if request.path == "/slow" else reply())
+        core.most = 1
+        app = AsgiAdapter(core, threads=4)
+
+        async def statuses(*paths: str) -> list[int]:
+            channels = [Channel() for _ in paths]
+            scopes = [scope_of(path=path, query_string=b"new") for path in paths]
+            await asyncio.gather(*(app(scope, c.receive, c.send) for scope, c in zip(scopes, channels, strict=True)))
+            return [channel.sent[0]["status"] for channel in channels]
+
+        slow = asyncio.create_task(statuses("/slow"))
+        await until(lambda: pieces.busy)
+        core.by_thread = True
+        assert await statuses("/a") == [200]
+        there, before = held(core), len(core.asked)
+        first = asyncio.create_task(statuses("/a"))
+        await until(lambda: len(core.asked) == before + 2)
+        assert await statuses("/b", "/c") == [503, 503]
+        there.set()
+        assert await first == [200]
+        assert await statuses("/b") == [200]
+        event.set()
+        assert await slow == [200]
+
+    run(body)
+
+
 def test_a_reply_that_no_client_waits_for() -> None:
     """The request is cancelled while a thread makes its reply: the reply is released, once."""
 
