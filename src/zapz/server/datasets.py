@@ -26,6 +26,11 @@ class Route(NamedTuple):
     has_slash: bool
     """Whether a slash follows the name of the dataset."""
 
+    @property
+    def url_name(self) -> str:
+        """Name of the dataset in URLs, with the format that was requested."""
+        return self.name if self.zarr_format is None else f"{self.name}.v{self.zarr_format}"
+
 
 class Datasets(Mapping[str, Served]):
     """Datasets by name."""

@@ -22,7 +22,7 @@ from zapz.server.served import Served
 from zapz.sources.open_slice import OpenSlice, how_slices_are_opened
 from zapz.sources.shared_cache import SharedCache
 from zapz.storage.open import archive_of, open_store, require_folder
-from zapz.storage.store import Options
+from zapz.storage.store import Options, StoreOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,17 +51,17 @@ class Opening:
             LockedError: It is being created.
             StoreError: Storage failed.
         """
-        how = replace(how_slices_are_opened(config), beside=config.journal == "beside")
-        store = open_store(place, options, how)
+        store = open_store(place, options, _how(config))
         require_folder(store)
         return self._growing(name, store, options, config, title, archive=archive_of(place))
 
     def _growing(
         self, name: str, store: Any, options: Options, config: Config, title: str, *, archive: str = ""
     ) -> Served:
-        how = replace(how_slices_are_opened(config), beside=config.journal == "beside")
         return Growing(
-            DatasetOrigin(store=store, options=options, how=how, append_dim=config.append_dim, archive=archive),
+            DatasetOrigin(
+                store=store, options=options, how=_how(config), append_dim=config.append_dim, archive=archive
+            ),
             title=title,
             refresh=self.refresh,
             archive=None if self.archive is None else Archive(self.archive / name),
@@ -89,6 +89,11 @@ class Opening:
         if not isinstance(given, OpenSlice):
             return self._growing(name, given, {}, config, title)
         return Computed(given, config, self.chunks, title=title, reserve=partial(_reserve, self.memory))
+
+
+def _how(config: Config) -> StoreOptions:
+    """Return how a dataset and its links are opened: also a target whose journal is beside it."""
+    return replace(how_slices_are_opened(config), beside=config.journal == "beside")
 
 
 def _reserve(memory: Limit, size: int) -> Callable[[], None]:

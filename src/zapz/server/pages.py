@@ -109,14 +109,28 @@ def _span(ends: Sequence[str]) -> str:
 
 
 def folder_page(
-    request: HttpRequest, route: Route, generation: Generation, view: View, listing: Listing, fields: Headers
+    request: HttpRequest,
+    route: Route,
+    generation: Generation,
+    view: View,
+    listing: Listing,
+    labels: Mapping[str, tuple[str, str]],
+    fields: Headers,
 ) -> HttpReply:
-    """Return the page of a dataset, or of a folder in it."""
-    labels = route.served.labels(generation)
+    """Return the page of a dataset, or of a folder in it.
+
+    Args:
+        request: The request.
+        route: What its path names.
+        generation: The state of the dataset.
+        view: What clients see of it.
+        listing: The children of the folder.
+        labels: First and last label of coordinates, by path.
+        fields: Further header fields.
+    """
     paths = _shown(view, listing)
     variables = [_facts(view, path, labels) for path in paths[:_VARIABLES]]
-    named = f"{route.name}{f'.v{route.zarr_format}' if route.zarr_format else ''}"
-    address = f"{address_of(request)}{named}/"
+    address = f"{address_of(request)}{route.url_name}/"
     array = view.arrays.get(listing.path)
     attributes = array.array.attributes if array is not None else view.dataset.groups.get(listing.path, {})
     if wants_json(request):
@@ -136,7 +150,7 @@ def folder_page(
             "open": opening_lines(address),
         }
         return json_reply(request, 200, value, [("Vary", "Accept"), *fields])
-    title = join(named, listing.path)
+    title = join(route.url_name, listing.path)
     parts = [
         element("header", joined([element("span", listing.kind, "zapz-what"), element("span", title, "zapz-name")])),
         element("p", _state(generation, view)),

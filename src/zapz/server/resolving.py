@@ -6,7 +6,7 @@ No framework, no clock, no storage: a dataset's states and chunks come from a ``
 from __future__ import annotations
 
 from functools import partial
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from zapz.format import documents as doors
 from zapz.format.grid import Index
@@ -120,14 +120,9 @@ def _document(request: HttpRequest, route: Route, generation: Generation) -> Htt
     forever = _FOREVER_HERE if "authorization" in request.headers else _FOREVER
     fields = [forever if route.generation else _REVALIDATE, *state_headers(route, generation)]
     if route.key in doors.DOCUMENT_NAMES:
-        fields.append(("Link", f'<{request.mount}/{url_name(route)}@{generation.id}/>; rel="canonical"'))
+        fields.append(("Link", f'<{request.mount}/{route.url_name}@{generation.id}/>; rel="canonical"'))
     etag = f'"{generation.id}-{view.zarr_format}"'
     return reply_with(request, MemoryContent(data), etag, fields, kind="application/json")
-
-
-def url_name(route: Route) -> str:
-    """Return the name of a dataset in URLs, with the format that was requested."""
-    return route.name if route.zarr_format is None else f"{route.name}.v{route.zarr_format}"
 
 
 def _chunk(
@@ -169,10 +164,9 @@ def _page(request: HttpRequest, route: Route, generation: Generation, *, inline:
     listing = _listing(request, view, route.key)
     if listing is None:
         return None
-    if inline:
-        route.served.labels(generation, inline=True)
+    labels = route.served.labels(generation, inline=inline)
     fields = [_REVALIDATE, *state_headers(route, generation)]
-    return pages.folder_page(request, route, generation, view, listing, fields)
+    return pages.folder_page(request, route, generation, view, listing, labels, fields)
 
 
 def _listing(request: HttpRequest, view: View, key: str) -> Listing | None:
@@ -198,8 +192,6 @@ def _absent(request: HttpRequest, route: Route, view: View) -> HttpReply:
 
 def moved(request: HttpRequest, path: str) -> HttpReply:
     """Return the way to the path with a slash at its end."""
-    from urllib.parse import quote  # imported where used: few requests are redirected
-
     where = f"{request.mount}{quote(path)}{'?' + request.query if request.query else ''}"
     return HttpReply(status=308, headers=[("Location", where), ("Content-Length", "0")])
 
@@ -211,5 +203,5 @@ def _gone(request: HttpRequest, route: Route) -> HttpReply:
         410,
         "gone",
         "this state of the dataset is not kept, or is not valid any more",
-        hint=f"Open {request.mount}/{url_name(route)}/ again.",
+        hint=f"Open {request.mount}/{route.url_name}/ again.",
     )
