@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -45,7 +46,7 @@ class TimedCore:
 
 
 def make(settings: str) -> TimedCore:
-    """Make a core in a worker process."""
+    """Make a core, or fail as told."""
     if settings == "fails":
         raise ConfigError("not a setting", where="x", found="fails")
     if settings == "exits":
@@ -62,8 +63,9 @@ def main() -> None:
     """Serve as the arguments say; print the URL, and a word at the end."""
     from zapz.server.running import RunSettings, run
 
-    settings = {"host": "127.0.0.1", "port": 0, "worker_app": "kit.served:make", **json.loads(sys.argv[1])}
-    run(TimedCore, RunSettings(**settings), lambda url: print(url, flush=True))
+    settings = {"host": "127.0.0.1", "port": 0, **json.loads(sys.argv[1])}
+    made = functools.partial(make, settings.pop("core", ""))
+    run(made, RunSettings(**settings), lambda url: print(url, flush=True))
     print("ended", flush=True)
 
 

@@ -110,9 +110,10 @@ class Service:
             found[name].current()
         return found
 
-    def follow(self) -> None:
-        """Follow the configuration files, in a thread, until ``close``."""
+    def followed(self) -> Application:
+        """Follow the configuration files, in a thread, until ``close``; return the application."""
         threading.Thread(target=self._follow, name="zapz-config", daemon=True).start()
+        return self.application
 
     def _follow(self) -> None:
         told = ""

@@ -35,18 +35,14 @@ class RunSettings:
     """Whether to serve on the standard library; None: only if uvicorn is not installed."""
     drain: float = 10.0
     """Seconds that replies may take to end after a signal."""
-    worker_app: str = ""
-    """Import string, ``module:function``, of a function that makes the core in a worker process;
-    used if there are several."""
-    worker_settings: str = ""
-    """JSON text that this function is called with."""
 
 
 def run(make: Callable[[], Answering], settings: RunSettings, ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT, and let replies end. A second signal cuts them off.
 
     Args:
-        make: Makes what answers requests; not called if there are several workers.
+        make: Makes what answers requests. With several workers it is pickled, and called in each of
+            them.
         settings: How to serve.
         ready: Called once with the URL, when connections are accepted.
 
@@ -64,8 +60,9 @@ def run(make: Callable[[], Answering], settings: RunSettings, ready: Callable[[s
             if core is None:
                 from zapz.server.workers import WorkerJob, run_workers
 
-                job = WorkerJob(app=settings.worker_app, settings=settings.worker_settings, drain=settings.drain)
-                run_workers(settings.workers, job, listener, lambda: ready(url), signals)
+                run_workers(
+                    settings.workers, WorkerJob(make=make, drain=settings.drain), listener, lambda: ready(url), signals
+                )
             elif standard:
                 _run_standard(core, listener, settings.drain, lambda: ready(url), signals)
             else:

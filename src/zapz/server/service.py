@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import pickle
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,19 +42,15 @@ def serve(settings: ServeSettings, say: Callable[[str], None], *, config_files: 
             port=settings.port,
             workers=settings.workers,
             stdlib=True if settings.stdlib else None,
-            worker_app="zapz.server.service:worker",
-            worker_settings=_packed(settings, config_files, config, archive, tokens),
         )
         service = Service(settings, config_files, config, archive, tokens)  # with several workers, to report errors
         names = list(service.datasets)
+        make: Callable[[], Application] = partial(worker, settings, config_files, config, archive, tokens)
         if settings.workers > 1:
             service.close()
         else:
             stack.callback(service.close)
-
-        def make() -> Application:
-            service.follow()
-            return service.application
+            make = service.followed
 
         def ready(url: str) -> None:
             if line := advice(stdlib=by_standard_library(run_settings)):
@@ -75,20 +69,8 @@ def _tokens(settings: ServeSettings) -> tuple[str, ...]:
     return tuple(read_tokens(settings.token_file))
 
 
-def _packed(
+def worker(
     settings: ServeSettings, layers: Layers, config: Config, archive: Path | None, tokens: tuple[str, ...]
-) -> str:
-    """Return what a worker process needs, as JSON text that only this program reads."""
-    if settings.workers == 1:
-        return ""
-    data = pickle.dumps((settings, list(layers), config, archive, tokens))
-    return json.dumps({"worker": base64.b64encode(data).decode("ascii")})
-
-
-def worker(text: str) -> Application:
+) -> Application:
     """Return the application of a worker process."""
-    packed: Mapping[str, str] = json.loads(text)
-    settings, layers, config, archive, tokens = pickle.loads(base64.b64decode(packed["worker"]))  # noqa: S301 - from the parent
-    service = Service(settings, layers, config, archive, tokens)
-    service.follow()
-    return service.application
+    return Service(settings, layers, config, archive, tokens).followed()

@@ -11,12 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
-from typing import cast
 
-from zapz.errors import ConfigError, ZapzError
+from zapz.errors import ZapzError
 from zapz.server.allocation import keep_memory_small
 from zapz.server.answering import Answering
 from zapz.server.stop_signals import StopSignals
@@ -35,25 +33,10 @@ _GRACE = 1.0
 class WorkerJob:
     """What a worker process does."""
 
-    app: str
-    """Import string, ``module:function``, of a function that makes the core of the server."""
-    settings: str
-    """JSON text that it is called with."""
+    make: Callable[[], Answering]
+    """Makes what answers requests; it can be pickled."""
     drain: float
     """Seconds that replies may take to end when it stops."""
-
-    def core(self) -> Answering:
-        """Return what answers requests.
-
-        Raises:
-            ConfigError: There is no such function.
-        """
-        module, _, name = self.app.partition(":")
-        try:
-            make = getattr(import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ConfigError("a worker cannot import the application", where=self.app, found=str(error)) from error
-        return cast("Answering", make(self.settings))
 
 
 def run_workers(
@@ -65,7 +48,7 @@ def run_workers(
 
     Raises:
         ZapzError: A worker could not start.
-        Exception: What the function of the job raised.
+        Exception: What ``make`` raised in a worker.
     """
     workers = [_Worker(job, listener) for _ in range(count)]
     try:
@@ -186,7 +169,7 @@ def work(job: WorkerJob, listener: socket.socket, report: Pipe[Exception | None,
     threading.Thread(target=_follow_parent, name="zapz-parent", daemon=True).start()
     with StopSignals(wake=False) as signals, report:
         try:
-            core = job.core()
+            core = job.make()
         except Exception as error:  # noqa: BLE001 - raised by the parent
             report.send(error)
             return

@@ -172,11 +172,9 @@ def test_workers_end_with_their_parent() -> None:
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
-        ({"worker_settings": "fails"}, "zapz.errors.ConfigError: not a setting, x: found fails"),
-        ({"worker_settings": "exits"}, "a worker process of the server ended while it started: found exit code 3"),
-        ({"worker_settings": "bug"}, "ZeroDivisionError: a bug"),
-        ({"worker_app": "kit.served:nothing"}, "a worker cannot import the application, kit.served:nothing"),
-        ({"worker_app": ""}, "a worker cannot import the application"),
+        ({"core": "fails"}, "zapz.errors.ConfigError: not a setting, x: found fails"),
+        ({"core": "exits"}, "a worker process of the server ended while it started: found exit code 3"),
+        ({"core": "bug"}, "ZeroDivisionError: a bug"),
     ],
 )
 def test_workers_that_cannot_start(settings: dict[str, Any], error: str) -> None:
@@ -187,7 +185,7 @@ def test_workers_that_cannot_start(settings: dict[str, Any], error: str) -> None
 
 
 def test_a_signal_while_workers_start() -> None:
-    with started(workers=2, worker_settings="slow", drain=0.1) as process:
+    with started(workers=2, core="slow", drain=0.1) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "making\n"
         assert process.stdout.readline() == "making\n"
@@ -224,7 +222,7 @@ def test_pauses_grow() -> None:
         def close(self) -> None:
             self.report.close()
 
-    job = workers.WorkerJob(app="", settings="", drain=0)
+    job = workers.WorkerJob(make=FakeCore, drain=0)
     now = 1000.0
     worker = Failing(job, None)  # type: ignore[arg-type]
     worker.start()
