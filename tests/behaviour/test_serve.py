@@ -313,7 +313,28 @@ def test_mounted_in_another_application(tmp_path: Path) -> None:
         assert b"http:<wbr>//testserver/data/cube/" in called(app, "/data/cube/").body
 
 
-def called(app: Any, path: str) -> Answered:
+def test_one_text_is_one_token_origin_or_host(tmp_path: Path) -> None:
+    """A text is a collection of its characters, of which none must become a token."""
+    from zapz.server import asgi
+
+    page = "https://maps.example.org"
+    app = asgi({"cube": make_cube(tmp_path)}, tokens="secret", origins=page, hosts="testserver")
+    statuses = [called(app, "/cube/zarr.json", Authorization=f"Bearer {token}").status for token in ("secret", "s", "")]
+    assert statuses == [200, 401, 401]
+    answer = called(app, "/cube/zarr.json", Authorization="Bearer secret", Origin=page)
+    assert answer.headers["access-control-allow-origin"] == page
+    assert called(asgi({}, hosts="other"), "/").status == 421
+
+
+@pytest.mark.parametrize("name", [1, "", "a/b", "metrics"])
+def test_names_that_cannot_be_in_a_url(name: Any) -> None:
+    from zapz.server import asgi
+
+    with pytest.raises(zapz.ConfigError, match="invalid name of a served dataset, datasets"):
+        asgi({name: {"a": (("x",), np.arange(3))}})
+
+
+def called(app: Any, path: str, **fields: str) -> Answered:
     """Call an ASGI application."""
     sent: list[dict[str, Any]] = []
     scope = {
@@ -326,7 +347,7 @@ def called(app: Any, path: str) -> Answered:
         "query_string": b"",
         "root_path": "",
         "scheme": "http",
-        "headers": [(b"host", b"testserver")],
+        "headers": [(b"host", b"testserver"), *((k.lower().encode(), v.encode()) for k, v in fields.items())],
         "server": ("127.0.0.1", 80),
         "client": ("127.0.0.1", 1),
     }

@@ -32,6 +32,24 @@ def is_name(name: str) -> bool:
     return re.fullmatch(_NAME, name) is not None
 
 
+def check_name(name: object, where: str, hint: str = "") -> str:
+    """Return a name under which a dataset can be served.
+
+    Args:
+        name: The name.
+        where: What names the dataset so, for the message.
+        hint: What to do about another name.
+
+    Raises:
+        ConfigError: It cannot be a part of a URL.
+    """
+    if isinstance(name, str) and is_name(name):
+        return name
+    raise ConfigError(
+        "invalid name of a served dataset", where=where, expected=NAME_WORDS, found=shown(name), hint=hint
+    )
+
+
 def _origin(given: str) -> str:
     """Return an origin as browsers send it: lower case, without the default port.
 
@@ -112,10 +130,8 @@ def _datasets() -> SettingType:
 
     def read(value: Any, place: Place) -> Any:
         for name in value:
-            if isinstance(name, str) and name and not is_name(name):
-                raise ConfigError(
-                    "invalid name of a served dataset", where=str(place / name), expected=NAME_WORDS, found=shown(name)
-                )
+            if isinstance(name, str) and name:  # other keys are refused below
+                check_name(name, str(place / name))
         return plain.read(value, place)
 
     return replace(plain, read=read, schema={**plain.schema, "propertyNames": {"pattern": f"^{_NAME}$"}})

@@ -34,21 +34,20 @@ def asgi(
             anything with ``shape``, ``dtype`` and ``__getitem__``), or a ``zapz.Source``.
         config: Settings, such as ``variables`` (encoding of arrays), ``zarr_format``,
             ``append_dim``, ``memory_limit`` and ``follow_links``.
-        tokens: Tokens of which each request must have one; none if reading is free.
-        origins: Origins whose web pages may read; ``["*"]`` for all.
-        hosts: Host names under which the server is known. None: the ``Host`` of requests is not
-            checked; the other application does that.
-        refresh: How often a dataset on a service is looked at, in seconds.
-        max_inflight: Maximum number of requests that are worked on at the same time.
-        max_memory: Maximum memory of replies and of chunks that are computed, in bytes.
+        tokens: Tokens of which each request must have one; empty if requests need no token.
+        origins: Origins whose web pages may read the data; ``["*"]`` for all.
+        hosts: Names by which clients may address the server (``Host``), besides loopback names and
+            its own address. None if the other application checks them.
+        refresh: Time between checks of a dataset on an object store for changes, in seconds.
+        max_inflight: Maximum number of requests that are processed at the same time.
+        max_memory: Maximum memory for replies and computed chunks, in bytes.
 
     Raises:
         ConfigError: A name or a setting is wrong, or something cannot be served.
         ZapzError: A dataset cannot be opened.
     """
     from zapz.config.layers import make
-    from zapz.config.serve_types import NAME_WORDS, is_name
-    from zapz.errors import ConfigError
+    from zapz.config.serve_types import check_name
     from zapz.server.access import Access
     from zapz.server.application import Application
     from zapz.server.asgi_adapter import AsgiAdapter
@@ -59,10 +58,7 @@ def asgi(
     from zapz.sources.shared_cache import SharedCache
 
     for name in datasets:
-        if not is_name(name):
-            raise ConfigError(
-                "invalid name of a served dataset", where="datasets", expected=NAME_WORDS, found=repr(name)
-            )
+        check_name(name, "datasets")
     made = make(config or {})
     metrics, memory, cache = Metrics(), Limit(max_memory), SharedCache(made.memory_limit)
     opening = Opening(refresh=refresh, memory=memory, metrics=metrics, chunks=cache, blocks=cache)
@@ -70,11 +66,16 @@ def asgi(
     for each in served.values():
         each.current()
     access = Access(
-        hosts=None if hosts is None else frozenset(map(str.lower, hosts)),
-        tokens=tuple(tokens),
-        origins=frozenset(origins),
+        hosts=None if hosts is None else frozenset(map(str.lower, _each(hosts))),
+        tokens=_each(tokens),
+        origins=frozenset(_each(origins)),
     )
     application = Application(
         Datasets(served), access=access, inflight=Limit(max_inflight), memory=memory, metrics=metrics
     )
     return AsgiAdapter(application)
+
+
+def _each(given: Collection[str]) -> tuple[str, ...]:
+    """Return what was given one by one; a text is one, not a collection of its characters."""
+    return (given,) if isinstance(given, str) else tuple(given)

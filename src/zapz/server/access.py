@@ -47,7 +47,7 @@ class Access:
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         offered = given.strip().encode("utf-8", "replace")
         found = [hmac.compare_digest(offered, token.encode()) for token in self.tokens]
-        return kind.lower() == "bearer" and any(found)
+        return kind.lower() == "bearer" and bool(offered) and any(found)
 
     def sharing(self, request: HttpRequest) -> Headers:
         """Return the header fields that let a page of another origin read a reply."""

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from zapz.config.serve_settings import ServedDataset
-from zapz.config.serve_types import FACTORY, NAME_WORDS, is_name
+from zapz.config.serve_types import FACTORY, NAME_WORDS, check_name, is_name
 from zapz.errors import ConfigError
 from zapz.storage.uris import is_local, local_path, redact
 
@@ -61,14 +61,7 @@ def _split(argument: str) -> tuple[str, str]:
     name, mark, place = argument.partition("=")
     if not mark or set(name) & set("/:") or _exists(argument):
         return "", argument
-    if not is_name(name):
-        raise ConfigError(
-            "invalid name of a served dataset",
-            where=redact(argument),
-            expected=NAME_WORDS,
-            found=repr(name),
-            hint=f"If this is a path, write `{shlex.quote(f'./{argument}')}`.",
-        )
+    check_name(name, redact(argument), f"If this is a path, write `{shlex.quote(f'./{argument}')}`.")
     if not place:
         raise ConfigError("a name without a place", where=argument, expected="NAME=PLACE or NAME=MODULE:FUNCTION")
     return name, place

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from zapz.config.files import Layers
 from zapz.config.serve_settings import ServedDataset, ServeSettings, reread
-from zapz.config.serve_types import NAME_WORDS, is_name
+from zapz.config.serve_types import check_name
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, ZapzError
 from zapz.server.access import Access
@@ -99,15 +99,9 @@ class Service:
         things: Mapping[object, object] = thing if is_several(thing) else {dataset.name: thing}  # type: ignore[assignment]
         found: dict[str, Served] = {}
         for name, each in things.items():
-            if not isinstance(name, str) or not is_name(name):
-                raise ConfigError(
-                    "invalid name of a served dataset",
-                    where=str(dataset.factory),
-                    expected=NAME_WORDS,
-                    found=repr(name),
-                )
-            found[name] = self._opening.of(name, each, config, title)
-            found[name].current()
+            key = check_name(name, str(dataset.factory))
+            found[key] = self._opening.of(key, each, config, title)
+            found[key].current()
         return found
 
     def followed(self) -> Application:

@@ -225,6 +225,8 @@ def test_tokens() -> None:
         assert not access.is_granted(ask(authorization=given)), given
     assert not access.is_granted(ask())
     assert Access().is_granted(ask())
+    for given in ("Bearer", "Bearer ", ""):
+        assert not Access(tokens=("",)).is_granted(ask(authorization=given)), given
 
 
 def test_origins() -> None:
