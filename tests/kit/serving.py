@@ -47,7 +47,7 @@ class Core:
     things: Mapping[str, Any]
     config: Config = field(default_factory=Config)
     refresh: float = 1.0
-    archive: Path | None = None
+    states: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -59,7 +59,7 @@ class Core:
             metrics=self.metrics,
             chunks=SharedCache(1 << 27),
             blocks=SharedCache(1 << 27),
-            archive=self.archive,
+            states=self.states,
         )
         served = {name: self.opening.of(name, thing, self.config) for name, thing in self.things.items()}
         self.datasets = Datasets(served)

@@ -33,7 +33,7 @@ class Service:
     """The application for some settings; it follows changes of the configured datasets."""
 
     def __init__(
-        self, settings: ServeSettings, layers: Layers, config: Config, archive: Path | None, tokens: tuple[str, ...]
+        self, settings: ServeSettings, layers: Layers, config: Config, states: Path | None, tokens: tuple[str, ...]
     ) -> None:
         """Open the datasets.
 
@@ -46,7 +46,7 @@ class Service:
         metrics, memory = Metrics(), Limit(settings.max_memory)
         cache = SharedCache(config.memory_limit)
         self._opening = Opening(
-            refresh=settings.refresh, memory=memory, metrics=metrics, chunks=cache, blocks=cache, archive=archive
+            refresh=settings.refresh, memory=memory, metrics=metrics, chunks=cache, blocks=cache, states=states
         )
         self._entries: list[tuple[ServedDataset, dict[str, Served]]] = []
         self.datasets = Datasets(self._open_all(settings.datasets))

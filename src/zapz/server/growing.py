@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from zapz.errors import ConflictError, FormatError, NotFoundError, ZapzError
 from zapz.format.grid import Index
 from zapz.operations.existing import unfinished_error
-from zapz.server.archive import Archive
 from zapz.server.content import PIECE
 from zapz.server.generation import Generation, is_growth
 from zapz.server.labels import LabelSpans
 from zapz.server.loading import DatasetOrigin, Loaded, load, still_holds
 from zapz.server.served import Chunk, NeedsThreadError
+from zapz.server.shared_states import SharedStates
 from zapz.server.stored_chunks import ChunkOpener
 from zapz.server.views import ServedArray
 from zapz.storage.opened import home_of, is_networked, whole_reader
@@ -51,7 +51,7 @@ class Growing:
         *,
         title: str = "",
         refresh: float = 1.0,
-        archive: Archive | None = None,
+        shared: SharedStates | None = None,
         count: Callable[[str], None] = lambda _: None,
         reserve: Callable[[int], Callable[[], None]] = lambda _: lambda: None,
     ) -> None:
@@ -62,14 +62,14 @@ class Growing:
             title: Title for pages.
             refresh: How often a dataset on a service is looked at, and how long documents without
                 consolidated metadata must stay unchanged, in seconds.
-            archive: Earlier states that other processes of this server have published.
+            shared: Earlier states that other processes of this server have published.
             count: Called with the name of each event: "published", "retired", "inconsistent".
             reserve: Reserves bytes of memory, and returns the function that releases them.
         """
         self.title = title
         self._origin = origin
         self._refresh = refresh
-        self._archive = archive
+        self._shared = shared
         self._count = count
         self._published: _Published | None = None
         self._older: OrderedDict[str, Generation] = OrderedDict()
@@ -116,10 +116,10 @@ class Growing:
         if name == now.id:
             return now
         found = self._older.get(name)
-        if found is None and self._archive is not None:
+        if found is None and self._shared is not None:
             if inline:
                 raise NeedsThreadError
-            found = self._archive.load(name)
+            found = self._shared.load(name)
         return found if found is not None and is_growth(found, now) else None
 
     def _is_unchanged(self, published: _Published, *, inline: bool) -> bool:
@@ -210,8 +210,8 @@ class Growing:
                 self._published = new
                 return new
             self._retire(before, loaded.generation)
-        if self._archive is not None:
-            self._archive.save(loaded.generation)
+        if self._shared is not None:
+            self._shared.save(loaded.generation)
         self._chunks.forget()
         self._published = new
         self._count("published")
@@ -227,8 +227,8 @@ class Growing:
             return
         self._older = OrderedDict()
         self._count("retired")
-        if self._archive is not None:
-            self._archive.clear()
+        if self._shared is not None:
+            self._shared.clear()
 
     # -- chunks -------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from zapz.config.settings import Config
 from zapz.errors import ConfigError
-from zapz.server.archive import Archive
 from zapz.server.computed import Computed
 from zapz.server.given_data import given_as
 from zapz.server.growing import Growing
@@ -19,6 +18,7 @@ from zapz.server.limits import Limit
 from zapz.server.loading import DatasetOrigin
 from zapz.server.metrics import Metrics
 from zapz.server.served import Served
+from zapz.server.shared_states import SharedStates
 from zapz.sources.open_slice import OpenSlice, how_slices_are_opened
 from zapz.sources.shared_cache import SharedCache
 from zapz.storage.open import archive_of, open_store, require_folder
@@ -39,7 +39,7 @@ class Opening:
     """Cache of encoded chunks."""
     blocks: SharedCache
     """Cache of computed blocks of lazy arrays."""
-    archive: Path | None = None
+    states: Path | None = None
     """Folder in which the processes of the server share earlier states; None for one process."""
 
     def at(self, name: str, place: str | os.PathLike[str], options: Options, config: Config, title: str) -> Served:
@@ -64,7 +64,7 @@ class Opening:
             ),
             title=title,
             refresh=self.refresh,
-            archive=None if self.archive is None else Archive(self.archive / name),
+            shared=None if self.states is None else SharedStates(self.states / name),
             count=partial(self.metrics.event, name),
             reserve=partial(_reserve, self.memory),
         )

@@ -34,18 +34,18 @@ def serve(settings: ServeSettings, say: Callable[[str], None], *, config_files: 
     config = resolve(config_files, {})
     tokens = _tokens(settings)
     with ExitStack() as stack:
-        archive = None
+        states = None
         if settings.workers > 1:
-            archive = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zapz-serve-")))
+            states = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zapz-serve-")))
         run_settings = RunSettings(
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
             stdlib=True if settings.stdlib else None,
         )
-        service = Service(settings, config_files, config, archive, tokens)  # with several workers, to report errors
+        service = Service(settings, config_files, config, states, tokens)  # with several workers, to report errors
         names = list(service.datasets)
-        make: Callable[[], Application] = partial(worker, settings, config_files, config, archive, tokens)
+        make: Callable[[], Application] = partial(worker, settings, config_files, config, states, tokens)
         if settings.workers > 1:
             service.close()
         else:
@@ -70,7 +70,7 @@ def _tokens(settings: ServeSettings) -> tuple[str, ...]:
 
 
 def worker(
-    settings: ServeSettings, layers: Layers, config: Config, archive: Path | None, tokens: tuple[str, ...]
+    settings: ServeSettings, layers: Layers, config: Config, states: Path | None, tokens: tuple[str, ...]
 ) -> Application:
     """Return the application of a worker process."""
-    return Service(settings, layers, config, archive, tokens).followed()
+    return Service(settings, layers, config, states, tokens).followed()

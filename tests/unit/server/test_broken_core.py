@@ -283,9 +283,9 @@ def test_a_very_long_key_costs_nothing(tmp_path: Path, key: str) -> None:
     assert time.process_time() - began < 0.1
 
 
-def test_an_archive_that_cannot_be_written(tmp_path: Path) -> None:
+def test_shared_states_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "shared").write_text("no folder")
-    core = Core({"cube": cube_of(tmp_path)}, archive=tmp_path / "shared")
+    core = Core({"cube": cube_of(tmp_path)}, states=tmp_path / "shared")
     assert core.ask("/cube/zarr.json").status == 200
     assert core.ask("/cube@0123456789abcdef/zarr.json").status == 410
 

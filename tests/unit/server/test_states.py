@@ -228,7 +228,7 @@ def test_group_attributes_may_change(growth: Growth) -> None:
 
 def test_states_are_shared_by_processes(growth: Growth, tmp_path: Path) -> None:
     """Two cores stand for two processes of one server."""
-    first, second = (Core({"cube": growth.cube}, archive=tmp_path / "shared") for _ in range(2))
+    first, second = (Core({"cube": growth.cube}, states=tmp_path / "shared") for _ in range(2))
     root, key = root_of(growth.format), key_of(growth.format, "data", 0, 0, 0)
     old = first.ask(f"/cube/{root}")
     growth.grow()

@@ -19,7 +19,7 @@ _KEPT = 16
 """Maximum number of states in the folder."""
 
 
-class Archive:
+class SharedStates:
     """States in a folder that only this server's processes use."""
 
     def __init__(self, folder: Path) -> None:
