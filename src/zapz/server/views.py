@@ -18,7 +18,7 @@ from zapz.format.codecs import same_bytes
 from zapz.format.consolidated import consolidated_roots
 from zapz.format.grid import Index
 from zapz.format.level_names import LEVELS
-from zapz.format.metadata import Array, Dataset, join, parent
+from zapz.format.metadata import Array, Dataset, parent
 
 LONGEST_KEY = 1024
 """Maximum length of a key; the keys of chunks are shorter."""
@@ -135,8 +135,3 @@ def _served(array: Array, stored: Array) -> ServedArray:
         return ServedArray(array=array, stored=stored, form="inner" if same else "encoded", explicit=differs)
     same = same_bytes(array.codecs, stored.codecs)
     return ServedArray(array=array, stored=stored, form="stored" if same else "encoded", explicit=differs)
-
-
-def document_of(view: View, path: str) -> bytes | None:
-    """Return the document that defines a node in a view."""
-    return next((view.documents[key] for name in doors.NODE_NAMES if (key := join(path, name)) in view.documents), None)

@@ -30,8 +30,6 @@ class OpenObject(Protocol):
     """Its length, in bytes."""
     tag: str
     """Text that differs between states of the object; "" if the storage has no such text."""
-    is_fast: bool
-    """Whether reading a small part takes so little time that no thread is needed for it."""
 
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset``; fewer only if the object became shorter.
@@ -48,8 +46,6 @@ class OpenObject(Protocol):
 class InMemory:
     """An object whose bytes are in memory."""
 
-    is_fast = True
-
     def __init__(self, data: bytes, tag: str) -> None:
         self.data = data
         self.size = len(data)
@@ -65,8 +61,6 @@ class InMemory:
 
 class Tagged:
     """An object of a service; parts of it are requested, and their tag is compared."""
-
-    is_fast = False
 
     def __init__(self, store: ObjectFiles, key: str, size: int, tag: str) -> None:
         self._store = store

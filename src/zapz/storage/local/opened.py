@@ -32,8 +32,6 @@ def _identity(found: os.stat_result) -> str:
 class LocalObject:
     """An open file; see ``storage.opened.OpenObject``."""
 
-    is_fast = True
-
     def __init__(self, descriptor: int, path: str, found: os.stat_result) -> None:
         self._descriptor = descriptor
         self._path = path
