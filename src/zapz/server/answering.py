@@ -17,7 +17,7 @@ class Answering(Protocol):
 
     @property
     def most(self) -> int:
-        """Maximum number of requests that are worked on at the same time."""
+        """Maximum number of requests that are processed at the same time."""
 
     def answer(self, request: HttpRequest, *, inline: bool = False) -> HttpReply | None:
         """Return the reply; errors become replies as well.

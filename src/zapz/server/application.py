@@ -43,7 +43,7 @@ class Application:
         Args:
             datasets: The datasets.
             access: Who may read; by default everybody.
-            inflight: Limit of requests that are worked on at the same time.
+            inflight: Limit of requests that are processed at the same time.
             memory: Limit of bytes of replies and of chunks that are computed.
             metrics: Receives counts and times.
             log: Called with a line for each request.
@@ -58,7 +58,7 @@ class Application:
 
     @property
     def most(self) -> int:
-        """Maximum number of requests that are worked on at the same time."""
+        """Maximum number of requests that are processed at the same time."""
         return self.inflight.most
 
     def answer(self, request: HttpRequest, *, inline: bool = False) -> HttpReply | None:
@@ -237,12 +237,12 @@ class Application:
                 421,
                 "misdirected",
                 "this server does not answer for this host name",
-                hint="See --allowed-host.",
+                hint="`zapz serve --allowed-host NAME` accepts requests to another host name.",
             )
         if request.method == "OPTIONS":
             return HttpReply(status=204, headers=self._access.preflight())
         if request.method not in {"GET", "HEAD"}:
-            return refusal(request, 405, "method", "the server only reads", [("Allow", METHODS)])
+            return refusal(request, 405, "method", "only GET, HEAD and OPTIONS are answered", [("Allow", METHODS)])
         if request.path == "/healthz":
             return json_reply(request, 200, {"status": "ok"}, [("Cache-Control", "no-store")])
         if not self._access.is_granted(request):
@@ -260,7 +260,7 @@ class Application:
 
     def _metrics(self, request: HttpRequest) -> HttpReply:
         gauges = {
-            "zapz_requests_in_flight": ("Requests that are worked on.", self.inflight.used),
+            "zapz_requests_in_flight": ("Requests that are processed.", self.inflight.used),
             "zapz_memory_bytes": ("Memory of replies and of chunks that are computed.", self.memory.used),
             "zapz_listeners": ("Clients that listen to events.", self._listeners.used),
             "zapz_refused_requests": ("Requests refused because of the limit of requests.", self.inflight.refused),

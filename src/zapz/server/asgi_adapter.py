@@ -46,7 +46,7 @@ class AsgiAdapter:
 
         Args:
             core: What answers requests.
-            threads: Most threads that wait for replies and pieces of streams.
+            threads: Maximum number of threads that wait for replies and pieces of streams.
             send_timeout: Seconds that a client may take to receive 1 MiB. A slower one is cut off.
         """
         self._core = core

@@ -22,8 +22,8 @@ class ConnectionLimits:
     """Limits for clients."""
 
     connections: int = 128
-    """Most connections at a time. Beyond it, the one that has been idle for longest is closed; if
-    all are busy, new ones are answered by status 503."""
+    """Maximum number of open connections. Beyond it, the one that has been idle for longest is
+    closed; if all are busy, new ones are answered by status 503."""
     idle: float = 75.0
     """Seconds that a connection may wait for its next request."""
     head: float = 20.0

@@ -26,7 +26,7 @@ from zapz.sources.shared_cache import SharedCache
 
 _LOG = logging.getLogger("zapz.server")
 _REREAD = 1.0
-"""Seconds between looks at the configuration files."""
+"""Time between checks of the configuration files, in seconds."""
 
 
 class Service:

@@ -60,8 +60,8 @@ class Growing:
         Args:
             origin: Where it is read.
             title: Title for pages.
-            refresh: How often a dataset on a service is looked at, and how long documents without
-                consolidated metadata must stay unchanged, in seconds.
+            refresh: Time between checks of a dataset on an object store, and time for which
+                documents without consolidated metadata must stay unchanged, in seconds.
             shared: Earlier states that other processes of this server have published.
             count: Called with the name of each event: "published", "retired", "inconsistent".
             reserve: Reserves bytes of memory, and returns the function that releases them.

@@ -30,7 +30,7 @@ class Opening:
     """Opens datasets for one server."""
 
     refresh: float
-    """How often a dataset on a service is looked at, in seconds."""
+    """Time between checks of a dataset on an object store for changes, in seconds."""
     memory: Limit
     """Limit of bytes of chunks that are computed."""
     metrics: Metrics

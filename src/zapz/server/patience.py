@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary, ref
 from zapz.server.answering import CutReplyError
 
 _LOOKS = 8
-"""Number of looks at a wait until it has taken too long."""
+"""Number of checks of a wait until it has taken too long."""
 
 
 class Patience:

@@ -12,13 +12,13 @@ from urllib.parse import unquote
 from zapz.server.messages import HttpRequest
 
 _LINE = 1 << 13
-"""Bytes of the longest request line."""
+"""Maximum length of the request line, in bytes."""
 _HEAD = 1 << 16
-"""Bytes of the longest head."""
+"""Maximum length of the head, in bytes."""
 _FIELDS = 128
-"""Most header fields."""
+"""Maximum number of header fields."""
 _EMPTY_LINES = 2
-"""Empty lines that may come before a request."""
+"""Maximum number of empty lines before a request."""
 _REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e]+) HTTP/(\d)\.(\d)\r?\n")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")

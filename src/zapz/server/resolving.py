@@ -48,7 +48,7 @@ def resolve(request: HttpRequest, route: Route, *, inline: bool = False) -> Http
     if not route.has_slash:
         return moved(request, f"{request.path}/")
     if len(route.key) > LONGEST_KEY:  # the work for a key grows with the square of its length
-        return refusal(request, 404, "not_found", "there is nothing with this name")
+        return refusal(request, 404, "not_found", "no document, chunk or folder has this name")
     served, key = route.served, route.key
     pinned = bool(route.generation)
     if pinned:
@@ -145,7 +145,7 @@ def _stored(
     served = route.served
     chunk = served.chunk(generation, array, index, inline=inline)
     if chunk is None:
-        return refusal(request, 404, "missing_chunk", "this chunk has no cells but the fill value")
+        return refusal(request, 404, "missing_chunk", "all cells of this chunk have the fill value")
     reply = reply_with(request, chunk.content, chunk.etag, [_REVALIDATE])
 
     if route.generation or request.method != "GET" or (read := served.reader(array, index)) is None:
@@ -187,7 +187,7 @@ def _absent(request: HttpRequest, route: Route, view: View) -> HttpReply:
             return moved(request, f"{request.path}/")
         if why := view.refusal(key):
             return refusal(request, 501, "unsupported", why, dataset=route.name)
-    return refusal(request, 404, "not_found", "there is nothing with this name")
+    return refusal(request, 404, "not_found", "no document, chunk or folder has this name")
 
 
 def moved(request: HttpRequest, path: str) -> HttpReply:

@@ -16,7 +16,7 @@ from zapz.server.messages import HttpReply, HttpRequest
 
 _LOG = logging.getLogger("zapz.server")
 _PAUSE = 0.1
-"""Seconds to wait if no connection can be accepted, and between looks at whether to hurry."""
+"""Seconds to wait if no connection can be accepted, and between checks whether to hurry."""
 
 
 class StandardAdapter:

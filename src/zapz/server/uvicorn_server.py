@@ -25,7 +25,7 @@ _HEAD_SECONDS = 20.0
 _HEAD_BYTES = 1 << 16
 """Bytes of the longest head of a request."""
 _TICKS = 10
-"""Ticks of uvicorn's, 0.1 seconds each, between looks at connections that wait."""
+"""Ticks of uvicorn's, 0.1 seconds each, between checks of connections that wait."""
 _BACKLOG = 2048
 """Connections that may wait to be accepted."""
 _BODY = error_body("the header is too long")
