@@ -60,12 +60,19 @@ def make(settings: str) -> TimedCore:
 
 
 def main() -> None:
-    """Serve as the arguments say; print the URL, and a word at the end."""
+    """Serve as the arguments say; print the URL, and a word at the end. With ``early``, a signal arrives with the URL."""
     from zapz.server.running import RunSettings, run
 
     settings = {"host": "127.0.0.1", "port": 0, **json.loads(sys.argv[1])}
     made = functools.partial(make, settings.pop("core", ""))
-    run(made, RunSettings(**settings), lambda url: print(url, flush=True))
+    early = settings.pop("early", False)
+
+    def ready(url: str) -> None:
+        print(url, flush=True)
+        if early:
+            signal.raise_signal(signal.SIGTERM)
+
+    run(made, RunSettings(**settings), ready)
     print("ended", flush=True)
 
 

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import socket
 import time
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -76,12 +77,20 @@ def server_of(
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
     class Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn is not always installed
+        should_exit: bool
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            if stopped():  # older versions would not close what they have opened if it was set before their loop
+            if self.should_exit or stopped():
+                self.should_exit = False
                 asyncio.get_running_loop().call_soon(setattr, self, "should_exit", True)  # noqa: FBT003
             elif self.started:
                 ready()
+
+        def handle_exit(self, sig: int, frame: types.FrameType | None) -> None:
+            # Between two steps of the loop. Older versions do not close what they have opened if it
+            # is done between `startup` and their main loop, and with uvloop the process never ends.
+            asyncio.get_running_loop().call_soon_threadsafe(super().handle_exit, sig, frame)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             adapter.stop()

@@ -137,6 +137,13 @@ def test_a_signal_before_it_serves(stdlib: bool) -> None:
     assert len(urls) <= stdlib
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_signal_just_when_it_accepts_connections(kind: str) -> None:
+    """The older uvicorn did not close its sockets then, and uvloop waited for them for ever."""
+    with served(**KINDS[kind], early=True) as server:
+        assert server.ended() == (0, "ended\n", "")
+
+
 # -- workers -----------------------------------------------------------------------------------------------------------
 
 
