@@ -1,0 +1,277 @@
+"""Aggregation: how the cells of a window become one cell of a coarser level. Pure.
+
+The result depends on the cells of the window alone, not on chunks, threads or order: integers are
+summed exactly, and floats in float64 as nested groups, first along the first axis::
+
+    a b c d
+    e f g h     4 x 4 cells:    ((a + e) + (b + f)) + ((i + m) + (j + n)), and so on:
+    i j k l                     first windows of 2 x 2, then 2 x 2 of these
+    m n o p
+
+Missing cells (NaN and the markers of CF section 2.5.1) are skipped. A window without values is
+missing. Windows are clipped at the end of an axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from zapz.cf.encoding import Encoding
+from zapz.cf.markers import mask, nans
+from zapz.errors import EncodingError
+
+Method = Literal["mean", "median", "mode", "first", "min", "max"]
+"""How the cells of a window become one: the mean or median of the values, the most frequent value
+(the smallest of several), the cell at the window's first corner whatever it is, the least or the
+greatest value."""
+METHODS: Final[tuple[str, ...]] = get_args(Method)
+Rounding = Literal["even", "zero"]
+"""How a mean of integers is rounded: to the nearest, ties to the even one; or toward 0."""
+
+Cells: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Factors: TypeAlias = tuple[int, ...]
+"""Number of cells that become one, per axis."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregation:
+    """How the stored cells of one variable are aggregated."""
+
+    method: Method
+    """How the cells of a window become one."""
+    encoding: Encoding
+    """The meaning of the stored cells, here and in the result."""
+    rounding: Rounding = "even"
+    """How means and medians of integers are rounded."""
+
+    def check(self) -> None:
+        """Check that the method is defined for the data type.
+
+        Raises:
+            EncodingError: It is not: texts, times and booleans have no mean.
+        """
+        kind = self.encoding.dtype.kind
+        numbers = kind in "iuf" and (self.encoding.axis is None or self.method not in {"mean", "median"})
+        ordered = numbers or kind == "b"
+        if self.method == "first" or numbers or (ordered and self.method not in {"mean", "median"}):
+            return
+        raise EncodingError(
+            f"the method {self.method!r} is not defined for this type",
+            expected=", ".join(m for m in METHODS if m == "first" or (ordered and m not in {"mean", "median"})),
+            found=str(self.encoding.dtype) if self.encoding.axis is None else "times",
+        )
+
+    @property
+    def carries(self) -> bool:
+        """Whether windows of windows can be aggregated without their cells."""
+        return self.method not in {"median", "mode"}
+
+    def apply(self, cells: Cells, factors: Factors) -> Cells:
+        """Return one cell per window.
+
+        Args:
+            cells: Stored cells, whose first one is the first of a window.
+            factors: Length of a window along each axis; at least 1.
+
+        Returns:
+            Array with the number of windows along each axis, in the dtype of ``cells``.
+        """
+        if self.carries:
+            partial = self.partial(cells)
+            for step in steps_of(factors):
+                partial = self.grouped(partial, step)
+            return self.finished(partial, cells.dtype)
+        plain = self._plain(cells)
+        values, valid = _gathered(plain, factors), _gathered(~self._missing(cells), factors, fill=False)
+        found = _median(values, valid, self.rounding) if self.method == "median" else _mode(values, valid)
+        return self._stored(found, np.asarray(valid.any(axis=-1)), cells.dtype)
+
+    def partial(self, cells: Cells) -> Partial:
+        """Return cells as windows of one cell each, from which larger ones can be made."""
+        plain = self._plain(cells)
+        if self.method == "first":
+            return Partial(values=plain, counts=None)
+        valid = ~self._missing(cells)
+        if self.method == "mean":
+            kind: Any = np.float64 if plain.dtype.kind == "f" else np.int64 if plain.dtype.itemsize < 8 else object  # noqa: PLR2004 - 64 bits may overflow
+            neutral: Any = 0
+        else:
+            kind, neutral = plain.dtype, _neutral(plain.dtype, self.method)
+        values = plain.astype(kind)
+        values[~valid] = neutral
+        return Partial(values=values, counts=valid.astype(np.uint8), most=1)
+
+    def grouped(self, partial: Partial, step: Factors) -> Partial:
+        """Return windows of windows.
+
+        Args:
+            partial: Windows, whose first one is the first of a group.
+            step: Number of windows that become one, per axis; prime numbers or 1.
+        """
+        if partial.counts is None:
+            return Partial(values=partial.values[tuple(slice(None, None, p) for p in step)], counts=None)
+        combine: Callable[..., Any] = {"mean": np.add, "min": np.minimum, "max": np.maximum}[self.method]
+        most = partial.most * int(np.prod(step))
+        values, counts = partial.values, partial.counts.astype(_counting(most), copy=False)
+        for axis, p in enumerate(step):
+            if p > 1:
+                values, counts = _combined(values, axis, p, combine), _combined(counts, axis, p, np.add)
+        return Partial(values=values, counts=counts, most=most)
+
+    def finished(self, partial: Partial, dtype: np.dtype[Any]) -> Cells:
+        """Return one stored cell per window.
+
+        Args:
+            partial: The windows.
+            dtype: Data type of stored cells.
+        """
+        values, counts = partial.values, partial.counts
+        if counts is None:
+            return self._stored(values, None, dtype)
+        if self.method == "mean":
+            values = _means(values, counts, self.rounding)
+        return self._stored(values, counts > 0, dtype)
+
+    def _plain(self, cells: Cells) -> Cells:
+        """Return stored numbers with the signedness that ``_Unsigned`` gives them."""
+        if not self.encoding.reinterpreted:
+            return cells
+        return np.ascontiguousarray(cells, self.encoding.dtype).view(self.encoding.plain.dtype)
+
+    def _missing(self, cells: Cells) -> Cells:
+        return nans(cells) | mask(cells, self.encoding.markers) if self.encoding.markers else nans(cells)
+
+    def _stored(self, values: Cells, valid: Cells | None, dtype: np.dtype[Any]) -> Cells:
+        plain = self.encoding.plain.dtype if self.encoding.reinterpreted else dtype
+        with np.errstate(over="ignore", invalid="ignore"):
+            out = values.astype(plain)
+        if self.encoding.reinterpreted:
+            out = out.view(self.encoding.dtype).astype(dtype)
+        if valid is not None and not valid.all():
+            out[~valid] = self.encoding.fill
+        return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Partial:
+    """What is known of windows whose neighbours are still to be added."""
+
+    values: Cells
+    """Sums, extremes or corner cells, one per window."""
+    counts: Cells | None
+    """Number of values in each window; None where it does not matter."""
+    most: int = 1
+    """Number of cells of a whole window."""
+
+
+def steps_of(factors: Factors) -> tuple[Factors, ...]:
+    """Return the factors of nested groups, whose product is ``factors``: prime numbers, ascending.
+
+    Example: (1, 4, 6) is (1, 2, 2), then (1, 2, 3).
+    """
+    return tuple(zip_longest(*(tuple(_primes(f)) for f in factors), fillvalue=1))
+
+
+def _primes(number: int) -> Iterator[int]:
+    prime = 2
+    while number > 1:
+        if prime * prime > number:
+            prime = number
+        if number % prime:
+            prime += 1
+        else:
+            yield prime
+            number //= prime
+
+
+def _combined(values: Cells, axis: int, p: int, combine: Callable[..., Any]) -> Cells:
+    """Return groups of ``p`` along an axis, combined from the first to the last."""
+    at: list[slice] = [slice(None)] * values.ndim
+    at[axis] = slice(0, None, p)
+    out: Cells = values[tuple(at)].copy()
+    for n in range(1, p):
+        at[axis] = slice(n, None, p)
+        more = values[tuple(at)]
+        at[axis] = slice(0, more.shape[axis])
+        there = out[tuple(at)]
+        combine(there, more, out=there)
+    return out
+
+
+def _counting(most: int) -> Any:
+    return next(kind for kind in (np.uint8, np.uint16, np.uint32, np.uint64) if most <= np.iinfo(kind).max)
+
+
+def _neutral(dtype: np.dtype[Any], method: str) -> Any:
+    """Return the value that is never the extreme of a window with values."""
+    if dtype.kind == "b":
+        return method == "min"
+    if dtype.kind == "f":
+        return np.inf if method == "min" else -np.inf
+    return np.iinfo(dtype).max if method == "min" else np.iinfo(dtype).min
+
+
+def _means(sums: Cells, counts: Cells, rounding: Rounding) -> Cells:
+    """Return means; 0 where there is no value."""
+    if sums.dtype.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+    number = np.maximum(counts, 1).astype(sums.dtype)
+    return _quotient(sums, number, rounding)
+
+
+def _quotient(sums: Cells, number: Any, rounding: Rounding) -> Cells:
+    """Return quotients of integers, rounded exactly."""
+    low: Cells = sums // number
+    rest = sums - low * number
+    to_even = (2 * rest > number) | ((2 * rest == number) & (low % 2 != 0))
+    up = to_even if rounding == "even" else (low < 0) & (rest != 0)
+    out: Cells = low + np.asarray(up, bool)
+    return out
+
+
+def _gathered(cells: Cells, factors: Factors, fill: Any = 0) -> Cells:
+    """Return the cells of each window along a last axis; those beyond the end are ``fill``."""
+    shape = tuple(-(-n // f) for n, f in zip(cells.shape, factors, strict=True))
+    whole = cells
+    if any(n % f for n, f in zip(cells.shape, factors, strict=True)):
+        whole = np.full(tuple(m * f for m, f in zip(shape, factors, strict=True)), fill, cells.dtype)
+        whole[tuple(slice(0, n) for n in cells.shape)] = cells
+    split = whole.reshape([size for pair in zip(shape, factors, strict=True) for size in pair])
+    axes = [*range(0, 2 * cells.ndim, 2), *range(1, 2 * cells.ndim, 2)]
+    return split.transpose(axes).reshape(*shape, -1)
+
+
+def _sorted(values: Cells, valid: Cells) -> Cells:
+    """Return the valid values of each window in ascending order, then the others."""
+    order = np.argsort(values, axis=-1, kind="stable")
+    order = np.take_along_axis(order, np.argsort(~np.take_along_axis(valid, order, -1), axis=-1, kind="stable"), -1)
+    return np.take_along_axis(values, order, -1)
+
+
+def _median(values: Cells, valid: Cells, rounding: Rounding) -> Cells:
+    """Return the median of the valid values of each window; undefined where there is none."""
+    ordered, count = _sorted(values, valid), np.maximum(valid.sum(axis=-1), 1)
+    low, high = (np.take_along_axis(ordered, (at // 2)[..., None], -1)[..., 0] for at in (count - 1, count))
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            wide = low.astype(np.float64) + high.astype(np.float64)
+            return np.where(low == high, low, wide / 2)
+    kind: Any = np.int64 if values.dtype.itemsize < 8 else object  # noqa: PLR2004 - 64 bits may overflow
+    return _quotient(low.astype(kind) + high.astype(kind), 2, rounding)
+
+
+def _mode(values: Cells, valid: Cells) -> Cells:
+    """Return the most frequent valid value of each window, the smallest of several."""
+    ordered, count = _sorted(values, valid), valid.sum(axis=-1)
+    place = np.broadcast_to(np.arange(values.shape[-1]), ordered.shape)
+    begins = np.ones(ordered.shape, bool)
+    begins[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    begin = np.maximum.accumulate(np.where(begins, place, 0), axis=-1)
+    length = np.where(place < count[..., None], place - begin, -1)
+    return np.take_along_axis(ordered, np.argmax(length, axis=-1)[..., None], -1)[..., 0]
