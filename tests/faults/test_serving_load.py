@@ -13,19 +13,20 @@ from kit.volumes import volume
 from kit.zapz_server import serving
 
 SOURCE = """
-import random
+import itertools
 import time
 
 import numpy as np
 
 
 class Now:
-    \"\"\"100 chunks of 100 kB; one in twenty fails.\"\"\"
+    \"\"\"100 chunks of 100 kB; every tenth request fails.\"\"\"
 
     shape, dtype, chunks = (100, 160, 160), np.dtype("f4"), (1, 160, 160)
+    calls = itertools.count(1)
 
     def __getitem__(self, index):
-        if random.random() < 0.05:
+        if next(self.calls) % 10 == 0:
             raise OSError("a fault that was put there")
         time.sleep(0.002)
         first = index[0].start

@@ -53,6 +53,7 @@ def write_array(
 ) -> None:
     """Write one array below the root ``path``; ``name`` may hold slashes ("" makes the root itself an array)."""
     import zarr
+    from zarr.storage import LocalStore
 
     values = np.asarray(data)
     attributes = dict(attrs or {})
@@ -86,7 +87,7 @@ def write_array(
     with quiet():
         store = Path(path) / name if name else Path(path)
         array = zarr.create_array(
-            str(store),
+            LocalStore(store),  # newer versions read a path as a URI
             shape=values.shape,
             dtype="string"
             if values.dtype == object and zarr_format == 3
@@ -100,7 +101,7 @@ def write_array(
         )
         if index_codecs is not None:
             _set_index_codecs(store, list(index_codecs))
-            array = zarr.open_array(str(store), mode="a", config={"write_empty_chunks": write_empty})
+            array = zarr.open_array(LocalStore(store), mode="a", config={"write_empty_chunks": write_empty})
         array[...] = values
 
 
