@@ -71,6 +71,16 @@ class Aggregation:
         """Whether windows of windows can be aggregated without their cells."""
         return self.method not in {"median", "mode"}
 
+    def keeps(self, value: Cells) -> bool:
+        """Return whether windows of one value have exactly this value.
+
+        Args:
+            value: A stored cell, 0-dimensional.
+        """
+        if self.method != "mean" or value.dtype.kind != "f" or bool(self._missing(value.reshape(1))[0]):
+            return True
+        return bool(value == 0 or np.isinf(value))
+
     def apply(self, cells: Cells, factors: Factors) -> Cells:
         """Return one cell per window.
 
