@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from zapz.api import append, append_map, check, execute, info, plan, recover, unlock, vacuum
     from zapz.config.append_label import AppendLabelDict
     from zapz.config.files import ConfigLike
+    from zapz.config.level_types import LevelsDict
     from zapz.config.settings import Config
     from zapz.config.settings_dict import EncodingDict, SettingsDict, VariableDict
     from zapz.errors import (
@@ -52,6 +53,7 @@ _HOMES = {
     "reports": ("Progress", "Recovery", "Report", "SliceReport"),
     "config.append_label": ("AppendLabelDict",),
     "config.files": ("ConfigLike",),
+    "config.level_types": ("LevelsDict",),
     "config.settings": ("Config",),
     "config.settings_dict": ("EncodingDict", "SettingsDict", "VariableDict"),
     "operations.check": ("Checked", "Finding"),
@@ -105,6 +107,7 @@ __all__ = [
     "Info",
     "JournalError",
     "LabelError",
+    "LevelsDict",
     "LockedError",
     "MapSettingsDict",
     "MetadataError",

@@ -61,6 +61,7 @@ NAMES = (
         "many-slices-v3",
     ),
     *("many-arrays-v2", "many-arrays-v3", "levels-v2", "levels-v3", "create-levels-v2", "create-levels-v3"),
+    *("derived-v2", "derived-v3"),
 )
 TIGHT = ("misaligned-v2", "stale-v3", "create-v3")
 VARIANTS = amount(ci=1, long=20)
@@ -111,7 +112,7 @@ def test_crash_after_every_change(name: str, case_of: Callable[[str, int], Case]
         report(crash_everywhere(case_of(name, variant), tmp_path / "cube.zarr", f"{name}/{variant}"))
 
 
-@pytest.mark.parametrize("name", ["misaligned-v2", "levels-v2"])
+@pytest.mark.parametrize("name", ["misaligned-v2", "levels-v2", "derived-v3"])
 def test_crash_after_every_change_of_a_small_append(
     name: str, case_of: Callable[[str, int], Case], tmp_path: Path
 ) -> None:

@@ -102,7 +102,7 @@ def crash_everywhere(bench: Bench, name: str) -> int:
     return counting.count
 
 
-@both((*TIGHT, "holes-v2", "levels-v2"))
+@both((*TIGHT, "holes-v2", "levels-v2", "derived-v3"))
 def test_a_crash_of_a_small_append(name: str, bench_of: Callable[..., Bench]) -> None:
     """At every request that changes something; ``-m volume`` does so for all stories."""
     bench = bench_of(name)

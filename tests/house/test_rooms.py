@@ -68,7 +68,7 @@ IMPURE_BY_NATURE = {"config.files", "storage.uris"}
 """Modules that are known to do some, and whom they may reach."""
 IMPURE = {"os", "io", "time", "uuid", "random", "threading", "fcntl", "fsspec", "zarr"}
 NAMES = [
-    "AbilityError", "AppendLabelDict", "CancelledError", "Checked", "ChunkError", "Config", "ConfigError", "ConfigLike", "ConflictError", "DTypeError", "DimensionError", "EncodingDict", "EncodingError", "Finding", "FormatError", "Info", "JournalError", "LabelError", "LockedError", "MapSettingsDict", "MetadataError", "NotFoundError", "Plan", "Progress", "Recovery", "Report", "SettingsDict", "SliceError", "SliceLike", "SliceReport", "SlicesLike", "Source", "StoreError", "TargetLike", "UnsupportedError", "Vacuumed", "VariableDict", "VariableError", "ZapzError", "append", "append_map", "check", "execute", "info", "plan", "recover", "unlock", "vacuum",
+    "AbilityError", "AppendLabelDict", "CancelledError", "Checked", "ChunkError", "Config", "ConfigError", "ConfigLike", "ConflictError", "DTypeError", "DimensionError", "EncodingDict", "EncodingError", "Finding", "FormatError", "Info", "JournalError", "LabelError", "LevelsDict", "LockedError", "MapSettingsDict", "MetadataError", "NotFoundError", "Plan", "Progress", "Recovery", "Report", "SettingsDict", "SliceError", "SliceLike", "SliceReport", "SlicesLike", "Source", "StoreError", "TargetLike", "UnsupportedError", "Vacuumed", "VariableDict", "VariableError", "ZapzError", "append", "append_map", "check", "execute", "info", "plan", "recover", "unlock", "vacuum",
 ]  # fmt: skip
 
 

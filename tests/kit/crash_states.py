@@ -140,6 +140,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "many-arrays": {"extra": 5},
     "levels": {"levels": True},
     "create-levels": {"levels": True, "old": 0},
+    "derived": {"levels": True, "derived": True, "settings": {"levels": {"proof": False}}},
 }
 """How the scenarios differ. By default 2 steps are followed by 2 others, in chunks of 3."""
 
@@ -156,7 +157,7 @@ def make_slices(place: Path, spec: dict[str, Any], zarr_format: int, variant: in
         for number, path in enumerate(slices):
             shapes = ((4,), (2,), (1,))
             pyramids.make_levels(path, shapes=shapes, start=number * steps, steps=steps, consolidated=True, **options)
-        return slices
+        return [path / "0.zarr" if number and "derived" in spec else path for number, path in enumerate(slices)]
     for number, path in enumerate(slices):
         cubes.make_slice(path, start=number * steps, steps=steps, root_attrs={"history": f"slice {number}"}, **options)
         for extra in range(spec.get("extra", 0)):

@@ -17,6 +17,7 @@ from zarr.core.buffer import cpu
 
 import zapz
 from kit import cubes, pyramids
+from kit.level_definition import defined
 from kit.objects import World
 from zapz import api
 from zapz.storage.objects import lock as object_lock
@@ -25,7 +26,12 @@ from zapz.testing import MUTATIONS, AnswerError, Died, Request
 from zapz.txn.objects import head as heads
 
 ROOT = "bucket/cube"
-SETTINGS: dict[str, Any] = {"workers": 1, "label_chunk": "keep", "label_units": "keep"}
+SETTINGS: dict[str, Any] = {
+    "workers": 1,
+    "label_chunk": "keep",
+    "label_units": "keep",
+    "levels": {"proof": False},  # the cells of the first levels are random
+}
 DOCUMENTS = {".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json", ".zlevels"}
 NEIGHBOURS = {
     "bucket/cub": b"1",
@@ -144,6 +150,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "damaged": {"chunks": (1, 2), "damaged": True},
     "levels": {"levels": True},
     "create-levels": {"levels": True, "old": 0},
+    "derived": {"levels": True, "derived": True},
 }
 """How stories differ. By default 2 steps are followed by 2 others, in chunks of 3."""
 STORIES = (
@@ -158,6 +165,8 @@ STORIES = (
         "levels-v3",
         "create-levels-v2",
         "create-levels-v3",
+        "derived-v2",
+        "derived-v3",
     ),
 )
 
@@ -176,7 +185,13 @@ def write_slice(path: Path, number: int, spec: dict[str, Any], zarr_format: int)
     if spec.get("levels"):
         shapes = ((4,), (2,), (1,))
         options |= {"start": number * steps, "steps": steps, "zarr_format": zarr_format, "consolidated": True}
-        return pyramids.make_levels(path, **(options | {"shapes": shapes}))
+        values = pyramids.make_levels(path, **(options | {"shapes": shapes}))
+        if "derived" in spec and number:
+            fine = values["0.zarr/data"]
+            for level in (1, 2):
+                factors = (1, 1 << level)
+                values[f"{level}.zarr/data"] = defined(fine, factors, "mean", missing=lambda v: v != v, rounding="zero")  # noqa: PLR0124 - NaN
+        return values
     return cubes.make_slice(
         path, start=number * steps, steps=steps, zarr_format=zarr_format, consolidated=True, **options
     )
@@ -189,6 +204,7 @@ def make_story(folder: Path, name: str, world: World) -> Story:
     new = spec.get("new", 1)
     paths = [folder / f"{name}-{n}.zarr" for n in range(old + new + 1)]
     parts = [write_slice(path, n, spec, int(version)) for n, path in enumerate(paths)]
+    paths = [path / "0.zarr" if "derived" in spec and n else path for n, path in enumerate(paths)]
     world.service.restore(dict(NEIGHBOURS))
     for path in paths[:old]:
         zapz.append(world.store(), path, **SETTINGS)

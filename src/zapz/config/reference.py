@@ -32,6 +32,7 @@ _NESTED = {
     f"variables.{ANY_NAME}": f"`variables.{ANY_NAME}` (`{ANY_NAME}` is a variable's, or `*` for all)",
     f"variables.{ANY_NAME}.encoding": f"`variables.{ANY_NAME}.encoding`",
     "append_label": "`append_label`",
+    "levels": "`levels`",
     "slice_polling": "`slice_polling`",
     "profiling": "`profiling`",
     "serve": "`serve`",

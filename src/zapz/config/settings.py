@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from zapz.config import trust
 from zapz.config.append_label import APPEND_LABEL, AppendLabelDict
+from zapz.config.level_types import LEVELS, LevelsDict
 from zapz.config.option_types import LEVEL, LOGGING, POLLING, PROFILING, STEP, Polling, bytes_of, polling_of, step_of
 from zapz.config.serve_types import SERVE
 from zapz.config.table_types import free, names
@@ -43,6 +44,10 @@ def _flag(doc: str, *, default: bool = False) -> Any:
     return _setting(flag(), doc, default=default)
 
 
+def _table(doc: str, example: Any, kind: SettingType) -> Any:
+    return _setting(kind, doc, default={}, example=example)
+
+
 def _options(doc: str, example: Any = None, kind: SettingType | None = None) -> Any:
     return _setting(kind or free(secret=True), doc, default={}, example=example, secret=True)
 
@@ -69,12 +74,11 @@ class Config:
         '"any" requires no order; then each call reads all labels of the target once, to recognise slices that are already there.',
         example="increasing",
     )
-    append_label: AppendLabelDict = _setting(  # noqa: RUF009 - it makes a field, as the others do
-        APPEND_LABEL,
+    append_label: AppendLabelDict = _table(  # noqa: RUF009 - creates a field, as the others do
         "Label of a slice that is one step and has no append dimension. A scalar variable with the name of the dimension is used "
         "automatically.",
-        default={},
-        example={"from": r"name:_(\d{8})_", "format": "%Y%m%d"},
+        {"from": r"name:_(\d{8})_", "format": "%Y%m%d"},
+        APPEND_LABEL,
     )
     slice_size: int | Literal["chunk"] | None = _setting(
         either(number(integer=True, least=1), choice("chunk")),
@@ -233,6 +237,7 @@ class Config:
         "marker. If not set, a slice is refused where the meaning makes a difference.",
         example="value",
     )
+    levels: LevelsDict = _table("How the coarser levels of a pyramid get their steps.", {"use": "derive"}, LEVELS)  # noqa: RUF009 - as before
     recompress: bool = _flag(
         "Re-encode chunks whose compressor parameters differ from the target's, even if the target's codecs can decode them."
     )

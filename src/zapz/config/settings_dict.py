@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias, TypedDict
 
 from zapz.config.append_label import AppendLabelDict
+from zapz.config.level_types import LevelsDict
 
 
 class PathObject(Protocol):
@@ -267,6 +268,8 @@ class CommonSettings(TypedDict, total=False):
     """Maximum bytes compared per call for slices that are already in the target, such as "64MB"."""
     v2_fill_value: Literal["missing", "value"] | None
     """Meaning of cells that equal the fill_value of a Zarr v2 array: missing, or a value."""
+    levels: LevelsDict | None
+    """How the coarser levels of a pyramid get their steps."""
     recompress: bool | None
     """Re-encode chunks whose compressor parameters differ from the target's."""
     verify: bool | None

@@ -49,6 +49,9 @@ TOPICS: Mapping[str, Mapping[str, str]] = {
         "persist_mem_slices": "Compute each into a temporary store first.",
         "temp_dir": "Folder for large computed slices.",
     },
+    "Levels of a pyramid": {
+        "levels": "Whether and how they are derived.",
+    },
     "Labels": {
         "append_label": "Label of slices without the dimension.",
         "label_order": "Whether they increase or decrease.",

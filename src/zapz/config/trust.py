@@ -43,6 +43,7 @@ HARMLESS = frozenset(
         "version",
         "append_dim",
         "append_label",
+        "levels",
         "append_step",
         "label_order",
         "label_chunk",

@@ -27,6 +27,7 @@ from zapz.planning.steps import (
     Inner,
     KeepInner,
     Piece,
+    ReduceChunk,
     Step,
 )
 from zapz.storage.chunk_reader import ChunkReader, zarr_chunk
@@ -87,7 +88,7 @@ class ChunkBuilder:
             self._new = ChunkReader(
                 source,
                 self._plan.source,
-                foreign_document(plan.slice.documents, path),
+                foreign_document(plan.slice.documents, self._plan.source.path),
                 plan.slice_uri,
                 cache_bytes,
                 present,
@@ -115,8 +116,8 @@ class ChunkBuilder:
             return self._copied(step)
         if isinstance(step, ExtendShard):
             return self._shard(step.index, self._plan.inner(step.index), extends=self._plan.is_boundary(step.index))
-        if isinstance(step, EncodeChunk):
-            cells = self._assemble(step)
+        if isinstance(step, EncodeChunk | ReduceChunk):
+            cells = self._cells(step)
             return None if cells is None else _whole([self._encoded(cells, step.index, _old_blocks(step))])
         return self._lacked(step.index)
 
@@ -129,7 +130,7 @@ class ChunkBuilder:
         if self._shards is not None:
             return BuiltChunk(parts=self._shards.empty())
         array = self._plan.target
-        old = _old_blocks(step) if isinstance(step, EncodeChunk) else ()
+        old = _old_blocks(step) if isinstance(step, EncodeChunk | ReduceChunk) else ()
         cells = np.broadcast_to(fill_cells(array), array.units.chunks)
         return BuiltChunk(parts=[self._encoded(cells, step.index, old)])
 
@@ -190,6 +191,12 @@ class ChunkBuilder:
         return self._missing
 
     # -- encoding -------------------------------------------------------------
+
+    def _cells(self, step: EncodeChunk | ReduceChunk) -> Cells | None:
+        """Return the cells of a unit; None if all are missing and read as the fill value."""
+        if isinstance(step, ReduceChunk):
+            raise TypeError("a step derives a unit of an array that is not derived")
+        return self._assemble(step)
 
     def _assemble(self, step: EncodeChunk) -> Cells | None:
         """Build a unit from pieces; None if all cells are missing and read as the fill value."""
@@ -274,7 +281,7 @@ class ChunkBuilder:
         chunks = ((n, step if isinstance(step, KeepInner) else self._inner(step)) for n, step in inner)
         return _whole(self._shards.build(index, chunks, extends=extends))
 
-    def _inner(self, step: CopyChunk | EncodeChunk | ClearChunk) -> Buffer | None:
+    def _inner(self, step: CopyChunk | EncodeChunk | ReduceChunk | ClearChunk) -> Buffer | None:
         """Return the bytes of an inner chunk; None if missing and read as the fill value."""
         if isinstance(step, CopyChunk):
             reader = self._reader()
@@ -288,8 +295,8 @@ class ChunkBuilder:
                 if self._verify or self._plan.examined:
                     self._examine(reader, step.source, reader.decode(raw, step.source))
                 return raw
-        if isinstance(step, EncodeChunk):
-            cells = self._assemble(step)
+        if isinstance(step, EncodeChunk | ReduceChunk):
+            cells = self._cells(step)
             return None if cells is None else self._encoded(cells, step.index, _old_blocks(step))
         value, is_fill = self._missing_value()
         return None if is_fill else self._encoded(np.broadcast_to(value, self._plan.target.units.chunks), step.index)
@@ -320,5 +327,5 @@ def _check_lossy(array: Array, cells: Cells, again: Cells, unit: Index, old: tup
         )
 
 
-def _old_blocks(step: EncodeChunk) -> tuple[Box, ...]:
+def _old_blocks(step: EncodeChunk | ReduceChunk) -> tuple[Box, ...]:
     return tuple(piece.put for piece in step.pieces if piece.origin == "target")

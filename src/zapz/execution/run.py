@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +23,8 @@ from zapz.storage.store import ReadableStore
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
+
+    from zapz.execution.families import Family
 
 T = TypeVar("T")
 _BATCH = 8
@@ -64,9 +67,14 @@ def run(
         ConflictError: Another process wrote a planned chunk.
     """
     found = found or Found()
-    builders = _builders(plan, source, target, workers, found, verify=verify)
     total = Counts()
     guard = threading.Lock()
+    families: list[Family] = []
+    if plan.placement.derived:
+        from zapz.execution.families import families_of  # imported here: most plans derive nothing
+
+        families = families_of(plan)
+    builders = _builders(plan, source, target, workers, found, families, verify=verify)
 
     def batch(steps: list[Step]) -> None:
         own = Counts()
@@ -80,7 +88,9 @@ def run(
         if progress is not None:
             progress(len(steps), own.bytes)
 
-    steps = plan.steps() if not found.needed else _steps(plan, found, sink)
+    for family in families:
+        family.begin(builders, lambda step: batch([step]))
+    steps = plan.steps() if not found.needed and not families else _steps(plan, found, sink, families)
     first = list(islice(steps, _INLINE + 1))
     small = len(first) <= _INLINE and all(p.target.chunk_bytes <= _SMALL for p in plan.arrays.values())
     if workers == 1 or small:
@@ -91,27 +101,48 @@ def run(
 
         with ThreadPoolExecutor(workers, thread_name_prefix="zapz") as threads:
             pump(threads, batches(chain(first, steps)), batch, workers)
+    for family in families:
+        family.check_ended()
     return total
 
 
 def _builders(
-    plan: Plan, source: ReadableStore, target: ReadableStore, workers: int, found: Found, *, verify: bool
+    plan: Plan,
+    source: ReadableStore,
+    target: ReadableStore,
+    workers: int,
+    found: Found,
+    families: Sequence[Family],
+    *,
+    verify: bool,
 ) -> dict[str, ChunkBuilder]:
     """Return the builder of each array; together they cache as many decoded chunks as workers."""
+    kinds: dict[str, Callable[..., ChunkBuilder]] = {}
+    if plan.placement.derived:
+        from zapz.execution.level_builder import LevelBuilder  # imported here: most plans derive nothing
+        from zapz.execution.tapped_builder import TappedBuilder
+
+        kinds = dict.fromkeys(plan.placement.derived, LevelBuilder)
+        kinds |= {family.finest.path: partial(TappedBuilder, family.tap) for family in families}
     units = (max(p.target.unit_bytes, p.source.unit_bytes if p.source else 0) for p in plan.arrays.values())
     cache = workers * max(units, default=0)
     return {
-        path: ChunkBuilder(
+        path: kinds.get(path, ChunkBuilder)(
             plan, path, source, target, cache_bytes=cache, verify=verify, present=found.present.get(path)
         )
         for path in plan.arrays
     }
 
 
-def _steps(plan: Plan, found: Found, sink: Sink) -> Iterator[Step]:
-    """Yield the steps of a plan that have an effect."""
-    for path in sorted(plan.arrays):
+def _steps(plan: Plan, found: Found, sink: Sink, families: Sequence[Family]) -> Iterator[Step]:
+    """Yield the steps of a plan that have an effect, without those of levels that are derived."""
+    walked = {path for family in families for path in family.walked}
+    finest = {family.finest.path: family for family in families}
+    for path in sorted(plan.arrays.keys() - walked):
         each = plan.arrays[path]
+        if path in finest:
+            yield from finest[path].steps()
+            continue
         if path not in found.needed:
             yield from each.steps()
             continue

@@ -63,7 +63,7 @@ def look(plan: Plan, source: ReadableStore, target: ReadableStore) -> Found:
     needed: dict[str, IndexSet] = {}
     notes: list[str] = []
     local = not target.abilities.requests
-    for path, each in plan.arrays.items():
+    for path, each in _apart(plan).items():
         touched, size = count(each.spans), _size(each)
         if size <= MANY or not source.abilities.listable:
             continue
@@ -92,6 +92,12 @@ def look(plan: Plan, source: ReadableStore, target: ReadableStore) -> Found:
         found[path], needed[path] = there, goal
         notes.append(f"{path}: {touched:,} chunks, {len(there):,} of them in the slice; the others are read as missing")
     return Found(present=found, needed=needed, notes=tuple(notes))
+
+
+def _apart(plan: Plan) -> Mapping[str, ArrayPlan]:
+    """Return the arrays from which nothing is derived: else each cell is needed."""
+    finest = {each.source for each in plan.placement.derived.values()}
+    return {path: each for path, each in plan.arrays.items() if path not in finest and each.derivation is None}
 
 
 def _size(plan: ArrayPlan) -> int:

@@ -10,8 +10,8 @@ from zapz.checks.character_arrays import in_form_of
 from zapz.checks.reading import Reading, check_level_labels, digest_of, read_labels
 from zapz.config.settings import Config
 from zapz.errors import ConflictError
-from zapz.operations.place_slice import with_dimension
 from zapz.operations.run_plan import counted, run_plan
+from zapz.operations.single_steps import with_dimension
 from zapz.operations.state import State
 from zapz.planning.plan import Plan
 from zapz.reports import SliceReport
@@ -43,6 +43,10 @@ def execute_plan(
     """
     source = replace(source, without=None)
     settings = replace(config, append_dim=plan.placement.dim, append_label=plan.append_label)
+    if plan.placement.derived or (plan.before.pyramids and not plan.creates):
+        from zapz.operations.level_slices import presented  # imported where used: most targets have no levels
+
+        source, _ = presented(source, plan.before, settings, plan.target_uri)
     source = with_dimension(source, None if plan.creates else plan.before, settings)
     if not plan.creates:
         source = in_form_of(source, plan.before, plan.placement.dim)

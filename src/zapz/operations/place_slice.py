@@ -2,54 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from zapz.checks.character_arrays import in_form_of
 from zapz.config.array_encoding import UNSET
 from zapz.config.settings import Config
 from zapz.format.metadata import Dataset
+from zapz.operations.single_steps import with_dimension
 from zapz.planning import compatibility
-from zapz.planning.config_checks import check_single
+from zapz.planning.derivation import Derivation
 from zapz.planning.meaning import Conversions
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
+from zapz.storage.store import ReadableStore
 
-
-def with_dimension(source: OpenSlice, target: Dataset | None, config: Config) -> OpenSlice:
-    """Return a slice that has the append dimension.
-
-    A slice without that dimension becomes one step. It is returned unchanged if nothing says which
-    step it is.
-
-    Args:
-        source: The slice.
-        target: The target; None if it is created from this slice.
-        config: Settings.
-
-    Raises:
-        SliceError: The label is not where ``append_label`` says, or is one value for several steps.
-    """
-    if any(config.append_dim in array.dims for array in source.dataset.arrays.values()):
-        check_single(source.dataset, target, config, source.uri)
-        return source
-    from zapz.sources.expanded import expanded  # imported where used: most slices have the dimension
-
-    return expanded(source, target, config)
+if TYPE_CHECKING:
+    from zapz.operations.level_slices import LevelSlices
 
 
 class Placer:
     """Decides where the slices of one call are placed."""
 
-    def __init__(self, config: Config, target: str) -> None:
+    def __init__(self, config: Config, target: ReadableStore) -> None:
         """Decide for one target.
 
         Args:
             config: Settings.
-            target: Its URI.
+            target: Its store.
         """
         self._config = config
-        self._target = target
+        self._store = target
         self._conversions = Conversions()
+        self._levels: LevelSlices | None = None
 
     def place(
         self, source: OpenSlice, target: Dataset | None, *, reads: bool = True
@@ -71,15 +57,20 @@ class Placer:
         """
         config = self._config
         notes: list[str] = []
+        derived: Mapping[str, Derivation] = {}
+        if target is not None and target.pyramids:
+            source, derived, found = self._levels_of().present(source, target)
+            notes += found
         source = with_dimension(source, target, config)
         if target is None:
             from zapz.checks.label_units import with_label_units  # imported where used: most appends create no target
             from zapz.planning import levels, new_target
 
-            levels.check_form(source.dataset, self._target, source.uri)
+            levels.check_form(source.dataset, self._store.uri, source.uri)
 
             if reads and config.label_units == "auto":
-                source, notes = with_label_units(source, config)
+                source, found = with_label_units(source, config)
+                notes += found
 
             before = new_target.new_target(source.dataset, config, source.encodings)
         else:
@@ -92,5 +83,13 @@ class Placer:
             creates=target is None,
             chosen={path for path, encoding in source.encodings.items() if encoding.dtype is not UNSET},
             known=self._conversions,
+            derived=derived,
         )
         return source, before, replace(placed, notes=(*placed.notes, *notes)) if notes else placed
+
+    def _levels_of(self) -> LevelSlices:
+        if self._levels is None:
+            from zapz.operations.level_slices import LevelSlices  # imported where used: most targets have no levels
+
+            self._levels = LevelSlices(self._config, self._store)
+        return self._levels

@@ -60,7 +60,7 @@ class Decider:
         self._config = config
         self._static = StaticVariables()
         self._same_labels: set[str] = set()
-        self.placer = Placer(config, store.uri)
+        self.placer = Placer(config, store)
         """Decides where slices are placed."""
         self.budget = Budget.of(config)
         """What may still be read to compare slices that are already there."""

@@ -9,7 +9,7 @@ from typing import Any
 from zapz.checks.reading import Reading, label_paths, read_ends
 from zapz.config.settings import Config
 from zapz.errors import ConfigError, LabelError
-from zapz.operations.place_slice import with_dimension
+from zapz.operations.single_steps import with_dimension
 from zapz.planning.labels import Line
 from zapz.planning.meaning import meaning_of
 from zapz.sources.opener import Opener, are_known
@@ -51,6 +51,10 @@ def _first(item: Any, opener: Opener, target: Reading | None, config: Config) ->
     """Return the type of a slice's labels, and the first label."""
     source = opener.open(item)
     try:
+        if target is not None and target.dataset.pyramids:
+            from zapz.operations.level_slices import presented  # imported where used: most targets have no levels
+
+            source, _ = presented(source, target.dataset, config, target.store.uri)
         source = with_dimension(source, target.dataset if target is not None else None, config)
         dataset = source.dataset
         for path in label_paths(dataset, config.append_dim):

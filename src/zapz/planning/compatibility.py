@@ -32,6 +32,7 @@ from zapz.planning.config_checks import (
     named,
     naming_hint,
 )
+from zapz.planning.derivation import Derivation
 from zapz.planning.meaning import Conversions
 from zapz.planning.placement import Placement
 
@@ -109,6 +110,7 @@ def place(
     creates: bool = False,
     chosen: Collection[str] = (),
     known: Conversions | None = None,
+    derived: Mapping[str, Derivation] | None = None,
 ) -> Placement:
     """Decide whether a slice may follow; labels are checked elsewhere.
 
@@ -120,19 +122,20 @@ def place(
         creates: Whether the target is created from this slice.
         chosen: Variables whose stored data type the slice itself requests.
         known: Conversions of earlier slices in the same call.
+        derived: Arrays of coarser levels that are derived from the slice.
 
     Raises:
         SliceError: The slice may not follow.
         ConfigError: The first slice cannot be stored as configured.
     """
-    dim, known = config.append_dim, known or Conversions()
+    dim, known, derived = config.append_dim, known or Conversions(), derived or {}
     length = _slice_length(slice_, config, where, extends=not creates)
     check_fixed(slice_, config, where)
     offset = check_target(target, config, "target")
     if target.pyramids and not creates:
         from zapz.planning.levels import check_levels  # imported where used: most targets have no levels
 
-        check_levels(target, slice_, config, where)
+        check_levels(target, slice_, config, where, derived)
     _check_size(target, config, length, where)
     conversions: dict[str, Conversion] = {}
     filled, static, notes = list[str](), list[str](), list[str]()
@@ -140,7 +143,7 @@ def place(
         source = slice_.arrays.get(path) if path not in config.excluded_variables else None
         grows = array.axis(dim) is not None
         if source is None:
-            if grows:
+            if grows and path not in derived:
                 filled.append(_missing(array, target, slice_, config, where))
             continue
         _check_dims(array, source, dim, f"{where}, {path}")
@@ -160,6 +163,7 @@ def place(
         offset=offset,
         length=length,
         conversions=conversions,
+        derived=derived,
         filled=tuple(filled),
         static=tuple(static),
         notes=tuple(notes),

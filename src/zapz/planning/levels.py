@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from zapz.config.settings import Config
 from zapz.errors import SliceError
@@ -12,7 +12,7 @@ from zapz.format.pyramid import Pyramid
 from zapz.planning.labels import all_label_paths
 
 
-def check_levels(target: Dataset, slice_: Dataset, config: Config, where: str) -> None:
+def check_levels(target: Dataset, slice_: Dataset, config: Config, where: str, derived: Collection[str] = ()) -> None:
     """Refuse a slice that lacks levels of a pyramid: after the append, they would be too short.
 
     A pyramid of which the slice has no level can be filled if it has no labels, and the slice has
@@ -23,13 +23,14 @@ def check_levels(target: Dataset, slice_: Dataset, config: Config, where: str) -
         slice_: The slice.
         config: Settings.
         where: The slice, for messages.
+        derived: Arrays that are derived from the slice.
 
     Raises:
         SliceError: The slice has only some levels, or none; or a level lacks its labels.
     """
     labels = all_label_paths(target, config.append_dim)
     growing, there, labelled = (
-        _levels_of(target, paths) for paths in (target.lengths(config.append_dim), slice_.arrays, labels)
+        _levels_of(target, paths) for paths in (target.lengths(config.append_dim), (*slice_.arrays, *derived), labels)
     )
     has_others = bool(target.arrays.keys() & slice_.arrays.keys())
     for pyramid in target.pyramids:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from zapz.cf.conversion import Conversion
+from zapz.planning.derivation import Derivation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,8 @@ class Placement:
     """Number of steps of the slice."""
     conversions: Mapping[str, Conversion]
     """Conversion of stored values, for each variable that is written from the slice."""
+    derived: Mapping[str, Derivation] = field(default_factory=dict)
+    """Arrays of coarser levels that are derived from the slice's finest level."""
     filled: tuple[str, ...] = ()
     """Variables that grow although the slice lacks them."""
     static: tuple[str, ...] = ()
@@ -48,6 +51,7 @@ class Placement:
             "offset": self.offset,
             "length": self.length,
             "conversions": {path: c.to_json() for path, c in self.conversions.items()},
+            "derived": {path: d.to_json() for path, d in self.derived.items()},
             "filled": list(self.filled),
             "static": list(self.static),
             "notes": list(self.notes),
@@ -62,6 +66,7 @@ class Placement:
             offset=data["offset"],
             length=data["length"],
             conversions={path: Conversion.from_json(c) for path, c in data["conversions"].items()},
+            derived={path: Derivation.from_json(d) for path, d in data.get("derived", {}).items()},
             filled=tuple(data["filled"]),
             static=tuple(data["static"]),
             notes=tuple(data["notes"]),

@@ -265,7 +265,9 @@ def make_plan(
         axis = array.axis(placement.dim)
         if axis is None and not (creates and path in placement.conversions):
             continue
-        source = None if path in placement.filled else slice_.arrays[path]
+        derivation = placement.derived.get(path)
+        known = path if derivation is None else derivation.source
+        source = None if path in placement.filled else slice_.arrays[known]
         arrays[path] = plan_array(array, source, axis, placement, recompress=recompress)
     return Plan(
         target_uri=target_uri,

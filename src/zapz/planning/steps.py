@@ -1,12 +1,13 @@
 """What happens to the chunks of one array in an append. Integer arithmetic only.
 
-For an array that grows from ``N`` by ``M`` steps, every touched chunk is one of four cases::
+For an array that grows from ``N`` by ``M`` steps, every touched chunk is one of five cases::
 
     target chunk                       | old | new |   step
     new, aligned, equal bytes:         [ b b b b ]     CopyChunk    copies the bytes
     a shard, equal inner bytes:        [ a a | b ]     ExtendShard  copies inner chunks
     any other chunk:                   [ a a | b ]     EncodeChunk  decodes and encodes pieces
     the slice has no data:             [ . . . . ]     ClearChunk   is read as the fill value
+    a coarser level of a pyramid:      [ a a | B ]     ReduceChunk  aggregates windows of the slice
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from zapz.cf.conversion import Conversion
 from zapz.format.codecs import same_bytes
 from zapz.format.grid import Box, Index, Span, count, grouped, indices, intersect, ravel, shift, touched
 from zapz.format.metadata import Array
+from zapz.planning.derivation import Derivation
 from zapz.planning.placement import Placement
 
 
@@ -61,6 +63,22 @@ class EncodeChunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReduceChunk:
+    """Build a chunk of a coarser level from windows of the slice's finest level."""
+
+    path: str
+    """The array."""
+    index: Index
+    """Index of the target chunk."""
+    pieces: tuple[Piece, ...]
+    """Cells that the target already has."""
+    box: Box
+    """Cells of the slice's array at the finest level that it needs."""
+    put: Box
+    """Derived cells within the written chunk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExtendShard:
     """Create or extend a shard, one inner chunk after another (``ArrayPlan.inner``)."""
 
@@ -88,10 +106,10 @@ class KeepInner:
     """Index of the inner chunk."""
 
 
-Step = CopyChunk | EncodeChunk | ExtendShard | ClearChunk
+Step = CopyChunk | EncodeChunk | ReduceChunk | ExtendShard | ClearChunk
 
 
-Inner = CopyChunk | EncodeChunk | ClearChunk | KeepInner
+Inner = CopyChunk | EncodeChunk | ReduceChunk | ClearChunk | KeepInner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +119,7 @@ class ArrayPlan:
     target: Array
     """The array after the append."""
     source: Array | None
-    """The slice's array; None if the slice lacks it."""
+    """The slice's array; None if the slice lacks it. For a derived array: at the finest level."""
     axis: int | None
     """Axis of the append dimension; None for a static array of a new target."""
     offset: int
@@ -114,6 +132,8 @@ class ArrayPlan:
     """Whether whole chunks (shards) can be copied from the slice byte by byte."""
     inner_verbatim: bool
     """Whether inner chunks (chunks, if not sharded) can be copied byte by byte."""
+    derivation: Derivation | None = None
+    """How the array follows from the finest level; None if it is not derived."""
 
     @property
     def path(self) -> str:
@@ -180,11 +200,24 @@ class ArrayPlan:
             return CopyChunk(path=path, index=index, source=self._source_index(index, self.target.grid.chunks))
         if self.target.codecs.shards is not None:
             return ExtendShard(path=path, index=index)
-        return EncodeChunk(path=path, index=index, pieces=self._pieces(index))
+        return self._built(index)
+
+    def _built(self, unit: Index) -> EncodeChunk | ReduceChunk:
+        """Return the step that builds a unit from cells."""
+        if self.derivation is None or self.source is None:
+            return EncodeChunk(path=self.path, index=unit, pieces=self._pieces(unit))
+        new = intersect(self.target.units.box(unit), self.new_box)
+        if new is None:
+            raise IndexError(f"the plan does not touch {unit} of {self.path!r}")
+        corner = tuple(i * c for i, c in zip(unit, self.target.units.chunks, strict=True))
+        box = self.derivation.box(shift(new, self.origin, -1), self.source.shape)
+        return ReduceChunk(
+            path=self.path, index=unit, pieces=self._old_pieces(unit), box=box, put=shift(new, corner, -1)
+        )
 
     def steps(self) -> Iterator[Step]:
         """Yield every step once, in an order in which neighbours share source chunks."""
-        if self.source is None or self.verbatim or not self.target.ndim:
+        if self.source is None or self.verbatim or self.derivation is not None or not self.target.ndim:
             order = indices(self.spans)
         else:
             order = grouped(self.spans, self.target.grid.chunks, self.source.units.chunks, self.origin)
@@ -216,17 +249,20 @@ class ArrayPlan:
             return ClearChunk(path=self.path, index=unit)
         if self.inner_verbatim and is_new:
             return CopyChunk(path=self.path, index=unit, source=self._source_index(unit, self.target.units.chunks))
-        return EncodeChunk(path=self.path, index=unit, pieces=self._pieces(unit))
+        return self._built(unit)
+
+    def _old_pieces(self, unit: Index) -> tuple[Piece, ...]:
+        old = intersect(self.target.units.box(unit), self.old_box) if self.axis is not None else None
+        if old is None:
+            return ()
+        local = shift(old, [i * c for i, c in zip(unit, self.target.units.chunks, strict=True)], -1)
+        return (Piece(origin="target", index=unit, take=local, put=local),)
 
     def _pieces(self, unit: Index) -> tuple[Piece, ...]:
         units = self.target.units
         corner = tuple(i * c for i, c in zip(unit, units.chunks, strict=True))
         box = units.box(unit)
-        pieces: list[Piece] = []
-        old = intersect(box, self.old_box) if self.axis is not None else None
-        if old is not None:
-            local = shift(old, corner, -1)
-            pieces.append(Piece(origin="target", index=unit, take=local, put=local))
+        pieces = list(self._old_pieces(unit))
         new = intersect(box, self.new_box) if box else ()
         if new is not None and self.source is not None:
             wanted = shift(new, self.origin, -1)
@@ -274,9 +310,15 @@ def plan_array(
         placement: Position of the slice, and conversion of its values.
         recompress: Whether compressor parameters must be the target's.
     """
-    conversion = placement.conversions.get(target.path)
+    derivation = placement.derived.get(target.path)
+    conversion = placement.conversions.get(target.path if derivation is None else derivation.source)
     offset = placement.offset if axis is not None else 0
-    alike = source is not None and source.dtype == target.dtype and (conversion is None or conversion.identity)
+    alike = (
+        derivation is None
+        and source is not None
+        and source.dtype == target.dtype
+        and (conversion is None or conversion.identity)
+    )
     verbatim = inner_verbatim = False
     if alike and source is not None:
         verbatim = source.grid.chunks == target.grid.chunks and same_bytes(source.codecs, target.codecs)
@@ -302,4 +344,5 @@ def plan_array(
         conversion=conversion,
         verbatim=verbatim,
         inner_verbatim=inner_verbatim,
+        derivation=derivation,
     )
