@@ -26,6 +26,7 @@ from kit.volumes import volume
 import zapz
 from zapz.cf.aggregation import METHODS
 from zapz.config.settings import Config
+from zapz.execution import sparse
 from zapz.execution.chunk_builder import ChunkBuilder
 from zapz.execution.families import LevelOutput
 from zapz.execution.level_builder import LevelBuilder
@@ -300,6 +301,30 @@ def test_a_cell_without_a_chunk(tmp_path: Path) -> None:
     assert (target / "3.zarr" / "v" / "c" / "2").exists()
 
 
+def test_a_mean_of_equal_floats(tmp_path: Path) -> None:
+    """The sum of three times 0.1 is not 0.3: the mean is computed, also of cells without a chunk."""
+    cells = np.full((3, 9, 9), 0.1)
+    cells[0] = numbers((1, 9, 9), "f8", 1, 0, None)
+    made = Pyramid(cells=cells, factors=(3,), chunks=((1, 3, 3),), fill=0.1)
+    target = made.write(tmp_path / "c.levels", 0, 1)
+    day = made.write_level(tmp_path / "day.zarr", 0, 1, 3)
+    assert not (day / "v" / "c").exists()
+    assert made.level(1)[1, 0, 0] != 0.1
+    zapz.append(target, day)
+    made.check(target, 3)
+
+
+def test_very_many_chunks_of_which_few_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sparse, "MANY", 3)
+    made = cube(gone=0, fill=math.nan)
+    made.cells[2:] = math.nan
+    made.cells[2, 3, 5] = 7
+    target = made.write(tmp_path / "c.levels", 0, 2)
+    zapz.append(target, made.write_level(tmp_path / "day.zarr", 0, 2, 4))
+    made.check(target, 4)
+    assert sum(each.is_file() for each in (target / "0.zarr" / "v" / "c" / "2").rglob("*")) == 1
+
+
 def test_levels_can_be_the_slice_s(tmp_path: Path) -> None:
     made = cube()
     target = made.write(tmp_path / "c.levels", 0, 2)
@@ -353,6 +378,18 @@ def test_what_cannot_be_derived_is_refused(spoil: str, words: str, tmp_path: Pat
         zapz.append(target, day)
     assert caught.value.exit_code == (2 if spoil == "times" else 3)
     assert cubes.files(target) == before
+
+
+def test_a_method_that_is_offered(tmp_path: Path) -> None:
+    made = cube()
+    target = made.write(tmp_path / "c.levels", 0, 2)
+    (target / ".zlevels").write_text('{"version": "1.0", "num_levels": 4, "use_saved_levels": false}')
+    day = made.write_level(tmp_path / "day.zarr", 0, 2, 3)
+    with pytest.raises(zapz.SliceError, match="the method is not known") as caught:
+        zapz.append(target, day)
+    assert "levels={'method': {'v': 'mean'}}" in caught.value.hint
+    zapz.append(target, day, **caught.value.remedies)
+    made.check(target, 3)
 
 
 def test_a_method_that_contradicts_the_metadata(tmp_path: Path) -> None:

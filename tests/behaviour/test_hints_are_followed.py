@@ -73,6 +73,7 @@ FOLLOWED: Mapping[tuple[str, str], str] = {
     ("planning/encoding.py", "zarr_format"): HERE + "test_shards_need_version_3",
     ("planning/label_order.py", "label_order"): HERE + "test_an_order_that_is_not_wanted",
     ("planning/label_steps.py", "append_step"): FLAGS + "test_what_is_offered_has_the_shells_words_and_works",
+    ("planning/level_windows.py", "levels"): "behaviour/test_derived_levels.py::test_a_method_that_is_offered",
     ("planning/selection.py", "on_missing"): HERE + "test_an_included_variable_that_the_slice_lacks",
     ("sources/append_label.py", "append_label"): HERE + "test_labels_that_are_written_in_another_way",
     ("sources/readiness.py", "slice_polling"): HERE + "test_a_slice_that_is_still_written",

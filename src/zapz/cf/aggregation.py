@@ -14,6 +14,7 @@ missing. Windows are clipped at the end of an axis.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -22,7 +23,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import numpy as np
 
 from zapz.cf.encoding import Encoding
-from zapz.cf.markers import mask, nans
+from zapz.cf.markers import has_nan, is_nan, mask
 from zapz.errors import EncodingError
 
 Method = Literal["mean", "median", "mode", "first", "min", "max"]
@@ -32,6 +33,9 @@ greatest value."""
 METHODS: Final[tuple[str, ...]] = get_args(Method)
 Rounding = Literal["even", "zero"]
 """How a mean of integers is rounded: to the nearest, ties to the even one; or toward 0."""
+
+_LARGEST: Final = 8
+"""Bytes of the largest integers."""
 
 Cells: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Factors: TypeAlias = tuple[int, ...]
@@ -77,7 +81,7 @@ class Aggregation:
         Args:
             value: A stored cell, 0-dimensional.
         """
-        if self.method != "mean" or value.dtype.kind != "f" or bool(self._missing(value.reshape(1))[0]):
+        if self.method != "mean" or value.dtype.kind != "f" or not self._valid(value.reshape(1))[0]:
             return True
         return bool(value == 0 or np.isinf(value))
 
@@ -97,24 +101,23 @@ class Aggregation:
                 partial = self.grouped(partial, step)
             return self.finished(partial, cells.dtype)
         plain = self._plain(cells)
-        values, valid = _gathered(plain, factors), _gathered(~self._missing(cells), factors, fill=False)
+        values, valid = _gathered(plain, factors), _gathered(self._valid(cells), factors, fill=False)
         found = _median(values, valid, self.rounding) if self.method == "median" else _mode(values, valid)
-        return self._stored(found, np.asarray(valid.any(axis=-1)), cells.dtype)
+        some = np.asarray(valid.any(axis=-1))
+        return self._stored(found, None if some.all() else some, cells.dtype)
 
     def partial(self, cells: Cells) -> Partial:
         """Return cells as windows of one cell each, from which larger ones can be made."""
         plain = self._plain(cells)
         if self.method == "first":
             return Partial(values=plain, counts=None)
-        valid = ~self._missing(cells)
-        if self.method == "mean":
-            kind: Any = np.float64 if plain.dtype.kind == "f" else np.int64 if plain.dtype.itemsize < 8 else object  # noqa: PLR2004 - 64 bits may overflow
-            neutral: Any = 0
-        else:
-            kind, neutral = plain.dtype, _neutral(plain.dtype, self.method)
-        values = plain.astype(kind)
-        values[~valid] = neutral
-        return Partial(values=values, counts=valid.astype(np.uint8), most=1)
+        valid = self._valid(cells)
+        if self.method == "mean" and plain.dtype.kind in "iu" and plain.dtype.itemsize == _LARGEST:
+            plain = plain.astype(object)  # sums may need more than 64 bits
+        if not valid.all():
+            neutral = 0 if self.method == "mean" else _neutral(plain.dtype, self.method)
+            plain = np.where(valid, plain, np.asarray(neutral, plain.dtype))
+        return Partial(values=plain, counts=valid.view(np.uint8))
 
     def grouped(self, partial: Partial, step: Factors) -> Partial:
         """Return windows of windows.
@@ -126,11 +129,13 @@ class Aggregation:
         if partial.counts is None:
             return Partial(values=partial.values[tuple(slice(None, None, p) for p in step)], counts=None)
         combine: Callable[..., Any] = {"mean": np.add, "min": np.minimum, "max": np.maximum}[self.method]
-        most = partial.most * int(np.prod(step))
-        values, counts = partial.values, partial.counts.astype(_counting(most), copy=False)
+        values, counts = partial.values, partial.counts
+        kind = _wide(values.dtype) if self.method == "mean" else values.dtype.newbyteorder("=")
+        most = partial.most * math.prod(step)
         for axis, p in enumerate(step):
             if p > 1:
-                values, counts = _combined(values, axis, p, combine), _combined(counts, axis, p, np.add)
+                values = _combined(values, axis, p, combine, kind)
+                counts = _combined(counts, axis, p, np.add, _counting(most))
         return Partial(values=values, counts=counts, most=most)
 
     def finished(self, partial: Partial, dtype: np.dtype[Any]) -> Cells:
@@ -143,9 +148,11 @@ class Aggregation:
         values, counts = partial.values, partial.counts
         if counts is None:
             return self._stored(values, None, dtype)
+        valid = counts > 0
+        missing = valid if not valid.all() else None
         if self.method == "mean":
-            values = _means(values, counts, self.rounding)
-        return self._stored(values, counts > 0, dtype)
+            values = _means(values, counts if missing is None else np.maximum(counts, 1), self.rounding)
+        return self._stored(values, missing, dtype)
 
     def _plain(self, cells: Cells) -> Cells:
         """Return stored numbers with the signedness that ``_Unsigned`` gives them."""
@@ -153,8 +160,11 @@ class Aggregation:
             return cells
         return np.ascontiguousarray(cells, self.encoding.dtype).view(self.encoding.plain.dtype)
 
-    def _missing(self, cells: Cells) -> Cells:
-        return nans(cells) | mask(cells, self.encoding.markers) if self.encoding.markers else nans(cells)
+    def _valid(self, cells: Cells) -> Cells:
+        """Return a mask of the cells that are not missing."""
+        valid: Cells = np.asarray(cells == cells) if has_nan(cells.dtype) else np.ones(cells.shape, bool)  # noqa: PLR0124 - NaN
+        markers = [marker for marker in self.encoding.markers if not is_nan(marker)]
+        return valid & ~mask(cells, markers) if markers else valid
 
     def _stored(self, values: Cells, valid: Cells | None, dtype: np.dtype[Any]) -> Cells:
         plain = self.encoding.plain.dtype if self.encoding.reinterpreted else dtype
@@ -162,7 +172,7 @@ class Aggregation:
             out = values.astype(plain)
         if self.encoding.reinterpreted:
             out = out.view(self.encoding.dtype).astype(dtype)
-        if valid is not None and not valid.all():
+        if valid is not None:
             out[~valid] = self.encoding.fill
         return out
 
@@ -199,18 +209,23 @@ def _primes(number: int) -> Iterator[int]:
             number //= prime
 
 
-def _combined(values: Cells, axis: int, p: int, combine: Callable[..., Any]) -> Cells:
-    """Return groups of ``p`` along an axis, combined from the first to the last."""
-    at: list[slice] = [slice(None)] * values.ndim
-    at[axis] = slice(0, None, p)
-    out: Cells = values[tuple(at)].copy()
-    for n in range(1, p):
-        at[axis] = slice(n, None, p)
-        more = values[tuple(at)]
-        at[axis] = slice(0, more.shape[axis])
-        there = out[tuple(at)]
-        combine(there, more, out=there)
+def _combined(values: Cells, axis: int, p: int, combine: Callable[..., Any], kind: Any) -> Cells:
+    """Return groups of ``p`` along an axis, combined from the first to the last, as ``kind``."""
+    parts = [values[(slice(None),) * axis + (slice(n, None, p),)] for n in range(p)]
+    if parts[-1].shape == parts[0].shape:
+        out: Cells = combine(parts[0], parts[1], dtype=kind)
+        more = parts[2:]
+    else:  # the last group is not complete
+        out, more = parts[0].astype(kind), parts[1:]
+    for part in more:
+        there = out[(slice(None),) * axis + (slice(0, part.shape[axis]),)]
+        combine(there, part, out=there)
     return out
+
+
+def _wide(dtype: np.dtype[Any]) -> Any:
+    """Return the type of sums."""
+    return np.float64 if dtype.kind == "f" else object if dtype.kind == "O" else np.int64
 
 
 def _counting(most: int) -> Any:
@@ -227,12 +242,12 @@ def _neutral(dtype: np.dtype[Any], method: str) -> Any:
 
 
 def _means(sums: Cells, counts: Cells, rounding: Rounding) -> Cells:
-    """Return means; 0 where there is no value."""
+    """Return means of windows with at least one value."""
     if sums.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
-    number = np.maximum(counts, 1).astype(sums.dtype)
-    return _quotient(sums, number, rounding)
+            means: Cells = sums / counts
+            return means
+    return _quotient(sums, counts.astype(sums.dtype), rounding)
 
 
 def _quotient(sums: Cells, number: Any, rounding: Rounding) -> Cells:
@@ -272,7 +287,7 @@ def _median(values: Cells, valid: Cells, rounding: Rounding) -> Cells:
         with np.errstate(over="ignore", invalid="ignore"):
             wide = low.astype(np.float64) + high.astype(np.float64)
             return np.where(low == high, low, wide / 2)
-    kind: Any = np.int64 if values.dtype.itemsize < 8 else object  # noqa: PLR2004 - 64 bits may overflow
+    kind: Any = np.int64 if values.dtype.itemsize < _LARGEST else object
     return _quotient(low.astype(kind) + high.astype(kind), 2, rounding)
 
 

@@ -31,7 +31,8 @@ _CHUNKS = 8
 _PER_STEP = 4
 """Maximum number of these that contain the same steps."""
 _ULP = 2
-"""Allowed difference of means of floats, in units in the last place: tools add in other orders."""
+"""Allowed difference of means and medians of floats, in units in the last place of the largest
+value of the window: tools add in other orders, and in float32."""
 _FROM_ROUNDED = ("geozarr", "ome")
 """Conventions whose tools make each level from the stored cells of the one before."""
 _TO_ZERO = ("xcube", "ome")
@@ -195,7 +196,7 @@ def _difference(sample: _Sample, meaning: Encoding, *, rounded: bool, rounding: 
     for step in derivation.reductions[:-1]:
         cells = how.apply(cells, step)
     made = how.apply(cells, derivation.reductions[-1])
-    same = _alike(made, sample.stored, meaning)
+    same = _alike(made, sample, meaning, derivation.factors)
     if how.method == "mean" and made.dtype.kind in "iu" and not same.all():
         near = np.abs(made.astype(object) - sample.stored.astype(object)) <= 1
         same |= near.astype(bool) & _ties(how, cells, derivation.reductions[-1])
@@ -212,13 +213,16 @@ def _difference(sample: _Sample, meaning: Encoding, *, rounded: bool, rounding: 
     )
 
 
-def _alike(made: Cells, stored: Cells, meaning: Encoding) -> Cells:
-    """Return a mask of cells that are equal, or differ by the order of additions alone."""
-    gone = [nans(each) | mask(each, meaning.markers) for each in (made, stored)]
+def _alike(made: Cells, sample: _Sample, meaning: Encoding, factors: Factors) -> Cells:
+    """Return a mask of cells that are what is stored, but for the order of additions."""
+    stored, fine = sample.stored, sample.fine
+    gone = [nans(each) | mask(each, meaning.markers) for each in (made, stored, fine)]
     same: Cells = np.asarray(made == stored) | (gone[0] & gone[1])
     if made.dtype.kind == "f":
+        sizes = np.where(gone[2], 0, np.abs(fine)).astype(made.dtype)
+        largest = Aggregation(method="max", encoding=Encoding(dtype=sizes.dtype)).apply(sizes, factors)
         with np.errstate(invalid="ignore", over="ignore"):
-            close = np.abs(made - stored) <= _ULP * np.spacing(np.abs(stored))
+            close = np.abs(made - stored) <= _ULP * np.spacing(largest)
         same |= close & ~gone[0] & ~gone[1]
     return same
 

@@ -266,7 +266,7 @@ def _method(pyramid: Pyramid, pair: _Pair, encoding: Encoding, config: Config, w
             expected=", ".join(METHODS),
             found="none in the target's metadata" if method is None else repr(method),
             hint=f"{_BRING} Or set {{levels.method}} to the method of each variable.",
-            remedies={"levels.method": {inner: "mean"}},
+            remedies={"levels.method": {inner or "*": "mean"}},
         )
     found = cast("Method", method)
     try:

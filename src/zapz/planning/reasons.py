@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from zapz.cf.conversion import Encoding
 from zapz.format.codecs import same_bytes
 from zapz.format.metadata import Array
+from zapz.planning.derivation import Derivation
 from zapz.planning.pattern import old_columns, rows_of, runs_of
 from zapz.planning.steps import ArrayPlan
 from zapz.reports import VariableSummary
@@ -55,6 +56,8 @@ def reasons(plan: ArrayPlan, *, recompress: bool) -> list[str]:
     source, target = plan.source, plan.target
     if source is None:
         return ["the slice lacks it: filled with missing values"]
+    if plan.derivation is not None:
+        return [f"derived: {plan.derivation.method} of {_windows(plan.derivation)} cells of {plan.derivation.source}"]
     if plan.verbatim:
         return []
     found = _of_meaning(plan)
@@ -118,6 +121,10 @@ def _codecs(array: Array) -> str:
     return (
         " ".join([*order, *([f"{chain.endian}-endian"] if chain.endian == "big" else []), *names]) or "no compression"
     )
+
+
+def _windows(derivation: Derivation) -> str:
+    return "x".join(str(f) for f in derivation.factors if f > 1) or "single"
 
 
 def _shape(array: Array) -> str:
