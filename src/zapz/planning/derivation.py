@@ -84,9 +84,10 @@ def common_factor(lengths: Sequence[tuple[int, int]], expected: Sequence[int], e
         edge: What happens at the end of an axis: "ceil" if the last window is clipped, "floor" if
             an incomplete one has no cell.
     """
-    fine, coarse = max(lengths, key=lambda each: each[1])
     first, unit = expected
-    fitting = range(max(1, fine // (coarse + 1)), ceil_div(fine, max(1, coarse - 1)) + 1)
+    least = max(1, *(n // (m + 1) for n, m in lengths))
+    most = min((ceil_div(n, m - 1) for n, m in lengths if m > 1), default=max(n for n, _ in lengths))
+    fitting = range(least, most + 1)
     factor: int
     for factor in (first, *(f for f in fitting if f % unit == 0), *fitting):
         found = [ceil_div(n, factor) if edge == "ceil" else n // factor for n, _ in lengths]
