@@ -12,7 +12,6 @@ from zapz.config.settings import Config
 from zapz.format.metadata import Dataset
 from zapz.operations.single_steps import with_dimension
 from zapz.planning import compatibility
-from zapz.planning.derivation import Derivation
 from zapz.planning.meaning import Conversions
 from zapz.planning.placement import Placement
 from zapz.sources.open_slice import OpenSlice
@@ -20,6 +19,7 @@ from zapz.storage.store import ReadableStore
 
 if TYPE_CHECKING:
     from zapz.operations.level_slices import LevelSlices
+    from zapz.planning.derivation import Derivation
 
 
 class Placer:

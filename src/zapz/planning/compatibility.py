@@ -157,7 +157,9 @@ def place(
         notes += _attribute_notes(array, source)
     notes += _extra(target, slice_, config, where)
     if not creates and config.zarr_format not in {None, target.zarr_format}:
-        notes.append(_other_format(config, target))
+        notes.append(
+            f"zarr_format = {config.zarr_format} applies only to new targets; this target keeps format {target.zarr_format}"
+        )
     return Placement(
         dim=dim,
         offset=offset,
@@ -167,12 +169,6 @@ def place(
         filled=tuple(filled),
         static=tuple(static),
         notes=tuple(notes),
-    )
-
-
-def _other_format(config: Config, target: Dataset) -> str:
-    return (
-        f"zarr_format = {config.zarr_format} applies only to new targets; this target keeps format {target.zarr_format}"
     )
 
 
