@@ -325,6 +325,24 @@ def test_very_many_chunks_of_which_few_exist(tmp_path: Path, monkeypatch: pytest
     assert sum(each.is_file() for each in (target / "0.zarr" / "v" / "c" / "2").rglob("*")) == 1
 
 
+@pytest.mark.parametrize("gone", [0, 0.9])
+def test_a_dry_run_counts_what_the_run_writes(gone: float, tmp_path: Path) -> None:
+    made = cube(gone=0, fill=math.nan)
+    if gone:
+        made.cells[2, 6:] = math.nan
+        made.cells[2, :, 12:] = math.nan
+    target = made.write(tmp_path / "c.levels", 0, 2)
+    day = made.write_level(tmp_path / "day.zarr", 0, 2, 3)
+    before = cubes.files(target)
+    planned = zapz.append(target, day, dry_run=True).slices[0].plan
+    assert planned is not None
+    assert cubes.files(target) == before
+    done = zapz.append(target, day)
+    assert (planned["copied_chunks"], planned["encoded_chunks"]) == (done.copied_chunks, done.encoded_chunks)
+    why = {each["path"]: each["why"] for each in planned["variables"]}
+    assert why["2.zarr/v"] == ["derived: mean of 4x4 cells of 0.zarr/v"]
+
+
 def test_levels_can_be_the_slice_s(tmp_path: Path) -> None:
     made = cube()
     target = made.write(tmp_path / "c.levels", 0, 2)

@@ -134,7 +134,10 @@ def _kind(plan: ArrayPlan, index: Index, sizes: dict[Index, int | None], *, abse
     cells = intersect(plan.target.grid.box(index), plan.new_box) if plan.target.ndim else ()
     if cells is None:
         return kind
-    covered = plan.source.grid.covering(shift(cells, plan.origin, -1))
+    needed = shift(cells, plan.origin, -1)
+    if plan.derivation is not None:
+        needed = plan.derivation.box(needed, plan.source.shape)
+    covered = plan.source.grid.covering(needed)
     if any(sizes[each] is not None for each in indices(covered)):
         return kind
     return "empty" if absent_is_fill else "encoded"
