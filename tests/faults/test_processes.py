@@ -38,6 +38,9 @@ SETTINGS = 'durability = "process"\nworkers = 1\nlabel_chunk = "keep"\nlabel_uni
 MEANWHILE = 0
 """In a list of signals: run the same command here while the process is stopped."""
 
+LONG = 300.0
+"""Seconds that hundreds of appends may take while readers, and other tests, use all processors."""
+
 # -- a crew of processes -----------------------------------------------------------------------------------------------
 
 
@@ -414,11 +417,11 @@ def read_while_writing(zarr_format: int, slices: int, readings: int, crew: Crew,
             crew.start(member, read_along, target, done, slices)
         crew.start(READERS, write_along, str(config), target, [str(p) for p in paths[1:]], done, count % 2 == 0)
         for member in range(READERS):
-            read, lengths, wrong = crew.result(member)
+            read, lengths, wrong = crew.result(member, LONG)
             count += read
             seen |= set(lengths)
             problems += wrong
-        problems += crew.result(READERS)
+        problems += crew.result(READERS, LONG)
         become(round_ / "cube.zarr", {})
     assert problems or len(seen) > slices / 10, f"readers did not see the cube grow: {sorted(seen)}"
     assert not problems, f"after {count} readings: {len(problems)} problems\n" + "\n".join(problems[:4])
