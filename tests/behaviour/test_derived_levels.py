@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
@@ -265,6 +267,39 @@ def test_what_is_only_in_memory(tmp_path: Path) -> None:
     made.check(target, 4)
 
 
+def test_what_is_computed_is_computed_before_the_lock_is_taken(tmp_path: Path) -> None:
+    made = cube()
+    target = made.write(tmp_path / "c.levels", 0, 2)
+    locked: list[bool] = []
+
+    def compute(block: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        locked.append((target / ".zapz").exists())
+        return block
+
+    lazy = da.from_array(made.cells[2:3], chunks=(1, 12, 12)).map_blocks(compute, dtype="f4", meta=np.empty(0, "f4"))
+    times = xr.Variable("time", [2], {"units": "days since 2020-01-01"})
+    day = xr.Dataset({"v": (("time", "y", "x"), lazy)}, {"time": times})
+    zapz.append(target, [day])
+    made.check(target, 3)
+    assert locked == [False] * 4
+
+
+def test_the_proof_is_made_again_for_each_turn(tmp_path: Path) -> None:
+    """What was read before the lock was taken may have changed: here, while zapz waits for a slice."""
+    made = cube()
+    target = made.write(tmp_path / "c.levels", 0, 2)
+    days = [made.write_level(tmp_path / f"{n}.zarr", 0, n, n + 1) for n in (2, 3)]
+
+    def slices() -> Iterator[Path]:
+        yield days[0]
+        zarr.open_array(target / "2.zarr" / "v", mode="r+")[:] = 7
+        yield days[1]
+
+    with pytest.raises(zapz.SliceError, match="not made as zapz would derive them"):
+        zapz.append(target, slices())
+    assert cubes.read(target / "0.zarr")["v"].shape[0] == 3
+
+
 def test_a_slice_without_the_append_dimension(tmp_path: Path) -> None:
     made = cube()
     target = made.write(tmp_path / "c.levels", 0, 2)
@@ -485,3 +520,15 @@ def test_an_append_with_derived_levels_is_a_value(tmp_path: Path) -> None:
     assert list(again.steps()) == list(plan.steps())
     zapz.execute(again)
     made.check(target, 4)
+
+
+def test_a_plan_needs_no_settings_to_be_executed(tmp_path: Path) -> None:
+    """It holds which levels are derived, and by which methods."""
+    made = cube()
+    target = made.write(tmp_path / "c.levels", 0, 2)
+    (target / ".zlevels").write_text('{"version": "1.0", "num_levels": 4, "use_saved_levels": false}')
+    days = [made.write_level(tmp_path / "day.zarr", 0, 2, 3), made.write(tmp_path / "day.levels", 3, 4)]
+    for length, day in enumerate(days, 3):
+        plan = zapz.plan(target, day, levels={"use": "derive", "method": {"*": "mean"}})
+        zapz.execute(Plan.from_json(plan.to_json()))
+        made.check(target, length)

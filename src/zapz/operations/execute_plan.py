@@ -43,10 +43,10 @@ def execute_plan(
     """
     source = replace(source, without=None)
     settings = replace(config, append_dim=plan.placement.dim, append_label=plan.append_label)
-    if plan.placement.derived or (plan.before.pyramids and not plan.creates):
-        from zapz.operations.level_slices import presented  # imported where used: most targets have no levels
+    if plan.placement.paths:
+        from zapz.sources.renamed import renamed  # imported where used: most slices are presented as they are stored
 
-        source, _ = presented(source, plan.before, settings, plan.target_uri)
+        source = renamed(source, plan.placement.paths)
     source = with_dimension(source, None if plan.creates else plan.before, settings)
     if not plan.creates:
         source = in_form_of(source, plan.before, plan.placement.dim)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from zapz.checks.reading import Reading
@@ -10,13 +11,28 @@ from zapz.config.settings import Config
 from zapz.format.metadata import Dataset
 from zapz.planning import compatibility
 from zapz.planning.derivation import Derivation
-from zapz.planning.flat_slice import flat_form
-from zapz.planning.level_windows import Windows
+from zapz.planning.flat_slice import FlatForm, flat_form
+from zapz.planning.level_windows import derivation_of
 from zapz.sources.open_slice import OpenSlice
+from zapz.sources.renamed import renamed
 from zapz.storage.store import ReadableStore
 
 if TYPE_CHECKING:
     from zapz.checks.level_proof import LevelProofs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Presented:
+    """A slice as a target with levels needs it."""
+
+    source: OpenSlice
+    """The slice, with the target's paths."""
+    paths: Mapping[str, str] = field(default_factory=dict)
+    """Its own path of each array and group, by the target's; empty if they are the same."""
+    derived: Mapping[str, Derivation] = field(default_factory=dict)
+    """The arrays of coarser levels that are derived from it."""
+    notes: Sequence[str] = ()
+    """Notes for the user."""
 
 
 class LevelSlices:
@@ -33,35 +49,38 @@ class LevelSlices:
         self._store = store
         self._proofs: LevelProofs | None = None
 
-    def present(self, source: OpenSlice, target: Dataset) -> tuple[OpenSlice, Mapping[str, Derivation], Sequence[str]]:
-        """Return a slice with the target's paths.
+    def begin_turn(self) -> None:
+        """Forget what was proven before the target's lock was taken."""
+        self._proofs = None
+
+    def present(self, source: OpenSlice, target: Dataset, *, proves: bool) -> Presented:
+        """Return a slice with the target's paths, and what is derived from it.
 
         Args:
             source: The slice.
             target: The target.
-
-        Returns:
-            The slice, the arrays that are derived from it, and notes for the user.
+            proves: Whether cells of the target may be read, to prove how its levels were made.
+                Otherwise the derivations are those that its metadata suggest.
 
         Raises:
             SliceError: A level cannot be derived.
             ConfigError: A configured method contradicts the target's metadata.
         """
-        source, windows = presented(source, target, self._config, self._store.uri)
-        if not windows:
-            return source, {}, ()
+        source, form = presented(source, target, self._config, self._store.uri)
+        if not (proves and form.windows):
+            derived = {path: derivation_of(each) for path, each in form.windows.items()}
+            return Presented(source=source, paths=form.paths, derived=derived)
         if self._proofs is None:
             from zapz.checks.level_proof import LevelProofs  # imported where used: most slices have their levels
 
             self._proofs = LevelProofs(self._config)
         length = compatibility.check_target(target, self._config, "target")
-        return source, *self._proofs.derived(Reading(self._store, target), windows, length)
+        proven, notes = self._proofs.derived(Reading(self._store, target), form.windows, length)
+        return Presented(source=source, paths=form.paths, derived=proven, notes=notes)
 
 
-def presented(
-    source: OpenSlice, target: Dataset, config: Config, where: str
-) -> tuple[OpenSlice, Mapping[str, Windows]]:
-    """Return a slice with the target's paths, and the arrays of coarser levels that are derived.
+def presented(source: OpenSlice, target: Dataset, config: Config, where: str) -> tuple[OpenSlice, FlatForm]:
+    """Return a slice with the target's paths, and how it was presented.
 
     Args:
         source: The slice.
@@ -74,8 +93,4 @@ def presented(
         ConfigError: A configured method contradicts the target's metadata.
     """
     form = flat_form(target, source.dataset, config, where)
-    if not form.paths:
-        return source, {}
-    from zapz.sources.renamed import renamed  # imported where used: most slices have their levels
-
-    return renamed(source, form.paths), form.windows
+    return (renamed(source, form.paths) if form.paths else source), form

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,7 @@ from zapz.sources.open_slice import OpenSlice
 from zapz.storage.store import ReadableStore
 
 if TYPE_CHECKING:
-    from zapz.operations.level_slices import LevelSlices
-    from zapz.planning.derivation import Derivation
+    from zapz.operations.level_slices import LevelSlices, Presented
 
 
 class Placer:
@@ -38,7 +36,7 @@ class Placer:
         self._levels: LevelSlices | None = None
 
     def place(
-        self, source: OpenSlice, target: Dataset | None, *, reads: bool = True
+        self, source: OpenSlice, target: Dataset | None, *, reads: bool = True, proves: bool = False
     ) -> tuple[OpenSlice, Dataset, Placement]:
         """Decide where a slice is placed.
 
@@ -47,6 +45,8 @@ class Placer:
             target: The target; None if it is created from this slice.
             reads: Whether labels of the slice may be read, to choose time units for a new target
                 that also fit later slices.
+            proves: Whether cells of the target may be read, to prove how its levels were made. This
+                is needed for a plan.
 
         Returns:
             The slice in the target's form, the target (if it is created: empty, as it will be), and
@@ -57,10 +57,11 @@ class Placer:
         """
         config = self._config
         notes: list[str] = []
-        derived: Mapping[str, Derivation] = {}
+        form: Presented | None = None
         if target is not None and target.pyramids:
-            source, derived, found = self._levels_of().present(source, target)
-            notes += found
+            form = self._levels_of().present(source, target, proves=proves)
+            source = form.source
+            notes += form.notes
         source = with_dimension(source, target, config)
         if target is None:
             from zapz.checks.label_units import with_label_units  # imported where used: most appends create no target
@@ -83,9 +84,16 @@ class Placer:
             creates=target is None,
             chosen={path for path, encoding in source.encodings.items() if encoding.dtype is not UNSET},
             known=self._conversions,
-            derived=derived,
+            derived=form.derived if form is not None else {},
         )
+        if form is not None and form.paths:
+            placed = replace(placed, paths=form.paths)
         return source, before, replace(placed, notes=(*placed.notes, *notes)) if notes else placed
+
+    def begin_turn(self) -> None:
+        """Forget what was read of the target before its lock was taken."""
+        if self._levels is not None:
+            self._levels.begin_turn()
 
     def _levels_of(self) -> LevelSlices:
         if self._levels is None:

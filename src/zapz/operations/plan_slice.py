@@ -69,6 +69,7 @@ class Decider:
         """Forget comparisons that were done before the target's lock was taken."""
         self._static = StaticVariables()
         self._same_labels = set()
+        self.placer.begin_turn()
 
     def expect(self, items: Iterable[Any]) -> None:
         """Record the number of slices, if it is known."""
@@ -82,7 +83,7 @@ class Decider:
             ZapzError: The slice or the target cannot be read.
         """
         creates = state.dataset is None
-        source, before, placement = self.placer.place(source, state.dataset)
+        source, before, placement = self.placer.place(source, state.dataset, proves=True)
         prepared = Prepared(source=source, placement=placement)
         if placement.length == 0:
             return replace(prepared, outcome=Outcome(name="empty"))

@@ -120,4 +120,4 @@ class SliceFeed:
             return
         if self._phases is not None:
             self._phases.computing()
-        opened.prepare({*placement.conversions, *placement.static})
+        opened.prepare({placement.paths.get(path, path) for path in (*placement.conversions, *placement.static)})

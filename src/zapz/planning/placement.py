@@ -24,6 +24,9 @@ class Placement:
     """Conversion of stored values, for each variable that is written from the slice."""
     derived: Mapping[str, Derivation] = field(default_factory=dict)
     """Arrays of coarser levels that are derived from the slice's finest level."""
+    paths: Mapping[str, str] = field(default_factory=dict)
+    """The slice's own path of each array and group, by the path at which it is presented; empty if
+    it is presented as it is stored."""
     filled: tuple[str, ...] = ()
     """Variables that grow although the slice lacks them."""
     static: tuple[str, ...] = ()
@@ -52,6 +55,7 @@ class Placement:
             "length": self.length,
             "conversions": {path: c.to_json() for path, c in self.conversions.items()},
             "derived": {path: d.to_json() for path, d in self.derived.items()},
+            "paths": dict(self.paths),
             "filled": list(self.filled),
             "static": list(self.static),
             "notes": list(self.notes),
@@ -67,6 +71,7 @@ class Placement:
             length=data["length"],
             conversions={path: Conversion.from_json(c) for path, c in data["conversions"].items()},
             derived={path: Derivation.from_json(d) for path, d in data.get("derived", {}).items()},
+            paths=data.get("paths", {}),
             filled=tuple(data["filled"]),
             static=tuple(data["static"]),
             notes=tuple(data["notes"]),
