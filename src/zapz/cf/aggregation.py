@@ -23,7 +23,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import numpy as np
 
 from zapz.cf.encoding import Encoding
-from zapz.cf.markers import has_nan, is_nan, mask
+from zapz.cf.markers import Stored, has_nan, is_nan, mask
 from zapz.errors import EncodingError
 
 Method = Literal["mean", "median", "mode", "first", "min", "max"]
@@ -37,7 +37,6 @@ Rounding = Literal["even", "zero"]
 _LARGEST: Final = 8
 """Bytes of the largest integers."""
 
-Cells: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Factors: TypeAlias = tuple[int, ...]
 """Number of cells that become one, per axis."""
 
@@ -75,17 +74,17 @@ class Aggregation:
         """Whether windows of windows can be aggregated without their cells."""
         return self.method not in {"median", "mode"}
 
-    def keeps(self, value: Cells) -> bool:
+    def keeps(self, value: Stored) -> bool:
         """Return whether windows of one value have exactly this value.
 
         Args:
             value: A stored cell, 0-dimensional.
         """
-        if self.method != "mean" or value.dtype.kind != "f" or not self._valid(value.reshape(1))[0]:
+        if self.method != "mean" or value.dtype.kind != "f" or not self.valid(value.reshape(1))[0]:
             return True
         return bool(value == 0 or np.isinf(value))
 
-    def apply(self, cells: Cells, factors: Factors) -> Cells:
+    def apply(self, cells: Stored, factors: Factors) -> Stored:
         """Return one cell per window.
 
         Args:
@@ -96,22 +95,19 @@ class Aggregation:
             Array with the number of windows along each axis, in the dtype of ``cells``.
         """
         if self.carries:
-            partial = self.partial(cells)
-            for step in steps_of(factors):
-                partial = self.grouped(partial, step)
-            return self.finished(partial, cells.dtype)
+            return self.finished(self.grouped(self.partial(cells), factors), cells.dtype)
         plain = self._plain(cells)
-        values, valid = _gathered(plain, factors), _gathered(self._valid(cells), factors, fill=False)
+        values, valid = _gathered(plain, factors), _gathered(self.valid(cells), factors, fill=False)
         found = _median(values, valid, self.rounding) if self.method == "median" else _mode(values, valid)
         some = np.asarray(valid.any(axis=-1))
         return self._stored(found, None if some.all() else some, cells.dtype)
 
-    def partial(self, cells: Cells) -> Partial:
+    def partial(self, cells: Stored) -> Partial:
         """Return cells as windows of one cell each, from which larger ones can be made."""
         plain = self._plain(cells)
         if self.method == "first":
             return Partial(values=plain, counts=None)
-        valid = self._valid(cells)
+        valid = self.valid(cells)
         if self.method == "mean" and plain.dtype.kind in "iu" and plain.dtype.itemsize == _LARGEST:
             plain = plain.astype(object)  # sums may need more than 64 bits
         if not valid.all():
@@ -119,26 +115,26 @@ class Aggregation:
             plain = np.where(valid, plain, np.asarray(neutral, plain.dtype))
         return Partial(values=plain, counts=valid.view(np.uint8))
 
-    def grouped(self, partial: Partial, step: Factors) -> Partial:
+    def grouped(self, partial: Partial, factors: Factors) -> Partial:
         """Return windows of windows.
 
         Args:
             partial: Windows, whose first one is the first of a group.
-            step: Number of windows that become one, per axis; prime numbers or 1.
+            factors: Number of windows that become one, per axis.
         """
         if partial.counts is None:
-            return Partial(values=partial.values[tuple(slice(None, None, p) for p in step)], counts=None)
+            return Partial(values=partial.values[tuple(slice(None, None, f) for f in factors)], counts=None)
         combine: Callable[..., Any] = {"mean": np.add, "min": np.minimum, "max": np.maximum}[self.method]
-        values, counts = partial.values, partial.counts
+        values, counts, most = partial.values, partial.counts, partial.most * math.prod(factors)
         kind = _wide(values.dtype) if self.method == "mean" else values.dtype.newbyteorder("=")
-        most = partial.most * math.prod(step)
-        for axis, p in enumerate(step):
-            if p > 1:
-                values = _combined(values, axis, p, combine, kind)
-                counts = _combined(counts, axis, p, np.add, _counting(most))
+        for step in steps_of(factors):
+            for axis, p in enumerate(step):
+                if p > 1:
+                    values = _combined(values, axis, p, combine, kind)
+                    counts = _combined(counts, axis, p, np.add, _counting(most))
         return Partial(values=values, counts=counts, most=most)
 
-    def finished(self, partial: Partial, dtype: np.dtype[Any]) -> Cells:
+    def finished(self, partial: Partial, dtype: np.dtype[Any]) -> Stored:
         """Return one stored cell per window.
 
         Args:
@@ -154,19 +150,19 @@ class Aggregation:
             values = _means(values, counts if missing is None else np.maximum(counts, 1), self.rounding)
         return self._stored(values, missing, dtype)
 
-    def _plain(self, cells: Cells) -> Cells:
+    def valid(self, cells: Stored) -> Stored:
+        """Return a mask of the cells that are not missing."""
+        valid: Stored = np.asarray(cells == cells) if has_nan(cells.dtype) else np.ones(cells.shape, bool)  # noqa: PLR0124 - NaN
+        markers = [marker for marker in self.encoding.markers if not is_nan(marker)]
+        return valid & ~mask(cells, markers) if markers else valid
+
+    def _plain(self, cells: Stored) -> Stored:
         """Return stored numbers with the signedness that ``_Unsigned`` gives them."""
         if not self.encoding.reinterpreted:
             return cells
         return np.ascontiguousarray(cells, self.encoding.dtype).view(self.encoding.plain.dtype)
 
-    def _valid(self, cells: Cells) -> Cells:
-        """Return a mask of the cells that are not missing."""
-        valid: Cells = np.asarray(cells == cells) if has_nan(cells.dtype) else np.ones(cells.shape, bool)  # noqa: PLR0124 - NaN
-        markers = [marker for marker in self.encoding.markers if not is_nan(marker)]
-        return valid & ~mask(cells, markers) if markers else valid
-
-    def _stored(self, values: Cells, valid: Cells | None, dtype: np.dtype[Any]) -> Cells:
+    def _stored(self, values: Stored, valid: Stored | None, dtype: np.dtype[Any]) -> Stored:
         plain = self.encoding.plain.dtype if self.encoding.reinterpreted else dtype
         with np.errstate(over="ignore", invalid="ignore"):
             out = values.astype(plain)
@@ -181,9 +177,9 @@ class Aggregation:
 class Partial:
     """What is known of windows whose neighbours are still to be added."""
 
-    values: Cells
+    values: Stored
     """Sums, extremes or corner cells, one per window."""
-    counts: Cells | None
+    counts: Stored | None
     """Number of values in each window; None where it does not matter."""
     most: int = 1
     """Number of cells of a whole window."""
@@ -209,11 +205,11 @@ def _primes(number: int) -> Iterator[int]:
             number //= prime
 
 
-def _combined(values: Cells, axis: int, p: int, combine: Callable[..., Any], kind: Any) -> Cells:
+def _combined(values: Stored, axis: int, p: int, combine: Callable[..., Any], kind: Any) -> Stored:
     """Return groups of ``p`` along an axis, combined from the first to the last, as ``kind``."""
     parts = [values[(slice(None),) * axis + (slice(n, None, p),)] for n in range(p)]
     if parts[-1].shape == parts[0].shape:
-        out: Cells = combine(parts[0], parts[1], dtype=kind)
+        out: Stored = combine(parts[0], parts[1], dtype=kind)
         more = parts[2:]
     else:  # the last group is not complete
         out, more = parts[0].astype(kind), parts[1:]
@@ -241,26 +237,26 @@ def _neutral(dtype: np.dtype[Any], method: str) -> Any:
     return np.iinfo(dtype).max if method == "min" else np.iinfo(dtype).min
 
 
-def _means(sums: Cells, counts: Cells, rounding: Rounding) -> Cells:
+def _means(sums: Stored, counts: Stored, rounding: Rounding) -> Stored:
     """Return means of windows with at least one value."""
     if sums.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
-            means: Cells = sums / counts
+            means: Stored = sums / counts
             return means
     return _quotient(sums, counts.astype(sums.dtype), rounding)
 
 
-def _quotient(sums: Cells, number: Any, rounding: Rounding) -> Cells:
+def _quotient(sums: Stored, number: Any, rounding: Rounding) -> Stored:
     """Return quotients of integers, rounded exactly."""
-    low: Cells = sums // number
+    low: Stored = sums // number
     rest = sums - low * number
     to_even = (2 * rest > number) | ((2 * rest == number) & (low % 2 != 0))
     up = to_even if rounding == "even" else (low < 0) & (rest != 0)
-    out: Cells = low + np.asarray(up, bool)
+    out: Stored = low + np.asarray(up, bool)
     return out
 
 
-def _gathered(cells: Cells, factors: Factors, fill: Any = 0) -> Cells:
+def _gathered(cells: Stored, factors: Factors, fill: Any = 0) -> Stored:
     """Return the cells of each window along a last axis; those beyond the end are ``fill``."""
     shape = tuple(-(-n // f) for n, f in zip(cells.shape, factors, strict=True))
     whole = cells
@@ -272,14 +268,14 @@ def _gathered(cells: Cells, factors: Factors, fill: Any = 0) -> Cells:
     return split.transpose(axes).reshape(*shape, -1)
 
 
-def _sorted(values: Cells, valid: Cells) -> Cells:
+def _sorted(values: Stored, valid: Stored) -> Stored:
     """Return the valid values of each window in ascending order, then the others."""
     order = np.argsort(values, axis=-1, kind="stable")
     order = np.take_along_axis(order, np.argsort(~np.take_along_axis(valid, order, -1), axis=-1, kind="stable"), -1)
     return np.take_along_axis(values, order, -1)
 
 
-def _median(values: Cells, valid: Cells, rounding: Rounding) -> Cells:
+def _median(values: Stored, valid: Stored, rounding: Rounding) -> Stored:
     """Return the median of the valid values of each window; undefined where there is none."""
     ordered, count = _sorted(values, valid), np.maximum(valid.sum(axis=-1), 1)
     low, high = (np.take_along_axis(ordered, (at // 2)[..., None], -1)[..., 0] for at in (count - 1, count))
@@ -291,7 +287,7 @@ def _median(values: Cells, valid: Cells, rounding: Rounding) -> Cells:
     return _quotient(low.astype(kind) + high.astype(kind), 2, rounding)
 
 
-def _mode(values: Cells, valid: Cells) -> Cells:
+def _mode(values: Stored, valid: Stored) -> Stored:
     """Return the most frequent valid value of each window, the smallest of several."""
     ordered, count = _sorted(values, valid), valid.sum(axis=-1)
     place = np.broadcast_to(np.arange(values.shape[-1]), ordered.shape)

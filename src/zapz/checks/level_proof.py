@@ -13,9 +13,8 @@ from itertools import islice
 
 import numpy as np
 
-from zapz.cf.aggregation import Aggregation, Factors, Rounding, steps_of
+from zapz.cf.aggregation import Aggregation, Factors, Rounding
 from zapz.cf.encoding import Encoding
-from zapz.cf.markers import mask, nans
 from zapz.checks.reading import Reading
 from zapz.config.settings import Config
 from zapz.errors import SliceError
@@ -86,12 +85,13 @@ class LevelProofs:
         samples: dict[str, list[_Sample]] = {path: [] for path in sources}
         if self._config.levels.get("proof", True):
             for path, several in sources.items():
-                samples[path] = _samples(target, several, meanings[path], self._config.append_dim, length)
+                samples[path] = _samples(target, several, self._config.append_dim, length)
                 proven = {sample.windows.path for sample in samples[path]}
                 open_ = [each.path for each in several if each.path not in proven]
                 if open_:
                     self._notes.append(
-                        f"how {', '.join(open_)} was made is not proven: no cells with values to compare"
+                        f"{', '.join(open_)}: the method is not proven, because no chunk of {path} that was looked at "
+                        "has a whole window with values"
                     )
         first = pyramid.kind in _FROM_ROUNDED
         failed: SliceError | None = None
@@ -109,7 +109,7 @@ class LevelProofs:
             raise failed.at(target.store.uri)
 
 
-def _samples(target: Reading, windows: Sequence[Windows], meaning: Encoding, dim: str, length: int) -> list[_Sample]:
+def _samples(target: Reading, windows: Sequence[Windows], dim: str, length: int) -> list[_Sample]:
     """Return cells of each level to compare, where there are any with values."""
     path = windows[0].source
     array = target.dataset.arrays[path]
@@ -129,9 +129,10 @@ def _samples(target: Reading, windows: Sequence[Windows], meaning: Encoding, dim
         for each in windows:
             if each.path not in boxes:
                 continue
-            fine = derivation_of(each).box(boxes[each.path], array.shape)
+            derivation = derivation_of(each)
+            fine = derivation.box(boxes[each.path], array.shape)
             part = cells[slices(shift(fine, [a for a, _ in unit], -1))]
-            values = part[~(nans(part) | mask(part, meaning.markers))]
+            values = part[derivation.aggregation.valid(part)]
             if values.size == 0 or (each.path in found and (values == values[0]).all()):
                 continue
             stored = target.cells(each.path, boxes[each.path])
@@ -161,8 +162,6 @@ def _inside(unit: Box, fine: Array, coarse: Array, factors: Factors) -> Box | No
     box = []
     for (a, b), n, m, f in zip(unit, fine.shape, coarse.shape, factors, strict=True):
         stop = min(ceil_div(b, f), m) if b == n else b // f
-        if f == 1:
-            stop = b
         if ceil_div(a, f) >= stop:
             return None
         box.append((ceil_div(a, f), stop))
@@ -179,9 +178,7 @@ def _rounding(
         order = ("zero", "even")
     failed: SliceError | None = None
     for rounding in order:
-        errors = [
-            error for each in samples if (error := _difference(each, meaning, rounded=rounded, rounding=rounding))
-        ]
+        errors = [error for each in samples if (error := _difference(each, rounded=rounded, rounding=rounding))]
         if not errors:
             return rounding
         failed = failed or errors[0]
@@ -189,14 +186,14 @@ def _rounding(
     return failed
 
 
-def _difference(sample: _Sample, meaning: Encoding, *, rounded: bool, rounding: Rounding) -> SliceError | None:
+def _difference(sample: _Sample, *, rounded: bool, rounding: Rounding) -> SliceError | None:
     """Return an error about the first cell that is not what is stored; None if there is none."""
     derivation = derivation_of(sample.windows, rounded=rounded, rounding=rounding)
     how, cells = derivation.aggregation, sample.fine
     for step in derivation.reductions[:-1]:
         cells = how.apply(cells, step)
     made = how.apply(cells, derivation.reductions[-1])
-    same = _alike(made, sample, meaning, derivation.factors)
+    same = _alike(made, sample, derivation)
     if how.method == "mean" and made.dtype.kind in "iu" and not same.all():
         near = np.abs(made.astype(object) - sample.stored.astype(object)) <= 1
         same |= near.astype(bool) & _ties(how, cells, derivation.reductions[-1])
@@ -213,26 +210,24 @@ def _difference(sample: _Sample, meaning: Encoding, *, rounded: bool, rounding: 
     )
 
 
-def _alike(made: Cells, sample: _Sample, meaning: Encoding, factors: Factors) -> Cells:
+def _alike(made: Cells, sample: _Sample, derivation: Derivation) -> Cells:
     """Return a mask of cells that are what is stored, but for the order of additions."""
     stored, fine = sample.stored, sample.fine
-    gone = [nans(each) | mask(each, meaning.markers) for each in (made, stored, fine)]
-    same: Cells = np.asarray(made == stored) | (gone[0] & gone[1])
+    valid = [derivation.aggregation.valid(each) for each in (made, stored, fine)]
+    same: Cells = np.asarray(made == stored) | ~(valid[0] | valid[1])
     if made.dtype.kind == "f":
-        sizes = np.where(gone[2], 0, np.abs(fine)).astype(made.dtype)
-        largest = Aggregation(method="max", encoding=Encoding(dtype=sizes.dtype)).apply(sizes, factors)
+        sizes = np.where(valid[2], np.abs(fine), 0).astype(made.dtype)
+        largest = Aggregation(method="max", encoding=Encoding(dtype=sizes.dtype)).apply(sizes, derivation.factors)
         with np.errstate(invalid="ignore", over="ignore"):
             close = np.abs(made - stored) <= _ULP * np.spacing(largest)
-        same |= close & ~gone[0] & ~gone[1]
+        same |= close & valid[0] & valid[1]
     return same
 
 
 def _ties(how: Aggregation, cells: Cells, factors: Factors) -> Cells:
     """Return a mask of means that lie exactly between two integers."""
-    partial = how.partial(cells)
-    for step in steps_of(factors):
-        partial = how.grouped(partial, step)
-    if partial.counts is None:
+    windows = how.grouped(how.partial(cells), factors)
+    if windows.counts is None:
         raise AssertionError("means have counts")
-    counts = np.maximum(partial.counts, 1).astype(partial.values.dtype)
-    return np.asarray(2 * (partial.values % counts) == counts, bool)
+    counts = np.maximum(windows.counts, 1).astype(windows.values.dtype)
+    return np.asarray(2 * (windows.values % counts) == counts, bool)

@@ -19,7 +19,7 @@ from functools import partial
 
 import numpy as np
 
-from zapz.cf.aggregation import Aggregation, Factors, Partial, steps_of
+from zapz.cf.aggregation import Aggregation, Factors, Partial
 from zapz.format.buffers import Cells
 from zapz.format.grid import Box, Index, ceil_div, intersect, shift, slices
 
@@ -136,8 +136,7 @@ class Cascade:
         windows = self._plain(number, block)
         if not how.carries:
             return _Block(box=box, cells=how.apply(windows.values, stage.ratio))
-        for step in steps_of(stage.ratio):
-            windows = how.grouped(windows, step)
+        windows = how.grouped(windows, stage.ratio)
         cells = how.finished(windows, self._absent.dtype)
         return _Block(box=box, cells=cells, partial=None if self._rounded else windows)
 
@@ -158,8 +157,7 @@ class Cascade:
             return Partial(values=cells, counts=None)
         windows = how.partial(cells)
         for ratio in ratios:
-            for step in steps_of(ratio):
-                windows = how.grouped(windows, step)
+            windows = how.grouped(windows, ratio)
         return windows
 
 
