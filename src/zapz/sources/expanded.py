@@ -8,7 +8,6 @@ Its label is a scalar with the name of the dimension, or comes from the setting 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from zapz.cf.encoding import NOT_A_TIME
@@ -20,27 +19,10 @@ from zapz.format.metadata import Array, Dataset, is_named, name
 from zapz.format.new_axis import with_axis, without_coordinate
 from zapz.planning.selection import data_variables, label_variables, single_labels
 from zapz.sources.expanded_store import Expanded, ExpandedStore
-from zapz.sources.open_slice import LABEL, OpenSlice
+from zapz.sources.open_slice import LABEL, OpenSlice, presented_as
 
 if TYPE_CHECKING:
     from zapz.sources.append_label import MadeLabel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ExpandedSlice(OpenSlice):
-    """A slice read as one step."""
-
-    original: OpenSlice
-    """The slice as stored."""
-
-    def documents(self, known: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        """Return its documents: with the append dimension, or as stored if these have changed."""
-        there = self.original.dataset.documents
-        here = self.original.documents(there)
-        if here != dict(there):
-            return here
-        own = self.dataset.documents
-        return own if self.without is not None else {key: own[key] for key in known if key in own}
 
 
 def expanded(source: OpenSlice, target: Dataset | None, config: Config) -> OpenSlice:
@@ -82,9 +64,7 @@ def expanded(source: OpenSlice, target: Dataset | None, config: Config) -> OpenS
     }
     if target is None and "units" in setting:  # requested units are kept
         encodings |= {path: ArrayEncoding(dtype=label.array.dtype.name) for path, label in made.items()}
-    own = {each.name: getattr(source, each.name) for each in fields(OpenSlice)}
-    changed = {"store": store, "dataset": seen, "encodings": encodings, "given": None}
-    return ExpandedSlice(**{**own, **changed, "one_step": _words(seen, setting, dim, made)}, original=source)
+    return presented_as(source, store, seen, encodings=encodings, one_step=_words(seen, setting, dim, made))
 
 
 def _axes(source: OpenSlice, target: Dataset | None, config: Config) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from zapz.config.array_encoding import ArrayEncoding
@@ -116,6 +116,41 @@ class OpenSlice:
             found = self.given.documents()
             return {key: data for key, data in found.items() if not is_named(parent(key), self.without)}
         return documents_of(self.store, self.without) or {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PresentedSlice(OpenSlice):
+    """A slice with other documents than those that are stored."""
+
+    original: OpenSlice
+    """The slice as stored."""
+
+    @property
+    def prepares(self) -> bool:
+        """Whether arrays must be computed before the target is locked."""
+        return self.original.prepares
+
+    def documents(self, known: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """Return its documents as presented, or as stored if these have changed."""
+        there = self.original.dataset.documents
+        here = self.original.documents(there)
+        if here != dict(there):
+            return here
+        own = self.dataset.documents
+        return own if self.without is not None else {key: own[key] for key in known if key in own}
+
+
+def presented_as(source: OpenSlice, store: ReadableStore, dataset: Dataset, **changed: Any) -> PresentedSlice:
+    """Return a slice with another store and other documents.
+
+    Args:
+        source: The slice.
+        store: Its chunks by the keys of ``dataset``, or regions of its arrays.
+        dataset: Its metadata as presented.
+        changed: Further fields that change.
+    """
+    own = {each.name: getattr(source, each.name) for each in fields(OpenSlice)}
+    return PresentedSlice(**{**own, "store": store, "dataset": dataset, "given": None, **changed}, original=source)
 
 
 def how_slices_are_opened(config: Config) -> StoreOptions:

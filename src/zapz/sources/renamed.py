@@ -8,7 +8,6 @@ An array can be presented at several paths: labels are the same at all levels::
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import numpy as np
@@ -17,36 +16,8 @@ from zapz.errors import FormatError
 from zapz.format import documents as doors
 from zapz.format.grid import Box
 from zapz.format.metadata import folders_above, join, parent
-from zapz.sources.open_slice import OpenSlice
+from zapz.sources.open_slice import OpenSlice, presented_as
 from zapz.storage.store import Children, ReadableStore, RegionStore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RenamedSlice(OpenSlice):
-    """A slice whose arrays have other paths."""
-
-    original: OpenSlice
-    """The slice as stored."""
-    stored: Mapping[str, str]
-    """The stored path of each node, by the path at which it is presented."""
-
-    def documents(self, known: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        """Return its documents: renamed, or as stored if these have changed."""
-        there = self.original.dataset.documents
-        here = self.original.documents(there)
-        if here != dict(there):
-            return here
-        own = self.dataset.documents
-        return own if self.without is not None else {key: own[key] for key in known if key in own}
-
-    def prepare(self, paths: Iterable[str]) -> None:
-        """Compute those of these arrays that are not computed yet."""
-        self.original.prepare([self.stored.get(path, path) for path in paths])
-
-    @property
-    def prepares(self) -> bool:
-        """Whether arrays must be computed before the target is locked."""
-        return self.original.prepares
 
 
 def renamed(source: OpenSlice, paths: Mapping[str, str]) -> OpenSlice:
@@ -75,9 +46,7 @@ def renamed(source: OpenSlice, paths: Mapping[str, str]) -> OpenSlice:
         raise error.at(source.uri) from None
     arrays = {new: old for new, old in paths.items() if old in source.dataset.arrays}
     encodings = {new: source.encodings[old] for new, old in arrays.items() if old in source.encodings}
-    own = {each.name: getattr(source, each.name) for each in fields(OpenSlice)}
-    changed = {"store": RenamedStore(source.store, arrays), "dataset": dataset, "encodings": encodings, "given": None}
-    return RenamedSlice(**{**own, **changed, "labels_seen": {}}, original=source, stored=paths)
+    return presented_as(source, RenamedStore(source.store, arrays), dataset, encodings=encodings, labels_seen={})
 
 
 class RenamedStore:
