@@ -69,27 +69,26 @@ def run(
     found = found or Found()
     total = Counts()
     guard = threading.Lock()
-    families: list[Family] = []
-    if plan.placement.derived:
-        from zapz.execution.families import families_of  # imported here: most plans derive nothing
-
-        families = families_of(plan)
+    families = _families(plan)
     builders = _builders(plan, source, target, workers, found, families, verify=verify)
 
-    def batch(steps: list[Step]) -> None:
+    def execute(steps: Sequence[Step]) -> None:
         own = Counts()
-        began = time.perf_counter() if spent is not None else 0.0
         for step in steps:
             write_step(builders[step.path], step, sink, own)
         with guard:
             total.add(own)
-        if spent is not None:
-            spent(time.perf_counter() - began)
         if progress is not None:
             progress(len(steps), own.bytes)
 
+    def batch(steps: list[Step]) -> None:
+        began = time.perf_counter()
+        execute(steps)
+        if spent is not None:
+            spent(time.perf_counter() - began)
+
     for family in families:
-        family.begin(builders, lambda step: batch([step]))
+        family.begin(builders, lambda step: execute((step,)))
     steps = plan.steps() if not found.needed and not families else _steps(plan, found, sink, families)
     first = list(islice(steps, _INLINE + 1))
     small = len(first) <= _INLINE and all(p.target.chunk_bytes <= _SMALL for p in plan.arrays.values())
@@ -104,6 +103,15 @@ def run(
     for family in families:
         family.check_ended()
     return total
+
+
+def _families(plan: Plan) -> Sequence[Family]:
+    """Return the variables whose coarser levels are derived while the finest is written."""
+    if not plan.placement.derived:
+        return ()
+    from zapz.execution.families import families_of  # imported here: most plans derive nothing
+
+    return families_of(plan)
 
 
 def _builders(

@@ -68,7 +68,7 @@ def flat_form(target: Dataset, slice_: Dataset, config: Config, where: str) -> F
 def _of_finest(target: Dataset, slice_: Dataset, pyramid: Pyramid, level: str, config: Config) -> dict[str, str]:
     """Return the nodes of a slice that belong to the finest level, by their path in the target.
 
-    Empty if the slice has no other nodes of the pyramid, or brings coarser levels that are used.
+    Empty if it has none of them, or brings coarser levels that are used.
     """
     use = config.levels.get("use", "auto")
     growing = [path for path in target.lengths(config.append_dim) if _place(target, path, pyramid) is not None]

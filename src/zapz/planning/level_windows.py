@@ -265,12 +265,15 @@ def _method(pyramid: Pyramid, pair: _Pair, encoding: Encoding, config: Config, w
             where=f"{where}, {path}",
             expected=", ".join(METHODS),
             found="none in the target's metadata" if method is None else repr(method),
-            hint=f"{_BRING} Or set {{levels.method}} to the method of each variable.",
+            hint=f"{_BRING} Or name the method of each variable: {{levels.method}}.",
             remedies={"levels.method": {inner or "*": "mean"}},
         )
     found = cast("Method", method)
     try:
         Aggregation(method=found, encoding=encoding).check()
     except EncodingError as error:
-        raise ConfigError(error.what, where=f"{where}, {path}", expected=error.expected, found=error.found) from None
+        hint = "Choose another method in levels.method." if configured not in {None, "auto"} else _BRING
+        raise ConfigError(
+            error.what, where=f"{where}, {path}", expected=error.expected, found=error.found, hint=hint
+        ) from None
     return found

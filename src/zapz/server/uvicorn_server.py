@@ -88,8 +88,8 @@ def server_of(
                 ready()
 
         def handle_exit(self, sig: int, frame: types.FrameType | None) -> None:
-            # Between two steps of the loop. Older versions do not close what they have opened if it
-            # is done between `startup` and their main loop, and with uvloop the process never ends.
+            # The loop runs it later. Older versions do not close their sockets if `should_exit` is
+            # set between `startup` and their main loop, and with uvloop the process never ends.
             asyncio.get_running_loop().call_soon_threadsafe(super().handle_exit, sig, frame)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
