@@ -3,8 +3,8 @@
 A block goes up through the levels at once, as long as it begins and ends with windows. Otherwise it
 waits for its neighbours. What is handed on are sums and counts, not means::
 
-    finest level    [ 5 cells ][ 5 cells ]     neither ends with a window of 2
-    level 1         [ .   5  .  .   cells ]    made when both are there
+    finest level    [ a b c d e ][ f g h i j ]     the window "e f" lies in both blocks
+    level 1         [  ab  cd  ef  gh  ij  ]       made when both are there
 
 The order of blocks does not change a bit of the result (``cf.aggregation``).
 """

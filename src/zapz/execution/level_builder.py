@@ -37,10 +37,8 @@ class LevelBuilder(ChunkBuilder):
             step: The step that builds the unit.
             made: Its derived cells; None if they follow from no chunk at all.
         """
-        if self._shards is None:
-            self._ready[step.index] = made
-        else:
-            self._ready[step.index] = made
+        self._ready[step.index] = made
+        if self._shards is not None:
             self._encoded_units[step.index] = super()._inner(step)
 
     def _inner(self, step: CopyChunk | EncodeChunk | ReduceChunk | ClearChunk) -> Buffer | None:
